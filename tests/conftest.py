@@ -1,0 +1,65 @@
+"""Fixtures that every test may use: servers, clients, and a database of one's own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from versioned_collection import embedded
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[embedded.Server]:
+    """A replica set of one node, one for each worker process.
+
+    Do not stop, kill or restart it: start a server of your own for that.
+    """
+    # Nothing here outlives the run, so writes need not wait for the disk.
+    with embedded.start(durable=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: embedded.Server) -> Iterator[MongoClient[Document]]:
+    """A client of `server`."""
+    with MongoClient(server.uri) as connected:
+        yield connected
+
+
+@pytest.fixture
+def db(client: MongoClient[Document]) -> Iterator[Database[Document]]:
+    """An empty database on the replica set, dropped after the test."""
+    yield from _fresh_database(client)
+
+
+@pytest.fixture(scope="session")
+def standalone_server() -> Iterator[embedded.Server]:
+    """A server that is no replica set: no transactions, no change streams."""
+    with embedded.start(replica_set=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def standalone_client(standalone_server: embedded.Server) -> Iterator[MongoClient[Document]]:
+    """A client of `standalone_server`."""
+    with MongoClient(standalone_server.uri) as connected:
+        yield connected
+
+
+@pytest.fixture
+def standalone_db(standalone_client: MongoClient[Document]) -> Iterator[Database[Document]]:
+    """An empty database on the standalone server, dropped after the test."""
+    yield from _fresh_database(standalone_client)
+
+
+def _fresh_database(client: MongoClient[Document]) -> Iterator[Database[Document]]:
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    yield client[name]
+    client.drop_database(name)

@@ -1,0 +1,1 @@
+"""Parts of `versioned_collection.embedded`: finding, guarding and explaining a mongod."""

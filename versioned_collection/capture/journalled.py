@@ -1,0 +1,251 @@
+"""The write methods of PyMongo, each noted in the journal before it happens.
+
+Only in write-through mode: elsewhere every call goes straight to PyMongo. A write whose
+reach is known is noted with its ids. One whose reach is not (an upsert, a change of very
+many documents) is noted as "unknown" until its outcome tells; if the process dies in
+between, the next verb compares everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.collection import Collection
+
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    build,
+    document_key,
+    key_of,
+    raw_array,
+)
+from versioned_collection.repository import Repository
+from versioned_collection.wire import documents
+
+MOST_IDS = 20_000
+"""Ids that one journal entry holds; a write that reaches more is followed by a scan."""
+
+_ATTEMPTS = 3
+
+
+class JournalledWrites(Collection[Any]):
+    """Overrides the writes of a `Collection`; mixed in before it."""
+
+    _repository: Repository
+
+    def insert_one(self, document: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self._journals():
+            return super().insert_one(document, *args, **kwargs)
+        with self._noted(_ids_of([document])):
+            return super().insert_one(document, *args, **kwargs)
+
+    def insert_many(self, documents: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        if not self._journals():
+            return super().insert_many(documents, *args, **kwargs)
+        listed = list(documents) if isinstance(documents, Iterable) else documents
+        with self._noted(_ids_of(listed)):
+            return super().insert_many(listed, *args, **kwargs)
+
+    def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        if not self._journals():
+            return super().bulk_write(requests, *args, **kwargs)
+        listed = list(requests)
+        with self._noted(_reach_of_all(listed)):
+            return super().bulk_write(listed, *args, **kwargs)
+
+    def update_one(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._one(super().update_one, filter, args, kwargs)
+
+    def replace_one(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._one(super().replace_one, filter, args, kwargs)
+
+    def delete_one(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._one(super().delete_one, filter, args, kwargs)
+
+    def find_one_and_update(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._one(super().find_one_and_update, filter, args, kwargs)
+
+    def find_one_and_replace(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._one(super().find_one_and_replace, filter, args, kwargs)
+
+    def find_one_and_delete(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._one(super().find_one_and_delete, filter, args, kwargs)
+
+    def update_many(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._many(super().update_many, filter, args, kwargs)
+
+    def delete_many(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._many(super().delete_many, filter, args, kwargs)
+
+    def aggregate(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self._journals() or not _writes(pipeline):
+            return super().aggregate(pipeline, *args, **kwargs)
+        with self._noted(None):
+            return super().aggregate(pipeline, *args, **kwargs)
+
+    # -- how -----------------------------------------------------------------------------
+
+    def _journals(self) -> bool:
+        repository = self._repository
+        return (
+            repository.capture_mode == "write_through" and repository.metadata.read() is not None
+        )
+
+    def _one(
+        self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a write of at most one document."""
+        if not self._journals():
+            return method(filter_, *args, **kwargs)
+        exact = _exact_id(filter_)
+        if exact is not None:
+            with self._noted([exact]):
+                return method(filter_, *args, **kwargs)
+        for _ in range(_ATTEMPTS):
+            found = self._matching(filter_, 1, kwargs)[:1]
+            if not found:
+                break
+            narrowed = {k: v for k, v in kwargs.items() if k != "upsert"}
+            with self._noted(found):
+                result = method(_restricted(filter_, found), *args, **narrowed)
+            if result is not None and getattr(result, "matched_count", 1):
+                return result
+        return self._unknown(method, filter_, args, kwargs)
+
+    def _many(
+        self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a write of any number of documents."""
+        if not self._journals():
+            return method(filter_, *args, **kwargs)
+        found = self._matching(filter_, MOST_IDS, kwargs)
+        if not found or len(found) > MOST_IDS or kwargs.get("collation") is not None:
+            return self._unknown(method, filter_, args, kwargs)
+        narrowed = {k: v for k, v in kwargs.items() if k != "upsert"}
+        with self._noted(found):
+            return method(_restricted(filter_, found), *args, **narrowed)
+
+    def _unknown(
+        self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a write whose reach only its outcome tells."""
+        with self._noted(None) as settle:
+            result = method(filter_, *args, **kwargs)
+            touched = _outcome(result)
+            if touched is not None:
+                settle(touched)
+            return result
+
+    @contextmanager
+    def _noted(
+        self, keys: Sequence[DocumentKey] | None
+    ) -> Iterator[Callable[[Sequence[DocumentKey]], None]]:
+        journal = self._repository.journal
+        if keys is not None and len(keys) > MOST_IDS:
+            keys = None
+        entry = journal.begin(keys)
+        touched: list[Sequence[DocumentKey]] = []
+        try:
+            yield touched.append
+        finally:
+            # also after an error: what the server did of it is done, and the ids are noted
+            journal.settle(entry, touched[0] if touched else None)
+
+    def _matching(
+        self, filter_: Any, limit: int, kwargs: Mapping[str, Any]
+    ) -> list[DocumentKey]:
+        """Return the ids that a filter finds now, at most `limit` and one more."""
+        options: dict[str, Any] = {}
+        if kwargs.get("sort"):
+            options["sort"] = dict(kwargs["sort"])
+        if kwargs.get("collation") is not None:
+            collation = kwargs["collation"]
+            options["collation"] = getattr(collation, "document", collation)
+        if kwargs.get("let"):
+            options["let"] = kwargs["let"]
+        batches = documents(
+            self._repository.db,
+            self.name,
+            filter_,
+            projection={"_id": 1},
+            limit=limit + 1,
+            **options,
+        )
+        return [document_key(raw) for batch in batches for raw in batch]
+
+
+def _exact_id(filter_: Any) -> DocumentKey | None:
+    """Return the id that a filter asks for, None when it asks for anything else."""
+    if not isinstance(filter_, Mapping) or "_id" not in filter_:
+        return None
+    value = filter_["_id"]
+    if isinstance(value, Mapping) or hasattr(value, "pattern"):
+        return None  # operators, or a compound id that could be one
+    return key_of(value)
+
+
+def _ids_of(documents: Any) -> list[DocumentKey] | None:
+    """Return the ids of documents to insert, which get one here if they have none."""
+    keys = []
+    if not isinstance(documents, list):
+        return None
+    for document in documents:
+        if isinstance(document, RawBSONDocument):
+            if "_id" not in document:
+                return None
+            keys.append(document_key(document.raw))
+        elif isinstance(document, MutableMapping):
+            if "_id" not in document:
+                document["_id"] = ObjectId()
+            keys.append(key_of(document["_id"]))
+        else:
+            return None  # PyMongo refuses it
+    return keys
+
+
+def _reach_of_all(requests: Sequence[Any]) -> list[DocumentKey] | None:
+    keys: list[DocumentKey] = []
+    for request in requests:
+        if isinstance(request, InsertOne):
+            reach = _ids_of([request._doc])
+        elif isinstance(request, (UpdateOne, ReplaceOne, DeleteOne)):
+            exact = _exact_id(request._filter)
+            reach = None if exact is None else [exact]
+        else:
+            reach = None
+        if reach is None:
+            return None
+        keys += reach
+    return keys
+
+
+def _restricted(filter_: Any, keys: Sequence[DocumentKey]) -> dict[str, Any]:
+    """Return a filter that finds what `filter_` finds, among the documents of `keys`."""
+    ids = {"$in": RawBSONDocument(build(b"\x04ids\0" + raw_array(keys)), RAW_OPTIONS)["ids"]}
+    if "_id" in filter_:
+        return {"$and": [filter_, {"_id": ids}]}
+    return {**filter_, "_id": ids}
+
+
+def _outcome(result: Any) -> list[DocumentKey] | None:
+    """Return the ids that an outcome says were touched, None where it does not say."""
+    if result is None:
+        return []
+    if not getattr(result, "acknowledged", False):
+        return None
+    if getattr(result, "upserted_id", None) is not None:
+        return [key_of(result.upserted_id)]
+    if getattr(result, "matched_count", getattr(result, "deleted_count", 1)) == 0:
+        return []
+    return None
+
+
+def _writes(pipeline: Any) -> bool:
+    stages = pipeline if isinstance(pipeline, (list, tuple)) else []
+    return any("$out" in stage or "$merge" in stage for stage in stages[-1:])

@@ -1,0 +1,33 @@
+"""Capture by write-through: writes of this library are noted before they happen.
+
+For servers without change streams. Writes that do not go through a `VersionedCollection`
+are seen only by ``capture="scan"``.
+"""
+
+from __future__ import annotations
+
+from bson.objectid import ObjectId
+
+from versioned_collection.capture.base import SPILL, Capture, Noticed
+from versioned_collection.trackers.metadata import Metadata
+
+
+class WriteThroughCapture(Capture):
+    """Reads the journal that the wrapper's write methods keep."""
+
+    def look(self, state: Metadata) -> Noticed:
+        noticed = Noticed(self.pin(), uuid=self.identity())
+        if state.scan or noticed.uuid != state.uuid:
+            noticed.scan, noticed.reason = True, "the collection was replaced or not followed"
+        settled: list[ObjectId] = []
+        for entry, keys, scan, is_settled in self.repository.journal.entries():
+            noticed.keys.update(keys)
+            if scan:
+                noticed.scan, noticed.reason = True, "a write of unknown reach"
+            if is_settled:
+                settled.append(entry)
+            if len(noticed.keys) > SPILL:
+                self.repository.modified.add(noticed.keys)
+                noticed.keys.clear()
+        noticed.settled = settled
+        return noticed

@@ -1,0 +1,592 @@
+"""`VersionedCollection`: a PyMongo collection with the powers of git.
+
+Reads and writes pass through to PyMongo. Each verb delegates to its module in `verbs`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from versioned_collection.capture.journalled import JournalledWrites
+from versioned_collection.commit import Progress
+from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.version import Version
+from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
+from versioned_collection.recovery import recover_on_open
+from versioned_collection.repository import Repository
+from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
+from versioned_collection.verbs import branch as branch_verbs
+from versioned_collection.verbs import diff as diff_verbs
+from versioned_collection.verbs import lifecycle as lifecycle_verbs
+from versioned_collection.verbs import log as log_verbs
+from versioned_collection.verbs import maintenance
+from versioned_collection.verbs import stash as stash_verbs
+from versioned_collection.verbs import tag as tag_verbs
+from versioned_collection.verbs.checkout import checkout
+from versioned_collection.verbs.compare import History, history_of
+from versioned_collection.verbs.delete import delete_version_subtree
+from versioned_collection.verbs.diff import Change
+from versioned_collection.verbs.discard import discard_changes
+from versioned_collection.verbs.init import init
+from versioned_collection.verbs.register import register
+from versioned_collection.verbs.status import current_number, has_changes, status
+from versioned_collection.verbs.verify import Problem, verify
+from versioned_collection.versions import Resolver, RevisionLike, entry_of
+
+T = TypeVar("T")
+Author = str | Mapping[str, Any]
+
+
+class VersionedCollection(JournalledWrites, Collection[Any]):
+    """A MongoDB collection whose states can be recorded, revisited, branched and compared.
+
+    Everything a `pymongo.collection.Collection` does works as on the collection itself,
+    and writes by any other client count as well. Opening an untracked collection creates
+    nothing; `init` does. Opening a tracked one completes or undoes what a killed process
+    left half done.
+
+    Args:
+        database: The database, or the collection itself.
+        name: The collection's name; a subclass without a name is named after itself.
+        capture: How changes are noticed: ``auto`` (the change stream where the server has
+            one, else write-through), ``change_stream``, ``write_through`` or ``scan``.
+        lease_seconds: How long the lease of a process that died keeps others waiting.
+        lease_wait_seconds: How long a verb waits for another one to finish.
+        username: Accepted for older programs; the client that was given is used.
+        password: Accepted for older programs; the client that was given is used.
+        **options: Options of `pymongo.collection.Collection`, such as ``codec_options``.
+
+    Raises:
+        InvalidType: `database` is neither a database nor a collection.
+    """
+
+    def __init__(
+        self,
+        database: Database[Any] | Collection[Any],
+        name: str | None = None,
+        *,
+        capture: str = "auto",
+        lease_seconds: float = DEFAULT_SECONDS,
+        lease_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        username: str | None = None,
+        password: str | None = None,
+        **options: Any,
+    ) -> None:
+        del username, password
+        database, name, options = _target(type(self), database, name, options)
+        super().__init__(database, name, **options)
+        self._settings: dict[str, Any] = {
+            "capture": capture,
+            "lease_seconds": lease_seconds,
+            "lease_wait_seconds": lease_wait_seconds,
+        }
+        self._repository = Repository(
+            _plain(database), name, tz_aware=self.codec_options.tz_aware, **self._settings
+        )
+        recover_on_open(self._repository)
+
+    # -- PyMongo's own, adapted ----------------------------------------------------------
+
+    def with_options(self, *args: Any, **kwargs: Any) -> VersionedCollection:
+        """Return this collection with other codec options, preferences or concerns."""
+        plain = super().with_options(*args, **kwargs)
+        return VersionedCollection(plain, **self._settings)
+
+    def rename(self, new_name: str, *args: Any, **kwargs: Any) -> VersionedCollection:  # type: ignore[override]
+        """Rename the collection and its trackers.
+
+        Returns:
+            The collection under its new name.
+
+        Raises:
+            InvalidArgument: The name is malformed, too long or taken.
+        """
+        if self.is_tracked():
+            lifecycle_verbs.rename(self._repository, new_name)
+        else:
+            super().rename(new_name, *args, **kwargs)
+        return VersionedCollection(self.database, new_name, **self._settings)
+
+    def drop(self, *args: Any, **kwargs: Any) -> None:
+        """Drop the collection and, where it is tracked, its whole history."""
+        if self.is_tracked():
+            lifecycle_verbs.drop(self._repository)
+        else:
+            super().drop(*args, **kwargs)
+
+    # -- state ---------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int | None:
+        """The number of HEAD on its branch, -1 on an unborn branch, None when untracked."""
+        state = self._repository.metadata.read()
+        return None if state is None else current_number(self._repository, state)
+
+    @property
+    def branch(self) -> str | None:
+        """The branch of HEAD, None when untracked."""
+        state = self._repository.metadata.read()
+        return None if state is None else state.branch
+
+    @property
+    def version_tree(self) -> VersionTree | None:
+        """The tree of all versions, None when untracked."""
+        return self._repository.log.tree() if self.is_tracked() else None
+
+    @property
+    def capture_mode(self) -> str:
+        """How changes are noticed: ``change_stream``, ``write_through`` or ``scan``."""
+        return self._repository.capture_mode
+
+    def is_tracked(self) -> bool:
+        """Tell whether the collection has a history."""
+        return self._repository.metadata.read() is not None
+
+    def is_detached(self) -> bool:
+        """Tell whether HEAD is not the tip of a branch."""
+        state = self._repository.metadata.read()
+        return state is not None and state.detached
+
+    def has_stash(self) -> bool:
+        """Tell whether changes are stashed."""
+        state = self._repository.metadata.read()
+        return state is not None and state.stash is not None
+
+    def has_conflicts(self) -> bool:
+        """Tell whether conflicts wait for resolution."""
+        return not self._repository.conflicts.is_empty()
+
+    def has_changes(self) -> bool:
+        """Tell whether the documents differ from HEAD, whoever changed them."""
+        return self._unless_untracked(has_changes, False)
+
+    def status(self) -> dict[str, Any]:
+        """Return the state: ``current_version``, ``current_branch``, ``detached``,
+        ``changed``, ``has_stash``, ``has_conflicts``, ``changes`` (counts), ``head``,
+        ``capture_mode``; ``{'tracked': False}`` when untracked.
+        """
+        return self._unless_untracked(status, {"tracked": False})
+
+    # -- recording and moving ------------------------------------------------------------
+
+    def init(
+        self,
+        message: str | None = None,
+        *,
+        author: Author | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Track the collection: its present documents become version 0 of ``main``.
+
+        Args:
+            message: What to say about it.
+            author: Who does it.
+            metadata: Free facts to record.
+            progress: Called with a phase and a number of documents done.
+
+        Raises:
+            CollectionAlreadyInitialised: It is tracked.
+            NotSupported: It is a view, a time-series or a capped collection.
+            InvalidArgument: Its name is too long for the trackers.
+        """
+        return init(self._repository, message, author, metadata, progress)
+
+    def register(
+        self,
+        message: str,
+        branch_name: str | None = None,
+        *,
+        author: Author | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Record the present documents as the next version.
+
+        Args:
+            message: What changed and why.
+            branch_name: The new branch when HEAD is detached; ignored otherwise.
+            author: Who registers it: a text, or a dict such as ``{"name", "email"}``.
+            metadata: Free facts to record.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            True; False when nothing changed (or the collection is not tracked).
+
+        Raises:
+            InvalidArgument: HEAD is detached and `branch_name` is missing or taken (a
+                ValueError).
+            InvalidOperation: Conflicts wait for resolution.
+            LeaseHeld: Another process is at work.
+        """
+        version = self._unless_untracked(
+            lambda repository: register(
+                repository, message, branch_name, author, metadata, progress
+            ),
+            None,
+        )
+        return version is not None
+
+    def checkout(
+        self,
+        version: RevisionLike = None,
+        branch: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Bring the collection to another version.
+
+        Args:
+            version: A number on `branch` (on the current branch without one), or a revision
+                text such as ``"main~2"``.
+            branch: A branch; alone it means the branch's tip.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            True, also when it is checked out already; False when untracked.
+
+        Raises:
+            InvalidArgument: Neither argument was given (a ValueError).
+            InvalidOperation: There are uncommitted changes, or another client wrote while
+                this ran; everything is as before.
+            InvalidCollectionVersion: There is no such version.
+            BranchNotFound: There is no such branch.
+        """
+        found = self._unless_untracked(
+            lambda repository: checkout(repository, version, branch, progress), None
+        )
+        return found is not None
+
+    def discard_changes(self, *, progress: Progress | None = None) -> bool:
+        """Bring the documents back to HEAD; False when untracked."""
+        done = self._unless_untracked(
+            lambda repository: discard_changes(repository, progress), None
+        )
+        return done is not None
+
+    def delete_version_subtree(
+        self,
+        version: RevisionLike,
+        branch: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Remove a version, its successors, and the branches that live there.
+
+        When HEAD is inside, changes are discarded and HEAD moves to the parent version.
+        Removing the root drops the collection and all trackers.
+
+        Returns:
+            True; False when untracked.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            BranchNotFound: There is no such branch.
+        """
+        done = self._unless_untracked(
+            lambda repository: delete_version_subtree(repository, version, branch, progress), None
+        )
+        return done is not None
+
+    # -- branches and tags ---------------------------------------------------------------
+
+    def create_branch(self, name: str) -> tuple[int, str] | None:
+        """Create a branch at HEAD and check it out; uncommitted changes stay.
+
+        Returns:
+            The number and branch of the version it points to; None when untracked.
+
+        Raises:
+            InvalidArgument: The name is malformed or taken (a ValueError).
+        """
+        version = self._unless_untracked(
+            lambda repository: branch_verbs.create_branch(repository, name), None
+        )
+        return None if version is None else (version.number, version.branch)
+
+    def branches(self) -> set[str]:
+        """Return the names of all branches; empty when untracked."""
+        return set(self._repository.branches.all())
+
+    def delete_branch(self, name: str) -> None:
+        """Remove a branch's name; its versions stay.
+
+        Raises:
+            BranchNotFound: There is no such branch.
+            InvalidOperation: It is checked out, or versions would become unreachable.
+        """
+        branch_verbs.delete_branch(self._repository, name)
+
+    def rename_branch(self, old: str, new: str) -> None:
+        """Give a branch another name; the labels of its versions follow.
+
+        Raises:
+            BranchNotFound: There is no branch `old`.
+            InvalidArgument: `new` is malformed or taken.
+        """
+        branch_verbs.rename_branch(self._repository, old, new)
+
+    def tag(
+        self, name: str, revision: RevisionLike = "HEAD", message: str | None = None
+    ) -> Version:
+        """Name a version for good.
+
+        Raises:
+            InvalidArgument: The name is malformed or taken.
+            InvalidCollectionVersion: There is no such version.
+        """
+        return entry_of(self._repository, tag_verbs.tag(self._repository, name, revision, message))
+
+    def tags(self) -> dict[str, Version]:
+        """Return the tagged versions by tag; empty when untracked."""
+        tags = {name: tag["version"] for name, tag in self._repository.tags.all().items()}
+        entries = {entry.id: entry for entry in self._repository.log.get_many(tags.values())}
+        return {name: entries[version] for name, version in tags.items() if version in entries}
+
+    def delete_tag(self, name: str) -> None:
+        """Remove a tag; the version stays.
+
+        Raises:
+            TagNotFound: There is no such tag.
+        """
+        tag_verbs.delete_tag(self._repository, name)
+
+    # -- looking -------------------------------------------------------------------------
+
+    def resolve(self, revision: RevisionLike) -> Version:
+        """Return the version that a revision names.
+
+        Args:
+            revision: ``main``, ``main@3``, ``main~2``, ``HEAD``, ``HEAD~1``, a tag, a
+                version id, a checksum prefix, ``main@{2026-01-31}``, a number on the
+                current branch, or ``(number, branch)``.
+
+        Raises:
+            InvalidCollectionVersion: It names nothing.
+            CollectionNotTracked: There is no history.
+        """
+        repository = self._repository
+        return entry_of(repository, Resolver(repository, repository.state()).resolve(revision))
+
+    def get_log(self, branch: str | None = None) -> list[Version]:
+        """Return the versions from a branch's tip to the root, newest first.
+
+        Raises:
+            BranchNotFound: There is no such branch.
+        """
+        return self._unless_untracked(
+            lambda repository: log_verbs.get_log(repository, branch), []
+        )
+
+    def log(
+        self,
+        revision: RevisionLike = None,
+        limit: int | None = None,
+        document: Any = None,
+        author: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Version]:
+        """Iterate over versions from a revision to the root, newest first.
+
+        Args:
+            revision: Where to start; HEAD by default.
+            limit: At most so many.
+            document: Only versions that changed the document with this ``_id``.
+            author: Only versions of this author.
+            since: Only versions registered at this time or later (naive times are UTC).
+            until: Only versions registered at this time or earlier.
+        """
+        if not self.is_tracked():
+            return iter(())
+        return log_verbs.log(
+            self._repository, revision, limit, document, author, since, until
+        )
+
+    def diff(
+        self,
+        version: RevisionLike = None,
+        branch: str | None = None,
+        deep: bool = False,
+        direction: str = "from",
+    ) -> dict[Any, Any] | None:
+        """Return the differences between a version and the present documents.
+
+        Args:
+            version: The version, HEAD by default.
+            branch: The branch of a version number, or a branch whose tip is meant.
+            deep: Return `deepdiff.DeepDiff` objects instead of unified text.
+            direction: ``from`` reads "from that version to now", ``to`` the reverse,
+                ``bidirectional`` gives both under these names.
+
+        Returns:
+            The differences by ``_id`` (ids that Python cannot hash, or takes for equal to
+            another, as `DocumentId`); empty when equal, None when untracked.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+        """
+        return self._unless_untracked(
+            lambda repository: diff_verbs.diff(repository, version, branch, deep, direction), None
+        )
+
+    def changes(self, a: RevisionLike = "HEAD", b: RevisionLike = None) -> Iterator[Change]:
+        """Iterate over the changed documents between two revisions, for programs.
+
+        Args:
+            a: The first revision.
+            b: The second one; None means the working copy.
+
+        Raises:
+            CollectionNotTracked: There is no history.
+        """
+        return diff_verbs.changes(self._repository, a, b)
+
+    # -- stash ---------------------------------------------------------------------------
+
+    def stash(self, overwrite: bool = False, *, progress: Progress | None = None) -> bool:
+        """Set uncommitted changes aside; False when there are none.
+
+        Raises:
+            InvalidOperation: There is a stash already and `overwrite` is not set.
+        """
+        return self._unless_untracked(
+            lambda repository: stash_verbs.stash(repository, overwrite, progress), False
+        )
+
+    def stash_apply(self, *, progress: Progress | None = None) -> bool:
+        """Bring the stashed changes back and empty the stash; False when there is none.
+
+        Raises:
+            InvalidOperation: There are uncommitted changes.
+        """
+        return self._unless_untracked(
+            lambda repository: stash_verbs.stash_apply(repository, progress), False
+        )
+
+    def stash_discard(self) -> bool:
+        """Drop the stash; False when there is none."""
+        return self._unless_untracked(stash_verbs.stash_discard, False)
+
+    # -- care ----------------------------------------------------------------------------
+
+    def verify(self) -> Iterator[Problem]:
+        """Iterate over everything on disk that is not as it must be.
+
+        Raises:
+            CollectionNotTracked: There is no history.
+        """
+        return verify(self._repository)
+
+    def size(self) -> dict[str, int]:
+        """Return the bytes on disk of each tracker, and their ``total``."""
+        return maintenance.size(self._repository)
+
+    def gc(self) -> dict[str, int]:
+        """Remove what no version needs; return how much of what was removed."""
+        return self._unless_untracked(maintenance.gc, {})
+
+    def listen(self, interval: float = 1.0, stop: threading.Event | None = None) -> int:
+        """Keep the modified set fresh until `stop` is set; return the number of looks.
+
+        Nothing has to listen for changes to be noticed. It only shortens the next verb, and
+        protects against an oplog that is shorter than the time between two verbs.
+
+        Args:
+            interval: Seconds between two looks.
+            stop: Ends the loop; without one it goes on for ever.
+        """
+        return maintenance.listen(self._repository, interval, stop)
+
+    # -- comparison ----------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, VersionedCollection):
+            return NotImplemented
+        return self.name == other.name and self._history() == other._history()
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return NotImplemented if equal is NotImplemented else not equal
+
+    __hash__ = Collection.__hash__
+
+    def __le__(self, other: object) -> bool:
+        mine, theirs = self._comparable(other)
+        return mine <= theirs
+
+    def __lt__(self, other: object) -> bool:
+        mine, theirs = self._comparable(other)
+        return mine < theirs
+
+    def __ge__(self, other: object) -> bool:
+        mine, theirs = self._comparable(other)
+        return theirs <= mine
+
+    def __gt__(self, other: object) -> bool:
+        mine, theirs = self._comparable(other)
+        return theirs < mine
+
+    def _history(self) -> History | None:
+        return history_of(self._repository)
+
+    def _comparable(self, other: object) -> tuple[History, History]:
+        if not isinstance(other, VersionedCollection):
+            raise InvalidType(
+                f"cannot compare a VersionedCollection with {type(other).__name__}", other=other
+            )
+        if self.name != other.name:
+            raise InvalidArgument(
+                f"the collections have different names: {self.name!r} and {other.name!r}",
+                names=(self.name, other.name),
+            )
+        return self._history() or History(), other._history() or History()
+
+    # -- helpers -------------------------------------------------------------------------
+
+    def _unless_untracked(self, verb: Callable[[Repository], T], otherwise: T) -> T:
+        """Run a verb; an untracked collection answers politely instead."""
+        try:
+            return verb(self._repository)
+        except CollectionNotTracked:
+            return otherwise
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.database!r}, {self.name!r})"
+
+
+def _plain(database: Database[Any]) -> Database[Any]:
+    """Return the database without options that are meant for documents only."""
+    return Database(database.client, database.name)
+
+
+def _target(
+    cls: type, database: Any, name: str | None, options: dict[str, Any]
+) -> tuple[Database[Any], str, dict[str, Any]]:
+    if isinstance(database, Collection):
+        inherited = {
+            "codec_options": database.codec_options,
+            "read_preference": database.read_preference,
+            "write_concern": database.write_concern,
+            "read_concern": database.read_concern,
+        }
+        return database.database, name or database.name, {**inherited, **options}
+    if not isinstance(database, Database):
+        raise InvalidType(
+            "pass a pymongo Database and a name, or a pymongo Collection, not "
+            f"{type(database).__name__}",
+            argument=database,
+        )
+    if name is None:
+        if cls is VersionedCollection:
+            raise InvalidArgument("name the collection: VersionedCollection(database, name)")
+        name = cls.__name__.lower()
+    return database, name, options
+
+

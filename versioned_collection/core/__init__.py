@@ -1,0 +1,1 @@
+"""The pure part: versions, trees, revisions, documents, deltas. No I/O, clock or randomness."""

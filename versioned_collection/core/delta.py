@@ -1,0 +1,219 @@
+"""The change of one document between two versions, readable in both directions.
+
+A `Delta` holds either *rows* (field-level changes in DeepDiff's vocabulary) or whole
+*images*. Rows are made from decoded fields and then proved: applied forward to the old
+bytes they must give the new bytes, backward the old ones. What rows cannot express
+(re-ordered fields, duplicate names, deprecated types) is carried as images, so that a
+delta is exact whatever the documents hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import bson
+from bson.raw_bson import RawBSONDocument
+
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    document_hash,
+    document_key,
+)
+from versioned_collection.core.rows import Row, apply_rows, compare_fields, inverse_rows
+from versioned_collection.errors import CorruptHistory
+
+Operation = Literal["insert", "update", "delete"]
+
+_DIGEST_MODULUS = 1 << 256
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What happened to one document.
+
+    Attributes:
+        key: The document's key (type byte and value bytes of its ``_id``).
+        op: ``insert``, ``update`` or ``delete``.
+        before: SHA-256 of the document before, None for an insert.
+        after: SHA-256 of the document after, None for a delete.
+        steps: Field-level changes, a tuple of rows for each version crossed; None when
+            images are kept. A delta that is stored has one step.
+        old: The whole document before, where it is kept.
+        new: The whole document after, where it is kept.
+    """
+
+    key: DocumentKey
+    op: Operation
+    before: bytes | None
+    after: bytes | None
+    steps: tuple[tuple[Row, ...], ...] | None = None
+    old: bytes | None = None
+    new: bytes | None = None
+
+    def __invert__(self) -> Delta:
+        """Return the delta that undoes this one."""
+        op: Operation = {"insert": "delete", "delete": "insert"}.get(self.op, "update")  # type: ignore[assignment]
+        steps = self.steps and tuple(inverse_rows(rows) for rows in reversed(self.steps))
+        return Delta(self.key, op, self.after, self.before, steps, self.new, self.old)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All field-level changes, in the order of application; empty for images."""
+        return tuple(row for rows in self.steps or () for row in rows)
+
+    def __add__(self, later: Delta) -> Delta | None:
+        """Return the one change that this delta and then `later` amount to, None for no change.
+
+        Raises:
+            ValueError: `later` does not start from the document where this delta ends.
+        """
+        if self.key != later.key or self.after != later.before:
+            raise ValueError("the second delta does not continue the first")
+        if self.before == later.after:
+            return None
+        if self.steps is not None and later.steps is not None:
+            return replace(self, after=later.after, steps=self.steps + later.steps)
+        return _images(self.key, _start_of(self, later), _end_of(self, later))
+
+    def apply(self, raw: bytes | None) -> bytes | None:
+        """Return the document after the change.
+
+        Args:
+            raw: The document before, None where there is none.
+
+        Raises:
+            CorruptHistory: `raw` is not the document that the delta starts from, or the
+                outcome is not the one that was recorded.
+        """
+        _expect(self, raw, self.before)
+        if self.steps is None:
+            result = self.new
+        else:
+            fields = decode_fields(raw or b"")
+            for rows in self.steps:
+                fields = apply_rows(fields, rows)
+            result = encode_fields(fields)
+        _expect(self, result, self.after)
+        return result
+
+
+def encoded_rows(delta: Delta) -> bytes:
+    """Return the rows as the bytes of a BSON array; empty for images."""
+    if delta.steps is None:
+        return b""
+    encoded = bson.encode({"": [row.to_bson() for row in delta.rows]})
+    return encoded[6:-1]
+
+
+def delta_digest(delta: Delta, rows: bytes) -> int:
+    """Return a number that identifies a delta's content, for sums modulo 2**256.
+
+    Args:
+        delta: The delta; its hashes stand for the images.
+        rows: What `encoded_rows` returns for it.
+    """
+    parts = (delta.op.encode(), delta.key, delta.before or b"-", delta.after or b"-", rows)
+    sizes = b"".join(len(part).to_bytes(8, "big") for part in parts)
+    return int.from_bytes(hashlib.sha256(sizes + b"".join(parts)).digest(), "big")
+
+
+def _expect(delta: Delta, raw: bytes | None, digest: bytes | None) -> None:
+    if (None if raw is None else document_hash(raw)) != digest:
+        raise CorruptHistory(
+            "a delta does not fit the document it is applied to; run verify()", key=delta.key
+        )
+
+
+def _images(key: DocumentKey, old: bytes | None, new: bytes | None) -> Delta:
+    op: Operation = "insert" if old is None else "delete" if new is None else "update"
+    before = None if old is None else document_hash(old)
+    after = None if new is None else document_hash(new)
+    return Delta(key, op, before, after, None, old, new)
+
+
+def _start_of(first: Delta, second: Delta) -> bytes | None:
+    return first.old if first.steps is None else (~first).apply(second.old)
+
+
+def _end_of(first: Delta, second: Delta) -> bytes | None:
+    return second.new if second.steps is None else second.apply(first.new)
+
+
+def decode_fields(raw: bytes) -> dict[str, Any]:
+    """Return a document's fields; nested documents stay raw until they are needed."""
+    return dict(RawBSONDocument(raw, RAW_OPTIONS).items())
+
+
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """Return the bytes of decoded fields."""
+    return bson.encode(fields)
+
+
+def compare(old: bytes | None, new: bytes | None) -> Delta | None:
+    """Return the delta between two states of one document, None when they are equal.
+
+    Args:
+        old: The document before, None where there was none.
+        new: The document after, None where it is gone.
+
+    Returns:
+        A delta with rows where these prove exact in both directions and are smaller than
+        the images, otherwise with images.
+    """
+    if old == new:
+        return None
+    key = document_key(old if new is None else new)  # type: ignore[arg-type]
+    if old is None or new is None:
+        return _images(key, old, new)
+    rows = _proved_rows(old, new)
+    if rows is None:
+        return _images(key, old, new)
+    return Delta(key, "update", document_hash(old), document_hash(new), (rows,))
+
+
+def images(old: bytes | None, new: bytes | None) -> Delta | None:
+    """Return the delta between two states with both images, None when they are equal."""
+    if old == new:
+        return None
+    return _images(document_key(old if new is None else new), old, new)  # type: ignore[arg-type]
+
+
+def _proved_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
+    try:
+        before, after = decode_fields(old), decode_fields(new)
+        rows = compare_fields(before, after)
+        if encode_fields(apply_rows(before, rows)) != new:
+            return None
+        if encode_fields(apply_rows(after, inverse_rows(rows))) != old:
+            return None
+    except (bson.errors.BSONError, ValueError, TypeError, KeyError, IndexError, OverflowError):
+        return None  # values outside of what can be decoded: images carry them
+    return rows
+
+
+def sum_digests(digests: Iterable[int], start: int = 0) -> int:
+    """Return the sum modulo 2**256: equal for equal multisets, whatever the order.
+
+    An additive multiset hash (Clarke et al., "Incremental Multiset Hash Functions", 2003).
+    """
+    return (start + sum(digests)) % _DIGEST_MODULUS
+
+
+def hash_number(digest: bytes | None) -> int:
+    """Return a document hash as a number to add to a fingerprint; 0 for no document."""
+    return 0 if digest is None else int.from_bytes(digest, "big")
+
+
+def moved_fingerprint(fingerprint: int, deltas: Iterable[Delta]) -> int:
+    """Return the fingerprint of a collection after `deltas`.
+
+    Args:
+        fingerprint: The sum of the document hashes before, modulo 2**256.
+        deltas: The changes.
+    """
+    change = sum(hash_number(delta.after) - hash_number(delta.before) for delta in deltas)
+    return (fingerprint + change) % _DIGEST_MODULUS

@@ -1,0 +1,233 @@
+"""Documents as the bytes that the server stores.
+
+A document is compared and hashed as bytes, and known by its *key*: the type byte and the
+value bytes of its ``_id``. Python's equality would merge ``1``, ``1.0`` and ``True``, and a
+decode-encode round trip loses deprecated types and duplicate names; bytes lose nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+
+DocumentKey = bytes
+"""Type byte followed by the value bytes of an ``_id``."""
+
+RAW_OPTIONS: CodecOptions[RawBSONDocument] = CodecOptions(
+    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+"""Decode nested documents lazily and keep dates that Python cannot represent."""
+
+PLAIN_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+
+DOUBLE, STRING, OBJECT, ARRAY, BINARY = 0x01, 0x02, 0x03, 0x04, 0x05
+TIMESTAMP = 0x11
+
+_int32 = struct.Struct("<i")
+_FIXED_SIZES = {
+    0x01: 8,  # double
+    0x06: 0,  # undefined
+    0x07: 12,  # ObjectId
+    0x08: 1,  # boolean
+    0x09: 8,  # date
+    0x0A: 0,  # null
+    0x10: 4,  # int32
+    0x11: 8,  # timestamp
+    0x12: 8,  # int64
+    0x13: 16,  # Decimal128
+    0x7F: 0,  # MaxKey
+    0xFF: 0,  # MinKey
+}
+_SIZE_INCLUDES_ITSELF = frozenset((0x03, 0x04, 0x0F))
+_SIZE_PREFIXED_STRINGS = frozenset((0x02, 0x0D, 0x0E))
+_ZERO_TIMESTAMP = b"\0" * 8
+
+
+def value_end(raw: bytes, start: int, kind: int) -> int:
+    """Return the offset just behind a BSON value.
+
+    Args:
+        raw: The bytes that hold the value.
+        start: The offset of the value's first byte.
+        kind: The BSON type byte of the value.
+
+    Raises:
+        ValueError: The type byte is not one of BSON's.
+    """
+    size = _FIXED_SIZES.get(kind)
+    if size is not None:
+        return start + size
+    if kind in _SIZE_INCLUDES_ITSELF:
+        return start + _int32.unpack_from(raw, start)[0]
+    if kind in _SIZE_PREFIXED_STRINGS:
+        return start + 4 + _int32.unpack_from(raw, start)[0]
+    if kind == BINARY:
+        return start + 5 + _int32.unpack_from(raw, start)[0]
+    if kind == 0x0B:  # regular expression: two zero-terminated strings
+        return raw.index(b"\0", raw.index(b"\0", start) + 1) + 1
+    if kind == 0x0C:  # DBPointer: a string and an ObjectId
+        return start + 4 + _int32.unpack_from(raw, start)[0] + 12
+    raise ValueError(f"not a BSON type: 0x{kind:02x}")
+
+
+def elements(raw: bytes) -> Iterator[tuple[int, bytes, int, int]]:
+    """Iterate over the top-level elements of a document.
+
+    Yields:
+        ``(type byte, name, start of the value, end of the value)`` in stored order.
+    """
+    position, stop = 4, len(raw) - 1
+    while position < stop:
+        kind = raw[position]
+        name_end = raw.index(b"\0", position + 1)
+        end = value_end(raw, name_end + 1, kind)
+        yield kind, raw[position + 1 : name_end], name_end + 1, end
+        position = end
+
+
+def document_key(raw: bytes) -> DocumentKey:
+    """Return the key of a document: the type byte and value bytes of its ``_id``.
+
+    Raises:
+        ValueError: The document has no ``_id``.
+    """
+    if raw[5:9] == b"_id\0":  # the server stores _id first
+        kind = raw[4]
+        if kind == 0x07:
+            return raw[4:5] + raw[9:21]
+        return raw[4:5] + raw[9 : value_end(raw, 9, kind)]
+    for kind, name, start, end in elements(raw):
+        if name == b"_id":
+            return bytes((kind,)) + raw[start:end]
+    raise ValueError("the document has no _id")
+
+
+def key_of(value: Any) -> DocumentKey:
+    """Return the key of an ``_id`` given as a Python value.
+
+    Raises:
+        bson.errors.InvalidDocument: BSON cannot hold the value.
+    """
+    return document_key(bson.encode({"_id": value}))
+
+
+def element(name: bytes, key: DocumentKey) -> bytes:
+    """Return a BSON element called `name` that holds the value of `key`."""
+    return key[:1] + name + b"\0" + key[1:]
+
+
+def build(*parts: bytes) -> bytes:
+    """Return the document made of encoded elements, in order."""
+    return _int32.pack(sum(map(len, parts)) + 5) + b"".join(parts) + b"\0"
+
+
+def raw_array(keys: Iterable[DocumentKey]) -> bytes:
+    """Return the bytes of a BSON array of the values of `keys`."""
+    return build(*(element(b"%d" % index, key) for index, key in enumerate(keys)))
+
+
+def raw_id(key: DocumentKey) -> RawBSONDocument:
+    """Return ``{_id: value}`` for the value of `key`, without decoding it."""
+    return RawBSONDocument(build(element(b"_id", key)), RAW_OPTIONS)
+
+
+def raw_id_equals(key: DocumentKey) -> bytes:
+    """Return the filter ``{_id: {$eq: value}}``, in which no value can pass for an operator."""
+    return build(b"\x03_id\0" + build(element(b"$eq", key)))
+
+
+def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:
+    """Return the filter ``{_id: {$in: [...]}}``."""
+    return build(b"\x03_id\0" + build(b"\x04$in\0" + raw_array(keys)))
+
+
+def id_value(key: DocumentKey) -> Any:
+    """Return the ``_id`` as the Python value that PyMongo would give.
+
+    An ``_id`` that PyMongo cannot decode (invalid UTF-8) comes back as a `RawBSONDocument`
+    ``{_id: value}``.
+    """
+    raw = build(element(b"_id", key))
+    try:
+        return bson.decode(raw, PLAIN_OPTIONS)["_id"]
+    except bson.errors.BSONError:
+        return RawBSONDocument(raw, RAW_OPTIONS)
+
+
+def document_hash(raw: bytes) -> bytes:
+    """Return the SHA-256 of a document's bytes (32 bytes)."""
+    return hashlib.sha256(raw).digest()
+
+
+def has_zero_timestamp(raw: bytes) -> bool:
+    """Tell whether a top-level field is ``Timestamp(0, 0)``.
+
+    The server replaces such a value by the present time on insert and replace, so these
+    documents need another way of writing.
+    """
+    if b"\x11" not in raw or _ZERO_TIMESTAMP not in raw:
+        return False
+    return any(
+        kind == TIMESTAMP and name != b"_id" and raw[start:end] == _ZERO_TIMESTAMP
+        for kind, name, start, end in elements(raw)
+    )
+
+
+class DocumentId:
+    """A hashable stand-in for an ``_id`` that cannot be a key of a dict.
+
+    Compound ids are dicts, which Python cannot hash; ``1`` and ``True`` are different ids
+    but equal in Python. Equality and hash are those of the BSON bytes.
+
+    Attributes:
+        key: Type byte and value bytes.
+        value: The Python value.
+    """
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: DocumentKey) -> None:
+        self.key = key
+
+    @property
+    def value(self) -> Any:
+        """The ``_id`` as PyMongo would give it."""
+        return id_value(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, DocumentId):
+            return self.key == other.key
+        try:
+            return self.key == key_of(other)
+        except (bson.errors.BSONError, TypeError, OverflowError):
+            return False
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"DocumentId({self.value!r})"
+
+
+def add_by_id(target: dict[Any, Any], key: DocumentKey, item: Any) -> None:
+    """Store `item` in `target` under the ``_id`` value, or a `DocumentId` where that fails.
+
+    Args:
+        target: The dict keyed by ``_id``.
+        key: The document's key.
+        item: What to store.
+    """
+    value = id_value(key)
+    try:
+        taken = value in target
+    except TypeError:
+        taken = True
+    target[DocumentId(key) if taken else value] = item

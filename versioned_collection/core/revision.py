@@ -1,0 +1,193 @@
+"""Revision texts: parse what a person writes, resolve it with look-ups given by the caller.
+
+Grammar::
+
+    revision = base { "~" [number] }
+    base     = "HEAD" | branch | branch "@" number | branch "@{" time "}"
+             | tag | version id | checksum prefix (at least 4 hexadecimal digits)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Protocol
+
+from bson.objectid import ObjectId
+
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import (
+    AmbiguousRevision,
+    InvalidArgument,
+    InvalidCollectionVersion,
+)
+
+_SUFFIX = re.compile(r"(?:~\d*)+$", re.ASCII)
+_STEP = re.compile(r"~(\d*)", re.ASCII)
+_NUMBERED = re.compile(r"^(?P<branch>.+)@(?P<number>-?\d+)$", re.ASCII | re.DOTALL)
+_TIMED = re.compile(r"^(?P<branch>.+)@\{(?P<time>[^{}]*)\}$", re.DOTALL)
+_HEXADECIMAL = re.compile(r"^[0-9a-f]{4,64}$")
+_RESERVED_CHARACTERS = frozenset("~^:?*[\\{}")
+_MAXIMUM_NAME_LENGTH = 200
+
+HEAD = "HEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A parsed revision text.
+
+    Attributes:
+        base: The text without what is below.
+        number: The number behind ``@``, None where there is none.
+        time: The time behind ``@``, None where there is none.
+        generations: How many first parents to go up.
+        text: The text as it was written.
+    """
+
+    base: str
+    number: int | None = None
+    time: datetime | None = None
+    generations: int = 0
+    text: str = ""
+
+
+class RevisionSource(Protocol):
+    """What a repository answers while a revision is resolved. Each returns None for "no"."""
+
+    def head(self) -> VersionId: ...
+    def tip(self, branch: str) -> VersionId | None: ...
+    def labelled(self, branch: str, number: int) -> VersionId | None: ...
+    def at_time(self, branch: str, time: datetime) -> VersionId | None: ...
+    def tagged(self, tag: str) -> VersionId | None: ...
+    def known(self, version: VersionId) -> bool: ...
+    def with_checksum(self, prefix: str) -> Sequence[VersionId]: ...
+    def ancestor(self, version: VersionId, generations: int) -> VersionId | None: ...
+
+
+def parse(text: str) -> Revision:
+    """Parse a revision text.
+
+    Raises:
+        InvalidArgument: The text is empty or the time cannot be read.
+    """
+    base, generations = text, 0
+    suffix = _SUFFIX.search(text)
+    if suffix:
+        base = text[: suffix.start()]
+        generations = sum(int(step or 1) for step in _STEP.findall(suffix.group()))
+    if not base:
+        raise InvalidArgument(
+            f"{text!r} is not a revision; write for example 'main', 'main@3' or 'HEAD~1'",
+            revision=text,
+        )
+    timed = _TIMED.match(base)
+    if timed:
+        return Revision(timed["branch"], None, _time(timed["time"]), generations, text)
+    numbered = _NUMBERED.match(base)
+    if numbered:
+        return Revision(numbered["branch"], int(numbered["number"]), None, generations, text)
+    return Revision(base, None, None, generations, text)
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise InvalidArgument(
+            f"{text!r} is not a time; write it like 2026-01-31 or 2026-01-31T12:00+00:00",
+            time=text,
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def resolve(text: str, source: RevisionSource) -> VersionId:
+    """Return the version that a revision text names.
+
+    A branch wins over a tag, a tag over an id, an id over a checksum prefix.
+
+    Raises:
+        InvalidArgument: The text is not a revision.
+        InvalidCollectionVersion: It names nothing.
+        AmbiguousRevision: A prefix fits several versions.
+    """
+    revision = parse(text)
+    version = _base(revision, source)
+    if version is not None and revision.generations:
+        version = source.ancestor(version, revision.generations)
+    if version is None:
+        raise InvalidCollectionVersion(
+            f"there is no version {text!r}; log() lists the versions, branches() the branches",
+            revision=text,
+        )
+    return version
+
+
+def _base(revision: Revision, source: RevisionSource) -> VersionId | None:
+    branch = revision.base
+    if revision.number is not None:
+        return _numbered(branch, revision.number, source)
+    if revision.time is not None:
+        return source.at_time(branch, revision.time)
+    if branch == HEAD:
+        return source.head()
+    found = source.tip(branch) or source.tagged(branch)
+    if found is not None:
+        return found
+    return _by_identity(branch, source)
+
+
+def _numbered(branch: str, number: int, source: RevisionSource) -> VersionId | None:
+    tip = source.tip(branch)
+    if number >= 0 or tip is None:
+        return source.labelled(branch, number)
+    # an unborn branch's version is numbered -1
+    return tip if number == -1 and source.labelled(branch, 0) is None else None
+
+
+def _by_identity(text: str, source: RevisionSource) -> VersionId | None:
+    if ObjectId.is_valid(text) and source.known(ObjectId(text)):
+        return ObjectId(text)
+    if not _HEXADECIMAL.match(text):
+        return None
+    fitting = source.with_checksum(text)
+    if len(fitting) > 1:
+        raise AmbiguousRevision(
+            f"{text!r} is the beginning of {len(fitting)} checksums; write more of it",
+            revision=text,
+            candidates=[str(version) for version in fitting],
+        )
+    return fitting[0] if fitting else None
+
+
+def check_name(name: object, what: str = "branch") -> str:
+    """Return a branch's or tag's name after checking it.
+
+    Raises:
+        InvalidArgument: The name is empty, reserved, too long, or would be read as
+            something else in a revision text.
+    """
+    kind = what.capitalize()
+    if not isinstance(name, str) or not name or name != name.strip():
+        raise InvalidArgument(
+            f"{kind} names are texts without surrounding blanks, not {name!r}", name=name
+        )
+    if name.startswith("__"):
+        plural = "Branch" if what == "branch" else kind
+        raise InvalidArgument(f"{plural} names cannot start with '__'", name=name)
+    if name == HEAD or _NUMBERED.match(name) or "@{" in name or name.startswith("-"):
+        raise InvalidArgument(
+            f"{name!r} would be read as a revision or an option; choose another {what} name",
+            name=name,
+        )
+    if len(name) > _MAXIMUM_NAME_LENGTH or any(
+        character in _RESERVED_CHARACTERS or not character.isprintable() for character in name
+    ):
+        raise InvalidArgument(
+            f"{kind} names are at most {_MAXIMUM_NAME_LENGTH} printable characters and none of "
+            f"{' '.join(sorted(_RESERVED_CHARACTERS))}",
+            name=name,
+        )
+    return name

@@ -1,0 +1,301 @@
+"""Field-level changes: find them, apply them, take them back.
+
+The vocabulary is that of DeepDiff's flat delta rows (path, action, value, old value), so
+that a stored change loads into ``deepdiff.Delta``. `position` is ours: it restores the
+order of fields, which DeepDiff does not keep.
+
+Containers are changed in place only after they were copied on the way down, so the
+documents that are passed in stay as they were.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any, NamedTuple
+
+from bson.raw_bson import RawBSONDocument
+
+Path = tuple[str | int, ...]
+
+CHANGED = "values_changed"
+RETYPED = "type_changes"
+ADDED = "dictionary_item_added"
+REMOVED = "dictionary_item_removed"
+INSERTED = "iterable_items_inserted"
+DELETED = "iterable_items_deleted"
+REPLACED = "iterable_items_replaced"
+EQUAL = "iterable_items_equal"
+
+_INVERSE = {ADDED: REMOVED, REMOVED: ADDED, INSERTED: DELETED, DELETED: INSERTED}
+_SPLICES = frozenset((INSERTED, DELETED, REPLACED))
+_MATCHER_LIMIT = 400
+"""Longest stretch of a list that is matched item by item; beyond it is replaced whole."""
+
+
+class Row(NamedTuple):
+    """One change at one place of a document.
+
+    Attributes:
+        path: Field names and list indexes from the root.
+        action: DeepDiff's name of the change.
+        value: The value after (a list of items for list changes).
+        old_value: The value before.
+        position: For an added or removed field, its place among its siblings.
+        span: For list changes, ``(t1_from, t1_to, t2_from, t2_to)``: the stretch before
+            and after.
+    """
+
+    path: Path
+    action: str
+    value: Any = None
+    old_value: Any = None
+    position: int | None = None
+    span: tuple[int, int, int, int] | None = None
+
+    def inverse(self) -> Row:
+        """Return the row that undoes this one."""
+        span = self.span and (self.span[2], self.span[3], self.span[0], self.span[1])
+        action = _INVERSE.get(self.action, self.action)
+        return Row(self.path, action, self.old_value, self.value, self.position, span)
+
+    def to_bson(self) -> dict[str, Any]:
+        """Return the row as it is stored."""
+        stored: dict[str, Any] = {"path": list(self.path), "action": self.action}
+        if self.action not in (REMOVED, DELETED):
+            stored["value"] = self.value
+        if self.action not in (ADDED, INSERTED):
+            stored["old_value"] = self.old_value
+        if self.position is not None:
+            stored["position"] = self.position
+        if self.span is not None:
+            names = ("t1_from_index", "t1_to_index", "t2_from_index", "t2_to_index")
+            stored.update(zip(names, self.span, strict=True))
+        return stored
+
+    @classmethod
+    def from_bson(cls, stored: Mapping[str, Any]) -> Row:
+        """Return the row that `to_bson` stored.
+
+        Raises:
+            KeyError: A part is missing.
+        """
+        action = stored["action"]
+        span = None
+        if action in _SPLICES:
+            span = (
+                stored["t1_from_index"],
+                stored["t1_to_index"],
+                stored["t2_from_index"],
+                stored["t2_to_index"],
+            )
+        nothing: Any = [] if action in _SPLICES else None
+        return cls(
+            tuple(stored["path"]),
+            action,
+            stored.get("value", nothing),
+            stored.get("old_value", nothing),
+            stored.get("position"),
+            span,
+        )
+
+
+def compare_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Row, ...]:
+    """Return the rows that lead from one document's fields to another's."""
+    rows: list[Row] = []
+    _compare_documents((), before, after, rows)
+    return tuple(rows)
+
+
+def _compare_documents(
+    path: Path, before: Mapping[str, Any], after: Mapping[str, Any], rows: list[Row]
+) -> None:
+    same_names = before.keys() == after.keys()
+    if not same_names:
+        for position, name in enumerate(before):
+            if name not in after:
+                rows.append(Row((*path, name), REMOVED, None, before[name], position))
+    for name, value in after.items():
+        if name in before:
+            old = before[name]
+            if not same(old, value):
+                _compare_values((*path, name), old, value, rows)
+    if not same_names:
+        for position, (name, value) in enumerate(after.items()):
+            if name not in before:
+                rows.append(Row((*path, name), ADDED, value, None, position))
+
+
+def _compare_values(path: Path, old: Any, new: Any, rows: list[Row]) -> None:
+    if type(old) is not type(new):
+        rows.append(Row(path, RETYPED, new, old))
+    elif type(old) is RawBSONDocument:
+        _compare_documents(path, dict(old.items()), dict(new.items()), rows)
+    elif type(old) is list:
+        _compare_lists(path, old, new, rows)
+    else:
+        rows.append(Row(path, CHANGED, new, old))
+
+
+def _compare_lists(path: Path, old: list[Any], new: list[Any], rows: list[Row]) -> None:
+    if len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            if not same(one, other):
+                _compare_values((*path, index), one, other, rows)
+        return
+    for tag, *span in _opcodes(old, new):
+        if tag != EQUAL:
+            before, after = old[span[0] : span[1]], new[span[2] : span[3]]
+            rows.append(Row(path, tag, after, before, None, tuple(span)))  # type: ignore[arg-type]
+
+
+def _opcodes(old: list[Any], new: list[Any]) -> list[tuple[str, int, int, int, int]]:
+    start, limit = 0, min(len(old), len(new))
+    while start < limit and same(old[start], new[start]):
+        start += 1
+    tail = 0
+    while tail < limit - start and same(old[-1 - tail], new[-1 - tail]):
+        tail += 1
+    old_end, new_end = len(old) - tail, len(new) - tail
+    if start == old_end:
+        return [(INSERTED, start, start, start, new_end)]
+    if start == new_end:
+        return [(DELETED, start, old_end, start, start)]
+    if max(old_end, new_end) - start > _MATCHER_LIMIT:
+        return [(REPLACED, start, old_end, start, new_end)]
+    tags = {"insert": INSERTED, "delete": DELETED, "replace": REPLACED, "equal": EQUAL}
+    matcher = SequenceMatcher(
+        None,
+        [_token(item) for item in old[start:old_end]],
+        [_token(item) for item in new[start:new_end]],
+        autojunk=False,
+    )
+    return [
+        (tags[tag], a + start, b + start, c + start, d + start)
+        for tag, a, b, c, d in matcher.get_opcodes()
+    ]
+
+
+def _token(item: Any) -> Any:
+    """Return something hashable that is equal only for the same BSON value."""
+    if isinstance(item, RawBSONDocument):
+        return bytes(item.raw)
+    if isinstance(item, list):
+        return tuple(_token(part) for part in item)
+    if isinstance(item, float):
+        return struct.pack("<d", item)
+    try:
+        hash(item)
+    except TypeError:
+        return (type(item), repr(item))
+    return (type(item), item)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two decoded values are the same BSON value.
+
+    Python's ``==`` takes ``1``, ``1.0`` and ``True`` for equal; types decide here.
+    """
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    if kind is RawBSONDocument:
+        return bool(one.raw == other.raw)
+    if kind is float:
+        return struct.pack("<d", one) == struct.pack("<d", other)
+    if kind is list:
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def apply_rows(fields: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the document's fields after `rows`; `fields` stays as it is.
+
+    Raises:
+        KeyError, IndexError, ValueError: The rows do not fit the document.
+    """
+    root = _Editor(fields)
+    for start, stop in _runs(rows):
+        root.change(rows[start:stop])
+    return root.fields
+
+
+def inverse_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Return the rows that undo `rows`."""
+    return tuple(row.inverse() for row in reversed(rows))
+
+
+def _runs(rows: Sequence[Row]) -> Iterable[tuple[int, int]]:
+    """Group neighbouring rows that splice the same list or add to the same document.
+
+    Their indexes speak of the list or document as a whole, so they are applied together.
+    """
+    start = 0
+    while start < len(rows):
+        stop = start + 1
+        group = _group(rows[start])
+        while group is not None and stop < len(rows) and _group(rows[stop]) == group:
+            stop += 1
+        yield start, stop
+        start = stop
+
+
+def _group(row: Row) -> tuple[Path, str] | None:
+    if row.action in _SPLICES:
+        return row.path, "splice"
+    if row.action == ADDED:
+        return row.path[:-1], ADDED
+    return None
+
+
+class _Editor:
+    """Changes a document, copying each container once on the way down."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.fields = dict(fields)
+        self._owned: dict[int, Any] = {id(self.fields): self.fields}
+
+    def change(self, rows: Sequence[Row]) -> None:
+        row = rows[0]
+        if row.action in _SPLICES:
+            self._splice(self._container(row.path), rows)
+        elif row.action == ADDED:
+            self._insert_fields(self._container(row.path[:-1]), rows)
+        else:
+            parent = self._container(row.path[:-1])
+            if row.action == REMOVED:
+                del parent[row.path[-1]]
+            else:
+                parent[row.path[-1]]  # a row that does not fit must not add a field
+                parent[row.path[-1]] = row.value
+
+    def _container(self, path: Path) -> Any:
+        place: Any = self.fields
+        for step in path:
+            child = place[step]
+            if id(child) not in self._owned:
+                child = list(child) if type(child) is list else dict(child.items())
+                self._owned[id(child)] = child
+                place[step] = child
+            place = child
+        return place
+
+    @staticmethod
+    def _splice(items: list[Any], rows: Sequence[Row]) -> None:
+        for row in sorted(rows, key=lambda row: row.span or (), reverse=True):
+            start, stop = row.span[:2]  # type: ignore[index]
+            items[start:stop] = row.value or []
+
+    @staticmethod
+    def _insert_fields(fields: dict[str, Any], rows: Sequence[Row]) -> None:
+        ordered = sorted(rows, key=lambda row: row.position or 0)
+        size = len(fields)
+        if all((row.position or 0) >= size + index for index, row in enumerate(ordered)):
+            fields.update((str(row.path[-1]), row.value) for row in ordered)
+            return
+        items = list(fields.items())
+        for row in ordered:
+            items.insert(row.position or 0, (str(row.path[-1]), row.value))
+        fields.clear()
+        fields.update(items)

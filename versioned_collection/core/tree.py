@@ -1,0 +1,147 @@
+"""The tree of versions: ancestors, descendants, and the path between two versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from versioned_collection.core.version import VersionId
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A version's place in the tree.
+
+    Attributes:
+        id: The version.
+        parents: Its parents; deltas lie along the first.
+        number: The number on its branch.
+        branch: The branch of its label.
+    """
+
+    id: VersionId
+    parents: tuple[VersionId, ...]
+    number: int
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way from one version to another.
+
+    Attributes:
+        backward: Versions to undo, in order, starting with the present one.
+        forward: Versions to redo, in order, ending with the target.
+    """
+
+    backward: tuple[VersionId, ...]
+    forward: tuple[VersionId, ...]
+
+    def __invert__(self) -> Path:
+        """Return the way back."""
+        return Path(self.forward[::-1], self.backward[::-1])
+
+    def __len__(self) -> int:
+        return len(self.backward) + len(self.forward)
+
+    def steps(self) -> dict[VersionId, tuple[int, bool]]:
+        """Return, for each version on the way, its turn and whether it is undone."""
+        steps = {version: (turn, True) for turn, version in enumerate(self.backward)}
+        start = len(self.backward)
+        steps.update((v, (start + turn, False)) for turn, v in enumerate(self.forward))
+        return steps
+
+
+class VersionTree:
+    """All versions of a repository by id.
+
+    Two trees are equal when they hold the same versions under the same labels.
+    """
+
+    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+        self._nodes: dict[VersionId, Node] = {node.id: node for node in nodes}
+        self._children: dict[VersionId, list[VersionId]] = {}
+        for node in self._nodes.values():
+            if node.parents:
+                self._children.setdefault(node.parents[0], []).append(node.id)
+
+    @property
+    def nodes(self) -> Mapping[VersionId, Node]:
+        """The nodes by version id."""
+        return self._nodes
+
+    @property
+    def root(self) -> VersionId | None:
+        """The first version, None for an empty tree."""
+        return next((node.id for node in self._nodes.values() if not node.parents), None)
+
+    def __contains__(self, version: object) -> bool:
+        return version in self._nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[VersionId]:
+        return iter(self._nodes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, VersionTree):
+            return NotImplemented
+        return self._nodes == other._nodes
+
+    __hash__ = None  # type: ignore[assignment]  # a tree can be compared, not used as a key
+
+    def parent(self, version: VersionId) -> VersionId | None:
+        """Return the parent in the tree, None for the root."""
+        parents = self._nodes[version].parents
+        return parents[0] if parents else None
+
+    def children(self, version: VersionId) -> tuple[VersionId, ...]:
+        """Return the versions whose first parent is `version`."""
+        return tuple(self._children.get(version, ()))
+
+    def ancestors(self, version: VersionId) -> Iterator[VersionId]:
+        """Iterate from `version` itself up to the root."""
+        current: VersionId | None = version
+        while current is not None:
+            yield current
+            current = self.parent(current)
+
+    def descendants(self, version: VersionId) -> Iterator[VersionId]:
+        """Iterate over `version` itself and everything that grew from it, parents first."""
+        waiting = [version]
+        while waiting:
+            current = waiting.pop()
+            yield current
+            waiting.extend(reversed(self._children.get(current, ())))
+
+    def common_ancestor(self, one: VersionId, other: VersionId) -> VersionId:
+        """Return the lowest common ancestor of two versions in the tree.
+
+        Raises:
+            KeyError: A version is not in the tree.
+            ValueError: The versions have no common ancestor.
+        """
+        above = set(self.ancestors(one))
+        for version in self.ancestors(other):
+            if version in above:
+                return version
+        raise ValueError("the versions have no common ancestor")
+
+    def path(self, source: VersionId, target: VersionId) -> Path:
+        """Return the path: up to the common ancestor, then down.
+
+        Raises:
+            KeyError: A version is not in the tree.
+            ValueError: The versions have no common ancestor.
+        """
+        meeting = self.common_ancestor(source, target)
+        return Path(
+            tuple(self._until(source, meeting)), tuple(self._until(target, meeting))[::-1]
+        )
+
+    def _until(self, version: VersionId, stop: VersionId) -> Iterator[VersionId]:
+        for current in self.ancestors(version):
+            if current == stop:
+                return
+            yield current

@@ -1,0 +1,108 @@
+"""A version: one recorded state of the collection, and what is known about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import bson
+from bson.objectid import ObjectId
+
+VersionId = ObjectId
+
+UNBORN = -1
+"""The number that stands for a branch without a version of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One entry of the log.
+
+    Attributes:
+        id: The identity; it never changes and travels with the history.
+        number: The number on its branch, counted from 0.
+        branch: The branch on which it was registered.
+        parents: Ids of the parents; the first one is the parent in the version tree.
+        timestamp: When it was registered (UTC, server's clock).
+        message: What the author said about it.
+        author: Who registered it: a name or a dict, None when not given.
+        metadata: Free facts recorded with it.
+        stats: Numbers of documents ``inserted``, ``updated``, ``deleted``.
+        fingerprint: Hex number that identifies the content of the whole collection.
+        checksum: SHA-256 (hex) over parents, changes and the facts above except the label.
+    """
+
+    id: VersionId
+    number: int
+    branch: str
+    parents: tuple[VersionId, ...]
+    timestamp: datetime
+    message: str
+    author: str | Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    stats: Mapping[str, int] = field(default_factory=dict)
+    fingerprint: str = ""
+    checksum: str = ""
+
+    @property
+    def version(self) -> int:
+        """The number on the branch (the name that older programs use)."""
+        return self.number
+
+    @property
+    def parent(self) -> VersionId | None:
+        """The parent in the version tree, None for the root."""
+        return self.parents[0] if self.parents else None
+
+    @property
+    def label(self) -> str:
+        """The revision text ``branch@number``."""
+        return f"{self.branch}@{self.number}"
+
+    def __str__(self) -> str:
+        who = f"\nAuthor:  {author_text(self.author)}" if self.author else ""
+        when = self.timestamp.strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"version {self.label} ({self.checksum[:12]}){who}\nDate:    {when}\n\n    {self.message}\n"
+
+
+def author_text(author: str | Mapping[str, Any] | None) -> str:
+    """Return an author for people: the name and, where known, the mail address."""
+    if author is None or isinstance(author, str):
+        return author or ""
+    name, email = author.get("name"), author.get("email")
+    if name and email:
+        return f"{name} <{email}>"
+    return str(name or email or dict(author))
+
+
+def version_checksum(
+    version: Version, parent_checksums: Sequence[str], changes_digest: int
+) -> str:
+    """Return the checksum of a version: evidence against later changes.
+
+    Labels and ids are left out: a version may be re-labelled without its content changing.
+
+    Args:
+        version: The entry; its own `checksum` is ignored.
+        parent_checksums: The checksums of the parents, in their order.
+        changes_digest: The sum of the digests of its deltas.
+    """
+    content = {
+        "parents": list(parent_checksums),
+        "changes": changes_digest.to_bytes(32, "big"),
+        "timestamp": version.timestamp,
+        "message": version.message,
+        "author": version.author,
+        "metadata": version.metadata,
+        "stats": {name: int(version.stats[name]) for name in sorted(version.stats)},
+        "fingerprint": version.fingerprint,
+    }
+    return hashlib.sha256(bson.encode(content)).hexdigest()
+
+
+def fingerprint_text(number: int) -> str:
+    """Return a fingerprint as it is stored: 64 hexadecimal digits."""
+    return f"{number:064x}"

@@ -1,0 +1,180 @@
+"""The errors this library raises: one tree under `VersioningError`.
+
+::
+
+    VersioningError
+    ├── InvalidArgument (ValueError)        a value that can never be right
+    ├── InvalidType (TypeError)             an argument of the wrong type
+    ├── CollectionAlreadyInitialised        init of a tracked collection
+    ├── CollectionNotTracked                a verb that needs history, before init
+    ├── InvalidOperation                    the verb does not fit the present state
+    │   ├── WorkingCopyChanged              another client wrote while the verb ran
+    │   └── NotSupported                    the server or the collection cannot do it
+    ├── InvalidCollectionVersion            no such version
+    │   └── AmbiguousRevision               a prefix that several versions share
+    ├── BranchNotFound, TagNotFound
+    ├── InvalidCollectionState              two histories that do not fit together
+    ├── AutoMergeFailedError                conflicts remain
+    ├── LeaseHeld, LeaseLost                another process is at work / took over
+    ├── PermissionDenied                    the server refused; names the missing right
+    ├── SnapshotUnavailable                 the moment to read has left the server's window
+    ├── DocumentRejected                    the server refuses a document that a version holds
+    ├── FormatMismatch                      trackers written by another format
+    ├── CorruptHistory                      stored data contradicts itself
+    └── EmbeddedServerError                 no local mongod, or it cannot start
+
+Each class has a stable `code`; the facts (names, numbers, documents) are attributes of
+the instance and listed in `facts`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class VersioningError(Exception):
+    """Base of all errors of this library.
+
+    Args:
+        message: What went wrong and what to do next.
+        **facts: The values involved; each becomes an attribute of the error.
+    """
+
+    code: ClassVar[str] = "versioning"
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    def __getattr__(self, name: str) -> Any:
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        raise AttributeError(name)
+
+
+class InvalidArgument(VersioningError, ValueError):
+    """A value that can never be right, such as a branch name starting with ``__``."""
+
+    code = "invalid_argument"
+
+
+class InvalidType(VersioningError, TypeError):
+    """An argument of the wrong type."""
+
+    code = "invalid_type"
+
+
+class CollectionAlreadyInitialised(VersioningError):
+    """`init` was called on a collection that is tracked already."""
+
+    code = "already_initialised"
+
+
+class CollectionNotTracked(VersioningError):
+    """The verb needs a history; call `init` first."""
+
+    code = "not_tracked"
+
+
+class InvalidOperation(VersioningError):
+    """The verb does not fit the present state, such as a checkout over uncommitted changes."""
+
+    code = "invalid_operation"
+
+
+class WorkingCopyChanged(InvalidOperation):
+    """Another client wrote to the documents while the verb ran; nothing was done."""
+
+    code = "working_copy_changed"
+
+
+class NotSupported(InvalidOperation):
+    """The server, or the kind of collection, cannot do what was asked."""
+
+    code = "not_supported"
+
+
+class InvalidCollectionVersion(VersioningError):
+    """There is no such version."""
+
+    code = "no_such_version"
+
+
+class AmbiguousRevision(InvalidCollectionVersion):
+    """A checksum or id prefix that several versions share."""
+
+    code = "ambiguous_revision"
+
+
+class BranchNotFound(VersioningError):
+    """There is no such branch."""
+
+    code = "no_such_branch"
+
+
+class TagNotFound(VersioningError):
+    """There is no such tag."""
+
+    code = "no_such_tag"
+
+
+class InvalidCollectionState(VersioningError):
+    """Two histories that cannot be brought together."""
+
+    code = "invalid_state"
+
+
+class AutoMergeFailedError(VersioningError):
+    """A merge left conflicts, which are stored for resolution."""
+
+    code = "auto_merge_failed"
+
+
+class LeaseHeld(VersioningError):
+    """Another process is running a verb on this collection; try again after `expires`."""
+
+    code = "lease_held"
+
+
+class LeaseLost(VersioningError):
+    """This process was silent for longer than its lease, and another one took over."""
+
+    code = "lease_lost"
+
+
+class PermissionDenied(VersioningError):
+    """The server refused a command; `action` names the missing privilege."""
+
+    code = "permission_denied"
+
+
+class SnapshotUnavailable(VersioningError):
+    """The moment that the verb reads has left the server's snapshot window."""
+
+    code = "snapshot_unavailable"
+
+
+class DocumentRejected(VersioningError):
+    """The server refuses to store a document (`document_id`) that a version holds."""
+
+    code = "document_rejected"
+
+
+class FormatMismatch(VersioningError):
+    """The trackers carry a format number (`found`) that this release (`supported`) cannot read."""
+
+    code = "format_mismatch"
+
+
+class CorruptHistory(VersioningError):
+    """Stored history contradicts itself; `verify()` lists every problem."""
+
+    code = "corrupt_history"
+
+
+class EmbeddedServerError(VersioningError):
+    """No local mongod was found, or it could not be started."""
+
+    code = "embedded_server"

@@ -1,0 +1,118 @@
+"""Holding the lease on a collection that is whole: what was left half done is settled first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from versioned_collection.commit import Commit, Committer
+from versioned_collection.errors import LeaseLost, VersioningError
+from versioned_collection.lifecycle import complete_drop, complete_rename
+from versioned_collection.repository import Hold, Repository, not_tracked
+from versioned_collection.trackers.metadata import Metadata
+
+
+@contextmanager
+def holding(repository: Repository, verb: str) -> Iterator[Hold]:
+    """Hold the lease on a tracked collection for a verb.
+
+    An operation that an earlier process left half done is completed or undone first. When
+    the verb itself fails before its commit point, what it prepared is removed.
+
+    Raises:
+        CollectionNotTracked: There is no history; nothing is created.
+        LeaseHeld: Another process kept the lease for longer than we wait.
+    """
+    if repository.metadata.read() is None:
+        raise not_tracked(repository.name)
+    with repository.lease(verb) as hold:
+        state = hold.enter()
+        if state is None:
+            raise not_tracked(repository.name)
+        if state.intent is not None:
+            settle(hold, state)
+        try:
+            yield hold
+        except LeaseLost:
+            raise
+        except BaseException:
+            _clean_up(hold)
+            raise
+
+
+def settle(hold: Hold, state: Metadata) -> None:
+    """Complete or undo the operation that the state says is under way.
+
+    Raises:
+        CollectionNotTracked: The operation was a drop or a rename, which is complete now.
+    """
+    intent: Mapping[str, Any] = state.intent or {}
+    repository = hold.repository
+    if intent["verb"] == "drop":
+        complete_drop(hold)
+        raise not_tracked(repository.name)
+    if intent["verb"] == "rename" and intent["to"] == repository.name:
+        hold.update({"intent": None})  # all but this note was done
+        hold.refresh()
+        return
+    if intent["verb"] == "rename":
+        complete_rename(hold, intent["to"])
+        raise not_tracked(repository.name)
+    if intent["phase"] == "apply":
+        Committer(hold).complete(Commit.from_bson(intent["commit"]))
+    else:
+        undo(hold, intent)
+    hold.refresh()
+
+
+def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
+    """Remove what was prepared by an operation that did not reach its commit point."""
+    repository = hold.repository
+    if intent.get("version") is not None:
+        repository.deltas.delete([intent["version"]])
+    if intent.get("stash") is not None:
+        repository.stash.delete([intent["stash"]])
+    hold.update({"intent": None})
+
+
+def _clean_up(hold: Hold) -> None:
+    """Undo our own preparations; if that fails too, the next open does it."""
+    try:
+        hold.lease.check()
+        hold.refresh()
+        intent = hold.state.intent
+        if intent is not None and intent["phase"] == "prepare":
+            undo(hold, intent)
+    except Exception:  # the error that is on its way says more
+        return
+
+
+def recover_on_open(repository: Repository) -> None:
+    """Settle what a dead process left half done, without waiting for one that is alive.
+
+    An owner that is alive shows it by its heartbeat, so the wait is bounded by the lease.
+    """
+    try:
+        while _is_half_done(repository):
+            expires, over = repository.leases.peek()
+            if over:
+                with holding(repository, "recover"):
+                    return
+            time.sleep(repository.lease_seconds / 10)
+            later, _ = repository.leases.peek()
+            if later != expires:
+                return
+    except VersioningError:
+        return  # the first verb meets the same obstacle and reports it
+
+
+def _is_half_done(repository: Repository) -> bool:
+    state = repository.metadata.read()
+    if state is not None:
+        return state.intent is not None
+    old_name = repository.metadata.announced_rename()
+    if old_name is not None:
+        recover_on_open(Repository(repository.db, old_name, lease_seconds=repository.lease_seconds))
+    return False

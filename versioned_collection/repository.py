@@ -1,0 +1,285 @@
+"""A tracked collection and its trackers, opened together, and the lease on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any, TypeVar
+
+from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import (
+    CollectionNotTracked,
+    CorruptHistory,
+    InvalidArgument,
+)
+from versioned_collection.trackers.base import NAMESPACE_LIMIT, Tracker
+from versioned_collection.trackers.branches import BranchesCollection
+from versioned_collection.trackers.conflicts import ConflictsCollection
+from versioned_collection.trackers.deltas import DeltasCollection
+from versioned_collection.trackers.journal import JournalCollection
+from versioned_collection.trackers.lease import (
+    DEFAULT_SECONDS,
+    DEFAULT_WAIT_SECONDS,
+    Lease,
+    LeaseCollection,
+)
+from versioned_collection.trackers.log import LogCollection
+from versioned_collection.trackers.metadata import Metadata, MetadataCollection
+from versioned_collection.trackers.modified import ModifiedCollection
+from versioned_collection.trackers.replica import ReplicaCollection
+from versioned_collection.trackers.stash import StashCollection
+from versioned_collection.trackers.tags import TagsCollection
+from versioned_collection.wire import translated
+
+T = TypeVar("T")
+
+CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
+_LONGEST_SUFFIX = "__conflicts_"
+_LONGEST_CHUNK = ("__deltas_", ".chunks")
+
+
+class Repository:
+    """The trackers of one collection.
+
+    Args:
+        db: The database.
+        name: The tracked collection's name.
+        capture: How changes are noticed: ``auto`` takes the change stream where the server
+            has one, and write-through elsewhere.
+        lease_seconds: How long a lease lasts without a heartbeat.
+        lease_wait_seconds: How long a verb waits for another one to finish.
+        tz_aware: Whether timestamps of the log carry a time zone.
+    """
+
+    def __init__(
+        self,
+        db: Database[Any],
+        name: str,
+        *,
+        capture: str = "auto",
+        lease_seconds: float = DEFAULT_SECONDS,
+        lease_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        tz_aware: bool = False,
+    ) -> None:
+        if capture not in CAPTURE_MODES:
+            raise InvalidArgument(
+                f"capture is one of {', '.join(CAPTURE_MODES)}, not {capture!r}", capture=capture
+            )
+        if not 0.1 <= lease_seconds <= 3600 or lease_wait_seconds < 0:
+            raise InvalidArgument(
+                "lease_seconds lies between 0.1 and 3600, lease_wait_seconds is not negative",
+                lease_seconds=lease_seconds,
+                lease_wait_seconds=lease_wait_seconds,
+            )
+        self.db = db
+        self.name = name
+        self.requested_capture = capture
+        self.lease_seconds = lease_seconds
+        self.lease_wait_seconds = lease_wait_seconds
+        self.metadata = MetadataCollection(db, name)
+        self.log = LogCollection(db, name)
+        self.log.tz_aware = tz_aware
+        self.branches = BranchesCollection(db, name)
+        self.tags = TagsCollection(db, name)
+        self.deltas = DeltasCollection(db, name)
+        self.modified = ModifiedCollection(db, name)
+        self.journal = JournalCollection(db, name)
+        self.replica = ReplicaCollection(db, name)
+        self.stash = StashCollection(db, name)
+        self.conflicts = ConflictsCollection(db, name)
+        self.leases = LeaseCollection(db, name)
+
+    @property
+    def trackers(self) -> tuple[Tracker, ...]:
+        """All trackers that belong to this collection alone, the metadata last."""
+        return (
+            self.log,
+            self.branches,
+            self.tags,
+            self.deltas,
+            self.modified,
+            self.journal,
+            self.replica,
+            self.stash,
+            self.conflicts,
+            self.metadata,
+        )
+
+    @cached_property
+    def has_transactions(self) -> bool:
+        """Whether the server has transactions, snapshots and change streams."""
+        with translated():
+            hello = self.db.client.admin.command("hello")
+        return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+    @property
+    def capture_mode(self) -> str:
+        """How changes are noticed: ``change_stream``, ``write_through`` or ``scan``."""
+        if self.requested_capture != "auto":
+            return self.requested_capture
+        return "change_stream" if self.has_transactions else "write_through"
+
+    def now(self) -> datetime:
+        """Return the server's time (UTC, milliseconds)."""
+        with translated():
+            hello = self.db.client.admin.command("hello")
+        time: datetime = hello["localTime"]
+        return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+    def operation_time(self) -> Timestamp:
+        """Return a cluster time at or behind every write acknowledged so far."""
+        with translated():
+            time: Timestamp = self.db.client.admin.command("ping")["operationTime"]
+        return time
+
+    def collection_info(self) -> Mapping[str, Any] | None:
+        """Return the server's entry for the tracked collection, None where it is missing."""
+        with translated():
+            reply = self.db.command("listCollections", filter={"name": self.name})
+        found = reply["cursor"]["firstBatch"]
+        return found[0] if found else None
+
+    def state(self) -> Metadata:
+        """Return the state of the working copy.
+
+        Raises:
+            CollectionNotTracked: There is none.
+        """
+        state = self.metadata.read()
+        if state is None:
+            raise not_tracked(self.name)
+        return state
+
+    def check_names(self) -> None:
+        """Make sure that the names of all trackers fit MongoDB's limit.
+
+        Raises:
+            InvalidArgument: They do not.
+        """
+        start, end = _LONGEST_CHUNK
+        extra = max(len(_LONGEST_SUFFIX), len(start) + len(end))
+        size = len(f"{self.db.name}.{self.name}".encode()) + extra
+        if size > NAMESPACE_LIMIT:
+            raise InvalidArgument(
+                f"the name {self.name[:40]!r}... is too long: with the trackers' prefix the "
+                f"namespace takes {size} bytes, MongoDB allows {NAMESPACE_LIMIT}. Choose a name "
+                f"that is {size - NAMESPACE_LIMIT} bytes shorter",
+                collection=self.name,
+                bytes=size,
+                limit=NAMESPACE_LIMIT,
+            )
+
+    @contextmanager
+    def lease(self, verb: str) -> Iterator[Hold]:
+        """Hold the lease for a verb.
+
+        Raises:
+            LeaseHeld: Another process kept it for longer than we wait.
+        """
+        with self.db.client.start_session(causal_consistency=False) as session:
+            lease = self.leases.acquire(
+                verb, self.lease_seconds, self.lease_wait_seconds, session.session_id
+            )
+            try:
+                yield Hold(self, lease, session, verb)
+            finally:
+                lease.release()
+
+
+class Hold:
+    """What a verb works with while it holds the lease.
+
+    Attributes:
+        repository: The trackers.
+        lease: The lease.
+        session: The session of the verb's transactions.
+        verb: The verb's name.
+    """
+
+    def __init__(
+        self, repository: Repository, lease: Lease, session: ClientSession, verb: str
+    ) -> None:
+        self.repository = repository
+        self.lease = lease
+        self.session = session
+        self.verb = verb
+        self._state: Metadata | None = None
+
+    @property
+    def state(self) -> Metadata:
+        """The state of the working copy, as of this verb's last look.
+
+        Raises:
+            CollectionNotTracked: There is none.
+        """
+        if self._state is None:
+            raise not_tracked(self.repository.name)
+        return self._state
+
+    def enter(self) -> Metadata | None:
+        """Shut out earlier owners, and read the state."""
+        self._state = self.repository.metadata.stamp(self.lease.token, self.lease.fence)
+        return self._state
+
+    def refresh(self) -> None:
+        """Read the state again after changes."""
+        self._state = self.repository.metadata.read()
+
+    def update(self, changes: Mapping[str, Any], session: ClientSession | None = None) -> None:
+        """Change the state, if the lease is still ours.
+
+        Raises:
+            LeaseLost: It is not.
+        """
+        self.lease.check()
+        self.repository.metadata.update(self.lease.token, changes, session)
+
+    def begin(self, intent: Mapping[str, Any]) -> None:
+        """Note what is about to be done, for whoever has to clean up or complete it."""
+        self.update({"intent": {"verb": self.verb, **intent}})
+
+    def transaction(self, work: Callable[[ClientSession | None], T]) -> T:
+        """Run `work` in a transaction, again when it met another writer.
+
+        On servers without transactions `work` runs as it is, without a session.
+        """
+        if not self.repository.has_transactions:
+            self.lease.check()
+            return work(None)
+        return self.session.with_transaction(
+            lambda session: work(session),
+            read_concern=ReadConcern("snapshot"),
+            write_concern=WriteConcern("majority"),
+        )
+
+    def head_versions(self) -> dict[str, VersionId]:
+        """Return the tips by branch."""
+        return self.repository.branches.all()
+
+
+def not_tracked(name: str) -> CollectionNotTracked:
+    """Return the error for a verb that needs a history where there is none."""
+    return CollectionNotTracked(
+        f"the collection {name!r} is not tracked yet; call init() first", collection=name
+    )
+
+
+def missing_version(version: VersionId) -> CorruptHistory:
+    """Return the error for a version that is referred to but not in the log."""
+    return CorruptHistory(
+        f"version {version} is referred to but not in the log; run verify()", version=version
+    )
+
+
+def new_version_id() -> VersionId:
+    """Return a fresh version id."""
+    return ObjectId()

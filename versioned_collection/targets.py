@@ -1,0 +1,224 @@
+"""Bringing documents to a wanted state, without overwriting anybody's concurrent change.
+
+A `Target` says from which state a document may be moved and to which. A document in any
+other state was changed by another client: it is kept, or the whole verb fails, as the
+caller decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bson.raw_bson import RawBSONDocument
+from pymongo.client_session import ClientSession
+
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    document_hash,
+    has_zero_timestamp,
+    id_value,
+)
+from versioned_collection.errors import (
+    DocumentRejected,
+    PermissionDenied,
+    VersioningError,
+    WorkingCopyChanged,
+)
+from versioned_collection.repository import Repository
+from versioned_collection.wire import (
+    DOCUMENT_VALIDATION_FAILURE,
+    DUPLICATE_KEY,
+    WriteOutcome,
+    by_keys,
+    delete_statement,
+    insert_as_update,
+    replace_statement,
+    write,
+)
+
+_ATTEMPTS = 5
+
+
+class Target(NamedTuple):
+    """Where a document has to go.
+
+    Attributes:
+        key: The document.
+        before: SHA-256 of the state it is expected in, None for "there is none".
+        raw: The wanted document, None for "there shall be none".
+        after: SHA-256 of `raw`.
+    """
+
+    key: DocumentKey
+    before: bytes | None
+    raw: bytes | None
+    after: bytes | None
+
+
+class UniqueClash(VersioningError):
+    """A unique index refused a document while the one that blocks it had yet to move."""
+
+    code = "unique_clash"
+
+
+class WorkingCopyWriter:
+    """Writes targets to the collection.
+
+    Args:
+        repository: The trackers of the collection.
+        keep: Keep documents that another client changed, instead of raising.
+        displace: Take changed documents out before putting the new ones in, which lets
+            unique values be swapped. A missing document then counts as taken out by us.
+
+    Attributes:
+        kept: The keys of the documents that were kept.
+    """
+
+    def __init__(
+        self, repository: Repository, *, keep: bool = False, displace: bool = False
+    ) -> None:
+        self._repository = repository
+        self._keep = keep
+        self.displace = displace
+        self._bypass = False
+        self.kept: list[DocumentKey] = []
+
+    def write(self, targets: Sequence[Target], session: ClientSession | None) -> None:
+        """Bring documents to their targets.
+
+        Raises:
+            WorkingCopyChanged: A document is in neither of its expected states.
+            UniqueClash: A unique index is in the way; try again with `displace`.
+            DocumentRejected: The server refuses a document.
+            PermissionDenied: A validator refuses one and the user may not bypass it.
+        """
+        if self.displace:
+            self.take_out(targets, session)
+        for moves in self._portions(targets, session):
+            for _ in range(_ATTEMPTS):
+                expected = len(moves)
+                done = self._take_out(moves, session) + self._put_in(moves, session)
+                if done >= expected:
+                    break
+                # without a transaction, another client was faster: look again
+                moves = [move for part in self._portions([m[0] for m in moves], session) for move in part]
+
+    def take_out(self, targets: Sequence[Target], session: ClientSession | None) -> None:
+        """Remove the documents that are about to change: half of a displacing write."""
+        for moves in self._portions(targets, session):
+            self._take_out(moves, session)
+
+    def _portions(
+        self, targets: Sequence[Target], session: ClientSession | None
+    ) -> Iterator[list[tuple[Target, bytes | None]]]:
+        repository = self._repository
+        wanted = {target.key: target for target in targets}
+        for portion, present in by_keys(
+            repository.db, repository.name, list(wanted), session=session
+        ):
+            yield list(self._moves([wanted[key] for key in portion], present))
+
+    def _moves(
+        self, targets: Iterable[Target], present: dict[DocumentKey, bytes]
+    ) -> Iterator[tuple[Target, bytes | None]]:
+        for target in targets:
+            raw = present.get(target.key)
+            state = None if raw is None else document_hash(raw)
+            if state == target.after:
+                continue
+            if state == target.before or (state is None and self.displace):
+                yield target, raw
+            elif self._keep:
+                self.kept.append(target.key)
+            else:
+                raise WorkingCopyChanged(
+                    f"the document with _id {id_value(target.key)!r} was changed by another "
+                    "client meanwhile; everything is as before. Register or discard the "
+                    "change, then try again",
+                    document_id=id_value(target.key),
+                )
+
+    def _take_out(
+        self, moves: list[tuple[Target, bytes | None]], session: ClientSession | None
+    ) -> int:
+        leaving = [
+            delete_statement(target.key, self._guard(raw, session))
+            for target, raw in moves
+            if raw is not None and (target.raw is None or self.displace)
+        ]
+        return self._run("delete", leaving, session)
+
+    def _put_in(
+        self, moves: list[tuple[Target, bytes | None]], session: ClientSession | None
+    ) -> int:
+        replacing, inserting, special = [], [], []
+        for target, raw in moves:
+            if target.raw is None:
+                continue
+            if raw is not None and not self.displace:
+                replacing.append(replace_statement(target.raw, self._guard(raw, session)))
+            elif has_zero_timestamp(target.raw):
+                special.append(insert_as_update(target.raw))
+            else:
+                inserting.append(RawBSONDocument(target.raw, RAW_OPTIONS))
+        return (
+            self._run("update", replacing, session)
+            + self._run("insert", inserting, session)
+            + self._run("update", special, session)
+        )
+
+    def _guard(self, raw: bytes | None, session: ClientSession | None) -> bytes | None:
+        """Outside of a transaction the write itself has to check what it overwrites."""
+        return raw if session is None else None
+
+    def _run(
+        self, kind: str, statements: list[RawBSONDocument], session: ClientSession | None
+    ) -> int:
+        if not statements:
+            return 0
+        options: dict[str, Any] = {}
+        if self._bypass and kind != "delete":
+            options["bypassDocumentValidation"] = True
+        repository = self._repository
+        try:
+            outcome = write(
+                repository.db, kind, repository.name, statements, session=session, **options
+            )
+        except PermissionDenied as error:
+            if not self._bypass:
+                raise
+            raise PermissionDenied(
+                "the collection's validator refuses a document of that version, and the user "
+                "may not bypass it: grant the action bypassDocumentValidation (role dbAdmin)",
+                action="bypassDocumentValidation",
+                namespace=error.facts.get("namespace"),
+            ) from error
+        self._raise_refusal(outcome, statements)
+        return outcome.matched
+
+    def _raise_refusal(
+        self, outcome: WriteOutcome, statements: Sequence[RawBSONDocument]
+    ) -> None:
+        if not outcome.errors:
+            return
+        refusal = outcome.errors[0]
+        if refusal["code"] == DUPLICATE_KEY and not self.displace:
+            raise UniqueClash(str(refusal["errmsg"]))
+        if refusal["code"] == DOCUMENT_VALIDATION_FAILURE and not self._bypass:
+            self._bypass = True
+            raise ValidatorInTheWay(str(refusal["errmsg"]))
+        raise DocumentRejected(
+            f"the server refuses a document of that version: {refusal['errmsg']}. Remove the "
+            "index or the document in its way, then try again",
+            reason=refusal["errmsg"],
+            server_code=refusal["code"],
+            statement=statements[refusal["index"]],
+        )
+
+
+class ValidatorInTheWay(VersioningError):
+    """The validator refused a document; the next attempt bypasses it."""
+
+    code = "validator_in_the_way"

@@ -1,0 +1,1 @@
+"""The tracker collections: one module each, and nobody else touches that collection."""

@@ -1,0 +1,243 @@
+"""How deltas are stored: one document per (version, document), large images in chunks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import bson
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+from gridfs import GridFSBucket
+from gridfs.errors import NoFile
+
+from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
+from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, build, element, elements, raw_id_in
+from versioned_collection.core.rows import Row
+from versioned_collection.core.tree import Path
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import CorruptHistory
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.wire import (
+    BYTES_PER_WRITE,
+    OPERATIONS_PER_WRITE,
+    documents,
+    insert_all,
+    portions,
+    translated,
+)
+
+LARGEST_INLINE = 8 * 1024 * 1024
+"""Bytes of rows or images that a stored delta holds itself; more go to chunks."""
+
+_FORMAT = b"\x10format\0" + FORMAT.to_bytes(4, "little")
+_HASH = b"\x20\0\0\0\0"
+
+
+class DeltaStore(Tracker):
+    """A tracker that keeps deltas, each under the id of a version (or of a stash)."""
+
+    def __init__(self, db: Any, name: str) -> None:
+        super().__init__(db, name)
+        self._bucket = GridFSBucket(db, bucket_name=self.name)
+
+    def create_indexes(self) -> None:
+        order = [("version", 1), ("document_id", 1), ("key", 1)]
+        self.collection.create_index(order, unique=True)
+        self.collection.create_index([("document_id", 1), ("version", 1)])
+
+    def _chunk_names(self, name: str) -> tuple[str, str]:
+        return f"{name}.files", f"{name}.chunks"
+
+    def drop(self) -> None:
+        super().drop()
+        for name in self._chunk_names(self.name):
+            self.db.drop_collection(name)
+
+    def rename(self, new_name: str) -> None:
+        target = type(self)(self.db, new_name).name
+        existing = set(self.db.list_collection_names())
+        pairs = zip(self._chunk_names(self.name), self._chunk_names(target), strict=True)
+        for old, new in pairs:
+            if old in existing:
+                self.db[old].rename(new)
+        super().rename(new_name)
+
+    def size(self) -> int:
+        total = super().size()
+        for name in self._chunk_names(self.name):
+            part = Tracker.__new__(Tracker)
+            part.db, part.name = self.db, name
+            total += Tracker.size(part)
+        return total
+
+    def append(self, version: VersionId, deltas: Iterable[Delta]) -> int:
+        """Store deltas under a version; they stay invisible until the log names it.
+
+        Returns:
+            The sum of the deltas' digests.
+        """
+        digest, raws = 0, []
+        for delta in deltas:
+            rows = encoded_rows(delta)
+            digest += delta_digest(delta, rows)
+            raws.append(self._encode(version, delta, rows))
+        for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
+            insert_all(self.db, self.name, portion)
+        return digest
+
+    def _encode(self, version: VersionId, delta: Delta, rows: bytes) -> bytes:
+        return build(
+            b"\x07_id\0" + ObjectId().binary,
+            _FORMAT,
+            b"\x07version\0" + version.binary,
+            element(b"document_id", delta.key),
+            b"\x05key\0\x0c\0\0\0\0" + _sort_key(delta.key),
+            bson.encode({"op": delta.op})[4:-1],
+            b"" if delta.before is None else b"\x05before\0" + _HASH + delta.before,
+            b"" if delta.after is None else b"\x05after\0" + _HASH + delta.after,
+            self._content(version, delta, rows),
+        )
+
+    def _content(self, version: VersionId, delta: Delta, rows: bytes) -> bytes:
+        if delta.steps is not None:
+            stored = b"\x04changes\0" + rows
+            if len(rows) <= LARGEST_INLINE:
+                return stored
+            return self._chunked(version, {"changes": build(stored)})
+        images = {
+            name: raw for name, raw in (("old", delta.old), ("new", delta.new)) if raw is not None
+        }
+        if sum(map(len, images.values())) <= LARGEST_INLINE:
+            return b"".join(b"\x03" + name.encode() + b"\0" + raw for name, raw in images.items())
+        return self._chunked(version, images)
+
+    def _chunked(self, version: VersionId, parts: Mapping[str, bytes]) -> bytes:
+        with translated():
+            files = {
+                name: self._bucket.upload_from_stream(name, raw, metadata={"version": version})
+                for name, raw in parts.items()
+            }
+        return bson.encode({"chunks": files})[4:-1]
+
+    def _decode(self, raw: bytes) -> tuple[VersionId, Delta]:
+        stored = RawBSONDocument(raw, RAW_OPTIONS)
+        check_format(stored, self.name)
+        parts = self._parts(stored)
+        steps = None
+        if parts["changes"] is not None:
+            steps = (tuple(map(Row.from_bson, parts["changes"])),)
+        delta = Delta(
+            _document_key(raw),
+            stored["op"],
+            stored.get("before"),
+            stored.get("after"),
+            steps,
+            parts["old"],
+            parts["new"],
+        )
+        return stored["version"], delta
+
+    def _parts(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        files = stored.get("chunks")
+        if files is None:
+            old, new = stored.get("old"), stored.get("new")
+            return {"changes": stored.get("changes"), "old": old and old.raw, "new": new and new.raw}
+        parts: dict[str, Any] = dict.fromkeys(("changes", "old", "new"))
+        for name, file in files.items():
+            parts[name] = self._download(file)
+        if parts["changes"] is not None:
+            parts["changes"] = RawBSONDocument(parts["changes"], RAW_OPTIONS)["changes"]
+        return parts
+
+    def _download(self, file: ObjectId) -> bytes:
+        with translated():
+            try:
+                return bytes(self._bucket.open_download_stream(file).read())
+            except NoFile:
+                raise CorruptHistory(
+                    f"a large image is missing from {self.name}.files; run verify()", file=file
+                ) from None
+
+    def find(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, Delta]]:
+        """Iterate over deltas in the order of their documents' ids."""
+        order = {"document_id": 1, "key": 1}
+        for batch in documents(
+            self.db, self.name, filter_, sort=order, allowDiskUse=True, batch_size=5_000
+        ):
+            yield from map(self._decode, batch)
+
+    def of_version(self, version: VersionId) -> Iterator[Delta]:
+        """Iterate over the deltas of one version."""
+        return (delta for _, delta in self.find({"version": version}))
+
+    def along(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta]]]:
+        """Iterate over the documents that change on a path.
+
+        Yields:
+            A document's key, and its deltas in the order and direction of the path.
+        """
+        yield from self._grouped(path, {})
+
+    def along_for(
+        self, path: Path, keys: Sequence[DocumentKey]
+    ) -> dict[DocumentKey, list[Delta]]:
+        """Return what `along` yields for some documents only."""
+        ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
+        return dict(self._grouped(path, {"document_id": ids}))
+
+    def _grouped(
+        self, path: Path, filter_: Mapping[str, Any]
+    ) -> Iterator[tuple[DocumentKey, list[Delta]]]:
+        steps = path.steps()
+        if not steps:
+            return
+        found = self.find({"version": {"$in": list(steps)}, **filter_})
+        for key, group in groupby(found, key=lambda pair: pair[1].key):
+            turns = sorted((*steps[version], delta.before or b"", delta) for version, delta in group)
+            yield key, [~delta if undone else delta for _, undone, _, delta in turns]
+
+    def versions_of(self, key: DocumentKey) -> set[VersionId]:
+        """Return the versions that changed a document."""
+        ids = RawBSONDocument(raw_id_in([key]), RAW_OPTIONS)["_id"]
+        return {version for version, delta in self.find({"document_id": ids}) if delta.key == key}
+
+    def by_document(self) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
+        """Iterate over all documents that ever changed, each with its deltas."""
+        for key, group in groupby(self.find({}), key=lambda pair: pair[1].key):
+            yield key, list(group)
+
+    def delete(self, versions: Sequence[VersionId], session: Session = None) -> None:
+        """Remove the deltas of versions, and their chunks."""
+        with translated():
+            self.collection.delete_many({"version": {"$in": list(versions)}}, session=session)
+        self.delete_chunks({"metadata.version": {"$in": list(versions)}})
+
+    def delete_chunks(self, filter_: Mapping[str, Any]) -> int:
+        """Remove the chunk files that match a filter; return how many there were."""
+        files = [file["_id"] for file in self.db[self._chunk_names(self.name)[0]].find(filter_)]
+        for file in files:
+            self._bucket.delete(file)
+        return len(files)
+
+    def versions(self) -> list[VersionId]:
+        """Return the ids under which deltas or chunks are stored."""
+        files = self.db[self._chunk_names(self.name)[0]]
+        with translated():
+            found = self.collection.aggregate([{"$group": {"_id": "$version"}}])
+            ids = {group["_id"] for group in found}
+        return sorted(ids | set(files.distinct("metadata.version")))
+
+
+def _sort_key(key: DocumentKey) -> bytes:
+    """Return what keeps ids apart that the server sorts as equal, such as 1 and 1.0."""
+    return hashlib.sha256(key).digest()[:12]
+
+
+def _document_key(raw: bytes) -> DocumentKey:
+    for kind, name, start, end in elements(raw):
+        if name == b"document_id":
+            return bytes((kind,)) + raw[start:end]
+    raise CorruptHistory("a stored delta has no document_id; run verify()")

@@ -1,0 +1,80 @@
+"""The journal of write-through capture: what each write is about to touch.
+
+An entry is written before the write and settled after it. A verb only removes settled
+entries: a write that is still under way, or whose process died, stays noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    build,
+    raw_array,
+    elements,
+)
+from versioned_collection.trackers.base import Tracker
+from versioned_collection.wire import documents, translated, write
+
+
+class JournalCollection(Tracker):
+    """The tracker ``__journal_<name>``: ``ids``, ``scan``, ``settled``."""
+
+    prefix = "journal"
+
+    def begin(self, keys: Sequence[DocumentKey] | None) -> ObjectId:
+        """Note a write that is about to happen.
+
+        Args:
+            keys: The ids it can touch; None when they are not known, which makes the next
+                verb compare everything unless `settle` names them.
+        """
+        entry = ObjectId()
+        ids = b"" if keys is None else b"\x04ids\0" + raw_array(keys)
+        scan = b"\x08scan\0" + (b"\x01" if keys is None else b"\0")
+        raw = build(b"\x07_id\0" + entry.binary, ids, scan, b"\x08settled\0\0")
+        write(self.db, "insert", self.name, [RawBSONDocument(raw, RAW_OPTIONS)])
+        return entry
+
+    def settle(self, entry: ObjectId, keys: Sequence[DocumentKey] | None = None) -> None:
+        """Note that a write is over.
+
+        Args:
+            entry: What `begin` returned.
+            keys: The ids it touched, where `begin` did not know them.
+        """
+        change: dict[str, Any] = {"settled": True}
+        if keys is not None:
+            raw = RawBSONDocument(build(b"\x04ids\0" + raw_array(keys)), RAW_OPTIONS)
+            change |= {"ids": raw["ids"], "scan": False}
+        with translated():
+            self.collection.update_one({"_id": entry}, {"$set": change})
+
+    def entries(self) -> Iterator[tuple[ObjectId, list[DocumentKey], bool, bool]]:
+        """Iterate over ``(entry, ids, whether ids are unknown, whether it is settled)``."""
+        for batch in documents(self.db, self.name, sort={"_id": 1}, batch_size=1_000):
+            for raw in batch:
+                entry = RawBSONDocument(raw, RAW_OPTIONS)
+                yield entry["_id"], _ids_in(raw), bool(entry["scan"]), bool(entry["settled"])
+
+    def remove(self, entries: Sequence[ObjectId]) -> None:
+        """Remove entries that are covered by a version or by the modified set."""
+        if entries:
+            with translated():
+                self.collection.delete_many({"_id": {"$in": list(entries)}})
+
+
+def _ids_in(raw: bytes) -> list[DocumentKey]:
+    for _, name, start, end in elements(raw):
+        if name == b"ids":
+            array = raw[start:end]
+            return [
+                bytes((kind,)) + array[first:last] for kind, _, first, last in elements(array)
+            ]
+    return []

@@ -1,0 +1,217 @@
+"""The lock: one verb at a time, across processes, with expiry by the server's clock.
+
+A lease is extended by a heartbeat while its owner works. When the owner dies or freezes
+the lease expires by itself; its fencing number lets every later write of a late owner fail.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bson.int64 import Int64
+from bson.objectid import ObjectId
+from pymongo import ReturnDocument
+from pymongo import errors as driver
+from pymongo.database import Database
+
+from versioned_collection.errors import LeaseHeld, LeaseLost
+from versioned_collection.trackers.base import FORMAT, Tracker
+from versioned_collection.wire import translated
+
+DEFAULT_SECONDS = 15.0
+DEFAULT_WAIT_SECONDS = 20.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+
+
+class LeaseCollection(Tracker):
+    """The tracker ``__vc_lock``: one document per tracked collection of the database."""
+
+    prefix = "vc_lock"
+
+    def __init__(self, db: Database[Any], name: str) -> None:
+        super().__init__(db, name)
+        self.name = "__vc_lock"
+        self.collection = db[self.name]
+
+    def acquire(self, verb: str, seconds: float, wait_seconds: float, session_id: Any) -> Lease:
+        """Take the lease, waiting for its present owner if need be.
+
+        Args:
+            verb: What it is taken for; others see it.
+            seconds: How long it lasts without a heartbeat.
+            wait_seconds: How long to wait for another owner.
+            session_id: The logical session of the owner's transactions, which a successor
+                ends.
+
+        Raises:
+            LeaseHeld: Another owner kept it all the time.
+        """
+        deadline = time.monotonic() + wait_seconds
+        pause = _FIRST_PAUSE
+        for attempt in itertools.count():
+            stored, previous = self._try(verb, seconds, session_id)
+            if stored is not None:
+                if previous is not None:
+                    self._end_session(previous)
+                return Lease(self, stored, seconds)
+            if attempt and time.monotonic() >= deadline:
+                raise self._held()
+            if attempt:  # the first one may only have found no document yet
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        raise AssertionError("unreachable")
+
+    def _try(
+        self, verb: str, seconds: float, session_id: Any
+    ) -> tuple[Mapping[str, Any] | None, Any]:
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "verb": verb}
+        token = ObjectId()
+        change = {
+            "token": token,
+            "format": FORMAT,
+            "owner": {"$literal": owner},
+            "predecessor": {"$cond": [{"$gt": ["$expires", None]}, "$session", None]},
+            "session": {"$literal": session_id},
+            "fence": {"$add": [{"$ifNull": ["$fence", Int64(0)]}, Int64(1)]},
+            "expires": {"$add": ["$$NOW", int(seconds * 1000)]},
+        }
+        free = {"$or": [{"expires": None}, {"$expr": {"$lt": ["$expires", "$$NOW"]}}]}
+        with translated():
+            stored = self.collection.find_one_and_update(
+                {"_id": self.tracked, **free},
+                [{"$set": change}],
+                return_document=ReturnDocument.AFTER,
+            )
+            if stored is None:
+                self._ensure_document()
+                return None, None
+        return stored, stored.get("predecessor")
+
+    def _ensure_document(self) -> None:
+        """Create the lease's document, free, for the first verb of a collection."""
+        self.collection.update_one(
+            {"_id": self.tracked},
+            {"$setOnInsert": {"expires": None, "fence": Int64(0), "format": FORMAT}},
+            upsert=True,
+        )
+
+    def _end_session(self, session_id: Any) -> None:
+        """End the dead owner's open transaction, which would block us for a minute."""
+        try:
+            self.db.client.admin.command("killSessions", [session_id])
+        except driver.PyMongoError:
+            pass  # not permitted, or gone already: then the server's own limit ends it
+
+    def _held(self) -> LeaseHeld:
+        stored = self.collection.find_one({"_id": self.tracked}) or {}
+        owner = stored.get("owner", {})
+        return LeaseHeld(
+            f"{owner.get('verb', 'a verb')} is running on {self.tracked!r} in process "
+            f"{owner.get('pid')} on {owner.get('host')}; its lease ends at "
+            f"{stored.get('expires')} UTC unless it is extended. Try again",
+            owner=owner,
+            expires=stored.get("expires"),
+        )
+
+    def peek(self) -> tuple[Any, bool]:
+        """Return the present expiry and whether it has passed (or nobody holds the lease)."""
+        with translated():
+            found = list(
+                self.collection.aggregate(
+                    [
+                        {"$match": {"_id": self.tracked}},
+                        {"$project": {"expires": 1, "over": {"$lt": ["$expires", "$$NOW"]}}},
+                    ]
+                )
+            )
+        if not found or found[0].get("expires") is None:
+            return None, True
+        return found[0]["expires"], bool(found[0]["over"])
+
+    def extend(self, token: ObjectId, seconds: float) -> bool:
+        """Prolong a lease; False when it is no longer held with this token."""
+        change = {"expires": {"$add": ["$$NOW", int(seconds * 1000)]}}
+        result = self.collection.update_one(
+            {"_id": self.tracked, "token": token}, [{"$set": change}]
+        )
+        return result.matched_count == 1
+
+    def release(self, token: ObjectId) -> None:
+        """Give a lease back; one that was lost is left alone."""
+        self.collection.update_one(
+            {"_id": self.tracked, "token": token}, {"$set": {"expires": None}}
+        )
+
+    def carry_on(self, fence: int) -> None:
+        """Let the fencing numbers of this name go on behind those of a renamed collection."""
+        with translated():
+            self.collection.update_one(
+                {"_id": self.tracked},
+                {
+                    "$max": {"fence": Int64(fence)},
+                    "$setOnInsert": {"expires": None, "format": FORMAT},
+                },
+                upsert=True,
+            )
+
+    def forget(self) -> None:
+        """Remove the lease's document, at the end of a drop."""
+        with translated():
+            self.collection.delete_one({"_id": self.tracked})
+
+
+class Lease:
+    """A lease that is held, extended by a heartbeat thread until `release`."""
+
+    def __init__(
+        self, leases: LeaseCollection, stored: Mapping[str, Any], seconds: float
+    ) -> None:
+        self.token: ObjectId = stored["token"]
+        self.fence: int = stored["fence"]
+        self._leases = leases
+        self._seconds = seconds
+        self._alive_at = time.monotonic()
+        self._lost = False
+        self._over = threading.Event()
+        self._heart = threading.Thread(
+            target=self._beat, name=f"lease-{leases.tracked}", daemon=True
+        )
+        self._heart.start()
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._seconds / 3):
+            started = time.monotonic()
+            try:
+                if not self._leases.extend(self.token, self._seconds):
+                    self._lost = True
+                    return
+                self._alive_at = started
+            except driver.PyMongoError:
+                continue  # `check` fails by our own clock if this goes on
+
+    def check(self) -> None:
+        """Make sure that the lease is still held.
+
+        Raises:
+            LeaseLost: It is not, or no heartbeat succeeded for as long as it lasts.
+        """
+        if self._lost or time.monotonic() - self._alive_at > self._seconds:
+            raise LeaseLost(
+                f"the lease on {self._leases.tracked!r} ran out; nothing more was written. "
+                "Run the verb again",
+                collection=self._leases.tracked,
+            )
+
+    def release(self) -> None:
+        """Give the lease back. A server that cannot be reached frees it at its expiry."""
+        self._over.set()
+        try:
+            self._leases.release(self.token)
+        except driver.PyMongoError:
+            pass

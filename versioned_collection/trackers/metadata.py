@@ -1,0 +1,166 @@
+"""The state of one working copy: HEAD, capture position, stash, and the intent under way.
+
+A single document. Every change of it is a compare-and-set on the lease that its writer
+holds, so an owner that lost the lease cannot move HEAD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
+from pymongo import ReturnDocument
+from pymongo.write_concern import WriteConcern
+
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import LeaseLost
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.wire import translated
+
+_ID = "working_copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What the metadata document says.
+
+    Attributes:
+        head: The version that is checked out.
+        branch: The branch that is checked out; of a detached HEAD, the branch of its label.
+        detached: Whether HEAD is not the tip of `branch`.
+        captured: The cluster time up to which changes have been noticed; None on servers
+            without change streams.
+        uuid: The identity of the collection when changes were last noticed.
+        options: The options with which the collection was created.
+        own: Commit times of our own writes behind `captured`.
+        stash: The stash: ``id``, ``head``, ``created``; None where there is none.
+        intent: The multi-step operation under way, None where there is none.
+        scan: Whether the next look at the working copy has to compare everything.
+    """
+
+    head: VersionId
+    branch: str
+    detached: bool
+    captured: Timestamp | None
+    uuid: Any
+    options: Mapping[str, Any]
+    own: tuple[Timestamp, ...]
+    stash: Mapping[str, Any] | None
+    intent: Mapping[str, Any] | None
+    scan: bool
+
+    @classmethod
+    def from_bson(cls, stored: Mapping[str, Any]) -> Metadata:
+        """Return the state as it is stored."""
+        return cls(
+            stored["head"],
+            stored["branch"],
+            stored["detached"],
+            stored.get("captured"),
+            stored.get("uuid"),
+            stored.get("options") or {},
+            tuple(stored.get("own") or ()),
+            stored.get("stash"),
+            stored.get("intent"),
+            bool(stored.get("scan")),
+        )
+
+
+class MetadataCollection(Tracker):
+    """The tracker ``__metadata_<name>``."""
+
+    prefix = "metadata"
+
+    def read(self) -> Metadata | None:
+        """Return the state, None when the collection is not tracked.
+
+        Raises:
+            FormatMismatch: Another release wrote it in a format of its own.
+        """
+        with translated():
+            stored = self.collection.find_one({"_id": _ID})
+        return self._parsed(stored)
+
+    def _parsed(self, stored: Mapping[str, Any] | None) -> Metadata | None:
+        if stored is None:
+            return None
+        check_format(stored, self.name)
+        return Metadata.from_bson(stored)
+
+    def stamp(self, lease: ObjectId, fence: int) -> Metadata | None:
+        """Enter a newly acquired lease, which shuts out its predecessors; return the state.
+
+        Raises:
+            LeaseLost: A later lease was entered before.
+        """
+        with translated():
+            stored = self.collection.find_one_and_update(
+                {"_id": _ID, "fence": {"$lt": fence}},
+                {"$set": {"lease": lease, "fence": fence}},
+                return_document=ReturnDocument.AFTER,
+            )
+            if stored is None and self.collection.find_one({"_id": _ID}) is not None:
+                raise _lost(self.tracked)
+        return self._parsed(stored)
+
+    def insert(self, lease: ObjectId, fence: int, state: Mapping[str, Any]) -> None:
+        """Write the first state: from here on the collection is tracked."""
+        with translated():
+            self.collection.insert_one(
+                {"_id": _ID, "format": FORMAT, **state, "lease": lease, "fence": fence}
+            )
+
+    def update(self, lease: ObjectId, changes: Mapping[str, Any], session: Session = None) -> None:
+        """Change the state if the lease is still ours.
+
+        Args:
+            lease: The lease's token.
+            changes: Fields to set.
+            session: The session of a transaction.
+
+        Raises:
+            LeaseLost: Another process took over; nothing was changed.
+        """
+        collection = self.collection
+        if session is None or not session.in_transaction:
+            collection = collection.with_options(write_concern=WriteConcern("majority"))
+        with translated():
+            result = collection.update_one(
+                {"_id": _ID, "lease": lease}, {"$set": dict(changes)}, session=session
+            )
+        if not result.matched_count:
+            raise _lost(self.tracked)
+
+    def delete(self) -> None:
+        """Forget the state: from here on the collection is not tracked."""
+        self.drop()
+
+    def announce_rename(self, old_name: str) -> None:
+        """Note, under the new name, that a rename from `old_name` is under way."""
+        with translated():
+            self.collection.replace_one(
+                {"_id": "rename"}, {"format": FORMAT, "from": old_name}, upsert=True
+            )
+
+    def rename_over(self, new_name: str) -> None:
+        """Rename the tracker, replacing the announcement under the new name."""
+        target = MetadataCollection(self.db, new_name).name
+        with translated():
+            self.collection.rename(target, dropTarget=True)
+
+    def announced_rename(self) -> str | None:
+        """Return the old name of a rename under way to this name."""
+        with translated():
+            note = self.collection.find_one({"_id": "rename"})
+        return None if note is None else str(note["from"])
+
+
+def _lost(name: str) -> LeaseLost:
+    return LeaseLost(
+        f"another process took over the lease on {name!r}; nothing more was written. "
+        "Run the verb again",
+        collection=name,
+    )

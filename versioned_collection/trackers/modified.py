@@ -1,0 +1,106 @@
+"""The modified set: ids of documents that may differ from HEAD.
+
+A superset: an id too many costs one comparison, an id too few would lose a change.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from bson.raw_bson import RawBSONDocument
+from pymongo import errors as driver
+
+from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, build, element
+from versioned_collection.trackers.base import Session, Tracker
+from versioned_collection.wire import (
+    DUPLICATE_KEY,
+    WriteOutcome,
+    delete_many_statement,
+    documents,
+    write,
+)
+
+_SEEN_HASH = b"\x05seen\0\x20\0\0\0\0"
+_SEEN_MISSING = b"\x0aseen\0"
+_BATCH = 2_000
+
+
+class ModifiedCollection(Tracker):
+    """The tracker ``__modified_<name>``: one document per id.
+
+    Its own ``_id`` is the key's bytes, since the server takes ``1`` and ``1.0`` for the
+    same ``_id`` while both may have to be remembered. `document_id` is for readers.
+    """
+
+    prefix = "modified"
+
+    def add(self, keys: Iterable[DocumentKey]) -> None:
+        """Add ids; those that are there already are fine."""
+        raws = [
+            RawBSONDocument(build(_id(key), element(b"document_id", key)), RAW_OPTIONS)
+            for key in keys
+        ]
+        if raws:
+            self._check(write(self.db, "insert", self.name, raws, ordered=False))
+
+    def note_seen(self, states: Mapping[DocumentKey, bytes | None]) -> None:
+        """Add ids with the state in which a verb is about to set the documents aside.
+
+        Args:
+            states: SHA-256 of each document as it was seen, None where it was missing.
+        """
+        statements = []
+        for key, seen in states.items():
+            note = _SEEN_MISSING if seen is None else _SEEN_HASH + seen
+            fields = build(element(b"document_id", key), note)
+            change = build(b"\x03q\0" + build(_id(key)), b"\x03u\0" + build(b"\x03$set\0" + fields))
+            statement = build(change[4:-1], b"\x08upsert\0\x01")
+            statements.append(RawBSONDocument(statement, RAW_OPTIONS))
+        if statements:
+            self._check(write(self.db, "update", self.name, statements, ordered=False))
+
+    @staticmethod
+    def _check(outcome: WriteOutcome) -> None:
+        for failure in outcome.errors:
+            if failure["code"] != DUPLICATE_KEY:
+                raise driver.OperationFailure(str(failure["errmsg"]), failure["code"])
+
+    def keys(self) -> Iterator[list[DocumentKey]]:
+        """Iterate over the ids, a bounded list at a time."""
+        for batch in documents(
+            self.db, self.name, projection={"_id": 1}, batch_size=_BATCH, sort={"_id": 1}
+        ):
+            yield [_key_in(raw) for raw in batch]
+
+    def seen(self) -> Iterator[dict[DocumentKey, bytes | None]]:
+        """Iterate over the ids that carry a seen state, a bounded dict at a time."""
+        for batch in documents(
+            self.db, self.name, {"seen": {"$exists": True}}, batch_size=_BATCH, sort={"_id": 1}
+        ):
+            yield {_key_in(raw): RawBSONDocument(raw, RAW_OPTIONS)["seen"] for raw in batch}
+
+    def is_empty(self) -> bool:
+        """Tell whether no id is noted."""
+        return self.collection.find_one({}, {"_id": 1}) is None
+
+    def remove(self, keys: Sequence[DocumentKey], session: Session = None) -> None:
+        """Remove ids."""
+        if keys:
+            own = [b"\x05" + struct.pack("<i", len(key)) + b"\0" + key for key in keys]
+            write(self.db, "delete", self.name, [delete_many_statement(own)], session=session)
+
+    def clear(self) -> None:
+        """Remove all ids."""
+        if not self.is_empty():
+            self.drop()
+            self.create()
+
+
+def _id(key: DocumentKey) -> bytes:
+    return b"\x05_id\0" + struct.pack("<i", len(key)) + b"\0" + key
+
+
+def _key_in(raw: bytes) -> DocumentKey:
+    size = struct.unpack_from("<i", raw, 9)[0]
+    return raw[14 : 14 + size]

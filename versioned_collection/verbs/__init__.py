@@ -1,0 +1,1 @@
+"""One module per verb. A verb gathers what it needs, decides, and hands over a commit."""

@@ -1,0 +1,107 @@
+"""create_branch, delete_branch, rename_branch."""
+
+from __future__ import annotations
+
+from pymongo.client_session import ClientSession
+
+from versioned_collection.core.revision import check_name
+from versioned_collection.core.version import Version
+from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.versions import entry_of
+
+
+def create_branch(repository: Repository, name: str) -> Version:
+    """Create a branch at HEAD and check it out; uncommitted changes stay.
+
+    Returns:
+        The version that the branch points to.
+
+    Raises:
+        InvalidArgument: The name is malformed or taken.
+    """
+    check_name(name)
+    with holding(repository, "create_branch") as hold:
+        _refuse_taken(repository, name)
+        head = hold.state.head
+
+        def work(session: ClientSession | None) -> None:
+            repository.branches.set(name, head, session)
+            hold.update({"branch": name, "detached": False}, session)
+
+        hold.transaction(work)
+        return entry_of(repository, head)
+
+
+def delete_branch(repository: Repository, name: str) -> None:
+    """Remove a branch's name; its versions stay as long as another branch or tag needs them.
+
+    Raises:
+        BranchNotFound: There is no such branch.
+        InvalidOperation: It is checked out, or it alone leads to some versions.
+    """
+    with holding(repository, "delete_branch") as hold:
+        tips = repository.branches.all()
+        if name not in tips:
+            raise _unknown(name)
+        if not hold.state.detached and hold.state.branch == name:
+            raise InvalidOperation(
+                f"branch {name!r} is checked out; check out another one first", branch=name
+            )
+        _refuse_loss(repository, hold, name)
+        hold.update({})  # fails if another process took over
+        repository.branches.delete([name])
+
+
+def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
+    """Refuse to make versions unreachable: delete_version_subtree says what it removes."""
+    tips = repository.branches.all()
+    tree = repository.log.tree()
+    others = [tip for branch, tip in tips.items() if branch != name]
+    others += [tag["version"] for tag in repository.tags.all().values()]
+    others.append(hold.state.head)
+    kept = {version for other in others if other in tree for version in tree.ancestors(other)}
+    lost = [version for version in tree.ancestors(tips[name]) if version not in kept]
+    if lost:
+        raise InvalidOperation(
+            f"{len(lost)} version(s) are reachable only from branch {name!r}; tag its tip, or "
+            "remove them with delete_version_subtree",
+            branch=name,
+            versions=[str(version) for version in lost],
+        )
+
+
+def rename_branch(repository: Repository, old: str, new: str) -> None:
+    """Give a branch another name; the labels of its versions follow.
+
+    Raises:
+        BranchNotFound: There is no branch `old`.
+        InvalidArgument: `new` is malformed or taken.
+    """
+    check_name(new)
+    with holding(repository, "rename_branch") as hold:
+        tip = repository.branches.get(old)
+        if tip is None:
+            raise _unknown(old)
+        _refuse_taken(repository, new)
+        state = {"branch": new} if hold.state.branch == old else {}
+
+        def work(session: ClientSession | None) -> None:
+            repository.log.relabel(old, new, session)
+            repository.branches.set(new, tip, session)
+            repository.branches.delete([old], session)
+            hold.update(state, session)
+
+        hold.transaction(work)
+
+
+def _refuse_taken(repository: Repository, name: str) -> None:
+    if repository.branches.get(name) is not None or repository.log.last_number(name) >= 0:
+        raise InvalidArgument(
+            f"there is a branch {name!r} already; choose another name", branch=name
+        )
+
+
+def _unknown(name: str) -> BranchNotFound:
+    return BranchNotFound(f"there is no branch {name!r}; branches() lists them", branch=name)

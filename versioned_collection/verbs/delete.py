@@ -1,0 +1,100 @@
+"""delete_version_subtree: remove a version and everything that grew from it."""
+
+from __future__ import annotations
+
+from versioned_collection.commit import Commit, Committer, Progress
+from versioned_collection.core.document import document_hash
+from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.version import VersionId
+from versioned_collection.lifecycle import complete_drop
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.versions import Resolver, RevisionLike, attachment
+from versioned_collection.working_copy import WorkingCopy
+
+
+def delete_version_subtree(
+    repository: Repository,
+    version: RevisionLike,
+    branch: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Remove a version, its successors, and the branches and tags that live there.
+
+    When HEAD is among them, uncommitted changes are discarded and HEAD moves to the parent
+    of `version`. Removing the root drops the collection and all trackers.
+
+    Returns:
+        The number of versions removed.
+
+    Raises:
+        InvalidCollectionVersion: There is no such version.
+        BranchNotFound: There is no such branch.
+    """
+    with holding(repository, "delete_version_subtree") as hold:
+        target = Resolver(repository, hold.state).resolve(version, branch)
+        tree = repository.log.tree()
+        doomed = list(tree.descendants(target))
+        parent = tree.parent(target)
+        if parent is None:
+            hold.begin({"verb": "drop", "phase": "apply"})
+            complete_drop(hold)
+            return len(doomed)
+        commit = _references(repository, tree, doomed)
+        if hold.state.head in doomed:
+            _leave(hold, commit, tree, parent)
+        committer = Committer(hold, progress)
+        committer.declare(commit)
+        committer.complete(commit)
+        if commit.path is not None:
+            repository.modified.clear()
+            repository.modified.add(committer.kept)
+        return len(doomed)
+
+
+def _references(repository: Repository, tree: VersionTree, doomed: list[VersionId]) -> Commit:
+    """Return the commit that removes the versions and mends the branches."""
+    gone = set(doomed)
+    commit = Commit(forgotten=doomed)
+    for name, tip in repository.branches.all().items():
+        if tip not in gone:
+            continue
+        survivor = next(v for v in tree.ancestors(tip) if v not in gone)
+        if tree.nodes[survivor].branch == name:
+            commit.branches[name] = survivor
+        else:
+            commit.dropped_branches.append(name)
+    return commit
+
+
+def _leave(hold: Hold, commit: Commit, tree: VersionTree, parent: VersionId) -> None:
+    """Add to the commit that HEAD moves to the parent and changes are discarded."""
+    repository = hold.repository
+    copy = WorkingCopy(hold)
+    for batch in copy.changes():
+        repository.modified.note_seen(
+            {c.key: None if c.new is None else document_hash(c.new) for c in batch}
+        )
+    commit.path = tree.path(hold.state.head, parent)
+    commit.restore = True
+    head = attachment_after(repository, hold, commit, parent)
+    commit.state = {**head, **copy.noticed.position()}
+    repository.journal.remove(copy.noticed.settled)
+
+
+def attachment_after(
+    repository: Repository, hold: Hold, commit: Commit, parent: VersionId
+) -> dict[str, object]:
+    """Return the fields of HEAD at the parent once the commit has moved the branches."""
+    state = attachment(repository, hold.state, parent)
+    label = tree_label(repository, parent)
+    if commit.branches.get(label) == parent:
+        return {"head": parent, "branch": label, "detached": False}
+    if state["branch"] in commit.dropped_branches:
+        return {"head": parent, "branch": label, "detached": True}
+    return state
+
+
+def tree_label(repository: Repository, version: VersionId) -> str:
+    """Return the branch of a version's label."""
+    return repository.log.tree().nodes[version].branch

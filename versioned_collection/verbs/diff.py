@@ -1,0 +1,188 @@
+"""diff and changes: what differs between two states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from versioned_collection.commit import moves_along
+from versioned_collection.core.delta import compare
+from versioned_collection.core.diff import deep_diff, text_diff
+from versioned_collection.core.document import DocumentKey, add_by_id, id_value
+from versioned_collection.core.rows import Row
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidArgument
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.wire import by_keys, portions
+from versioned_collection.working_copy import WorkingCopy
+
+DIRECTIONS = ("from", "to", "bidirectional")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One document that differs between two states.
+
+    Attributes:
+        key: The document's key.
+        old: The document in the first state, None where there is none.
+        new: The document in the second state, None where there is none.
+    """
+
+    key: DocumentKey
+    old: bytes | None
+    new: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One changed document, for programs.
+
+    Attributes:
+        document_id: The document's ``_id``.
+        op: ``insert``, ``update`` or ``delete``.
+        rows: Field-level changes (path, action, value, old value); empty where the whole
+            document came or went, or where only the images tell the difference.
+        old: The document before as BSON bytes, None for an insert.
+        new: The document after as BSON bytes, None for a delete.
+    """
+
+    document_id: Any
+    op: str
+    rows: tuple[Row, ...]
+    old: bytes | None
+    new: bytes | None
+
+
+def diff(
+    repository: Repository,
+    version: RevisionLike = None,
+    branch: str | None = None,
+    deep: bool = False,
+    direction: str = "from",
+) -> dict[Any, Any]:
+    """Return the differences between a version and the present documents.
+
+    Raises:
+        InvalidArgument: The direction is not known.
+        InvalidCollectionVersion: There is no such version.
+    """
+    if direction not in DIRECTIONS:
+        raise InvalidArgument(
+            f"direction is one of {', '.join(DIRECTIONS)}, not {direction!r}", direction=direction
+        )
+    with holding(repository, "diff") as hold:
+        base = Resolver(repository, hold.state).resolve(version, branch)
+        name = entry_of(repository, base).label
+        differences = list(_to_working_copy(hold, base))
+    if direction == "bidirectional":
+        return {
+            "from": _rendered(differences, name, deep, False),
+            "to": _rendered(differences, name, deep, True),
+        }
+    return _rendered(differences, name, deep, direction == "to")
+
+
+def _rendered(
+    differences: list[Difference], name: str, deep: bool, reverse: bool
+) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    for difference in differences:
+        old, new, before, after = difference.old, difference.new, name, "working copy"
+        if reverse:
+            old, new, before, after = new, old, after, before
+        item = deep_diff(old, new) if deep else text_diff(old, new, before, after)
+        add_by_id(result, difference.key, item)
+    return result
+
+
+def changes(
+    repository: Repository, a: RevisionLike = "HEAD", b: RevisionLike = None
+) -> Iterator[Change]:
+    """Iterate over the changed documents between two revisions.
+
+    Args:
+        repository: The trackers.
+        a: The first revision.
+        b: The second one; None means the working copy.
+    """
+    with holding(repository, "changes") as hold:
+        resolver = Resolver(repository, hold.state)
+        first = resolver.resolve(a)
+        if b is None:
+            found = _to_working_copy(hold, first)
+        else:
+            found = _between(hold, first, resolver.resolve(b))
+        for difference in found:
+            delta = compare(difference.old, difference.new)
+            if delta is not None:
+                yield Change(
+                    id_value(delta.key), delta.op, delta.rows, difference.old, difference.new
+                )
+
+
+def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Difference]:
+    """Compare two versions by the deltas on their paths from HEAD."""
+    repository, head = hold.repository, hold.state.head
+    tree = repository.log.tree()
+    if first == head:
+        for batch in moves_along(repository, tree.path(head, second)):
+            for target, recorded in batch:
+                yield Difference(target.key, recorded, target.raw)
+        return
+    if second == head:
+        for difference in _between(hold, second, first):
+            yield Difference(difference.key, difference.new, difference.old)
+        return
+    yield from _apart(repository, head, first, second)
+
+
+def _apart(
+    repository: Repository, head: VersionId, first: VersionId, second: VersionId
+) -> Iterator[Difference]:
+    tree = repository.log.tree()
+    to_first, across = tree.path(head, first), tree.path(first, second)
+    for batch in portions(repository.deltas.along(across), lambda group: len(group[1]), 1_000, 5_000):
+        crossing = dict(batch)
+        leading = repository.deltas.along_for(to_first, list(crossing))
+        for portion, recorded in repository.replica.by_keys(list(crossing)):
+            for key in portion:
+                old = recorded.get(key)
+                for delta in leading.get(key, ()):
+                    old = delta.apply(old)
+                new = old
+                for delta in crossing[key]:
+                    new = delta.apply(new)
+                if old != new:
+                    yield Difference(key, old, new)
+
+
+def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
+    """Compare a version with the present documents."""
+    repository = hold.repository
+    copy = WorkingCopy(hold)
+    if base == hold.state.head:
+        for changed in copy.changes():
+            for change in changed:
+                yield Difference(*change)
+        copy.persist()
+        return
+    done: set[DocumentKey] = set()
+    path = repository.log.tree().path(hold.state.head, base)
+    for batch in moves_along(repository, path):
+        raws = {target.key: target.raw for target, _ in batch}
+        done.update(raws)
+        for portion, present in by_keys(
+            repository.db, repository.name, list(raws), at=copy.noticed.at
+        ):
+            for key in portion:
+                if raws[key] != present.get(key):
+                    yield Difference(key, raws[key], present.get(key))
+    for changed in copy.changes():
+        for change in changed:
+            if change.key not in done:
+                yield Difference(*change)
+    copy.persist()

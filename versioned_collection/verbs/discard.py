@@ -1,0 +1,22 @@
+"""discard_changes: back to HEAD."""
+
+from __future__ import annotations
+
+from versioned_collection.commit import Commit, Committer, Progress
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository
+from versioned_collection.setting_aside import set_aside
+from versioned_collection.working_copy import WorkingCopy
+
+
+def discard_changes(repository: Repository, progress: Progress | None = None) -> int:
+    """Bring the documents back to HEAD.
+
+    A change that another client makes while this runs is kept, and shows as modified.
+
+    Returns:
+        The number of documents that were brought back.
+    """
+    with holding(repository, "discard_changes") as hold:
+        copy = WorkingCopy(hold)
+        return set_aside(hold, copy, Commit(), Committer(hold, progress))

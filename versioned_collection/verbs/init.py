@@ -1,0 +1,242 @@
+"""init: start tracking a collection with its present documents as version 0 of main."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from bson.timestamp import Timestamp
+from pymongo import errors as driver
+
+from versioned_collection.capture.base import Noticed
+from versioned_collection.capture.change_stream import ChangeStreamCapture
+from versioned_collection.commit import Progress
+from versioned_collection.core.delta import hash_number
+from versioned_collection.core.document import (
+    DocumentKey,
+    document_hash,
+    document_key,
+    has_zero_timestamp,
+)
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import (
+    CollectionAlreadyInitialised,
+    InvalidOperation,
+    NotSupported,
+    SnapshotUnavailable,
+)
+from versioned_collection.lifecycle import drop_trackers
+from versioned_collection.pipeline import prefetch
+from versioned_collection.repository import Hold, Repository, new_version_id
+from versioned_collection.trackers.log import entry_to_bson
+from versioned_collection.versions import check_texts, completed
+from versioned_collection.wire import by_keys, documents, portions, translated
+
+MAIN = "main"
+DEFAULT_MESSAGE = "Initial version"
+
+
+def init(
+    repository: Repository,
+    message: str | None = None,
+    author: str | Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Version:
+    """Track the collection.
+
+    Returns:
+        The root version.
+
+    Raises:
+        CollectionAlreadyInitialised: It is tracked.
+        NotSupported: It is a view, a time-series or a capped collection.
+        InvalidArgument: A tracker's name would be too long.
+    """
+    message = DEFAULT_MESSAGE if message is None else message
+    check_texts(message, author, metadata)
+    repository.check_names()
+    _refuse_tracked(repository)
+    check_target(repository)
+    with repository.lease("init") as hold:
+        _refuse_tracked(repository)
+        drop_trackers(repository)  # what a killed init may have left
+        for tracker in repository.trackers:
+            tracker.create()
+        return _Initialiser(hold, progress or (lambda phase, count: None)).run(
+            message, author, metadata
+        )
+
+
+def _refuse_tracked(repository: Repository) -> None:
+    if repository.metadata.read() is not None:
+        raise CollectionAlreadyInitialised(
+            f"the collection {repository.name!r} is tracked already; register() records a new "
+            "version of it",
+            collection=repository.name,
+        )
+
+
+def check_target(repository: Repository) -> None:
+    """Refuse what cannot be tracked.
+
+    Raises:
+        NotSupported: The collection is a view, time-series or capped.
+    """
+    info = repository.collection_info()
+    if info is None:
+        return
+    options = info.get("options", {})
+    kinds = {
+        "a view, which has no documents of its own": info.get("type") == "view",
+        "a time-series collection, whose documents cannot be changed one by one": info.get("type")
+        == "timeseries",
+        "capped, so that old documents could not be brought back": bool(options.get("capped")),
+    }
+    for reason, found in kinds.items():
+        if found:
+            raise NotSupported(
+                f"{repository.name!r} cannot be tracked: it is {reason}. Copy the documents to "
+                "an ordinary collection and track that",
+                collection=repository.name,
+                reason=reason,
+            )
+
+
+class _Initialiser:
+    def __init__(self, hold: Hold, progress: Progress) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._progress = progress
+        self._special: list[DocumentKey] = []
+
+    def run(
+        self, message: str, author: Any, metadata: Mapping[str, Any] | None
+    ) -> Version:
+        repository = self._repository
+        info = self._existing_collection()
+        at, fingerprint, count = self._copy()
+        self._hold.lease.check()
+        version = Version(
+            new_version_id(),
+            0,
+            MAIN,
+            (),
+            repository.now(),
+            message,
+            author,
+            dict(metadata or {}),
+            {"inserted": count, "updated": 0, "deleted": 0},
+        )
+        version = completed(version, (), 0, fingerprint)
+        repository.log.insert(entry_to_bson(version))
+        repository.branches.set(MAIN, version.id)
+        self._start(version.id, at, info)
+        return version
+
+    def _existing_collection(self) -> Mapping[str, Any]:
+        repository = self._repository
+        info = repository.collection_info()
+        if info is None:
+            with translated():
+                try:
+                    repository.db.create_collection(repository.name)
+                except driver.CollectionInvalid:
+                    pass  # another client was faster
+            info = repository.collection_info()
+        if info is None:
+            raise InvalidOperation(
+                f"the collection {repository.name!r} was dropped while it was being tracked"
+            )
+        return info
+
+    def _start(self, head: VersionId, at: Timestamp | None, info: Mapping[str, Any]) -> None:
+        lease = self._hold.lease
+        self._repository.metadata.insert(
+            lease.token,
+            lease.fence,
+            {
+                "head": head,
+                "branch": MAIN,
+                "detached": False,
+                "captured": at,
+                "uuid": info["info"]["uuid"],
+                "options": info.get("options", {}),
+                "own": [],
+                "stash": None,
+                "intent": None,
+                "scan": False,
+            },
+        )
+
+    # -- copying -------------------------------------------------------------------------
+
+    def _copy(self) -> tuple[Timestamp | None, int, int]:
+        """Fill the replica; return the time of its state, its fingerprint and its size."""
+        if not self._repository.has_transactions:
+            self._copy_on_server()
+            fingerprint, count = self._read(None)
+            self._copy_again(self._special, None)
+            return None, fingerprint, count
+        capture = ChangeStreamCapture(self._repository)
+        start = capture.pin()
+        assert start is not None
+        try:
+            at: Timestamp | None = start
+            with ThreadPoolExecutor(1) as pool:
+                copying = pool.submit(self._copy_on_server)
+                fingerprint, count = self._read(start)
+                copying.result()
+            self._correct(capture, start, start)
+        except SnapshotUnavailable:
+            # a collection too large to be copied and read within the snapshot window
+            at = capture.pin()
+            assert at is not None
+            self._correct(capture, start, at)
+            fingerprint, count = self._read(at)
+            self._copy_again(self._special, at)
+        return at, fingerprint, count
+
+    def _copy_on_server(self) -> None:
+        repository = self._repository
+        with translated():
+            repository.db.command(
+                "aggregate",
+                repository.name,
+                pipeline=[{"$out": repository.replica.name}],
+                cursor={},
+            )
+
+    def _read(self, at: Timestamp | None) -> tuple[int, int]:
+        """Return the fingerprint and number of the documents; note what a copy changes."""
+        repository = self._repository
+        total = count = 0
+        special: list[DocumentKey] = []
+        for batch in prefetch(documents(repository.db, repository.name, at=at)):
+            total += sum(hash_number(document_hash(raw)) for raw in batch)
+            count += len(batch)
+            special += [document_key(raw) for raw in batch if has_zero_timestamp(raw)]
+            self._progress("copied", len(batch))
+        self._special = special
+        return total % (1 << 256), count
+
+    def _correct(self, capture: ChangeStreamCapture, start: Timestamp, at: Timestamp) -> None:
+        """Bring the documents that moved while the server copied to their state at `at`."""
+        noticed = Noticed(capture.pin())
+        capture.drain_since(start, noticed)
+        if noticed.scan:
+            raise InvalidOperation(
+                "the collection was replaced or dropped while it was being tracked; try again",
+                reason=noticed.reason,
+            )
+        noticed.keys.update(self._special)
+        for keys in (noticed.keys, *self._repository.modified.keys()):
+            for batch in portions(keys, len, 2_000, 1 << 22):
+                self._copy_again(batch, at)
+        self._repository.modified.clear()
+
+    def _copy_again(self, keys: list[DocumentKey], at: Timestamp | None) -> None:
+        repository = self._repository
+        for portion, present in by_keys(repository.db, repository.name, keys, at=at):
+            repository.replica.put([*portion, *present], list(present.values()))

@@ -1,0 +1,51 @@
+"""rename and drop: the collection together with its trackers."""
+
+from __future__ import annotations
+
+from pymongo import errors as driver
+
+from versioned_collection.errors import InvalidArgument
+from versioned_collection.lifecycle import complete_drop, complete_rename
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository
+from versioned_collection.wire import translated
+
+
+def rename(repository: Repository, new_name: str) -> None:
+    """Rename the collection and its trackers.
+
+    Raises:
+        InvalidArgument: The name is malformed, too long or taken.
+    """
+    target = _checked_target(repository, new_name)
+    with holding(repository, "rename") as hold:
+        hold.begin({"phase": "apply", "to": new_name})
+        target.metadata.announce_rename(repository.name)
+        complete_rename(hold, new_name)
+
+
+def _checked_target(repository: Repository, new_name: str) -> Repository:
+    try:
+        target = Repository(repository.db, new_name)
+    except (driver.PyMongoError, TypeError) as error:
+        raise InvalidArgument(f"not a collection name: {error}", name=new_name) from error
+    if new_name.startswith("__"):
+        raise InvalidArgument(
+            "collection names that start with '__' are kept for trackers", name=new_name
+        )
+    target.check_names()
+    with translated():
+        taken = set(repository.db.list_collection_names())
+    for name in (new_name, *(tracker.name for tracker in target.trackers)):
+        if name in taken:
+            raise InvalidArgument(
+                f"there is a collection {name!r} already; choose another name", name=name
+            )
+    return target
+
+
+def drop(repository: Repository) -> None:
+    """Drop the collection and its trackers."""
+    with holding(repository, "drop") as hold:
+        hold.begin({"phase": "apply"})
+        complete_drop(hold)

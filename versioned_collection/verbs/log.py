@@ -1,0 +1,76 @@
+"""get_log, log, history of references: reading the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from versioned_collection.core.document import DocumentId, DocumentKey, key_of
+from versioned_collection.core.version import Version
+from versioned_collection.errors import InvalidArgument
+from versioned_collection.repository import Repository
+from versioned_collection.trackers.log import utc
+from versioned_collection.versions import Resolver, RevisionLike, ancestry
+
+
+def get_log(repository: Repository, branch: str | None = None) -> list[Version]:
+    """Return the entries from the tip of a branch to the root, newest first.
+
+    Raises:
+        BranchNotFound: There is no such branch.
+    """
+    state = repository.state()
+    resolver = Resolver(repository, state)
+    if branch is None and resolver.tip(state.branch) is None:
+        return ancestry(repository, state.head)
+    return ancestry(repository, resolver.resolve(None, branch or state.branch))
+
+
+def log(
+    repository: Repository,
+    revision: RevisionLike = None,
+    limit: int | None = None,
+    document: Any = None,
+    author: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[Version]:
+    """Iterate over the versions from a revision to the root, newest first.
+
+    Args:
+        repository: The trackers.
+        revision: Where to start, HEAD by default.
+        limit: At most so many entries.
+        document: Only versions that changed the document with this ``_id`` (or `DocumentId`).
+        author: Only versions of this author (name or mail address).
+        since: Only versions registered at this time or later.
+        until: Only versions registered at this time or earlier.
+    """
+    if limit is not None and limit < 0:
+        raise InvalidArgument("limit is not negative", limit=limit)
+    state = repository.state()
+    start = Resolver(repository, state).resolve(revision)
+    touched = None if document is None else repository.deltas.versions_of(_key(document))
+    count = 0
+    for entry in ancestry(repository, start):
+        if limit is not None and count >= limit:
+            return
+        if (
+            (touched is None or entry.id in touched)
+            and (author is None or _is_by(entry, author))
+            and (since is None or utc(entry.timestamp) >= utc(since))
+            and (until is None or utc(entry.timestamp) <= utc(until))
+        ):
+            count += 1
+            yield entry
+
+
+def _key(document: Any) -> DocumentKey:
+    return document.key if isinstance(document, DocumentId) else key_of(document)
+
+
+def _is_by(entry: Version, author: str) -> bool:
+    if isinstance(entry.author, str) or entry.author is None:
+        return entry.author == author
+    return author in (entry.author.get("name"), entry.author.get("email"))

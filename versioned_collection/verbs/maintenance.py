@@ -1,0 +1,61 @@
+"""size, gc, listen: what the trackers take, what can go, what keeps them fresh."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository
+from versioned_collection.working_copy import WorkingCopy
+
+
+def size(repository: Repository) -> dict[str, int]:
+    """Return the bytes on disk of the collection and of each tracker."""
+    sizes = {tracker.prefix: tracker.size() for tracker in repository.trackers}
+    return {**sizes, "total": sum(sizes.values())}
+
+
+def gc(repository: Repository) -> dict[str, int]:
+    """Remove what no version needs any more; return how much of what was removed."""
+    with holding(repository, "gc") as hold:
+        known = set(repository.log.tree())
+        orphans = [version for version in repository.deltas.versions() if version not in known]
+        kept = {hold.state.stash["id"]} if hold.state.stash else set()
+        stashes = [one for one in repository.stash.versions() if one not in kept]
+        hold.update({})
+        repository.deltas.delete(orphans)
+        repository.stash.delete(stashes)
+        return {"versions_without_log_entry": len(orphans), "stashes": len(stashes)}
+
+
+def listen(
+    repository: Repository, interval: float = 1.0, stop: threading.Event | None = None
+) -> int:
+    """Keep the modified set fresh until `stop` is set.
+
+    Optional: it shortens the next verb and protects against a short oplog.
+
+    Args:
+        repository: The trackers.
+        interval: Seconds between two looks.
+        stop: Ends the loop; without one it goes on for ever.
+
+    Returns:
+        The number of looks.
+    """
+    stop = stop or threading.Event()
+    looks = 0
+    while True:
+        note(repository)
+        looks += 1
+        if stop.wait(interval):
+            return looks
+
+
+def note(repository: Repository) -> Any:
+    """Look once, and keep what was noticed."""
+    with holding(repository, "listen") as hold:
+        copy = WorkingCopy(hold)
+        copy.persist()
+        return copy.noticed.at

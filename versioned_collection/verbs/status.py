@@ -1,0 +1,67 @@
+"""status and has_changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from versioned_collection.core.version import UNBORN
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository
+from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.versions import entry_of
+from versioned_collection.working_copy import WorkingCopy
+
+
+def current_number(repository: Repository, state: Metadata) -> int:
+    """Return the number of HEAD, -1 on an unborn branch."""
+    entry = entry_of(repository, state.head)
+    if not state.detached and entry.branch != state.branch:
+        return UNBORN
+    return entry.number
+
+
+def has_changes(repository: Repository) -> bool:
+    """Tell whether the present documents differ from HEAD."""
+    with holding(repository, "has_changes") as hold:
+        copy = WorkingCopy(hold)
+        found = copy.has_changes()
+        if found:
+            copy.persist()
+        else:
+            copy.settle_unchanged()
+        return found
+
+
+def status(repository: Repository) -> dict[str, Any]:
+    """Return the state of the working copy for people and programs."""
+    with holding(repository, "status") as hold:
+        copy = WorkingCopy(hold)
+        counts = {"inserted": 0, "updated": 0, "deleted": 0}
+        for batch in copy.changes():
+            for change in batch:
+                kind = (
+                    "inserted"
+                    if change.old is None
+                    else "deleted"
+                    if change.new is None
+                    else "updated"
+                )
+                counts[kind] += 1
+        changed = any(counts.values())
+        if changed:
+            copy.persist()
+        else:
+            copy.settle_unchanged()
+        state = hold.state
+        return {
+            "tracked": True,
+            "current_version": current_number(repository, state),
+            "current_branch": state.branch,
+            "detached": state.detached,
+            "changed": changed,
+            "has_stash": state.stash is not None,
+            "has_conflicts": not repository.conflicts.is_empty(),
+            "changes": counts,
+            "head": state.head,
+            "capture_mode": repository.capture_mode,
+        }

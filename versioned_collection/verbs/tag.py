@@ -1,0 +1,49 @@
+"""tag, delete_tag: names for versions that stay where they are."""
+
+from __future__ import annotations
+
+from pymongo import errors as driver
+
+from versioned_collection.core.revision import check_name
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidArgument, InvalidType, TagNotFound
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository
+from versioned_collection.versions import Resolver, RevisionLike
+
+
+def tag(
+    repository: Repository, name: str, revision: RevisionLike = "HEAD", message: str | None = None
+) -> VersionId:
+    """Name a version.
+
+    Raises:
+        InvalidArgument: The name is malformed, or taken by a tag or a branch.
+    """
+    check_name(name, "tag")
+    if message is not None and not isinstance(message, str):
+        raise InvalidType("message is a text", argument="message")
+    with holding(repository, "tag") as hold:
+        version = Resolver(repository, hold.state).resolve(revision)
+        if repository.branches.get(name) is not None:
+            raise InvalidArgument(f"{name!r} is a branch; choose another name", tag=name)
+        hold.update({})
+        try:
+            repository.tags.insert(name, version, message, repository.now())
+        except driver.DuplicateKeyError:
+            raise InvalidArgument(
+                f"there is a tag {name!r} already; delete_tag() removes it", tag=name
+            ) from None
+        return version
+
+
+def delete_tag(repository: Repository, name: str) -> None:
+    """Remove a tag; the version stays.
+
+    Raises:
+        TagNotFound: There is no such tag.
+    """
+    with holding(repository, "delete_tag") as hold:
+        hold.update({})
+        if not repository.tags.delete([name]):
+            raise TagNotFound(f"there is no tag {name!r}; tags() lists them", tag=name)

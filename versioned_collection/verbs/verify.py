@@ -1,0 +1,204 @@
+"""verify: check every invariant on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
+from versioned_collection.core.document import DocumentKey, document_hash, id_value
+from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.version import Version, VersionId, fingerprint_text, version_checksum
+from versioned_collection.errors import CorruptHistory
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository
+from versioned_collection.trackers.metadata import Metadata
+
+_MODULUS = 1 << 256
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not as it must be.
+
+    Attributes:
+        kind: A stable word for the kind of problem.
+        message: What is wrong, for people.
+        facts: The version, document or name concerned.
+    """
+
+    kind: str
+    message: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+def verify(repository: Repository) -> Iterator[Problem]:
+    """Iterate over all problems; there are none when all is well.
+
+    Every version is proved restorable: each document's deltas are replayed through the
+    whole tree, in both directions, starting from HEAD.
+    """
+    with holding(repository, "verify") as hold:
+        entries = {entry.id: entry for entry in repository.log.find({})}
+        tree = repository.log.tree()
+        yield from _references(repository, hold.state, tree)
+        if hold.state.head not in tree or not _is_tree(tree):
+            return
+        yield from _replica(repository, entries[hold.state.head])
+        replay = _Replay(repository, tree, hold.state.head)
+        yield from replay.run()
+        yield from _seals(entries, replay)
+
+
+def _references(
+    repository: Repository, state: Metadata, tree: VersionTree
+) -> Iterator[Problem]:
+    if state.head not in tree:
+        yield Problem("head", f"HEAD is the unknown version {state.head}", {"head": state.head})
+    tips = repository.branches.all()
+    if not state.detached and tips.get(state.branch) != state.head:
+        yield Problem(
+            "head", f"HEAD is not the tip of {state.branch!r}", {"branch": state.branch}
+        )
+    names = {**tips, **{name: tag["version"] for name, tag in repository.tags.all().items()}}
+    for name, version in names.items():
+        if version not in tree:
+            yield Problem(
+                "reference", f"{name!r} points to the unknown version {version}", {"name": name}
+            )
+    roots = [node.id for node in tree.nodes.values() if not node.parents]
+    if len(roots) != 1:
+        yield Problem("log", f"the log has {len(roots)} roots", {"roots": roots})
+    for node in tree.nodes.values():
+        missing = [parent for parent in node.parents if parent not in tree]
+        if missing:
+            yield Problem("log", f"a parent of {node.id} is missing", {"version": node.id})
+
+
+def _is_tree(tree: VersionTree) -> bool:
+    root = tree.root
+    return root is not None and sum(1 for _ in tree.descendants(root)) == len(tree)
+
+
+def _replica(repository: Repository, head: Version) -> Iterator[Problem]:
+    total = 0
+    for batch in repository.replica.scan():
+        total += sum(hash_number(document_hash(raw)) for raw in batch)
+    if fingerprint_text(total % _MODULUS) != head.fingerprint:
+        yield Problem("replica", "the replica does not hold the documents of HEAD")
+
+
+def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Problem]:
+    """Check fingerprints and checksums of all versions."""
+    for entry in entries.values():
+        parents = [entries[parent] for parent in entry.parents if parent in entries]
+        digest = replay.digests.get(entry.id, 0) % _MODULUS
+        if version_checksum(entry, [parent.checksum for parent in parents], digest) != entry.checksum:
+            yield Problem(
+                "checksum", f"{entry.label} does not match its checksum", {"version": entry.id}
+            )
+        if parents:
+            moved = int(parents[0].fingerprint, 16) + replay.contents.get(entry.id, 0)
+            if fingerprint_text(moved % _MODULUS) != entry.fingerprint:
+                yield Problem(
+                    "fingerprint",
+                    f"the changes of {entry.label} do not lead to its content",
+                    {"version": entry.id},
+                )
+
+
+class _Replay:
+    """Replays each document's deltas through the tree.
+
+    Attributes:
+        digests: Sum of the digests of each version's deltas.
+        contents: What each version's deltas add to the fingerprint.
+    """
+
+    def __init__(self, repository: Repository, tree: VersionTree, head: VersionId) -> None:
+        self._repository = repository
+        self._tree = tree
+        self._head = head
+        self._spans = _spans(tree)
+        self.digests: dict[VersionId, int] = {}
+        self.contents: dict[VersionId, int] = {}
+
+    def run(self) -> Iterator[Problem]:
+        for key, found in self._repository.deltas.by_document():
+            deltas = {version: delta for version, delta in found if version in self._tree}
+            for version, delta in deltas.items():
+                self._count(version, delta)
+            if deltas:
+                yield from self._document(key, deltas)
+
+    def _count(self, version: VersionId, delta: Delta) -> None:
+        digest = delta_digest(delta, encoded_rows(delta))
+        self.digests[version] = self.digests.get(version, 0) + digest
+        moved = hash_number(delta.after) - hash_number(delta.before)
+        self.contents[version] = self.contents.get(version, 0) + moved
+
+    def _document(
+        self, key: DocumentKey, deltas: dict[VersionId, Delta]
+    ) -> Iterator[Problem]:
+        parents = self._touched_parents([*deltas])
+        neighbours: dict[VersionId | None, list[tuple[VersionId | None, Delta]]] = {}
+        for version, delta in deltas.items():
+            parent = parents[version]
+            neighbours.setdefault(parent, []).append((version, delta))
+            neighbours.setdefault(version, []).append((parent, ~delta))
+        start = self._nearest(self._head, deltas)
+        found = next(self._repository.replica.by_keys([key]))[1]
+        states: dict[VersionId | None, bytes | None] = {start: found.get(key)}
+        waiting = [start]
+        while waiting:
+            place = waiting.pop()
+            for other, delta in neighbours.get(place, ()):
+                try:
+                    reached = delta.apply(states[place])
+                    if (~delta).apply(reached) != states[place]:
+                        raise CorruptHistory("a delta does not lead back")
+                except CorruptHistory as error:
+                    facts = {"document_id": id_value(key), "version": other or place}
+                    yield Problem("delta", f"document {id_value(key)!r}: {error}", facts)
+                    return
+                if other not in states:
+                    states[other] = reached
+                    waiting.append(other)
+
+    def _nearest(
+        self, version: VersionId, deltas: dict[VersionId, Delta]
+    ) -> VersionId | None:
+        enter, leave = self._spans[version]
+        above = [v for v in deltas if self._spans[v][0] <= enter and leave <= self._spans[v][1]]
+        return max(above, key=lambda v: self._spans[v][0], default=None)
+
+    def _touched_parents(self, versions: list[VersionId]) -> dict[VersionId, VersionId | None]:
+        """Return, for each version, the nearest one above it in the list."""
+        parents: dict[VersionId, VersionId | None] = {}
+        above: list[VersionId] = []
+        for version in sorted(versions, key=lambda v: self._spans[v][0]):
+            enter, _ = self._spans[version]
+            while above and self._spans[above[-1]][1] < enter:
+                above.pop()
+            parents[version] = above[-1] if above else None
+            above.append(version)
+        return parents
+
+
+def _spans(tree: VersionTree) -> dict[VersionId, tuple[int, int]]:
+    """Number the tree depth first: a version lies below another where its span lies within."""
+    order: dict[VersionId, int] = {}
+    last: dict[VersionId, int] = {}
+    root = tree.root
+    assert root is not None
+    for turn, version in enumerate(tree.descendants(root)):
+        order[version] = turn
+    for version in sorted(order, key=lambda v: -order[v]):
+        last[version] = max(
+            (last[child] for child in tree.children(version)), default=order[version]
+        )
+    return {version: (order[version], last[version]) for version in order}

@@ -1,0 +1,254 @@
+"""Versions as verbs make and look them up: texts checked, checksums, revisions resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import bson
+
+from versioned_collection.core import revision as revisions
+from versioned_collection.core.version import (
+    UNBORN,
+    Version,
+    VersionId,
+    fingerprint_text,
+    version_checksum,
+)
+from versioned_collection.errors import (
+    BranchNotFound,
+    InvalidArgument,
+    InvalidCollectionVersion,
+    InvalidType,
+)
+from versioned_collection.repository import Repository, missing_version
+from versioned_collection.trackers.log import entry_from_bson, entry_to_bson, utc
+from versioned_collection.trackers.metadata import Metadata
+
+_LARGEST_TEXT = 1024 * 1024
+
+RevisionLike = int | str | VersionId | Version | Sequence[Any] | None
+
+
+def check_texts(message: Any, author: Any, metadata: Any) -> None:
+    """Check what a person says about a version.
+
+    Raises:
+        InvalidType: An argument is of the wrong type.
+        InvalidArgument: Together they are too large, or BSON cannot hold them.
+    """
+    if not isinstance(message, str):
+        raise InvalidType(f"message is a text, not {type(message).__name__}", argument="message")
+    if author is not None and not isinstance(author, (str, Mapping)):
+        raise InvalidType("author is a text or a dict", argument="author")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise InvalidType("metadata is a dict", argument="metadata")
+    try:
+        size = len(bson.encode({"message": message, "author": author, "metadata": metadata}))
+    except (bson.errors.BSONError, OverflowError) as error:
+        raise InvalidArgument(f"BSON cannot hold author or metadata: {error}") from error
+    if size > _LARGEST_TEXT:
+        raise InvalidArgument(
+            f"message, author and metadata take {size} bytes, at most {_LARGEST_TEXT} are "
+            "recorded; store large facts in the collection itself",
+            bytes=size,
+        )
+
+
+def completed(
+    version: Version, parents: Sequence[Version], changes_digest: int, fingerprint: int
+) -> Version:
+    """Return the version with its fingerprint and checksum."""
+    version = entry_from_bson(_as_stored(version))
+    version = replace(version, fingerprint=fingerprint_text(fingerprint))
+    checksum = version_checksum(
+        version, [parent.checksum for parent in parents], changes_digest
+    )
+    return replace(version, checksum=checksum)
+
+
+def _as_stored(version: Version) -> Mapping[str, Any]:
+    """Round-trip through BSON, so that the checksum is that of what will be read back."""
+    return bson.decode(bson.encode(entry_to_bson(version)))
+
+
+class Resolver:
+    """Resolves revisions within a repository; a `RevisionSource`.
+
+    Args:
+        repository: The trackers.
+        state: The state of the working copy, whose HEAD and branch count.
+    """
+
+    def __init__(self, repository: Repository, state: Metadata) -> None:
+        self._repository = repository
+        self._state = state
+
+    @property
+    def current_branch(self) -> str:
+        """The branch that is checked out."""
+        return self._state.branch
+
+    # -- RevisionSource ------------------------------------------------------------------
+
+    def head(self) -> VersionId:
+        """Return the version that is checked out."""
+        return self._state.head
+
+    def tip(self, branch: str) -> VersionId | None:
+        """Return a branch's tip."""
+        return self._repository.branches.get(branch)
+
+    def labelled(self, branch: str, number: int) -> VersionId | None:
+        """Return the version of a label."""
+        return self._repository.log.labelled(branch, number)
+
+    def tagged(self, tag: str) -> VersionId | None:
+        """Return the version that a tag names."""
+        return self._repository.tags.get(tag)
+
+    def known(self, version: VersionId) -> bool:
+        """Tell whether a version exists."""
+        return self._repository.log.known(version)
+
+    def with_checksum(self, prefix: str) -> Sequence[VersionId]:
+        """Return the versions whose checksum begins with a prefix."""
+        return self._repository.log.with_checksum(prefix)
+
+    def ancestor(self, version: VersionId, generations: int) -> VersionId | None:
+        """Return the ancestor so many first parents up."""
+        tree = self._repository.log.tree()
+        for turn, current in enumerate(tree.ancestors(version)):
+            if turn == generations:
+                return current
+        return None
+
+    def at_time(self, branch: str, time: datetime) -> VersionId | None:
+        """Return the last version on the way to a branch's tip that is not later."""
+        tip = self.head() if branch == revisions.HEAD else self.tip(branch)
+        if tip is None:
+            return None
+        for entry in ancestry(self._repository, tip):
+            if utc(entry.timestamp) <= utc(time):
+                return entry.id
+        return None
+
+    # -- what people pass ----------------------------------------------------------------
+
+    def resolve(self, revision: RevisionLike, branch: str | None = None) -> VersionId:
+        """Return the version that a person means.
+
+        Args:
+            revision: A number, a revision text, a tuple ``(number, branch)``, a version id,
+                a `Version`, or None for the tip of `branch` (HEAD without one).
+            branch: The branch to which a number belongs; the current one by default.
+
+        Raises:
+            BranchNotFound: There is no such branch.
+            InvalidCollectionVersion: There is no such version.
+            InvalidType: The argument is none of the above.
+        """
+        if isinstance(revision, Version):
+            revision = revision.id
+        if isinstance(revision, (tuple, list)) and len(revision) == 2:
+            revision, branch = revision
+        if branch is not None:
+            self.check_branch(branch)
+        if revision is None:
+            return self.head() if branch is None else self._tip(branch)
+        if isinstance(revision, VersionId):
+            return self._by_id(revision)
+        if isinstance(revision, bool) or not isinstance(revision, (int, str)):
+            raise InvalidType(
+                "a revision is a number, a text such as 'main@3', a tuple (number, branch) or "
+                f"a version id, not {type(revision).__name__}",
+                argument=revision,
+            )
+        if isinstance(revision, str):
+            return self._by_text(revision, branch)
+        return self._by_number(revision, branch or self._state.branch)
+
+    def check_branch(self, branch: Any) -> None:
+        """Raise `BranchNotFound` unless there is a branch of this name."""
+        if not isinstance(branch, str):
+            raise InvalidType(f"a branch is a text, not {type(branch).__name__}", branch=branch)
+        self._tip(branch)
+
+    def _tip(self, branch: str) -> VersionId:
+        tip = self.tip(branch)
+        if tip is None:
+            raise BranchNotFound(
+                f"there is no branch {branch!r}; branches() lists them", branch=branch
+            )
+        return tip
+
+    def _by_id(self, version: VersionId) -> VersionId:
+        if not self.known(version):
+            raise InvalidCollectionVersion(f"there is no version {version}", version=version)
+        return version
+
+    def _by_text(self, text: str, branch: str | None) -> VersionId:
+        if branch is not None:
+            raise InvalidArgument(
+                "give a revision text alone, or a number with a branch",
+                revision=text,
+                branch=branch,
+            )
+        return revisions.resolve(text, self)
+
+    def _by_number(self, number: int, branch: str) -> VersionId:
+        found = self.labelled(branch, number) if number >= 0 else None
+        if number == UNBORN and is_unborn(self._repository, branch):
+            found = self.tip(branch)
+        if found is None:
+            raise InvalidCollectionVersion(
+                f"there is no version {number} on branch {branch!r}; get_log() lists them",
+                version=number,
+                branch=branch,
+            )
+        return found
+
+
+def is_unborn(repository: Repository, branch: str) -> bool:
+    """Tell whether a branch has no version of its own yet."""
+    return repository.log.labelled(branch, 0) is None
+
+
+def ancestry(repository: Repository, version: VersionId) -> list[Version]:
+    """Return the entries from a version up to the root, newest first."""
+    tree = repository.log.tree()
+    if version not in tree:
+        raise missing_version(version)
+    order = list(tree.ancestors(version))
+    entries = {entry.id: entry for entry in repository.log.get_many(order)}
+    return [entries[id_] for id_ in order]
+
+
+def entry_of(repository: Repository, version: VersionId) -> Version:
+    """Return the log entry of a version that must exist.
+
+    Raises:
+        CorruptHistory: It does not.
+    """
+    entry = repository.log.get(version)
+    if entry is None:
+        raise missing_version(version)
+    return entry
+
+
+def attachment(
+    repository: Repository, state: Metadata, target: VersionId, named: str | None = None
+) -> dict[str, Any]:
+    """Return the fields of HEAD for a version: attached at a tip, detached elsewhere.
+
+    A branch that the caller named is preferred, then the present one, then the branch of
+    the version's label.
+    """
+    tips = repository.branches.all()
+    label = entry_of(repository, target).branch
+    for branch in (named, state.branch, label):
+        if branch is not None and tips.get(branch) == target:
+            return {"head": target, "branch": branch, "detached": False}
+    return {"head": target, "branch": label, "detached": True}

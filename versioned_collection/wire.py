@@ -1,0 +1,364 @@
+"""Commands to the server with raw documents: batched reads, bounded writes, clear errors.
+
+Whole replies are handled at once, which is several times faster than the driver's
+iterators, and ids and documents are spliced into commands as bytes, so that nothing that
+Python cannot represent is ever decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+from pymongo import errors as driver
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.read_preferences import ReadPreference
+
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    build,
+    document_key,
+    has_zero_timestamp,
+    raw_id_equals,
+    raw_id_in,
+)
+from versioned_collection.errors import (
+    DocumentRejected,
+    PermissionDenied,
+    SnapshotUnavailable,
+)
+
+T = TypeVar("T")
+
+READ_BUDGET = 24 * 1024 * 1024
+"""Bytes of documents that one look-up by ids holds in memory (one document may exceed it)."""
+
+IDS_PER_READ = 2_000
+BYTES_OF_IDS = 4 * 1024 * 1024
+OPERATIONS_PER_WRITE = 5_000
+BYTES_PER_WRITE = 12 * 1024 * 1024
+
+DUPLICATE_KEY = 11000
+DOCUMENT_VALIDATION_FAILURE = 121
+UNAUTHORIZED = 13
+NAMESPACE_NOT_FOUND = 26
+SNAPSHOT_UNAVAILABLE = frozenset((239, 246))
+
+_DENIED = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the server's refusals that a caller can act on into errors of this library."""
+    try:
+        yield
+    except driver.OperationFailure as error:
+        if error.has_error_label("TransientTransactionError"):
+            raise  # the driver repeats the transaction
+        if error.code == UNAUTHORIZED:
+            denied = _DENIED.search(str(error))
+            where, action = denied.groups() if denied else ("the database", "a command")
+            raise PermissionDenied(
+                f"the server refused {action!r} on {where}: the user lacks the privilege. "
+                "Grant the role readWrite on the database (dbAdmin to bypass a validator)",
+                action=action,
+                namespace=where,
+            ) from error
+        if error.code in SNAPSHOT_UNAVAILABLE:
+            raise SnapshotUnavailable(
+                "the moment to read has left the server's snapshot window; try again, or raise "
+                "the server parameter minSnapshotHistoryWindowInSeconds",
+            ) from error
+        raise
+
+
+def run(
+    db: Database[Any], command: Mapping[str, Any], session: ClientSession | None = None
+) -> Mapping[str, Any]:
+    """Run a command on the primary and return the raw reply."""
+    with translated():
+        return db.command(
+            dict(command),
+            session=session,
+            codec_options=RAW_OPTIONS,
+            read_preference=ReadPreference.PRIMARY,
+        )
+
+
+def batches(
+    db: Database[Any], command: Mapping[str, Any], session: ClientSession | None = None
+) -> Iterator[list[RawBSONDocument]]:
+    """Run a cursor command and iterate over whole replies.
+
+    Args:
+        db: The database.
+        command: A ``find`` or ``aggregate`` command.
+        session: The session; a private one is used where none is given.
+    """
+    if session is None:
+        with db.client.start_session(causal_consistency=False) as private:
+            yield from batches(db, command, private)
+        return
+    cursor = run(db, command, session)["cursor"]
+    collection = cursor["ns"].split(".", 1)[1]
+    try:
+        yield cursor["firstBatch"]
+        while cursor["id"]:
+            more = {"getMore": cursor["id"], "collection": collection}
+            if "batchSize" in command:
+                more["batchSize"] = command["batchSize"]
+            cursor = run(db, more, session)["cursor"]
+            yield cursor["nextBatch"]
+    finally:
+        if cursor["id"]:
+            kill_cursor(db, collection, cursor["id"], session)
+
+
+def kill_cursor(
+    db: Database[Any], collection: str, cursor: Any, session: ClientSession | None
+) -> None:
+    """Close a server-side cursor; a cursor that is gone already is fine."""
+    try:
+        db.command("killCursors", collection, cursors=[cursor], session=session)
+    except driver.PyMongoError:
+        pass
+
+
+def documents(
+    db: Database[Any],
+    collection: str,
+    filter_: Mapping[str, Any] | None = None,
+    *,
+    sort: Mapping[str, int] | None = None,
+    at: Timestamp | None = None,
+    session: ClientSession | None = None,
+    projection: Mapping[str, Any] | None = None,
+    batch_size: int = 20_000,
+    **options: Any,
+) -> Iterator[list[bytes]]:
+    """Iterate over the documents of a collection as bytes, a reply at a time.
+
+    Args:
+        db: The database.
+        collection: The collection's name.
+        filter_: Which documents; all of them where it is left out.
+        sort: The order.
+        at: The cluster time whose state is read.
+        session: The session, for instance of a transaction.
+        projection: The fields.
+        batch_size: Documents per reply (the server also ends a reply at 16 MB).
+        **options: Further options of the ``find`` command.
+    """
+    command: dict[str, Any] = {"find": collection, "filter": filter_ or {}, **options}
+    if sort:
+        command["sort"] = sort
+    if projection:
+        command["projection"] = projection
+    command["batchSize"] = batch_size
+    command.update(read_concern(at))
+    for batch in batches(db, command, session):
+        yield [document.raw for document in batch]
+
+
+def read_concern(at: Timestamp | None) -> dict[str, Any]:
+    """Return the part of a command that makes it read the state at a cluster time."""
+    return {"readConcern": {"level": "snapshot", "atClusterTime": at}} if at else {}
+
+
+def by_keys(
+    db: Database[Any],
+    collection: str,
+    keys: Sequence[DocumentKey],
+    *,
+    at: Timestamp | None = None,
+    session: ClientSession | None = None,
+) -> Iterator[tuple[list[DocumentKey], dict[DocumentKey, bytes]]]:
+    """Look documents up by id, within a memory budget.
+
+    Yields:
+        The keys of a portion, and the documents found for them by their own key (which
+        differs from the one asked for where the server takes two ids for equal, such as
+        ``1`` and ``1.0``).
+    """
+    waiting = [list(portion) for portion in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS)][::-1]
+    while waiting:
+        portion = waiting.pop()
+        found = _look_up(db, collection, portion, at, session)
+        if found is None:
+            middle = len(portion) // 2
+            waiting += [portion[middle:], portion[:middle]]
+        else:
+            yield portion, found
+
+
+def _look_up(
+    db: Database[Any],
+    collection: str,
+    keys: list[DocumentKey],
+    at: Timestamp | None,
+    session: ClientSession | None,
+) -> dict[DocumentKey, bytes] | None:
+    found: dict[DocumentKey, bytes] = {}
+    size = 0
+    filter_ = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)
+    for batch in documents(db, collection, filter_, at=at, session=session):
+        for raw in batch:
+            found[document_key(raw)] = raw
+            size += len(raw)
+        if size > READ_BUDGET and len(keys) > 1:
+            return None
+    return found
+
+
+def portions(
+    items: Iterable[T], size: Callable[[T], int], most: int, most_bytes: int
+) -> Iterator[list[T]]:
+    """Cut items into lists bounded by number and by bytes."""
+    portion: list[T] = []
+    total = 0
+    for item in items:
+        weight = size(item)
+        if portion and (len(portion) >= most or total + weight > most_bytes):
+            yield portion
+            portion, total = [], 0
+        portion.append(item)
+        total += weight
+    if portion:
+        yield portion
+
+
+def replace_statement(raw: bytes, guard: bytes | None = None) -> RawBSONDocument:
+    """Return the update statement that makes a document exactly `raw`.
+
+    Args:
+        raw: The new document; it replaces the one with the same ``_id``.
+        guard: The document that must be there now; where another one is, nothing happens.
+    """
+    key = document_key(raw)
+    query = raw_id_equals(key) if guard is None else _guarded(key, guard)
+    if has_zero_timestamp(raw):
+        stage = build(b"\x03$replaceWith\0" + build(b"\x03$literal\0" + raw))
+        update = b"\x04u\0" + build(b"\x030\0" + stage)
+    else:
+        update = b"\x03u\0" + raw
+    return RawBSONDocument(build(b"\x03q\0" + query, update), RAW_OPTIONS)
+
+
+def insert_as_update(raw: bytes) -> RawBSONDocument:
+    """Return the statement that inserts a document which a plain insert would change."""
+    statement = replace_statement(raw).raw
+    return RawBSONDocument(build(statement[4:-1], b"\x08upsert\0\x01"), RAW_OPTIONS)
+
+
+def delete_statement(key: DocumentKey, guard: bytes | None = None) -> RawBSONDocument:
+    """Return the statement that deletes a document, where `guard` allows it."""
+    query = raw_id_equals(key) if guard is None else _guarded(key, guard)
+    return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\x01\0\0\0"), RAW_OPTIONS)
+
+
+def _guarded(key: DocumentKey, expected: bytes) -> bytes:
+    literal = build(b"\x03$literal\0" + expected)
+    compared = build(b"\x020\0" + b"\x07\0\0\0$$ROOT\0" + b"\x031\0" + literal)
+    expression = build(b"\x04$eq\0" + compared)
+    return build(raw_id_equals(key)[4:-1], b"\x03$expr\0" + expression)
+
+
+def delete_many_statement(keys: Iterable[DocumentKey]) -> RawBSONDocument:
+    """Return the statement that deletes all documents with these ids."""
+    query = raw_id_in(keys)
+    return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\0\0\0\0"), RAW_OPTIONS)
+
+
+class WriteOutcome:
+    """What the server said of a list of statements.
+
+    Attributes:
+        matched: Documents that were found (inserted, for inserts).
+        errors: The server's write errors, each with ``index`` into the list and ``code``.
+    """
+
+    def __init__(self) -> None:
+        self.matched = 0
+        self.errors: list[Mapping[str, Any]] = []
+
+
+_STATEMENTS = {"insert": "documents", "update": "updates", "delete": "deletes"}
+
+
+def write(
+    db: Database[Any],
+    kind: str,
+    collection: str,
+    statements: Sequence[RawBSONDocument],
+    *,
+    session: ClientSession | None = None,
+    ordered: bool = True,
+    **options: Any,
+) -> WriteOutcome:
+    """Run write statements in bounded commands.
+
+    Args:
+        db: The database.
+        kind: ``insert``, ``update`` or ``delete``.
+        collection: The collection's name.
+        statements: Documents for an insert, statements otherwise.
+        session: The session, for instance of a transaction.
+        ordered: Stop at the first error.
+        **options: Further options of the command.
+
+    Returns:
+        Counts and write errors; errors are not raised here, except in a transaction, where
+        the server aborts at the first one.
+    """
+    outcome = WriteOutcome()
+    done = 0
+    for portion in portions(
+        statements, lambda one: len(one.raw), OPERATIONS_PER_WRITE, BYTES_PER_WRITE
+    ):
+        command = {kind: collection, _STATEMENTS[kind]: portion, "ordered": ordered, **options}
+        reply = run(db, command, session)
+        outcome.matched += reply.get("n", 0)
+        for failure in reply.get("writeErrors", ()):
+            outcome.errors.append({**dict(failure.items()), "index": failure["index"] + done})
+        if outcome.errors and ordered:
+            break
+        done += len(portion)
+    return outcome
+
+
+def raise_write_error(outcome: WriteOutcome, statements: Sequence[RawBSONDocument]) -> None:
+    """Raise `DocumentRejected` for the first write error, if there is one."""
+    if outcome.errors:
+        first = outcome.errors[0]
+        raise DocumentRejected(
+            f"the server refused a document: {first.get('errmsg')}",
+            reason=first.get("errmsg"),
+            server_code=first.get("code"),
+            statement=statements[first["index"]],
+        )
+
+
+def insert_all(
+    db: Database[Any],
+    collection: str,
+    raws: Sequence[bytes],
+    session: ClientSession | None = None,
+    **options: Any,
+) -> None:
+    """Insert documents exactly, whatever they hold.
+
+    Raises:
+        DocumentRejected: The server refused one.
+    """
+    plain = [RawBSONDocument(raw, RAW_OPTIONS) for raw in raws if not has_zero_timestamp(raw)]
+    special = [insert_as_update(raw) for raw in raws if has_zero_timestamp(raw)]
+    for kind, statements in (("insert", plain), ("update", special)):
+        if statements:
+            outcome = write(db, kind, collection, statements, session=session, **options)
+            raise_write_error(outcome, statements)
