@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.capture.journalled import JournalledWrites
-from versioned_collection.commit import Progress
+from versioned_collection.committer import Progress
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
@@ -167,9 +167,12 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         return self._unless_untracked(has_changes, False)
 
     def status(self) -> dict[str, Any]:
-        """Return the state: ``current_version``, ``current_branch``, ``detached``,
-        ``changed``, ``has_stash``, ``has_conflicts``, ``changes`` (counts), ``head``,
-        ``capture_mode``; ``{'tracked': False}`` when untracked.
+        """Return the state of the working copy.
+
+        Returns:
+            ``current_version``, ``current_branch``, ``detached``, ``changed``, ``has_stash``,
+            ``has_conflicts``, ``changes`` (counts), ``head`` and ``capture_mode``;
+            ``{'tracked': False}`` when untracked.
         """
         return self._unless_untracked(status, {"tracked": False})
 
@@ -380,9 +383,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         Raises:
             BranchNotFound: There is no such branch.
         """
-        return self._unless_untracked(
-            lambda repository: log_verbs.get_log(repository, branch), []
-        )
+        return self._unless_untracked(lambda repository: log_verbs.get_log(repository, branch), [])
 
     def log(
         self,
@@ -405,9 +406,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         """
         if not self.is_tracked():
             return iter(())
-        return log_verbs.log(
-            self._repository, revision, limit, document, author, since, until
-        )
+        return log_verbs.log(self._repository, revision, limit, document, author, since, until)
 
     def diff(
         self,
@@ -588,5 +587,3 @@ def _target(
             raise InvalidArgument("name the collection: VersionedCollection(database, name)")
         name = cls.__name__.lower()
     return database, name, options
-
-

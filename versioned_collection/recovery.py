@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from versioned_collection.commit import Commit, Committer
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer
 from versioned_collection.errors import LeaseLost, VersioningError
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.repository import Hold, Repository, not_tracked
@@ -114,5 +115,7 @@ def _is_half_done(repository: Repository) -> bool:
         return state.intent is not None
     old_name = repository.metadata.announced_rename()
     if old_name is not None:
-        recover_on_open(Repository(repository.db, old_name, lease_seconds=repository.lease_seconds))
+        recover_on_open(
+            Repository(repository.db, old_name, lease_seconds=repository.lease_seconds)
+        )
     return False

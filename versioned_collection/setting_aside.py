@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from pymongo import errors as driver
 
-from versioned_collection.commit import SMALL_BYTES, SMALL_DOCUMENTS, Commit, Committer
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer
 from versioned_collection.core.document import document_hash
+from versioned_collection.moves import is_small
 from versioned_collection.repository import Hold
 from versioned_collection.targets import Target
 from versioned_collection.wire import translated
@@ -46,7 +49,7 @@ def set_aside(
         hold.repository.modified.note_seen({t.key: t.before for t in targets if small is None})
         if small is not None:
             small += targets
-            if count > SMALL_DOCUMENTS or size > SMALL_BYTES:
+            if not is_small(count, size):
                 hold.repository.modified.note_seen({t.key: t.before for t in small})
                 small = None
     if not count:
@@ -82,12 +85,7 @@ def _ensure_collection(hold: Hold) -> None:
     if repository.collection_info() is not None:
         return
     options = {
-        name: value
-        for name, value in hold.state.options.items()
-        if name in _OPTIONS_OF_CREATE
+        name: value for name, value in hold.state.options.items() if name in _OPTIONS_OF_CREATE
     }
-    with translated():
-        try:
-            repository.db.create_collection(repository.name, check_exists=False, **options)
-        except driver.CollectionInvalid:
-            pass  # another client was faster
+    with translated(), suppress(driver.CollectionInvalid):  # another client was faster
+        repository.db.create_collection(repository.name, check_exists=False, **options)

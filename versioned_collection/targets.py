@@ -14,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 
 from versioned_collection.core.document import (
+    DB_POINTER,
     RAW_OPTIONS,
     DocumentKey,
     document_hash,
@@ -33,8 +34,8 @@ from versioned_collection.wire import (
     WriteOutcome,
     by_keys,
     delete_statement,
-    insert_as_update,
     replace_statement,
+    upsert_statement,
     write,
 )
 
@@ -103,7 +104,11 @@ class WorkingCopyWriter:
                 if done >= expected:
                     break
                 # without a transaction, another client was faster: look again
-                moves = [move for part in self._portions([m[0] for m in moves], session) for move in part]
+                moves = [
+                    move
+                    for part in self._portions([m[0] for m in moves], session)
+                    for move in part
+                ]
 
     def take_out(self, targets: Sequence[Target], session: ClientSession | None) -> None:
         """Remove the documents that are about to change: half of a displacing write."""
@@ -146,7 +151,7 @@ class WorkingCopyWriter:
         leaving = [
             delete_statement(target.key, self._guard(raw, session))
             for target, raw in moves
-            if raw is not None and (target.raw is None or self.displace)
+            if raw is not None and (target.raw is None or self._goes_by_insert(target))
         ]
         return self._run("delete", leaving, session)
 
@@ -157,10 +162,10 @@ class WorkingCopyWriter:
         for target, raw in moves:
             if target.raw is None:
                 continue
-            if raw is not None and not self.displace:
+            if raw is not None and not self._goes_by_insert(target):
                 replacing.append(replace_statement(target.raw, self._guard(raw, session)))
             elif has_zero_timestamp(target.raw):
-                special.append(insert_as_update(target.raw))
+                special.append(upsert_statement(target.raw))
             else:
                 inserting.append(RawBSONDocument(target.raw, RAW_OPTIONS))
         return (
@@ -168,6 +173,13 @@ class WorkingCopyWriter:
             + self._run("insert", inserting, session)
             + self._run("update", special, session)
         )
+
+    def _goes_by_insert(self, target: Target) -> bool:
+        """Tell whether a document is taken out and put in anew instead of replaced.
+
+        The server refuses to replace a document whose ``_id`` is a DBPointer.
+        """
+        return self.displace or target.key[0] == DB_POINTER
 
     def _guard(self, raw: bytes | None, session: ClientSession | None) -> bytes | None:
         """Outside of a transaction the write itself has to check what it overwrites."""
@@ -198,9 +210,7 @@ class WorkingCopyWriter:
         self._raise_refusal(outcome, statements)
         return outcome.matched
 
-    def _raise_refusal(
-        self, outcome: WriteOutcome, statements: Sequence[RawBSONDocument]
-    ) -> None:
+    def _raise_refusal(self, outcome: WriteOutcome, statements: Sequence[RawBSONDocument]) -> None:
         if not outcome.errors:
             return
         refusal = outcome.errors[0]

@@ -63,9 +63,7 @@ def completed(
     """Return the version with its fingerprint and checksum."""
     version = entry_from_bson(_as_stored(version))
     version = replace(version, fingerprint=fingerprint_text(fingerprint))
-    checksum = version_checksum(
-        version, [parent.checksum for parent in parents], changes_digest
-    )
+    checksum = version_checksum(version, [parent.checksum for parent in parents], changes_digest)
     return replace(version, checksum=checksum)
 
 

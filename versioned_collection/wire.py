@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from bson.raw_bson import RawBSONDocument
@@ -124,10 +124,8 @@ def kill_cursor(
     db: Database[Any], collection: str, cursor: Any, session: ClientSession | None
 ) -> None:
     """Close a server-side cursor; a cursor that is gone already is fine."""
-    try:
+    with suppress(driver.PyMongoError):
         db.command("killCursors", collection, cursors=[cursor], session=session)
-    except driver.PyMongoError:
-        pass
 
 
 def documents(
@@ -163,7 +161,7 @@ def documents(
     command["batchSize"] = batch_size
     command.update(read_concern(at))
     for batch in batches(db, command, session):
-        yield [document.raw for document in batch]
+        yield [bytes(document.raw) for document in batch]
 
 
 def read_concern(at: Timestamp | None) -> dict[str, Any]:
@@ -250,9 +248,9 @@ def replace_statement(raw: bytes, guard: bytes | None = None) -> RawBSONDocument
     return RawBSONDocument(build(b"\x03q\0" + query, update), RAW_OPTIONS)
 
 
-def insert_as_update(raw: bytes) -> RawBSONDocument:
-    """Return the statement that inserts a document which a plain insert would change."""
-    statement = replace_statement(raw).raw
+def upsert_statement(raw: bytes) -> RawBSONDocument:
+    """Return the statement that inserts or replaces a document, and keeps zero timestamps."""
+    statement = bytes(replace_statement(raw).raw)
     return RawBSONDocument(build(statement[4:-1], b"\x08upsert\0\x01"), RAW_OPTIONS)
 
 
@@ -357,7 +355,7 @@ def insert_all(
         DocumentRejected: The server refused one.
     """
     plain = [RawBSONDocument(raw, RAW_OPTIONS) for raw in raws if not has_zero_timestamp(raw)]
-    special = [insert_as_update(raw) for raw in raws if has_zero_timestamp(raw)]
+    special = [upsert_statement(raw) for raw in raws if has_zero_timestamp(raw)]
     for kind, statements in (("insert", plain), ("update", special)):
         if statements:
             outcome = write(db, kind, collection, statements, session=session, **options)

@@ -54,7 +54,7 @@ class WorkingCopy:
     def candidates(self) -> Iterator[list[DocumentKey]]:
         """Iterate over the ids that may have changed."""
         yield from portions(sorted(self.noticed.keys), len, IDS_PER_READ, 1 << 22)
-        for keys in self.repository.modified.keys():
+        for keys in self.repository.modified.all():
             fresh = [key for key in keys if key not in self.noticed.keys]
             if fresh:
                 yield fresh
@@ -65,9 +65,7 @@ class WorkingCopy:
 
     def _compare(self, keys: list[DocumentKey]) -> Iterator[list[Change]]:
         repository = self.repository
-        for portion, present in by_keys(
-            repository.db, repository.name, keys, at=self.noticed.at
-        ):
+        for portion, present in by_keys(repository.db, repository.name, keys, at=self.noticed.at):
             # where an id was asked for that the server takes for equal, the found one counts
             wanted = list(dict.fromkeys([*portion, *present]))
             done: set[DocumentKey] = set()
@@ -190,9 +188,7 @@ class _Waiting:
         for portion, found in repository.replica.by_keys(list(present)):
             self._settled.update(key for key in portion if key in found)
             yield _differing((key, found.get(key), present[key]) for key in portion)
-        for portion, found in by_keys(
-            repository.db, repository.name, list(recorded), at=self._at
-        ):
+        for portion, found in by_keys(repository.db, repository.name, list(recorded), at=self._at):
             self._settled.update(key for key in portion if key in found)
             yield _differing((key, recorded[key], found.get(key)) for key in portion)
 

@@ -35,6 +35,7 @@ class ChangeStreamCapture(Capture):
     """Reads the events since the last look; nothing has to run in between."""
 
     def look(self, state: Metadata) -> Noticed:
+        """Return what changed since the position in `state`."""
         uuid = self.identity()
         at = self.pin()
         assert at is not None
@@ -72,7 +73,7 @@ class ChangeStreamCapture(Capture):
     def _take(event: RawBSONDocument, noticed: Noticed) -> None:
         kind = event["operationType"]
         if kind in _DOCUMENT_EVENTS:
-            noticed.keys.add(document_key(event["documentKey"].raw))
+            noticed.keys.add(document_key(bytes(event["documentKey"].raw)))
         elif kind in _ENDING_EVENTS:
             noticed.scan, noticed.reason = True, f"the collection met a {kind!r}"
 

@@ -48,7 +48,7 @@ class JournalledWrites(Collection[Any]):
     def insert_many(self, documents: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         if not self._journals():
             return super().insert_many(documents, *args, **kwargs)
-        listed = list(documents) if isinstance(documents, Iterable) else documents
+        listed = list(documents)
         with self._noted(_ids_of(listed)):
             return super().insert_many(listed, *args, **kwargs)
 
@@ -157,9 +157,7 @@ class JournalledWrites(Collection[Any]):
             # also after an error: what the server did of it is done, and the ids are noted
             journal.settle(entry, touched[0] if touched else None)
 
-    def _matching(
-        self, filter_: Any, limit: int, kwargs: Mapping[str, Any]
-    ) -> list[DocumentKey]:
+    def _matching(self, filter_: Any, limit: int, kwargs: Mapping[str, Any]) -> list[DocumentKey]:
         """Return the ids that a filter finds now, at most `limit` and one more."""
         options: dict[str, Any] = {}
         if kwargs.get("sort"):
@@ -199,7 +197,7 @@ def _ids_of(documents: Any) -> list[DocumentKey] | None:
         if isinstance(document, RawBSONDocument):
             if "_id" not in document:
                 return None
-            keys.append(document_key(document.raw))
+            keys.append(document_key(bytes(document.raw)))
         elif isinstance(document, MutableMapping):
             if "_id" not in document:
                 document["_id"] = ObjectId()
@@ -241,9 +239,8 @@ def _outcome(result: Any) -> list[DocumentKey] | None:
         return None
     if getattr(result, "upserted_id", None) is not None:
         return [key_of(result.upserted_id)]
-    if getattr(result, "matched_count", getattr(result, "deleted_count", 1)) == 0:
-        return []
-    return None
+    counts = [getattr(result, name, None) for name in ("matched_count", "deleted_count")]
+    return [] if 0 in counts else None
 
 
 def _writes(pipeline: Any) -> bool:

@@ -10,5 +10,6 @@ class ScanCapture(Capture):
     """Misses nothing on any server, at a cost that grows with the collection."""
 
     def look(self, state: Metadata) -> Noticed:
+        """Return what changed since the position in `state`."""
         uuid = self.identity()
         return Noticed(self.pin(), scan=True, uuid=uuid, reason="capture mode is scan")

@@ -16,6 +16,7 @@ class WriteThroughCapture(Capture):
     """Reads the journal that the wrapper's write methods keep."""
 
     def look(self, state: Metadata) -> Noticed:
+        """Return what changed since the position in `state`."""
         noticed = Noticed(self.pin(), uuid=self.identity())
         if state.scan or noticed.uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or not followed"

@@ -65,7 +65,7 @@ def deep_diff(old: bytes | None, new: bytes | None) -> Any:
 def readable(value: Any) -> Any:
     """Return a stored value with raw documents decoded, for people and JSON."""
     if isinstance(value, RawBSONDocument):
-        return plain(value.raw)
+        return plain(bytes(value.raw))
     if isinstance(value, list):
         return [readable(item) for item in value]
     if isinstance(value, dict):

@@ -30,8 +30,16 @@ PLAIN_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
 
 DOUBLE, STRING, OBJECT, ARRAY, BINARY = 0x01, 0x02, 0x03, 0x04, 0x05
 TIMESTAMP = 0x11
+DB_POINTER = 0x0C
 
 _int32 = struct.Struct("<i")
+
+
+def _size_at(raw: bytes, start: int) -> int:
+    size: int = _int32.unpack_from(raw, start)[0]
+    return size
+
+
 _FIXED_SIZES = {
     0x01: 8,  # double
     0x06: 0,  # undefined
@@ -66,15 +74,15 @@ def value_end(raw: bytes, start: int, kind: int) -> int:
     if size is not None:
         return start + size
     if kind in _SIZE_INCLUDES_ITSELF:
-        return start + _int32.unpack_from(raw, start)[0]
+        return start + _size_at(raw, start)
     if kind in _SIZE_PREFIXED_STRINGS:
-        return start + 4 + _int32.unpack_from(raw, start)[0]
+        return start + 4 + _size_at(raw, start)
     if kind == BINARY:
-        return start + 5 + _int32.unpack_from(raw, start)[0]
+        return start + 5 + _size_at(raw, start)
     if kind == 0x0B:  # regular expression: two zero-terminated strings
         return raw.index(b"\0", raw.index(b"\0", start) + 1) + 1
-    if kind == 0x0C:  # DBPointer: a string and an ObjectId
-        return start + 4 + _int32.unpack_from(raw, start)[0] + 12
+    if kind == DB_POINTER:  # a string and an ObjectId
+        return start + 4 + _size_at(raw, start) + 12
     raise ValueError(f"not a BSON type: 0x{kind:02x}")
 
 

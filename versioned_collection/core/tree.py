@@ -136,9 +136,7 @@ class VersionTree:
             ValueError: The versions have no common ancestor.
         """
         meeting = self.common_ancestor(source, target)
-        return Path(
-            tuple(self._until(source, meeting)), tuple(self._until(target, meeting))[::-1]
-        )
+        return Path(tuple(self._until(source, meeting)), tuple(self._until(target, meeting))[::-1])
 
     def _until(self, version: VersionId, stop: VersionId) -> Iterator[VersionId]:
         for current in self.ancestors(version):

@@ -65,7 +65,8 @@ class Version:
     def __str__(self) -> str:
         who = f"\nAuthor:  {author_text(self.author)}" if self.author else ""
         when = self.timestamp.strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"version {self.label} ({self.checksum[:12]}){who}\nDate:    {when}\n\n    {self.message}\n"
+        head = f"version {self.label} ({self.checksum[:12]}){who}"
+        return f"{head}\nDate:    {when}\n\n    {self.message}\n"
 
 
 def author_text(author: str | Mapping[str, Any] | None) -> str:

@@ -46,9 +46,7 @@ class Tracker:
         """Create the collection, compressed, with its indexes; an existing one is kept."""
         with translated():
             try:
-                self.db.create_collection(
-                    self.name, storageEngine=_COMPRESSED, check_exists=False
-                )
+                self.db.create_collection(self.name, storageEngine=_COMPRESSED, check_exists=False)
             except driver.OperationFailure as error:
                 if error.code != _NAMESPACE_EXISTS:
                     raise
@@ -78,14 +76,19 @@ class Tracker:
 
     def size(self) -> int:
         """Return the bytes on disk of documents and indexes; 0 where there is nothing."""
-        with translated():
-            try:
-                stats = self.db.command("collStats", self.name)
-            except driver.OperationFailure as error:
-                if error.code == NAMESPACE_NOT_FOUND:
-                    return 0
-                raise
-        return int(stats["storageSize"]) + int(stats["totalIndexSize"])
+        return bytes_on_disk(self.db, self.name)
+
+
+def bytes_on_disk(db: Database[Any], name: str) -> int:
+    """Return the bytes that a collection and its indexes take; 0 for a missing one."""
+    with translated():
+        try:
+            stats = db.command("collStats", name)
+        except driver.OperationFailure as error:
+            if error.code == NAMESPACE_NOT_FOUND:
+                return 0
+            raise
+    return int(stats["storageSize"]) + int(stats["totalIndexSize"])
 
 
 def check_format(document: Mapping[str, Any], where: str) -> None:

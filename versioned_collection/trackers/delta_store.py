@@ -14,12 +14,25 @@ from gridfs import GridFSBucket
 from gridfs.errors import NoFile
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
-from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, build, element, elements, raw_id_in
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    build,
+    element,
+    elements,
+    raw_id_in,
+)
 from versioned_collection.core.rows import Row
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import (
+    FORMAT,
+    Session,
+    Tracker,
+    bytes_on_disk,
+    check_format,
+)
 from versioned_collection.wire import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,
@@ -44,6 +57,7 @@ class DeltaStore(Tracker):
         self._bucket = GridFSBucket(db, bucket_name=self.name)
 
     def create_indexes(self) -> None:
+        """Create the indexes for paths and for the history of a document."""
         order = [("version", 1), ("document_id", 1), ("key", 1)]
         self.collection.create_index(order, unique=True)
         self.collection.create_index([("document_id", 1), ("version", 1)])
@@ -52,11 +66,13 @@ class DeltaStore(Tracker):
         return f"{name}.files", f"{name}.chunks"
 
     def drop(self) -> None:
+        """Drop the collection and the chunks."""
         super().drop()
         for name in self._chunk_names(self.name):
             self.db.drop_collection(name)
 
     def rename(self, new_name: str) -> None:
+        """Rename the collection and the chunks."""
         target = type(self)(self.db, new_name).name
         existing = set(self.db.list_collection_names())
         pairs = zip(self._chunk_names(self.name), self._chunk_names(target), strict=True)
@@ -66,12 +82,10 @@ class DeltaStore(Tracker):
         super().rename(new_name)
 
     def size(self) -> int:
-        total = super().size()
-        for name in self._chunk_names(self.name):
-            part = Tracker.__new__(Tracker)
-            part.db, part.name = self.db, name
-            total += Tracker.size(part)
-        return total
+        """Return the bytes on disk, those of the chunks included."""
+        return sum(
+            bytes_on_disk(self.db, name) for name in (self.name, *self._chunk_names(self.name))
+        )
 
     def append(self, version: VersionId, deltas: Iterable[Delta]) -> int:
         """Store deltas under a version; they stay invisible until the log names it.
@@ -144,7 +158,11 @@ class DeltaStore(Tracker):
         files = stored.get("chunks")
         if files is None:
             old, new = stored.get("old"), stored.get("new")
-            return {"changes": stored.get("changes"), "old": old and old.raw, "new": new and new.raw}
+            return {
+                "changes": stored.get("changes"),
+                "old": old and old.raw,
+                "new": new and new.raw,
+            }
         parts: dict[str, Any] = dict.fromkeys(("changes", "old", "new"))
         for name, file in files.items():
             parts[name] = self._download(file)
@@ -181,9 +199,7 @@ class DeltaStore(Tracker):
         """
         yield from self._grouped(path, {})
 
-    def along_for(
-        self, path: Path, keys: Sequence[DocumentKey]
-    ) -> dict[DocumentKey, list[Delta]]:
+    def along_for(self, path: Path, keys: Sequence[DocumentKey]) -> dict[DocumentKey, list[Delta]]:
         """Return what `along` yields for some documents only."""
         ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
         return dict(self._grouped(path, {"document_id": ids}))
@@ -196,7 +212,9 @@ class DeltaStore(Tracker):
             return
         found = self.find({"version": {"$in": list(steps)}, **filter_})
         for key, group in groupby(found, key=lambda pair: pair[1].key):
-            turns = sorted((*steps[version], delta.before or b"", delta) for version, delta in group)
+            turns = sorted(
+                (*steps[version], delta.before or b"", delta) for version, delta in group
+            )
             yield key, [~delta if undone else delta for _, undone, _, delta in turns]
 
     def versions_of(self, key: DocumentKey) -> set[VersionId]:

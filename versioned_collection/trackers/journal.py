@@ -16,8 +16,8 @@ from versioned_collection.core.document import (
     RAW_OPTIONS,
     DocumentKey,
     build,
-    raw_array,
     elements,
+    raw_array,
 )
 from versioned_collection.trackers.base import Tracker
 from versioned_collection.wire import documents, translated, write
@@ -74,7 +74,5 @@ def _ids_in(raw: bytes) -> list[DocumentKey]:
     for _, name, start, end in elements(raw):
         if name == b"ids":
             array = raw[start:end]
-            return [
-                bytes((kind,)) + array[first:last] for kind, _, first, last in elements(array)
-            ]
+            return [bytes((kind,)) + array[first:last] for kind, _, first, last in elements(array)]
     return []

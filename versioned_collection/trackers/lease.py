@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from bson.int64 import Int64
@@ -103,10 +104,10 @@ class LeaseCollection(Tracker):
 
     def _end_session(self, session_id: Any) -> None:
         """End the dead owner's open transaction, which would block us for a minute."""
-        try:
+        with suppress(
+            driver.PyMongoError
+        ):  # not permitted, or gone already: then the server's own limit ends it
             self.db.client.admin.command("killSessions", [session_id])
-        except driver.PyMongoError:
-            pass  # not permitted, or gone already: then the server's own limit ends it
 
     def _held(self) -> LeaseHeld:
         stored = self.collection.find_one({"_id": self.tracked}) or {}
@@ -169,9 +170,7 @@ class LeaseCollection(Tracker):
 class Lease:
     """A lease that is held, extended by a heartbeat thread until `release`."""
 
-    def __init__(
-        self, leases: LeaseCollection, stored: Mapping[str, Any], seconds: float
-    ) -> None:
+    def __init__(self, leases: LeaseCollection, stored: Mapping[str, Any], seconds: float) -> None:
         self.token: ObjectId = stored["token"]
         self.fence: int = stored["fence"]
         self._leases = leases
@@ -211,7 +210,5 @@ class Lease:
     def release(self) -> None:
         """Give the lease back. A server that cannot be reached frees it at its expiry."""
         self._over.set()
-        try:
+        with suppress(driver.PyMongoError):
             self._leases.release(self.token)
-        except driver.PyMongoError:
-            pass

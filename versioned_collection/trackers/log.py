@@ -48,6 +48,7 @@ class LogCollection(Tracker):
     tz_aware = False
 
     def create_indexes(self) -> None:
+        """Create the indexes for labels and checksums."""
         self.collection.create_index([("branch", 1), ("number", 1)], unique=True)
         self.collection.create_index("checksum")
 
@@ -91,7 +92,9 @@ class LogCollection(Tracker):
         """Return the versions whose checksum begins with `prefix`."""
         pattern = re.compile("^" + re.escape(prefix))
         with translated():
-            return [entry["_id"] for entry in self.collection.find({"checksum": pattern}, {"_id": 1})]
+            return [
+                entry["_id"] for entry in self.collection.find({"checksum": pattern}, {"_id": 1})
+            ]
 
     def tree(self) -> VersionTree:
         """Return the version tree."""

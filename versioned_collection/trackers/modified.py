@@ -54,7 +54,9 @@ class ModifiedCollection(Tracker):
         for key, seen in states.items():
             note = _SEEN_MISSING if seen is None else _SEEN_HASH + seen
             fields = build(element(b"document_id", key), note)
-            change = build(b"\x03q\0" + build(_id(key)), b"\x03u\0" + build(b"\x03$set\0" + fields))
+            change = build(
+                b"\x03q\0" + build(_id(key)), b"\x03u\0" + build(b"\x03$set\0" + fields)
+            )
             statement = build(change[4:-1], b"\x08upsert\0\x01")
             statements.append(RawBSONDocument(statement, RAW_OPTIONS))
         if statements:
@@ -66,7 +68,7 @@ class ModifiedCollection(Tracker):
             if failure["code"] != DUPLICATE_KEY:
                 raise driver.OperationFailure(str(failure["errmsg"]), failure["code"])
 
-    def keys(self) -> Iterator[list[DocumentKey]]:
+    def all(self) -> Iterator[list[DocumentKey]]:
         """Iterate over the ids, a bounded list at a time."""
         for batch in documents(
             self.db, self.name, projection={"_id": 1}, batch_size=_BATCH, sort={"_id": 1}

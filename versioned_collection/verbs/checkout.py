@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from versioned_collection.commit import Commit, Committer, Progress, small_moves
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core import revision as revisions
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.moves import small_moves
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, attachment
@@ -34,7 +36,9 @@ def checkout(
     with holding(repository, "checkout") as hold:
         resolver = Resolver(repository, hold.state)
         target = resolver.resolve(version, branch)
-        state = attachment(repository, hold.state, target, _branch_named(resolver, version, branch))
+        state = attachment(
+            repository, hold.state, target, _branch_named(resolver, version, branch)
+        )
         if not repository.conflicts.is_empty():
             raise InvalidOperation("conflicts wait for resolution; resolve them first")
         copy = WorkingCopy(hold)
@@ -47,9 +51,7 @@ def checkout(
         return target
 
 
-def _branch_named(
-    resolver: Resolver, version: RevisionLike, branch: str | None
-) -> str | None:
+def _branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) -> str | None:
     """Return the branch that the caller named, to which HEAD attaches at its tip."""
     if isinstance(version, (tuple, list)) and len(version) == 2:
         return str(version[1])

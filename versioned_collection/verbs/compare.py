@@ -23,9 +23,7 @@ class History:
     def __le__(self, other: History) -> bool:
         """Tell whether this history is contained in another one."""
         names = {name for name, _ in other.branches}
-        return self.versions <= other.versions and all(
-            name in names for name, _ in self.branches
-        )
+        return self.versions <= other.versions and all(name in names for name, _ in self.branches)
 
     def __lt__(self, other: History) -> bool:
         return self <= other and self != other

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from versioned_collection.commit import Commit, Committer, Progress
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from versioned_collection.commit import moves_along
 from versioned_collection.core.delta import compare
 from versioned_collection.core.diff import deep_diff, text_diff
 from versioned_collection.core.document import DocumentKey, add_by_id, id_value
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.moves import moves_along
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
@@ -145,7 +145,9 @@ def _apart(
 ) -> Iterator[Difference]:
     tree = repository.log.tree()
     to_first, across = tree.path(head, first), tree.path(first, second)
-    for batch in portions(repository.deltas.along(across), lambda group: len(group[1]), 1_000, 5_000):
+    for batch in portions(
+        repository.deltas.along(across), lambda group: len(group[1]), 1_000, 5_000
+    ):
         crossing = dict(batch)
         leading = repository.deltas.along_for(to_first, list(crossing))
         for portion, recorded in repository.replica.by_keys(list(crossing)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from bson.timestamp import Timestamp
@@ -11,7 +12,7 @@ from pymongo import errors as driver
 
 from versioned_collection.capture.base import Noticed
 from versioned_collection.capture.change_stream import ChangeStreamCapture
-from versioned_collection.commit import Progress
+from versioned_collection.committer import Progress
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import (
     DocumentKey,
@@ -111,9 +112,7 @@ class _Initialiser:
         self._progress = progress
         self._special: list[DocumentKey] = []
 
-    def run(
-        self, message: str, author: Any, metadata: Mapping[str, Any] | None
-    ) -> Version:
+    def run(self, message: str, author: Any, metadata: Mapping[str, Any] | None) -> Version:
         repository = self._repository
         info = self._existing_collection()
         at, fingerprint, count = self._copy()
@@ -139,11 +138,9 @@ class _Initialiser:
         repository = self._repository
         info = repository.collection_info()
         if info is None:
-            with translated():
-                try:
-                    repository.db.create_collection(repository.name)
-                except driver.CollectionInvalid:
-                    pass  # another client was faster
+            # another client may be faster
+            with translated(), suppress(driver.CollectionInvalid):
+                repository.db.create_collection(repository.name)
             info = repository.collection_info()
         if info is None:
             raise InvalidOperation(
@@ -231,7 +228,7 @@ class _Initialiser:
                 reason=noticed.reason,
             )
         noticed.keys.update(self._special)
-        for keys in (noticed.keys, *self._repository.modified.keys()):
+        for keys in (noticed.keys, *self._repository.modified.all()):
             for batch in portions(keys, len, 2_000, 1 << 22):
                 self._copy_again(batch, at)
         self._repository.modified.clear()

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from versioned_collection.commit import Commit, Committer, EagerReplica, Move, Progress
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.delta import Delta, compare, hash_number
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.eager import EagerReplica
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.moves import Move
 from versioned_collection.pipeline import Behind, prefetch
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository, new_version_id

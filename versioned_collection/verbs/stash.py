@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import (
-    SMALL_BYTES,
-    SMALL_DOCUMENTS,
-    Commit,
-    Committer,
-    Progress,
-    overwriting_targets,
-)
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress, overwriting_targets
 from versioned_collection.core.delta import images
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.moves import BATCH, BATCH_BYTES, is_small
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import set_aside
@@ -93,11 +88,11 @@ def _small_targets(hold: Hold, stash_id: ObjectId) -> list[Target] | None:
     targets: list[Target] = []
     size = 0
     stored = hold.repository.stash.of_version(stash_id)
-    for batch in portions(stored, lambda delta: len(delta.new or b""), 2_000, SMALL_BYTES // 2):
+    for batch in portions(stored, lambda delta: len(delta.new or b""), BATCH, BATCH_BYTES):
         for part in overwriting_targets(hold.repository, {d.key: d.new for d in batch}):
             targets += part
             size += sum(len(target.raw or b"") for target in part)
-        if len(targets) > SMALL_DOCUMENTS or size > SMALL_BYTES:
+        if not is_small(len(targets), size):
             return None
     return targets
 

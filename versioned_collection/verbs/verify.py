@@ -9,7 +9,12 @@ from typing import Any
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
 from versioned_collection.core.tree import VersionTree
-from versioned_collection.core.version import Version, VersionId, fingerprint_text, version_checksum
+from versioned_collection.core.version import (
+    Version,
+    VersionId,
+    fingerprint_text,
+    version_checksum,
+)
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
@@ -54,16 +59,12 @@ def verify(repository: Repository) -> Iterator[Problem]:
         yield from _seals(entries, replay)
 
 
-def _references(
-    repository: Repository, state: Metadata, tree: VersionTree
-) -> Iterator[Problem]:
+def _references(repository: Repository, state: Metadata, tree: VersionTree) -> Iterator[Problem]:
     if state.head not in tree:
         yield Problem("head", f"HEAD is the unknown version {state.head}", {"head": state.head})
     tips = repository.branches.all()
     if not state.detached and tips.get(state.branch) != state.head:
-        yield Problem(
-            "head", f"HEAD is not the tip of {state.branch!r}", {"branch": state.branch}
-        )
+        yield Problem("head", f"HEAD is not the tip of {state.branch!r}", {"branch": state.branch})
     names = {**tips, **{name: tag["version"] for name, tag in repository.tags.all().items()}}
     for name, version in names.items():
         if version not in tree:
@@ -97,7 +98,10 @@ def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Probl
     for entry in entries.values():
         parents = [entries[parent] for parent in entry.parents if parent in entries]
         digest = replay.digests.get(entry.id, 0) % _MODULUS
-        if version_checksum(entry, [parent.checksum for parent in parents], digest) != entry.checksum:
+        if (
+            version_checksum(entry, [parent.checksum for parent in parents], digest)
+            != entry.checksum
+        ):
             yield Problem(
                 "checksum", f"{entry.label} does not match its checksum", {"version": entry.id}
             )
@@ -141,9 +145,7 @@ class _Replay:
         moved = hash_number(delta.after) - hash_number(delta.before)
         self.contents[version] = self.contents.get(version, 0) + moved
 
-    def _document(
-        self, key: DocumentKey, deltas: dict[VersionId, Delta]
-    ) -> Iterator[Problem]:
+    def _document(self, key: DocumentKey, deltas: dict[VersionId, Delta]) -> Iterator[Problem]:
         parents = self._touched_parents([*deltas])
         neighbours: dict[VersionId | None, list[tuple[VersionId | None, Delta]]] = {}
         for version, delta in deltas.items():
@@ -169,9 +171,7 @@ class _Replay:
                     states[other] = reached
                     waiting.append(other)
 
-    def _nearest(
-        self, version: VersionId, deltas: dict[VersionId, Delta]
-    ) -> VersionId | None:
+    def _nearest(self, version: VersionId, deltas: dict[VersionId, Delta]) -> VersionId | None:
         enter, leave = self._spans[version]
         above = [v for v in deltas if self._spans[v][0] <= enter and leave <= self._spans[v][1]]
         return max(above, key=lambda v: self._spans[v][0], default=None)
@@ -191,12 +191,10 @@ class _Replay:
 
 def _spans(tree: VersionTree) -> dict[VersionId, tuple[int, int]]:
     """Number the tree depth first: a version lies below another where its span lies within."""
-    order: dict[VersionId, int] = {}
     last: dict[VersionId, int] = {}
     root = tree.root
     assert root is not None
-    for turn, version in enumerate(tree.descendants(root)):
-        order[version] = turn
+    order = {version: turn for turn, version in enumerate(tree.descendants(root))}
     for version in sorted(order, key=lambda v: -order[v]):
         last[version] = max(
             (last[child] for child in tree.children(version)), default=order[version]

@@ -1,0 +1,106 @@
+"""Documents on their way from one version to another, computed from the replica.
+
+The replica holds each document as of one end of the path or the other, so an interrupted
+move is computed again from wherever it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from pymongo.client_session import ClientSession
+
+from versioned_collection.core.delta import Delta
+from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.tree import Path
+from versioned_collection.errors import CorruptHistory
+from versioned_collection.pipeline import prefetch
+from versioned_collection.repository import Repository
+from versioned_collection.targets import Target
+from versioned_collection.wire import portions
+
+SMALL_DOCUMENTS = 10_000
+SMALL_BYTES = 32 * 1024 * 1024
+"""What one transaction carries: beyond it readers can see a checkout under way."""
+
+BATCH = 2_000
+BATCH_BYTES = 16 * 1024 * 1024
+"""What one step of a larger move carries."""
+
+
+class Move(NamedTuple):
+    """A document on its way: its target, and what the replica holds now."""
+
+    target: Target
+    recorded: bytes | None
+
+
+def moves_along(repository: Repository, path: Path) -> Iterator[list[Move]]:
+    """Iterate over the documents that differ between the ends of a path.
+
+    The replica is at one end or the other, document by document, so this can be repeated
+    after an interruption.
+
+    Raises:
+        CorruptHistory: A document of the replica is in neither state.
+    """
+    changed = prefetch(portions(repository.deltas.along(path), _weight, BATCH, BATCH_BYTES))
+    for batch in changed:
+        deltas = dict(batch)
+        for portion, recorded in repository.replica.by_keys(list(deltas)):
+            moves = [_move(key, deltas[key], recorded.get(key)) for key in portion]
+            yield [move for move in moves if move is not None]
+
+
+def small_moves(repository: Repository, path: Path) -> list[Move] | None:
+    """Return the documents that move, None when there are too many for one transaction."""
+    moves: list[Move] = []
+    size = 0
+    for batch in moves_along(repository, path):
+        moves += batch
+        size += sum(len(move.target.raw or b"") for move in batch)
+        if not is_small(len(moves), size):
+            return None
+    return moves
+
+
+def is_small(documents: int, size: int) -> bool:
+    """Tell whether one transaction carries so many documents of so many bytes."""
+    return documents <= SMALL_DOCUMENTS and size <= SMALL_BYTES
+
+
+def _weight(group: tuple[DocumentKey, list[Delta]]) -> int:
+    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in group[1])
+
+
+def _move(key: DocumentKey, deltas: list[Delta], recorded: bytes | None) -> Move | None:
+    before, after = deltas[0].before, deltas[-1].after
+    if before == after:
+        return None
+    state = None if recorded is None else document_hash(recorded)
+    if state == after:
+        return Move(Target(key, before, recorded, after), recorded)
+    if state != before:
+        raise CorruptHistory(
+            "the replica holds a document that is in no version on the path; run verify()",
+            key=key,
+        )
+    raw = recorded
+    for delta in deltas:
+        raw = delta.apply(raw)
+    return Move(Target(key, before, raw, after), recorded)
+
+
+def move_replica(
+    repository: Repository, moves: Iterable[Move], session: ClientSession | None
+) -> None:
+    """Bring the replica's documents to their targets."""
+    removed, added = [], []
+    for target, recorded in moves:
+        if recorded != target.raw:
+            if recorded is not None:
+                removed.append(target.key)
+            if target.raw is not None:
+                added.append(target.raw)
+    repository.replica.put(removed, added, session)
