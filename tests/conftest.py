@@ -59,6 +59,14 @@ def standalone_db(standalone_client: MongoClient[Document]) -> Iterator[Database
     yield from _fresh_database(standalone_client)
 
 
+@pytest.fixture(params=["replica_set", "standalone"])
+def anydb(request: pytest.FixtureRequest) -> Database[Document]:
+    """An empty database: once on the replica set, once on the standalone server."""
+    name = "db" if request.param == "replica_set" else "standalone_db"
+    database: Database[Document] = request.getfixturevalue(name)
+    return database
+
+
 def _fresh_database(client: MongoClient[Document]) -> Iterator[Database[Document]]:
     name = f"test_{uuid.uuid4().hex[:16]}"
     yield client[name]

@@ -8,10 +8,12 @@ Python cannot represent is ever decoded.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import bson
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
@@ -24,6 +26,8 @@ from versioned_collection.core.document import (
     DocumentKey,
     build,
     document_key,
+    elements,
+    has_dollar_name,
     has_zero_timestamp,
     raw_id_equals,
     raw_id_in,
@@ -50,6 +54,7 @@ UNAUTHORIZED = 13
 NAMESPACE_NOT_FOUND = 26
 SNAPSHOT_UNAVAILABLE = frozenset((239, 246))
 
+_int32 = struct.Struct("<i")
 _DENIED = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
 
 
@@ -93,8 +98,8 @@ def run(
 
 def batches(
     db: Database[Any], command: Mapping[str, Any], session: ClientSession | None = None
-) -> Iterator[list[RawBSONDocument]]:
-    """Run a cursor command and iterate over whole replies.
+) -> Iterator[list[bytes]]:
+    """Run a cursor command and iterate over whole replies, as documents' bytes.
 
     Args:
         db: The database.
@@ -105,19 +110,58 @@ def batches(
         with db.client.start_session(causal_consistency=False) as private:
             yield from batches(db, command, private)
         return
-    cursor = run(db, command, session)["cursor"]
-    collection = cursor["ns"].split(".", 1)[1]
+    cursor = Cursor(run(db, command, session))
     try:
-        yield cursor["firstBatch"]
-        while cursor["id"]:
-            more = {"getMore": cursor["id"], "collection": collection}
+        yield cursor.documents
+        while cursor.id:
+            more = {"getMore": cursor.id, "collection": cursor.collection}
             if "batchSize" in command:
                 more["batchSize"] = command["batchSize"]
-            cursor = run(db, more, session)["cursor"]
-            yield cursor["nextBatch"]
+            cursor = Cursor(run(db, more, session))
+            yield cursor.documents
     finally:
-        if cursor["id"]:
-            kill_cursor(db, collection, cursor["id"], session)
+        if cursor.id:
+            kill_cursor(db, cursor.collection, cursor.id, session)
+
+
+class Cursor:
+    """The cursor part of a reply.
+
+    Attributes:
+        id: The server's number of the cursor, 0 when it is exhausted.
+        collection: The collection it reads.
+        documents: The documents of this reply.
+        resume_token: Where a change stream stands behind them.
+    """
+
+    __slots__ = ("collection", "documents", "id", "resume_token")
+
+    def __init__(self, reply: Mapping[str, Any]) -> None:
+        raw = bytes(reply["cursor"].raw)
+        self.id: Any = 0
+        self.resume_token: Any = None
+        self.documents: list[bytes] = []
+        for kind, name, start, end in elements(raw):
+            if name in (b"firstBatch", b"nextBatch"):
+                self.documents = _documents_in(raw, start, end)
+            elif name == b"id":
+                self.id = bson.decode(build(bytes((kind,)) + b"id\0" + raw[start:end]))["id"]
+            elif name == b"ns":
+                self.collection = raw[start + 4 : end - 1].decode().split(".", 1)[1]
+            elif name == b"postBatchResumeToken":
+                self.resume_token = bson.decode(raw[start:end])["_data"]
+
+
+def _documents_in(raw: bytes, start: int, end: int) -> list[bytes]:
+    """Return the documents of a BSON array, several times faster than decoding it."""
+    found = []
+    position, stop = start + 4, end - 1
+    size_at, name_end = _int32.unpack_from, raw.index
+    while position < stop:
+        first = name_end(b"\0", position) + 1
+        position = first + size_at(raw, first)[0]
+        found.append(raw[first:position])
+    return found
 
 
 def kill_cursor(
@@ -160,8 +204,7 @@ def documents(
         command["projection"] = projection
     command["batchSize"] = batch_size
     command.update(read_concern(at))
-    for batch in batches(db, command, session):
-        yield [bytes(document.raw) for document in batch]
+    yield from batches(db, command, session)
 
 
 def read_concern(at: Timestamp | None) -> dict[str, Any]:
@@ -240,7 +283,7 @@ def replace_statement(raw: bytes, guard: bytes | None = None) -> RawBSONDocument
     """
     key = document_key(raw)
     query = raw_id_equals(key) if guard is None else _guarded(key, guard)
-    if has_zero_timestamp(raw):
+    if has_zero_timestamp(raw) or has_dollar_name(raw):
         stage = build(b"\x03$replaceWith\0" + build(b"\x03$literal\0" + raw))
         update = b"\x04u\0" + build(b"\x030\0" + stage)
     else:

@@ -11,20 +11,20 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
 
 from versioned_collection.capture.base import SPILL, Capture, Noticed
-from versioned_collection.core.document import document_key
+from versioned_collection.core.document import document_key, elements
 from versioned_collection.errors import NotSupported
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import kill_cursor, run
+from versioned_collection.wire import Cursor, kill_cursor, run
 
 _BATCH = 20_000
 _WAIT_MS = 200
-_DOCUMENT_EVENTS = frozenset(("insert", "update", "replace", "delete"))
-_ENDING_EVENTS = frozenset(("drop", "rename", "dropDatabase", "invalidate"))
+_DOCUMENT_EVENTS = frozenset((b"insert", b"update", b"replace", b"delete"))
+_ENDING_EVENTS = frozenset((b"drop", b"rename", b"dropDatabase", b"invalidate"))
+_timestamp = struct.Struct("<II")
 _HISTORY_LOST = frozenset((280, 286, 222, 234, 260, 50811))
 _MORE_THAN_A_SCAN = 2.0
 """Events per document of the collection beyond which comparing everything is cheaper."""
@@ -70,43 +70,41 @@ class ChangeStreamCapture(Capture):
             noticed.scan, noticed.reason = True, f"the server cannot resume: {error}"
 
     @staticmethod
-    def _take(event: RawBSONDocument, noticed: Noticed) -> None:
-        kind = event["operationType"]
-        if kind in _DOCUMENT_EVENTS:
-            noticed.keys.add(document_key(bytes(event["documentKey"].raw)))
-        elif kind in _ENDING_EVENTS:
-            noticed.scan, noticed.reason = True, f"the collection met a {kind!r}"
+    def _take(event: _Event, noticed: Noticed) -> None:
+        if event.kind in _DOCUMENT_EVENTS:
+            noticed.keys.add(document_key(event.key))
+        elif event.kind in _ENDING_EVENTS:
+            noticed.scan, noticed.reason = True, f"the collection met a {event.kind.decode()!r}"
 
     def _events(
         self, start: Timestamp, own: Sequence[Timestamp], noticed: Noticed
-    ) -> Iterator[list[RawBSONDocument]]:
+    ) -> Iterator[list[_Event]]:
         """Iterate over the events behind `start` up to the time of the look."""
         assert noticed.at is not None
         db, name = self.repository.db, self.repository.name
         count = 0
         with db.client.start_session(causal_consistency=False) as session:
-            cursor = run(db, self._open(start, own), session)["cursor"]
+            cursor = Cursor(run(db, self._open(start, own), session))
             try:
-                events = cursor["firstBatch"]
                 while True:
+                    events = [_Event(raw) for raw in cursor.documents]
                     count += len(events)
-                    yield [event for event in events if not _later(event, noticed.at)]
-                    if not cursor["id"] or _reached(cursor, events, noticed.at):
+                    yield [event for event in events if event.time <= noticed.at]
+                    if not cursor.id or _reached(cursor, events, noticed.at):
                         return
                     if count > _LEAST_EVENTS_FOR_SCAN and count > self._limit():
                         noticed.scan, noticed.reason = True, "comparing everything is cheaper"
                         return
                     more = {
-                        "getMore": cursor["id"],
+                        "getMore": cursor.id,
                         "collection": name,
                         "batchSize": _BATCH,
                         "maxTimeMS": _WAIT_MS,
                     }
-                    cursor = run(db, more, session)["cursor"]
-                    events = cursor["nextBatch"]
+                    cursor = Cursor(run(db, more, session))
             finally:
-                if cursor["id"]:
-                    kill_cursor(db, name, cursor["id"], session)
+                if cursor.id:
+                    kill_cursor(db, name, cursor.id, session)
 
     def _open(self, start: Timestamp, own: Sequence[Timestamp]) -> dict[str, Any]:
         pipeline: list[dict[str, Any]] = [
@@ -128,15 +126,34 @@ class ChangeStreamCapture(Capture):
         return float(_MORE_THAN_A_SCAN * stored)
 
 
-def _later(event: RawBSONDocument, at: Timestamp) -> bool:
-    return bool(event["clusterTime"] > at)
+class _Event:
+    """The parts of a change event that count here.
+
+    Attributes:
+        kind: The operation type.
+        time: The cluster time.
+        key: The bytes of the document key, empty for events of the whole collection.
+    """
+
+    __slots__ = ("key", "kind", "time")
+
+    def __init__(self, raw: bytes) -> None:
+        self.key = b""
+        for _, name, start, end in elements(raw):
+            if name == b"operationType":
+                self.kind = raw[start + 4 : end - 1]
+            elif name == b"clusterTime":
+                increment, seconds = _timestamp.unpack_from(raw, start)
+                self.time = Timestamp(seconds, increment)
+            elif name == b"documentKey":
+                self.key = raw[start:end]
 
 
-def _reached(cursor: RawBSONDocument, events: Sequence[RawBSONDocument], at: Timestamp) -> bool:
+def _reached(cursor: Cursor, events: Sequence[_Event], at: Timestamp) -> bool:
     """Tell whether nothing at or before the look's time can follow."""
-    if events and events[-1]["clusterTime"] > at:
+    if events and events[-1].time > at:
         return True
-    return token_time(cursor["postBatchResumeToken"]["_data"]) >= at
+    return token_time(cursor.resume_token) >= at
 
 
 def token_time(token: Any) -> Timestamp:

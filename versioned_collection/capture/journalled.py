@@ -114,7 +114,7 @@ class JournalledWrites(Collection[Any]):
             narrowed = {k: v for k, v in kwargs.items() if k != "upsert"}
             with self._noted(found):
                 result = method(_restricted(filter_, found), *args, **narrowed)
-            if result is not None and getattr(result, "matched_count", 1):
+            if _outcome(result) != []:
                 return result
         return self._unknown(method, filter_, args, kwargs)
 

@@ -18,17 +18,35 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.core.document import (
+    PLAIN_OPTIONS,
     RAW_OPTIONS,
     DocumentKey,
     document_hash,
     document_key,
 )
-from versioned_collection.core.rows import Row, apply_rows, compare_fields, inverse_rows
+from versioned_collection.core.rows import (
+    Row,
+    apply_in_place,
+    apply_rows,
+    compare_fields,
+    inverse_rows,
+)
 from versioned_collection.errors import CorruptHistory
 
 Operation = Literal["insert", "update", "delete"]
 
 _DIGEST_MODULUS = 1 << 256
+
+_NOT_EXPRESSIBLE = (
+    bson.errors.BSONError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    AttributeError,
+)
+"""What decoding, changing and encoding raise for documents that rows cannot express."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +107,46 @@ class Delta:
             CorruptHistory: `raw` is not the document that the delta starts from, or the
                 outcome is not the one that was recorded.
         """
-        _expect(self, raw, self.before)
+        if not _is(raw, self.before):
+            raise _misfit(self)
         if self.steps is None:
-            result = self.new
+            outcomes: Iterable[bytes | None] = (self.new,)
         else:
-            fields = decode_fields(raw or b"")
-            for rows in self.steps:
-                fields = apply_rows(fields, rows)
-            result = encode_fields(fields)
-        _expect(self, result, self.after)
-        return result
+            outcomes = (apply(raw or b"", self.steps) for apply in (_apply_plain, _apply_raw))
+        for outcome in outcomes:
+            if _is(outcome, self.after):
+                return outcome
+        raise _misfit(self)
+
+
+def _apply_plain(raw: bytes, steps: tuple[tuple[Row, ...], ...]) -> bytes | None:
+    try:
+        fields = bson.decode(raw, PLAIN_OPTIONS)
+        for rows in steps:
+            apply_in_place(fields, rows)
+        return bson.encode(fields)
+    except _NOT_EXPRESSIBLE:
+        return None
+
+
+def _apply_raw(raw: bytes, steps: tuple[tuple[Row, ...], ...]) -> bytes | None:
+    try:
+        fields = decode_fields(raw)
+        for rows in steps:
+            fields = apply_rows(fields, rows)
+        return encode_fields(fields)
+    except _NOT_EXPRESSIBLE:
+        return None
+
+
+def _is(raw: bytes | None, digest: bytes | None) -> bool:
+    return (None if raw is None else document_hash(raw)) == digest
+
+
+def _misfit(delta: Delta) -> CorruptHistory:
+    return CorruptHistory(
+        "a delta does not fit the document it is applied to; run verify()", key=delta.key
+    )
 
 
 def encoded_rows(delta: Delta) -> bytes:
@@ -119,13 +167,6 @@ def delta_digest(delta: Delta, rows: bytes) -> int:
     parts = (delta.op.encode(), delta.key, delta.before or b"-", delta.after or b"-", rows)
     sizes = b"".join(len(part).to_bytes(8, "big") for part in parts)
     return int.from_bytes(hashlib.sha256(sizes + b"".join(parts)).digest(), "big")
-
-
-def _expect(delta: Delta, raw: bytes | None, digest: bytes | None) -> None:
-    if (None if raw is None else document_hash(raw)) != digest:
-        raise CorruptHistory(
-            "a delta does not fit the document it is applied to; run verify()", key=delta.key
-        )
 
 
 def _images(key: DocumentKey, old: bytes | None, new: bytes | None) -> Delta:
@@ -183,16 +224,34 @@ def images(old: bytes | None, new: bytes | None) -> Delta | None:
 
 
 def _proved_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
-    try:
-        before, after = decode_fields(old), decode_fields(new)
-        rows = compare_fields(before, after)
-        if encode_fields(apply_rows(before, rows)) != new:
-            return None
-        if encode_fields(apply_rows(after, inverse_rows(rows))) != old:
-            return None
-    except (bson.errors.BSONError, ValueError, TypeError, KeyError, IndexError, OverflowError):
-        return None  # values outside of what can be decoded: images carry them
-    return rows
+    for prove in (_plain_rows, _raw_rows):
+        try:
+            rows = prove(old, new)
+        except _NOT_EXPRESSIBLE:
+            continue
+        if rows is not None:
+            return rows
+    return None
+
+
+def _plain_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
+    """Compare fully decoded documents: fast, and right unless they hold deprecated types."""
+    fields = bson.decode(old, PLAIN_OPTIONS)
+    rows = compare_fields(fields, bson.decode(new, PLAIN_OPTIONS))
+    apply_in_place(fields, rows)
+    if bson.encode(fields) != new:
+        return None
+    apply_in_place(fields, inverse_rows(rows))
+    return rows if bson.encode(fields) == old else None
+
+
+def _raw_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
+    """Compare documents whose nested documents stay bytes as far as they are equal."""
+    before, after = decode_fields(old), decode_fields(new)
+    rows = compare_fields(before, after)
+    if encode_fields(apply_rows(before, rows)) != new:
+        return None
+    return rows if encode_fields(apply_rows(after, inverse_rows(rows))) == old else None
 
 
 def sum_digests(digests: Iterable[int], start: int = 0) -> int:

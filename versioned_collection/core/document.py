@@ -189,6 +189,14 @@ def has_zero_timestamp(raw: bytes) -> bool:
     )
 
 
+def has_dollar_name(raw: bytes) -> bool:
+    """Tell whether the name of a top-level field begins with a dollar.
+
+    The server takes such a document in an insert, but not as a replacement.
+    """
+    return b"$" in raw and any(name[:1] == b"$" for _, name, _, _ in elements(raw))
+
+
 class DocumentId:
     """A hashable stand-in for an ``_id`` that cannot be a key of a dict.
 

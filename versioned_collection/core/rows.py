@@ -11,10 +11,13 @@ documents that are passed in stay as they were.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from bson.int64 import Int64
+from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 Path = tuple[str | int, ...]
@@ -30,6 +33,9 @@ EQUAL = "iterable_items_equal"
 
 _INVERSE = {ADDED: REMOVED, REMOVED: ADDED, INSERTED: DELETED, DELETED: INSERTED}
 _SPLICES = frozenset((INSERTED, DELETED, REPLACED))
+_SCALARS = frozenset((str, int, bool, bytes, type(None), ObjectId, Int64, datetime))
+"""Types of which equal values are the same BSON value."""
+
 _MATCHER_LIMIT = 400
 """Longest stretch of a list that is matched item by item; beyond it is replaced whole."""
 
@@ -117,8 +123,16 @@ def _compare_documents(
             if name not in after:
                 rows.append(Row((*path, name), REMOVED, None, before[name], position))
     for name, value in after.items():
-        if name in before:
+        if same_names or name in before:
             old = before[name]
+            kind = type(value)
+            if kind is type(old):
+                if kind in _SCALARS:
+                    if old == value:
+                        continue
+                elif kind is dict:
+                    _compare_documents((*path, name), old, value, rows)
+                    continue
             if not same(old, value):
                 _compare_values((*path, name), old, value, rows)
     if not same_names:
@@ -132,6 +146,8 @@ def _compare_values(path: Path, old: Any, new: Any, rows: list[Row]) -> None:
         rows.append(Row(path, RETYPED, new, old))
     elif type(old) is RawBSONDocument:
         _compare_documents(path, dict(old.items()), dict(new.items()), rows)
+    elif type(old) is dict:
+        _compare_documents(path, old, new, rows)
     elif type(old) is list:
         _compare_lists(path, old, new, rows)
     else:
@@ -183,6 +199,8 @@ def _token(item: Any) -> Any:
         return bytes(item.raw)
     if isinstance(item, list):
         return tuple(_token(part) for part in item)
+    if isinstance(item, dict):
+        return tuple((name, _token(part)) for name, part in item.items())
     if isinstance(item, float):
         return struct.pack("<d", item)
     try:
@@ -206,6 +224,8 @@ def same(one: Any, other: Any) -> bool:
         return struct.pack("<d", one) == struct.pack("<d", other)
     if kind is list:
         return len(one) == len(other) and all(map(same, one, other))
+    if kind is dict:
+        return list(one) == list(other) and all(map(same, one.values(), other.values()))
     return bool(one == other)
 
 
@@ -215,30 +235,77 @@ def apply_rows(fields: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]
     Raises:
         KeyError, IndexError, ValueError: The rows do not fit the document.
     """
-    root = _Editor(fields)
-    for start, stop in _runs(rows):
-        root.change(rows[start:stop])
-    return root.fields
+    root = dict(fields)
+    owned: dict[int, Any] = {id(root): root}
+
+    def container(path: Path) -> Any:
+        place: Any = root
+        for step in path:
+            child = place[step]
+            if id(child) not in owned:
+                child = list(child) if type(child) is list else dict(child.items())
+                owned[id(child)] = child
+                place[step] = child
+            place = child
+        return place
+
+    _change(rows, container)
+    return root
+
+
+def apply_in_place(fields: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Change the document's fields as `rows` say; all containers are plain dicts and lists.
+
+    Raises:
+        KeyError, IndexError, ValueError: The rows do not fit the document.
+    """
+
+    def container(path: Path) -> Any:
+        place: Any = fields
+        for step in path:
+            place = place[step]
+        return place
+
+    _change(rows, container)
+
+
+def _change(rows: Sequence[Row], container: Callable[[Path], Any]) -> None:
+    position = 0
+    while position < len(rows):
+        row = rows[position]
+        stop = position + 1
+        if row.action in (CHANGED, RETYPED):
+            _set(container(row.path[:-1]), row)
+        elif row.action == REMOVED:
+            del container(row.path[:-1])[row.path[-1]]
+        else:
+            stop = _group_end(rows, position)
+            change = _insert_fields if row.action == ADDED else _splice
+            path = row.path[:-1] if row.action == ADDED else row.path
+            change(container(path), rows[position:stop])
+        position = stop
+
+
+def _set(parent: Any, row: Row) -> None:
+    parent[row.path[-1]]  # a row that does not fit must not add a field
+    parent[row.path[-1]] = row.value
+
+
+def _group_end(rows: Sequence[Row], start: int) -> int:
+    """Return where the rows end that splice one list, or add to one document.
+
+    Their indexes speak of the list or document as a whole, so they are applied together.
+    """
+    group = _group(rows[start])
+    stop = start + 1
+    while stop < len(rows) and _group(rows[stop]) == group:
+        stop += 1
+    return stop
 
 
 def inverse_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Return the rows that undo `rows`."""
     return tuple(row.inverse() for row in reversed(rows))
-
-
-def _runs(rows: Sequence[Row]) -> Iterable[tuple[int, int]]:
-    """Group neighbouring rows that splice the same list or add to the same document.
-
-    Their indexes speak of the list or document as a whole, so they are applied together.
-    """
-    start = 0
-    while start < len(rows):
-        stop = start + 1
-        group = _group(rows[start])
-        while group is not None and stop < len(rows) and _group(rows[stop]) == group:
-            stop += 1
-        yield start, stop
-        start = stop
 
 
 def _group(row: Row) -> tuple[Path, str] | None:
@@ -249,53 +316,20 @@ def _group(row: Row) -> tuple[Path, str] | None:
     return None
 
 
-class _Editor:
-    """Changes a document, copying each container once on the way down."""
+def _splice(items: list[Any], rows: Sequence[Row]) -> None:
+    for row in sorted(rows, key=lambda row: row.span or (), reverse=True):
+        start, stop = row.span[:2]  # type: ignore[index]
+        items[start:stop] = row.value or []
 
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self.fields = dict(fields)
-        self._owned: dict[int, Any] = {id(self.fields): self.fields}
 
-    def change(self, rows: Sequence[Row]) -> None:
-        row = rows[0]
-        if row.action in _SPLICES:
-            self._splice(self._container(row.path), rows)
-        elif row.action == ADDED:
-            self._insert_fields(self._container(row.path[:-1]), rows)
-        else:
-            parent = self._container(row.path[:-1])
-            if row.action == REMOVED:
-                del parent[row.path[-1]]
-            else:
-                parent[row.path[-1]]  # a row that does not fit must not add a field
-                parent[row.path[-1]] = row.value
-
-    def _container(self, path: Path) -> Any:
-        place: Any = self.fields
-        for step in path:
-            child = place[step]
-            if id(child) not in self._owned:
-                child = list(child) if type(child) is list else dict(child.items())
-                self._owned[id(child)] = child
-                place[step] = child
-            place = child
-        return place
-
-    @staticmethod
-    def _splice(items: list[Any], rows: Sequence[Row]) -> None:
-        for row in sorted(rows, key=lambda row: row.span or (), reverse=True):
-            start, stop = row.span[:2]  # type: ignore[index]
-            items[start:stop] = row.value or []
-
-    @staticmethod
-    def _insert_fields(fields: dict[str, Any], rows: Sequence[Row]) -> None:
-        ordered = sorted(rows, key=lambda row: row.position or 0)
-        size = len(fields)
-        if all((row.position or 0) >= size + index for index, row in enumerate(ordered)):
-            fields.update((str(row.path[-1]), row.value) for row in ordered)
-            return
-        items = list(fields.items())
-        for row in ordered:
-            items.insert(row.position or 0, (str(row.path[-1]), row.value))
-        fields.clear()
-        fields.update(items)
+def _insert_fields(fields: dict[str, Any], rows: Sequence[Row]) -> None:
+    ordered = sorted(rows, key=lambda row: row.position or 0)
+    size = len(fields)
+    if all((row.position or 0) >= size + index for index, row in enumerate(ordered)):
+        fields.update((str(row.path[-1]), row.value) for row in ordered)
+        return
+    items = list(fields.items())
+    for row in ordered:
+        items.insert(row.position or 0, (str(row.path[-1]), row.value))
+    fields.clear()
+    fields.update(items)

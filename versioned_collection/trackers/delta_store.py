@@ -47,6 +47,7 @@ LARGEST_INLINE = 8 * 1024 * 1024
 
 _FORMAT = b"\x10format\0" + FORMAT.to_bytes(4, "little")
 _HASH = b"\x20\0\0\0\0"
+_OPERATIONS = {op: bson.encode({"op": op})[4:-1] for op in ("insert", "update", "delete")}
 
 
 class DeltaStore(Tracker):
@@ -109,7 +110,7 @@ class DeltaStore(Tracker):
             b"\x07version\0" + version.binary,
             element(b"document_id", delta.key),
             b"\x05key\0\x0c\0\0\0\0" + _sort_key(delta.key),
-            bson.encode({"op": delta.op})[4:-1],
+            _OPERATIONS[delta.op],
             b"" if delta.before is None else b"\x05before\0" + _HASH + delta.before,
             b"" if delta.after is None else b"\x05after\0" + _HASH + delta.after,
             self._content(version, delta, rows),
