@@ -30,6 +30,7 @@ from versioned_collection.core.rows import (
     apply_rows,
     compare_fields,
     inverse_rows,
+    revert_in_place,
 )
 from versioned_collection.errors import CorruptHistory
 
@@ -164,9 +165,17 @@ def delta_digest(delta: Delta, rows: bytes) -> int:
         delta: The delta; its hashes stand for the images.
         rows: What `encoded_rows` returns for it.
     """
-    parts = (delta.op.encode(), delta.key, delta.before or b"-", delta.after or b"-", rows)
-    sizes = b"".join(len(part).to_bytes(8, "big") for part in parts)
-    return int.from_bytes(hashlib.sha256(sizes + b"".join(parts)).digest(), "big")
+    # op and hashes have lengths of their own, so the sizes of key and rows set all apart
+    content = b"%s %d %d %s%s%s%s" % (
+        delta.op.encode(),
+        len(delta.key),
+        len(rows),
+        delta.before or b"-",
+        delta.after or b"-",
+        delta.key,
+        rows,
+    )
+    return int.from_bytes(hashlib.sha256(content).digest(), "big")
 
 
 def _images(key: DocumentKey, old: bytes | None, new: bytes | None) -> Delta:
@@ -241,7 +250,7 @@ def _plain_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
     apply_in_place(fields, rows)
     if bson.encode(fields) != new:
         return None
-    apply_in_place(fields, inverse_rows(rows))
+    revert_in_place(fields, rows)
     return rows if bson.encode(fields) == old else None
 
 

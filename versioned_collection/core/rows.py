@@ -33,6 +33,7 @@ EQUAL = "iterable_items_equal"
 
 _INVERSE = {ADDED: REMOVED, REMOVED: ADDED, INSERTED: DELETED, DELETED: INSERTED}
 _SPLICES = frozenset((INSERTED, DELETED, REPLACED))
+_REPLACEMENTS = frozenset((CHANGED, RETYPED))
 _SCALARS = frozenset((str, int, bool, bytes, type(None), ObjectId, Int64, datetime))
 """Types of which equal values are the same BSON value."""
 
@@ -269,12 +270,25 @@ def apply_in_place(fields: dict[str, Any], rows: Sequence[Row]) -> None:
     _change(rows, container)
 
 
+def revert_in_place(fields: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Take `rows` back from the document's fields; see `apply_in_place`."""
+    if any(row.action not in _REPLACEMENTS for row in rows):
+        apply_in_place(fields, inverse_rows(rows))
+        return
+    for row in rows:  # they are at different places, so their order does not matter
+        place: Any = fields
+        *above, last = row.path
+        for step in above:
+            place = place[step]
+        place[last] = row.old_value
+
+
 def _change(rows: Sequence[Row], container: Callable[[Path], Any]) -> None:
     position = 0
     while position < len(rows):
         row = rows[position]
         stop = position + 1
-        if row.action in (CHANGED, RETYPED):
+        if row.action in _REPLACEMENTS:
             _set(container(row.path[:-1]), row)
         elif row.action == REMOVED:
             del container(row.path[:-1])[row.path[-1]]

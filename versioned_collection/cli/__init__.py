@@ -1,0 +1,22 @@
+"""The command line ``vc``: every verb of the library, for a terminal or a script.
+
+Nothing else in the package reads the environment, a configuration file or the terminal.
+
+========== ==========================================================================
+module     what is in it
+========== ==========================================================================
+app        the program: its groups of commands, and `main`
+command    what all commands share: the session, ``--json``, the connection options
+session    one run: its settings, its server, its output
+settings   flags, environment, configuration file: which one holds
+profile    the configuration file
+failures   errors in words, and their exit codes (`exits`)
+redact     keeping credentials out of everything that is printed
+render     versions, diffs and tables for people; `graph` draws the tree
+lines      documents and values as Extended JSON
+progress   progress on long work
+========== ==========================================================================
+
+The commands are in ``tracking``, ``looking``, ``references``, ``stashing``, ``care``,
+``preferences`` and ``demo``.
+"""

@@ -1,0 +1,121 @@
+"""Errors in words, and their exit codes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from versioned_collection import errors
+from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.profile import ProfileError
+from versioned_collection.cli.settings import SettingsError
+
+EXITS: dict[type[errors.VersioningError], Exit] = {
+    errors.VersioningError: Exit.FAILED,
+    errors.InvalidArgument: Exit.USAGE,
+    errors.InvalidType: Exit.USAGE,
+    errors.CollectionAlreadyInitialised: Exit.STATE,
+    errors.CollectionNotTracked: Exit.NOT_TRACKED,
+    errors.InvalidOperation: Exit.STATE,
+    errors.WorkingCopyChanged: Exit.STATE,
+    errors.NotSupported: Exit.STATE,
+    errors.InvalidCollectionVersion: Exit.NOT_FOUND,
+    errors.AmbiguousRevision: Exit.NOT_FOUND,
+    errors.BranchNotFound: Exit.NOT_FOUND,
+    errors.TagNotFound: Exit.NOT_FOUND,
+    errors.InvalidCollectionState: Exit.STATE,
+    errors.AutoMergeFailedError: Exit.STATE,
+    errors.LeaseHeld: Exit.BUSY,
+    errors.LeaseLost: Exit.BUSY,
+    errors.PermissionDenied: Exit.DENIED,
+    errors.SnapshotUnavailable: Exit.BUSY,
+    errors.DocumentRejected: Exit.STATE,
+    errors.FormatMismatch: Exit.CORRUPT,
+    errors.CorruptHistory: Exit.CORRUPT,
+    errors.EmbeddedServerError: Exit.UNREACHABLE,
+}
+"""The exit code of each error of the library; an error without one has that of its base."""
+
+USAGE = "usage"
+INTERNAL = "internal"
+
+_UNAUTHORIZED, _LOGIN_FAILED, _LOGIN_FAILED_ATLAS = 13, 18, 8000
+_CALL = re.compile(r"\b([a-z][a-z_]+)\(\)")
+_CONFIGURED = re.compile(r" \(configured timeouts:[^)]*\)")
+
+
+class UsageFailure(Exception):
+    """What the person asked for cannot be done in this form."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as the command line reports it.
+
+    Attributes:
+        exit: How the program ends.
+        code: The stable name of the error.
+        message: What went wrong and what to do.
+        facts: The values involved.
+    """
+
+    exit: Exit
+    code: str
+    message: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def describe(error: BaseException) -> Failure:
+    """Return what to report of an error."""
+    if isinstance(error, errors.VersioningError):
+        kind = next(base for base in type(error).__mro__ if base in EXITS)
+        return Failure(EXITS[kind], error.code, in_commands(error.message), dict(error.facts))
+    if isinstance(error, (UsageFailure, SettingsError, ProfileError)):
+        return Failure(Exit.USAGE, USAGE, str(error))
+    return _of_driver(error) or Failure(
+        Exit.FAILED, INTERNAL, f"{type(error).__name__}: {error} (VC_DEBUG=1 shows where)"
+    )
+
+
+def _of_driver(error: BaseException) -> Failure | None:
+    """Return what to report of an error of PyMongo, None for any other error."""
+    from bson.errors import BSONError
+    from pymongo import errors as driver
+
+    if isinstance(error, (driver.ConfigurationError, driver.InvalidName)):
+        return Failure(Exit.USAGE, USAGE, str(error))
+    if isinstance(error, (BSONError, OverflowError)):
+        return Failure(Exit.USAGE, USAGE, f"BSON cannot hold this value: {error}")
+    if isinstance(error, driver.ConnectionFailure):
+        return Failure(Exit.UNREACHABLE, "server_unreachable", _unreachable(str(error)))
+    if isinstance(error, driver.OperationFailure):
+        return _refused(error)
+    if isinstance(error, driver.PyMongoError):
+        return Failure(Exit.FAILED, "driver", f"{type(error).__name__}: {error}")
+    return None
+
+
+def _unreachable(text: str) -> str:
+    """Return the reason without the driver's picture of the deployment."""
+    reason = _CONFIGURED.sub("", text.partition(", Timeout:")[0])
+    return f"the server cannot be reached: {reason}"
+
+
+def _refused(error: Any) -> Failure:
+    """Return what to report when the server refuses a command."""
+    details = error.details or {}
+    reason = str(details.get("errmsg") or error).partition(", full error:")[0]
+    if error.code in (_LOGIN_FAILED, _LOGIN_FAILED_ATLAS):
+        return Failure(
+            Exit.DENIED, "login_failed", f"the server refused the login: {reason}", {}
+        )
+    if error.code == _UNAUTHORIZED:
+        return Failure(Exit.DENIED, errors.PermissionDenied.code, reason)
+    return Failure(Exit.FAILED, "server_refused", f"the server refused: {reason}")
+
+
+def in_commands(message: str) -> str:
+    """Return a message that names Python calls with the commands of the same name."""
+    message = _CALL.sub(lambda found: f"'vc {found[1].replace('_', '-')}'", message)
+    return message.replace("overwrite=True", "--overwrite")

@@ -1,0 +1,63 @@
+"""Keeping credentials out of what is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+HIDDEN = "***"
+
+_SCHEME = re.compile(r"^mongodb(?:\+srv)?://", re.IGNORECASE)
+_LOGIN = re.compile(r"(mongodb(?:\+srv)?://)[^\s'\"]*@", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"\b(authMechanismProperties|tlsCertificateKeyFilePassword|proxyPassword|proxyUsername"
+    r"|sslCertfilePassphrase|sslPEMPassphrase)=[^&\s'\"]*",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text without logins of connection strings, and without known secrets.
+
+    Args:
+        text: What would be printed.
+        secrets: Further texts that must not appear, longest first.
+    """
+    text = _LOGIN.sub(rf"\1{HIDDEN}@", text)
+    text = _PARAMETER.sub(rf"\1={HIDDEN}", text)
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def secrets_of(uri: str | None, password: str | None) -> list[str]:
+    """Return every spelling of the password that a message could contain, longest first.
+
+    Args:
+        uri: The connection string; it need not be well formed.
+        password: The password that is passed beside it.
+    """
+    found = {password} if password else set()
+    if uri and _SCHEME.match(uri) and "@" in uri:
+        login = _SCHEME.sub("", uri).rpartition("@")[0]
+        found.add(login)
+        found.add(login.partition(":")[2])
+    spellings = {
+        spell(secret)
+        for secret in found
+        if secret
+        for spell in (str, quote, quote_plus, unquote, unquote_plus, _escaped, _shown)
+    }
+    return sorted(spellings - {""}, key=len, reverse=True)
+
+
+def _escaped(text: str) -> str:
+    """Return the text as it stands inside a JSON string."""
+    return json.dumps(text)[1:-1]
+
+
+def _shown(text: str) -> str:
+    """Return the text as it stands inside a Python string."""
+    return repr(text)[1:-1]

@@ -1,0 +1,145 @@
+"""Which settings hold: a flag, else the environment, else the configuration file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FLAG, ENVIRONMENT, FILE, DEFAULT = "flag", "environment", "file", "default"
+_RANKS = (FLAG, ENVIRONMENT, FILE, DEFAULT)
+
+SETTINGS = {
+    "uri": "Connection string of the server.",
+    "data": "Directory of the embedded server, which is used when no server is configured.",
+    "db": "Database; by default the one in the connection string.",
+    "collection": "Collection.",
+    "username": "User to log in as.",
+    "password": "Password; on the command line it has no flag, where others could see it.",
+    "author": "Who registers versions.",
+    "capture": "How changes are noticed: auto, change_stream, write_through or scan.",
+    "timeout": "Seconds to look for the server.",
+    "wait": "Seconds to wait for another process that is at work on the collection.",
+    "linger": "Seconds that the embedded server stays for the next command.",
+}
+DEFAULTS = {"timeout": "5", "linger": "15"}
+SECRETS = frozenset(("password",))
+_SECONDS = frozenset(("timeout", "wait", "linger"))
+_CREDENTIALS = ("username", "password")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be right."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and where it comes from.
+
+    Attributes:
+        value: The value.
+        source: ``flag``, ``environment``, ``file`` or ``default``.
+    """
+
+    value: str
+    source: str
+
+    @property
+    def rank(self) -> int:
+        """0 for a flag; the lower, the stronger."""
+        return _RANKS.index(self.source)
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"VC_{name.upper()}"
+
+
+def check(name: str, value: str) -> str:
+    """Return a setting's value after checking it.
+
+    Raises:
+        SettingsError: There is no such setting, or the value cannot be right.
+    """
+    if name not in SETTINGS:
+        raise SettingsError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+    if name in _SECONDS:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds <= 86_400:
+            raise SettingsError(f"{name} is a number of seconds from 0 to 86400, not {value!r}")
+    return value
+
+
+class Settings:
+    """All settings of one run.
+
+    Args:
+        flags: Options of the command line.
+        environ: The environment.
+        stored: The configuration file.
+
+    Raises:
+        SettingsError: A value cannot be right.
+    """
+
+    def __init__(
+        self, flags: Mapping[str, str], environ: Mapping[str, str], stored: Mapping[str, str]
+    ) -> None:
+        self._values: dict[str, Setting] = {}
+        for name in SETTINGS:
+            for value, source in (
+                (flags.get(name), FLAG),
+                (environ.get(variable(name)), ENVIRONMENT),
+                (stored.get(name), FILE),
+                (DEFAULTS.get(name), DEFAULT),
+            ):
+                if value:
+                    self._values[name] = Setting(check(name, value), source)
+                    break
+        self._choose_server()
+
+    def _choose_server(self) -> None:
+        """Keep the stronger one of connection string and embedded server, and its login."""
+        uri, data = self.get("uri"), self.get("data")
+        if uri and data:
+            if uri.rank == data.rank:
+                raise SettingsError(
+                    f"uri and data exclude each other, and both come from the same place "
+                    f"({uri.source})"
+                )
+            del self._values["uri" if data.rank < uri.rank else "data"]
+        server = self.get("uri") or self.get("data")
+        for name in _CREDENTIALS:
+            # What the file holds is meant for the file's server, not for another one.
+            found = self.get(name)
+            if found is None:
+                continue
+            if server is None or (found.source == FILE and server.source != FILE):
+                del self._values[name]
+
+    def get(self, name: str) -> Setting | None:
+        """Return a setting, None where it is not set."""
+        return self._values.get(name)
+
+    def value(self, name: str) -> str | None:
+        """Return a setting's value, None where it is not set."""
+        found = self.get(name)
+        return found.value if found else None
+
+    def seconds(self, name: str) -> float:
+        """Return a setting that is a number of seconds and has a default."""
+        return float(self._values[name].value)
+
+    def database(self, in_uri: str | None) -> str | None:
+        """Return the database: the strongest of the setting and the connection string's."""
+        named, uri = self.get("db"), self.get("uri")
+        if named and (not in_uri or uri is None or named.rank <= uri.rank):
+            return named.value
+        return in_uri
+
+    def items(self) -> list[tuple[str, Setting]]:
+        """Return the settings that are set, in the order of `SETTINGS`."""
+        return [(name, self._values[name]) for name in SETTINGS if name in self._values]
