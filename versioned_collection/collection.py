@@ -96,7 +96,24 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
     def with_options(self, *args: Any, **kwargs: Any) -> VersionedCollection:
         """Return this collection with other codec options, preferences or concerns."""
         plain = super().with_options(*args, **kwargs)
-        return VersionedCollection(plain, **self._settings)
+        clone = VersionedCollection.__new__(VersionedCollection)
+        Collection.__init__(
+            clone,
+            plain.database,
+            plain.name,
+            codec_options=plain.codec_options,
+            read_preference=plain.read_preference,
+            write_concern=plain.write_concern,
+            read_concern=plain.read_concern,
+        )
+        clone._settings = self._settings
+        clone._repository = Repository(
+            self._repository.db,
+            plain.name,
+            tz_aware=plain.codec_options.tz_aware,
+            **self._settings,
+        )
+        return clone
 
     def rename(self, new_name: str, *args: Any, **kwargs: Any) -> VersionedCollection:  # type: ignore[override]
         """Rename the collection and its trackers.

@@ -97,13 +97,17 @@ class Committer:
             writer.kept = []
 
     def _note_own_writes(self) -> None:
-        """Remember the commit time, whose events in the change stream are ours."""
-        time = self._hold.session.operation_time
-        if time is not None and self._repository.has_transactions:
-            self._own.append(time)
+        """Store the commit time, whose events in the change stream are ours."""
+        self._remember_time()
+        if self._own:
             own = [*self._repository.state().own, *self._own][-_MOST_OWN_TIMES:]
             self._hold.update({"own": own})
             self._own.clear()
+
+    def _remember_time(self) -> None:
+        time = self._hold.session.operation_time
+        if time is not None and self._repository.has_transactions:
+            self._own.append(time)
 
     # -- step by step --------------------------------------------------------------------
 
@@ -127,7 +131,8 @@ class Committer:
 
         def finish(session: ClientSession | None) -> None:
             apply_references(repository, commit, session)
-            self._hold.update({**commit.state, "intent": None}, session)
+            own = {"own": self._own[-_MOST_OWN_TIMES:]} if self._own else {}
+            self._hold.update({**commit.state, **own, "intent": None}, session)
 
         self._hold.transaction(finish)
 
@@ -157,6 +162,7 @@ class Committer:
             self._take_all_out(writer, path)
             self._persist(work, writer)
         self._keep(writer)
+        self._remember_time()
 
     def _persist(
         self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
@@ -190,6 +196,7 @@ class Committer:
 
             self._insist(work, writer)
             self._keep(writer)
+            self._remember_time()
             self._progress("written", len(batch))
 
     def _restorations(self) -> Iterator[list[Target]]:

@@ -47,8 +47,10 @@ def check_texts(message: Any, author: Any, metadata: Any) -> None:
         raise InvalidType("metadata is a dict", argument="metadata")
     try:
         size = len(bson.encode({"message": message, "author": author, "metadata": metadata}))
-    except (bson.errors.BSONError, OverflowError) as error:
-        raise InvalidArgument(f"BSON cannot hold author or metadata: {error}") from error
+    except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidArgument(
+            f"BSON cannot hold message, author or metadata: {error}"
+        ) from error
     if size > _LARGEST_TEXT:
         raise InvalidArgument(
             f"message, author and metadata take {size} bytes, at most {_LARGEST_TEXT} are "
@@ -212,6 +214,13 @@ class Resolver:
 def is_unborn(repository: Repository, branch: str) -> bool:
     """Tell whether a branch has no version of its own yet."""
     return repository.log.labelled(branch, 0) is None
+
+
+def name_taken(repository: Repository, name: str) -> str | None:
+    """Return what has this name, so that no new branch may: a branch, a tag, or labels."""
+    if repository.branches.get(name) is not None or repository.log.last_number(name) >= 0:
+        return "branch"  # labels outlive the name of their branch
+    return "tag" if repository.tags.get(name) is not None else None
 
 
 def ancestry(repository: Repository, version: VersionId) -> list[Version]:

@@ -89,6 +89,7 @@ class WorkingCopy:
             raise InvalidOperation(
                 "there are uncommitted changes; register, stash or discard them first"
             )
+        self.forget()  # what was noted before is the same as in HEAD
 
     def persist(self) -> None:
         """Keep what was noticed, so that the next look need not notice it again."""

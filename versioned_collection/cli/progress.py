@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,52 +24,62 @@ def reporting(console: Console, what: str, wanted: bool) -> Iterator[Progress]:
 
     Args:
         console: Where to show it; only a terminal is used.
-        what: What is done, until the first phase is reported.
+        what: What is done.
         wanted: Whether to show anything.
     """
-    if not wanted or not console.is_terminal:
+    if not wanted or not sys.stderr.isatty():
         yield lambda phase, count: None
         return
-    display = _Display(console, what)
-    display.note("", 0)
+    display = Display(console, what)
     try:
         yield display.note
     finally:
         display.close()
 
 
-class _Display:
-    """A line per phase with a bar, the documents done, and the time."""
+class Display:
+    """A line with a moving bar for each phase, and the number of documents done in it.
 
-    def __init__(self, console: Console, what: str) -> None:
+    Args:
+        console: Where to show it.
+        what: What is done.
+        patience: Seconds before it appears.
+    """
+
+    def __init__(self, console: Console, what: str, patience: float = _PATIENCE) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._what = what
-        self._tasks: dict[str, Any] = {}
-        self._started = False
-        self._show_at = time.monotonic() + _PATIENCE
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f} documents"),
+            TextColumn("{task.fields[done]}"),
             TimeElapsedColumn(),
             console=console,
             transient=True,
         )
+        self._first: Any = self._bars.add_task(what, total=None, done="")
+        self._tasks: dict[str, Any] = {}
+        self._counts: dict[str, int] = {}
+        self._timer = threading.Timer(patience, self._bars.start)
+        self._timer.daemon = True
+        self._timer.start()
 
     def note(self, phase: str, count: int) -> None:
         """Count documents that are done in a phase."""
         if phase not in self._tasks:
-            description = f"{self._what}: {phase}" if phase else self._what
-            if "" in self._tasks and phase:
-                self._bars.remove_task(self._tasks.pop(""))
-            self._tasks[phase] = self._bars.add_task(description, total=None)
-        self._bars.advance(self._tasks[phase], count)
-        if not self._started and time.monotonic() >= self._show_at:
-            self._started = True
-            self._bars.start()
+            description = f"{self._what}: {phase}"
+            if self._tasks:
+                self._tasks[phase] = self._bars.add_task(description, total=None, done="")
+            else:
+                self._tasks[phase] = self._first
+                self._bars.update(self._first, description=description)
+        self._counts[phase] = self._counts.get(phase, 0) + count
+        self._bars.update(self._tasks[phase], done=f"{self._counts[phase]:,} documents")
 
     def close(self) -> None:
         """Take the display away."""
-        if self._started:
+        self._timer.cancel()
+        self._timer.join()
+        if self._bars.live.is_started:
             self._bars.stop()

@@ -245,8 +245,9 @@ def _proved_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
 
 def _plain_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
     """Compare fully decoded documents: fast, and right unless they hold deprecated types."""
-    fields = bson.decode(old, PLAIN_OPTIONS)
-    rows = compare_fields(fields, bson.decode(new, PLAIN_OPTIONS))
+    fields: dict[str, Any] = bson.decode(old, PLAIN_OPTIONS)
+    after: dict[str, Any] = bson.decode(new, PLAIN_OPTIONS)
+    rows = compare_fields(fields, after)
     apply_in_place(fields, rows)
     if bson.encode(fields) != new:
         return None

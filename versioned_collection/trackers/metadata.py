@@ -106,11 +106,14 @@ class MetadataCollection(Tracker):
                 raise _lost(self.tracked)
         return self._parsed(stored)
 
-    def insert(self, lease: ObjectId, fence: int, state: Mapping[str, Any]) -> None:
+    def insert(
+        self, lease: ObjectId, fence: int, state: Mapping[str, Any], session: Session = None
+    ) -> None:
         """Write the first state: from here on the collection is tracked."""
         with translated():
             self.collection.insert_one(
-                {"_id": _ID, "format": FORMAT, **state, "lease": lease, "fence": fence}
+                {"_id": _ID, "format": FORMAT, **state, "lease": lease, "fence": fence},
+                session=session,
             )
 
     def update(self, lease: ObjectId, changes: Mapping[str, Any], session: Session = None) -> None:

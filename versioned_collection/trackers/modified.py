@@ -24,6 +24,7 @@ from versioned_collection.wire import (
 _SEEN_HASH = b"\x05seen\0\x20\0\0\0\0"
 _SEEN_MISSING = b"\x0aseen\0"
 _BATCH = 2_000
+_FEW = 5_000
 
 
 class ModifiedCollection(Tracker):
@@ -94,7 +95,11 @@ class ModifiedCollection(Tracker):
 
     def clear(self) -> None:
         """Remove all ids."""
-        if not self.is_empty():
+        if self.is_empty():
+            return
+        if self.collection.estimated_document_count() <= _FEW:
+            self.collection.delete_many({})
+        else:
             self.drop()
             self.create()
 

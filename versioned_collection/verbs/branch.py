@@ -9,7 +9,7 @@ from versioned_collection.core.version import Version
 from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.versions import entry_of
+from versioned_collection.versions import entry_of, name_taken
 
 
 def create_branch(repository: Repository, name: str) -> Version:
@@ -97,9 +97,10 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
 
 
 def _refuse_taken(repository: Repository, name: str) -> None:
-    if repository.branches.get(name) is not None or repository.log.last_number(name) >= 0:
+    taken = name_taken(repository, name)
+    if taken is not None:
         raise InvalidArgument(
-            f"there is a branch {name!r} already; choose another name", branch=name
+            f"there is a {taken} {name!r} already; choose another name", branch=name
         )
 
 

@@ -47,7 +47,6 @@ def checkout(
         else:
             copy.require_clean()
             _go(hold, target, {**state, **copy.noticed.position()}, progress)
-            copy.forget()
         return target
 
 

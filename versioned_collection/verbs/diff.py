@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from versioned_collection.core.delta import compare
@@ -18,6 +20,9 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.wire import by_keys, portions
 from versioned_collection.working_copy import WorkingCopy
+
+_FEW = 10_000
+"""Changes that are computed before the lease is given back."""
 
 DIRECTIONS = ("from", "to", "bidirectional")
 
@@ -109,19 +114,30 @@ def changes(
         a: The first revision.
         b: The second one; None means the working copy.
     """
-    with holding(repository, "changes") as hold:
+    with ExitStack() as stack:
+        hold = stack.enter_context(holding(repository, "changes"))
         resolver = Resolver(repository, hold.state)
         first = resolver.resolve(a)
         if b is None:
             found = _to_working_copy(hold, first)
         else:
             found = _between(hold, first, resolver.resolve(b))
-        for difference in found:
-            delta = compare(difference.old, difference.new)
-            if delta is not None:
-                yield Change(
-                    id_value(delta.key), delta.op, delta.rows, difference.old, difference.new
-                )
+        few = list(islice(found, _FEW))
+        if len(few) < _FEW:
+            return map(_change, few)
+        return _streamed(stack.pop_all(), chain(few, found))
+
+
+def _streamed(lease: ExitStack, found: Iterable[Difference]) -> Iterator[Change]:
+    """Compute changes as they are asked for; the lease is held until the end."""
+    with lease:
+        yield from map(_change, found)
+
+
+def _change(difference: Difference) -> Change:
+    delta = compare(difference.old, difference.new)
+    assert delta is not None
+    return Change(id_value(delta.key), delta.op, delta.rows, difference.old, difference.new)
 
 
 def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Difference]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
+from pymongo.client_session import ClientSession
 
 from versioned_collection.capture.base import Noticed
 from versioned_collection.capture.change_stream import ChangeStreamCapture
@@ -116,7 +117,6 @@ class _Initialiser:
         repository = self._repository
         info = self._existing_collection()
         at, fingerprint, count = self._copy()
-        self._hold.lease.check()
         version = Version(
             new_version_id(),
             0,
@@ -129,9 +129,14 @@ class _Initialiser:
             {"inserted": count, "updated": 0, "deleted": 0},
         )
         version = completed(version, (), 0, fingerprint)
-        repository.log.insert(entry_to_bson(version))
-        repository.branches.set(MAIN, version.id)
-        self._start(version.id, at, info)
+        self._hold.lease.check()
+
+        def start(session: ClientSession | None) -> None:
+            repository.log.insert(entry_to_bson(version), session)
+            repository.branches.set(MAIN, version.id, session)
+            self._start(version.id, at, info, session)
+
+        self._hold.transaction(start)
         return version
 
     def _existing_collection(self) -> Mapping[str, Any]:
@@ -148,7 +153,13 @@ class _Initialiser:
             )
         return info
 
-    def _start(self, head: VersionId, at: Timestamp | None, info: Mapping[str, Any]) -> None:
+    def _start(
+        self,
+        head: VersionId,
+        at: Timestamp | None,
+        info: Mapping[str, Any],
+        session: ClientSession | None,
+    ) -> None:
         lease = self._hold.lease
         self._repository.metadata.insert(
             lease.token,
@@ -165,6 +176,7 @@ class _Initialiser:
                 "intent": None,
                 "scan": False,
             },
+            session,
         )
 
     # -- copying -------------------------------------------------------------------------
@@ -197,6 +209,7 @@ class _Initialiser:
 
     def _copy_on_server(self) -> None:
         repository = self._repository
+        self._hold.lease.check()
         with translated():
             repository.db.command(
                 "aggregate",
@@ -236,4 +249,5 @@ class _Initialiser:
     def _copy_again(self, keys: list[DocumentKey], at: Timestamp | None) -> None:
         repository = self._repository
         for portion, present in by_keys(repository.db, repository.name, keys, at=at):
+            self._hold.lease.check()
             repository.replica.put([*portion, *present], list(present.values()))

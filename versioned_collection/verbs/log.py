@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from versioned_collection.core.document import DocumentId, DocumentKey, key_of
@@ -52,18 +53,15 @@ def log(
     state = repository.state()
     start = Resolver(repository, state).resolve(revision)
     touched = None if document is None else repository.deltas.versions_of(_key(document))
-    count = 0
-    for entry in ancestry(repository, start):
-        if limit is not None and count >= limit:
-            return
-        if (
-            (touched is None or entry.id in touched)
-            and (author is None or _is_by(entry, author))
-            and (since is None or utc(entry.timestamp) >= utc(since))
-            and (until is None or utc(entry.timestamp) <= utc(until))
-        ):
-            count += 1
-            yield entry
+    found = (
+        entry
+        for entry in ancestry(repository, start)
+        if (touched is None or entry.id in touched)
+        and (author is None or _is_by(entry, author))
+        and (since is None or utc(entry.timestamp) >= utc(since))
+        and (until is None or utc(entry.timestamp) <= utc(until))
+    )
+    return islice(found, limit)
 
 
 def _key(document: Any) -> DocumentKey:

@@ -21,7 +21,7 @@ from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.targets import Target
 from versioned_collection.trackers.log import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.versions import check_texts, completed, entry_of
+from versioned_collection.versions import check_texts, completed, entry_of, name_taken
 from versioned_collection.working_copy import Change, WorkingCopy
 
 
@@ -69,9 +69,10 @@ def _branch(repository: Repository, state: Metadata, wanted: str | None) -> str:
             "check out a branch first"
         )
     check_name(wanted)
-    if repository.branches.get(wanted) is not None:
+    taken = name_taken(repository, wanted)
+    if taken is not None:
         raise InvalidArgument(
-            f"there is a branch {wanted!r} already; choose another name", branch=wanted
+            f"there is a {taken} {wanted!r} already; choose another name", branch=wanted
         )
     return wanted
 

@@ -1,0 +1,160 @@
+"""The program ``vc``: its commands, and what happens when one fails."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import inspect
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from versioned_collection.cli import (
+    care,
+    demo,
+    looking,
+    preferences,
+    references,
+    stashing,
+    tracking,
+)
+from versioned_collection.cli.command import OPTIONS, shared
+from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.failures import USAGE, Failure, describe
+from versioned_collection.cli.redact import redact
+from versioned_collection.cli.session import Session
+
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""Typer's base of what is wrong with arguments, wherever this release of it keeps the class."""
+
+
+class Program(TyperGroup):
+    """The root of the commands, which turns every error into a message and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run a command line and exit."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        session = Session()
+        # Known before anything is parsed, so that what is wrong with it is reported so too.
+        session.json = "--json" in arguments
+        code: Any = Exit.FAILED
+        try:
+            code = super().main(
+                arguments, prog_name or "vc", complete_var, False, obj=session, **extra
+            )
+        except _UsageError as error:
+            code = _usage(session, error)
+        except (typer.Abort, KeyboardInterrupt):
+            code = Exit.INTERRUPTED
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            _forget_output()
+        if code == Exit.INTERRUPTED:
+            sys.stderr.write("\ninterrupted\n")
+        sys.exit(int(code or 0))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was parsed."""
+        session: Session = ctx.obj
+        try:
+            with contextlib.closing(session):
+                return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, _UsageError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise
+            failure = describe(error)
+            if os.environ.get("VC_DEBUG"):
+                sys.stderr.write(redact(traceback.format_exc(), session.secrets()))
+            session.fail(failure)
+            raise typer.Exit(int(failure.exit)) from error
+
+
+def _usage(session: Session, error: Any) -> Exit:
+    """Report what is wrong with the arguments."""
+    context = error.ctx
+    if context is not None and not session.json:
+        usage = redact(context.get_usage(), session.secrets())
+        sys.stderr.write(f"{usage}\nTry '{context.command_path} --help' for help.\n")
+    session.fail(Failure(Exit.USAGE, USAGE, error.format_message()))
+    return Exit.USAGE
+
+
+def _forget_output() -> None:
+    """Keep Python quiet about a reader that has gone away, as in ``vc log | head``."""
+    with contextlib.suppress(OSError, io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+app = typer.Typer(
+    name="vc",
+    cls=Program,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from versioned_collection import __version__
+
+        typer.echo(f"vc {__version__}")
+        raise typer.Exit
+
+
+def _root(context: typer.Context, version: bool = False, **options: Any) -> None:
+    """Git-like versions of a MongoDB collection.
+
+    Options of this page stand before the command or behind it. What no option says comes
+    from the environment (VC_URI, VC_DB, VC_COLLECTION ...), then from the configuration file
+    ('vc config'). With no server configured an embedded one is used. Try 'vc demo'.
+    """
+    context.obj.adopt(options)
+
+
+_version = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ],
+)
+_context = inspect.Parameter(
+    "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+)
+_parameters = [_context, _version, *(shared(name) for name in OPTIONS)]
+_root.__signature__ = inspect.Signature(_parameters)  # type: ignore[attr-defined]
+_root.__annotations__ = {one.name: one.annotation for one in _parameters}
+app.callback()(_root)
+
+for module in (tracking, looking, references, stashing, care, preferences, demo):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Run ``vc``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    app()

@@ -1,0 +1,105 @@
+"""Versions and the names that point to them, read through the public class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from versioned_collection.cli.graph import arrange
+
+if TYPE_CHECKING:
+    from versioned_collection import Version, VersionedCollection
+
+
+@dataclass
+class Names:
+    """Branches, tags and HEAD by the version they point to.
+
+    Attributes:
+        head: The version that is checked out.
+        branch: The branch that is checked out, None when HEAD is detached.
+        branches: Names of branches by version.
+        tags: Names of tags by version.
+    """
+
+    head: Any = None
+    branch: str | None = None
+    branches: dict[Any, list[str]] = field(default_factory=dict)
+    tags: dict[Any, list[str]] = field(default_factory=dict)
+
+    def of(self, version: Any) -> list[str]:
+        """Return what points to a version, as ``git log`` writes it."""
+        branches = sorted(self.branches.get(version, ()))
+        found = []
+        if version == self.head:
+            attached = self.branch in branches
+            found.append(f"HEAD -> {self.branch}" if attached else "HEAD")
+            branches = [name for name in branches if not (attached and name == self.branch)]
+        return [*found, *branches, *(f"tag: {name}" for name in sorted(self.tags.get(version, ())))]
+
+
+def names(collection: VersionedCollection) -> Names:
+    """Return everything that points to a version of a tracked collection."""
+    found = Names(collection.resolve("HEAD").id)
+    found.branch = None if collection.is_detached() else collection.branch
+    for branch in collection.branches():
+        tip = collection.resolve(branch)
+        found.branches.setdefault(tip.id, []).append(branch)
+    for tag, version in collection.tags().items():
+        found.tags.setdefault(version.id, []).append(tag)
+    return found
+
+
+def facts(version: Version, pointing: Names | None = None) -> dict[str, Any]:
+    """Return a version as ``--json`` prints it."""
+    found: dict[str, Any] = {
+        "id": version.id,
+        "label": version.label,
+        "number": version.number,
+        "branch": version.branch,
+        "parents": list(version.parents),
+        "timestamp": version.timestamp,
+        "message": version.message,
+        "author": version.author,
+        "metadata": version.metadata,
+        "stats": version.stats,
+        "fingerprint": version.fingerprint,
+        "checksum": version.checksum,
+    }
+    if pointing is not None:
+        found["head"] = version.id == pointing.head
+        found["branches"] = sorted(pointing.branches.get(version.id, ()))
+        found["tags"] = sorted(pointing.tags.get(version.id, ()))
+    return found
+
+
+def all_versions(collection: VersionedCollection) -> list[Version]:
+    """Return every version, newest first and each before its parents."""
+    tree = collection.version_tree
+    if tree is None:
+        return []
+    found: dict[Any, Version] = {}
+    for tip in (version for version in tree if not tree.children(version)):
+        for version in collection.log(tip):
+            if version.id in found:
+                break
+            found[version.id] = version
+    return in_order(list(found.values()))
+
+
+def in_order(versions: Sequence[Version]) -> list[Version]:
+    """Return versions newest first and each before its parents."""
+    by_id = {version.id: version for version in versions}
+    order = arrange(
+        {version.id: version.parents for version in versions},
+        lambda one: (by_id[one].timestamp, by_id[one].number),
+    )
+    return [by_id[one] for one in order]
+
+
+def revision(text: str | None) -> Any:
+    """Return a revision as the verbs take it: digits alone are a number on a branch."""
+    if text is not None and text.isascii() and text.removeprefix("-").isdecimal():
+        return int(text)
+    return text

@@ -1,0 +1,134 @@
+"""Versions, diffs and tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from versioned_collection.cli import graph
+from versioned_collection.cli.lines import dump, printable
+
+if TYPE_CHECKING:
+    from versioned_collection import Version
+    from versioned_collection.cli.history import Names
+
+_DIFF_STYLES = (
+    ("--- ", "bold"),
+    ("+++ ", "bold"),
+    ("@@", "cyan"),
+    ("+", "green"),
+    ("-", "red"),
+)
+_OP_STYLES = {"insert": "green", "update": "yellow", "delete": "red"}
+_LINE_MESSAGE = 72
+
+
+def author_text(author: Any) -> str:
+    """Return an author in words."""
+    if not isinstance(author, Mapping):
+        return printable(str(author or ""))
+    name, email = author.get("name"), author.get("email")
+    if name and email:
+        return printable(f"{name} <{email}>")
+    return printable(str(name or email or dump(author)))
+
+
+def decorations(found: Sequence[str]) -> Text:
+    """Return the names that point to a version, in brackets; nothing for none."""
+    if not found:
+        return Text()
+    text = Text(" (", style="yellow")
+    for turn, name in enumerate(found):
+        if turn:
+            text.append(", ")
+        style = "magenta" if name.startswith("tag: ") else "green"
+        text.append(printable(name), "bold cyan" if name.startswith("HEAD") else style)
+    return text.append(")")
+
+
+def version_text(version: Version, pointing: Sequence[str] = ()) -> Text:
+    """Return a version with everything that was said about it."""
+    text = Text("version ", style="yellow")
+    text.append(f"{printable(version.label)} {version.checksum[:12]}")
+    text = Text.assemble(text, decorations(pointing))
+    if version.author:
+        text.append(f"\nAuthor:   {author_text(version.author)}")
+    text.append(f"\nDate:     {version.timestamp:%Y-%m-%d %H:%M:%S} UTC")
+    text.append(f"\nChanges:  {stats_text(version.stats)}")
+    for name, value in version.metadata.items():
+        text.append(f"\n{printable(f'{name}: {dump(value)}')}")
+    indented = "\n    ".join(printable(version.message).split("\n"))
+    return text.append(f"\n\n    {indented}\n")
+
+
+def version_line(version: Version, pointing: Sequence[str] = ()) -> Text:
+    """Return a version as one line."""
+    first = printable(version.message).partition("\n")[0]
+    message = first if len(first) <= _LINE_MESSAGE else f"{first[: _LINE_MESSAGE - 1]}…"
+    label = Text(f"{printable(version.label)} {version.checksum[:8]}", style="yellow")
+    return Text.assemble(label, decorations(pointing), " ", message)
+
+
+def stats_text(stats: Mapping[str, int]) -> str:
+    """Return numbers of documents in words."""
+    kinds = ("inserted", "updated", "deleted")
+    found = [f"{stats[kind]:,} {kind}" for kind in kinds if stats.get(kind)]
+    return ", ".join(found) or "no documents"
+
+
+def graph_lines(
+    versions: Sequence[Version], parents: Mapping[Any, Sequence[Any]], pointing: Names
+) -> Iterator[Text]:
+    """Draw versions, which are in order, one on a line."""
+    by_id = {version.id: version for version in versions}
+    for drawing, one in graph.draw(by_id, parents):
+        lines = Text(drawing, style="red")
+        if one is None:
+            yield lines
+            continue
+        version = by_id[one]
+        yield Text.assemble(
+            lines,
+            " ",
+            version_line(version, pointing.of(one)),
+            (f"  {version.timestamp:%Y-%m-%d}", "dim"),
+            (f" {author_text(version.author)}" if version.author else "", "dim"),
+        )
+
+
+def diff_text(diff: str) -> Text:
+    """Return a unified diff with colours."""
+    text = Text()
+    for turn, line in enumerate(diff.split("\n")):
+        style = next((style for start, style in _DIFF_STYLES if line.startswith(start)), "")
+        text.append(("\n" if turn else "") + printable(line), style)
+    return text
+
+
+def change_heading(op: str, document_id: Any) -> Text:
+    """Return the line that tells what happened to which document."""
+    return Text.assemble((f"{op} ", f"bold {_OP_STYLES[op]}"), (_id(document_id), "bold"))
+
+
+def change_line(op: str, document_id: Any) -> Text:
+    """Return a change as ``git status`` abbreviates it."""
+    letter = {"insert": "A", "update": "M", "delete": "D"}[op]
+    return Text.assemble((letter, _OP_STYLES[op]), f" {_id(document_id)}")
+
+
+def _id(document_id: Any) -> str:
+    return printable(dump(document_id))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """Return a table; headings that start with ``#`` are of numbers, set to the right."""
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        justify: Any = "right" if heading.startswith("#") else "left"
+        result.add_column(heading.lstrip("#"), justify=justify, no_wrap=True)
+    for row in rows:
+        result.add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in row))
+    return result
