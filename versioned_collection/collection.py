@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from bson.codec_options import CodecOptions
+from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
 
 from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.committer import Progress
@@ -579,7 +582,14 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
 def _plain(database: Database[Any]) -> Database[Any]:
     """Return the database without options that are meant for documents only."""
-    return Database(database.client, database.name)
+    concern = database.client.write_concern
+    return Database(
+        database.client,
+        database.name,
+        CodecOptions(),
+        ReadPreference.PRIMARY,
+        concern if concern.acknowledged else WriteConcern(),
+    )
 
 
 def _target(
@@ -597,7 +607,7 @@ def _target(
         raise InvalidType(
             "pass a pymongo Database and a name, or a pymongo Collection, not "
             f"{type(database).__name__}",
-            argument=database,
+            argument=type(database).__name__,
         )
     if name is None:
         if cls is VersionedCollection:

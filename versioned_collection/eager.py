@@ -49,7 +49,7 @@ class EagerReplica:
         """Take everything back."""
         if self.open:
             self.open = False
-            with suppress(driver.PyMongoError):  # it is taken back anyway
+            with suppress(Exception):  # it is taken back anyway
                 self._behind.finish()
             if self._hold.session.in_transaction:
                 self._hold.session.abort_transaction()

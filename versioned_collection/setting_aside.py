@@ -38,7 +38,8 @@ def set_aside(
     Returns:
         The number of documents that were changed.
     """
-    _ensure_collection(hold)
+    if _ensure_collection(hold):
+        copy.look_again()  # the earlier look's time is before the collection came to be
     count = size = 0
     small: list[Target] | None = [] if hold.repository.has_transactions else None
     for batch in copy.changes():
@@ -79,13 +80,18 @@ def _back(change: Change) -> Target:
     return Target(change.key, seen, change.old, recorded)
 
 
-def _ensure_collection(hold: Hold) -> None:
-    """Create the collection again, with its options, where another client dropped it."""
+def _ensure_collection(hold: Hold) -> bool:
+    """Create the collection again, with its options, where another client dropped it.
+
+    Returns:
+        Whether it was missing.
+    """
     repository = hold.repository
     if repository.collection_info() is not None:
-        return
+        return False
     options = {
         name: value for name, value in hold.state.options.items() if name in _OPTIONS_OF_CREATE
     }
     with translated(), suppress(driver.CollectionInvalid):  # another client was faster
         repository.db.create_collection(repository.name, check_exists=False, **options)
+    return True

@@ -48,9 +48,7 @@ def check_texts(message: Any, author: Any, metadata: Any) -> None:
     try:
         size = len(bson.encode({"message": message, "author": author, "metadata": metadata}))
     except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidArgument(
-            f"BSON cannot hold message, author or metadata: {error}"
-        ) from error
+        raise InvalidArgument(f"BSON cannot hold message, author or metadata: {error}") from error
     if size > _LARGEST_TEXT:
         raise InvalidArgument(
             f"message, author and metadata take {size} bytes, at most {_LARGEST_TEXT} are "

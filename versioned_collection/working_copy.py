@@ -42,14 +42,28 @@ class WorkingCopy:
         self.repository: Repository = hold.repository
         self.capture: Capture = capture_for(self.repository)
         self.noticed: Noticed = self.capture.look(hold.state)
+        self._is_noted = False
 
-    def changes(self) -> Iterator[list[Change]]:
-        """Iterate over the documents that differ from HEAD, a bounded list at a time."""
+    def look_again(self) -> None:
+        """Notice anew what changed."""
+        self.noticed = self.capture.look(self.hold.state)
+
+    def changes(self, note: bool = False) -> Iterator[list[Change]]:
+        """Iterate over the documents that differ from HEAD, a bounded list at a time.
+
+        Args:
+            note: Keep the ids that a full comparison finds, for `persist`.
+        """
         if self.noticed.scan:
             batches = compare_everything(self.repository, self.noticed.at)
         else:
             batches = self._compare_noted()
-        return (batch for batch in batches if batch)
+        for batch in batches:
+            if batch and note and self.noticed.scan:
+                self.repository.modified.add([change.key for change in batch])
+            if batch:
+                yield batch
+        self._is_noted = note
 
     def candidates(self) -> Iterator[list[DocumentKey]]:
         """Iterate over the ids that may have changed."""
@@ -92,14 +106,17 @@ class WorkingCopy:
         self.forget()  # what was noted before is the same as in HEAD
 
     def persist(self) -> None:
-        """Keep what was noticed, so that the next look need not notice it again."""
+        """Keep what was noticed, so that the next look need not notice it again.
+
+        After a full comparison that was not gone through to its end, with its ids noted,
+        there is nothing to keep: the next look compares everything again.
+        """
         noticed, repository = self.noticed, self.repository
-        if noticed.scan:
-            for batch in self.changes():
-                repository.modified.add([change.key for change in batch])
-        elif noticed.keys:
+        if noticed.scan and not self._is_noted:
+            return
+        if noticed.keys:
             repository.modified.add(noticed.keys)
-        elif not noticed.settled and not self._is_old():
+        elif not (noticed.scan or noticed.settled or self._is_old()):
             return
         self.hold.update(noticed.position())
         repository.journal.remove(noticed.settled)

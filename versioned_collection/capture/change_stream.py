@@ -25,7 +25,7 @@ _WAIT_MS = 200
 _DOCUMENT_EVENTS = frozenset((b"insert", b"update", b"replace", b"delete"))
 _ENDING_EVENTS = frozenset((b"drop", b"rename", b"dropDatabase", b"invalidate"))
 _timestamp = struct.Struct("<II")
-_HISTORY_LOST = frozenset((280, 286, 222, 234, 260, 50811))
+_HISTORY_LOST = frozenset((280, 286, 222, 234, 260, 50811, 10334))
 _MORE_THAN_A_SCAN = 2.0
 """Events per document of the collection beyond which comparing everything is cheaper."""
 _LEAST_EVENTS_FOR_SCAN = 100_000

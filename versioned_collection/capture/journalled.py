@@ -89,6 +89,12 @@ class JournalledWrites(Collection[Any]):
         with self._noted(None):
             return super().aggregate(pipeline, *args, **kwargs)
 
+    def aggregate_raw_batches(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self._journals() or not _writes(pipeline):
+            return super().aggregate_raw_batches(pipeline, *args, **kwargs)
+        with self._noted(None):
+            return super().aggregate_raw_batches(pipeline, *args, **kwargs)
+
     # -- how -----------------------------------------------------------------------------
 
     def _journals(self) -> bool:
@@ -138,7 +144,8 @@ class JournalledWrites(Collection[Any]):
         with self._noted(None) as settle:
             result = method(filter_, *args, **kwargs)
             touched = _outcome(result)
-            if touched is not None:
+            upserts = kwargs.get("upsert") or len(args) > 3  # a None may be a new document's past
+            if touched is not None and not (result is None and upserts):
                 settle(touched)
             return result
 

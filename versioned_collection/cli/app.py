@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import inspect
 import io
 import os
@@ -15,16 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from versioned_collection.cli import (
-    care,
-    demo,
-    looking,
-    preferences,
-    references,
-    stashing,
-    tracking,
-)
-from versioned_collection.cli.command import OPTIONS, shared
+from versioned_collection.cli.command import OPTIONS, install, shared, taken
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import USAGE, Failure, describe
 from versioned_collection.cli.redact import redact
@@ -126,7 +118,7 @@ def _root(context: typer.Context, version: bool = False, **options: Any) -> None
     from the environment (VC_URI, VC_DB, VC_COLLECTION ...), then from the configuration file
     ('vc config'). With no server configured an embedded one is used. Try 'vc demo'.
     """
-    context.obj.adopt(options)
+    context.obj.adopt(taken(options))
 
 
 _version = inspect.Parameter(
@@ -148,8 +140,9 @@ _root.__signature__ = inspect.Signature(_parameters)  # type: ignore[attr-define
 _root.__annotations__ = {one.name: one.annotation for one in _parameters}
 app.callback()(_root)
 
-for module in (tracking, looking, references, stashing, care, preferences, demo):
-    module.add_to(app)
+for _module in ("tracking", "looking", "comparing", "references", "stashing", "care", "preferences", "demo"):
+    importlib.import_module(f"versioned_collection.cli.{_module}")
+install(app)
 
 
 def main() -> None:

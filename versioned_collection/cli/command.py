@@ -18,23 +18,36 @@ Function = Callable[..., Exit | None]
 
 _SETTINGS_PANEL = "Server and collection"
 _OUTPUT_PANEL = "Output"
+_SHARED = "shared_"
+"""Keeps the names of shared options apart from those of a command's own arguments."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What the reference says of a command beside its help.
+class Command:
+    """A command of the program.
 
     Attributes:
+        words: The words that call it, such as ``config set``.
+        panel: The heading under which the help lists it.
         twin: The Python call that does the same, None for what only a command line needs.
         keys: The keys of the object that ``--json`` prints.
+        function: What it does.
+        aliases: Other names, which the help leaves out.
     """
 
+    words: str
+    panel: str
     twin: str | None
     keys: tuple[str, ...]
+    function: Function
+    aliases: tuple[str, ...] = ()
 
 
-ENTRIES: dict[str, Entry] = {}
-"""The entries by the words of the command, such as ``config set``."""
+GROUPS = {"config": "Show and change the settings."}
+"""What the groups of commands are for."""
+
+COMMANDS: list[Command] = []
+"""All commands, in the order of the help."""
 
 
 def _flag(name: str, metavar: str, *others: str) -> Any:
@@ -85,34 +98,34 @@ OPTIONS: dict[str, Any] = {
 
 
 def command(
-    app: typer.Typer,
-    name: str,
+    words: str,
     *,
     panel: str,
     twin: str | None,
     keys: tuple[str, ...],
-    group: str = "",
-    hidden: bool = False,
+    aliases: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
-    """Add a function to the program as a command.
-
-    Args:
-        app: The program, or a group of its commands.
-        name: The command's name.
-        panel: The heading under which the help lists it.
-        twin: The Python call that does the same.
-        keys: The keys of the object that ``--json`` prints.
-        group: The name of the group that `app` is.
-        hidden: Whether it is another name of a command, which the help leaves out.
-    """
+    """Make a function a command of the program; see `Command`."""
 
     def add(function: Function) -> Function:
-        if not hidden:
-            ENTRIES[f"{group} {name}".strip()] = Entry(twin, keys)
-        app.command(name, rich_help_panel=panel, hidden=hidden)(_as_command(function))
+        COMMANDS.append(Command(words, panel, twin, keys, function, aliases))
         return function
 
     return add
+
+
+def install(app: typer.Typer) -> None:
+    """Add all commands to the program."""
+    groups: dict[str, typer.Typer] = {"": app}
+    for one in COMMANDS:
+        group, _, name = one.words.rpartition(" ")
+        if group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group])
+            app.add_typer(groups[group], name=group, rich_help_panel=one.panel)
+        callback = _as_command(one.function)
+        groups[group].command(name, rich_help_panel=one.panel if not group else None)(callback)
+        for alias in one.aliases:
+            groups[group].command(alias, hidden=True)(callback)
 
 
 def _as_command(function: Function) -> Callable[..., None]:
@@ -121,7 +134,7 @@ def _as_command(function: Function) -> Callable[..., None]:
     def run(**arguments: Any) -> None:
         context: typer.Context = arguments.pop("context")
         session: Session = context.find_root().obj
-        session.adopt({name: arguments.pop(name) for name in OPTIONS})
+        session.adopt(taken(arguments))
         code = function(session, **arguments)
         if code:
             raise typer.Exit(int(code))
@@ -148,7 +161,12 @@ def shared(name: str, hidden: bool = False) -> inspect.Parameter:
         flags = [option.default, *(option.param_decls or ())]
         annotation = Annotated[kind, typer.Option(*flags, hidden=True, help=option.help)]
     default = False if name in ("json", "quiet") else None
-    return _parameter(name, annotation, default)
+    return _parameter(_SHARED + name, annotation, default)
+
+
+def taken(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take the values of the shared options out of a command's arguments."""
+    return {name: arguments.pop(_SHARED + name) for name in OPTIONS}
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from versioned_collection import VersionedCollection
     from versioned_collection.cli.progress import Progress
+    from versioned_collection.embedded import Server
 
 EMBEDDED_DATABASE = "vc"
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -135,7 +136,11 @@ class Session:
             server = embedded.start(
                 os.path.expanduser(path), share=True, linger=self.settings.seconds("linger")
             )
-        return self._open.enter_context(server).uri
+        return self.hold(server).uri
+
+    def hold(self, server: Server) -> Server:
+        """Return a server that is left when the session closes."""
+        return self._open.enter_context(server)
 
     @cached_property
     def collection(self) -> VersionedCollection:

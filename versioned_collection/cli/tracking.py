@@ -23,48 +23,6 @@ from versioned_collection.cli.session import Session
 
 _RECORD, _MOVE, _REMOVE = "Record", "Move", "Rename and remove"
 
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    command(
-        app, "init", panel=_RECORD, twin="VersionedCollection.init", keys=("version",)
-    )(init)
-    command(
-        app,
-        "register",
-        panel=_RECORD,
-        twin="VersionedCollection.register",
-        keys=("registered", "version"),
-    )(register)
-    command(
-        app,
-        "checkout",
-        panel=_MOVE,
-        twin="VersionedCollection.checkout",
-        keys=("version", "branch", "detached"),
-    )(checkout)
-    command(
-        app,
-        "discard-changes",
-        panel=_MOVE,
-        twin="VersionedCollection.discard_changes",
-        keys=("discarded",),
-    )(discard_changes)
-    command(
-        app,
-        "delete-version-subtree",
-        panel=_REMOVE,
-        twin="VersionedCollection.delete_version_subtree",
-        keys=("deleted", "version"),
-    )(delete_version_subtree)
-    command(
-        app, "rename", panel=_REMOVE, twin="VersionedCollection.rename", keys=("name",)
-    )(rename)
-    command(
-        app, "drop", panel=_REMOVE, twin="VersionedCollection.drop", keys=("dropped",)
-    )(drop)
-
-
 Message = Annotated[
     str, typer.Option("--message", "-m", metavar="TEXT", help="What changed and why.")
 ]
@@ -94,6 +52,7 @@ NewBranch = Annotated[
 ]
 
 
+@command("init", panel=_RECORD, twin="VersionedCollection.init", keys=("version",))
 def init(
     session: Session,
     message: InitialMessage = None,
@@ -112,6 +71,12 @@ def init(
     )
 
 
+@command(
+    "register",
+    panel=_RECORD,
+    twin="VersionedCollection.register",
+    keys=("registered", "version"),
+)
 def register(
     session: Session,
     message: Message,
@@ -137,6 +102,12 @@ def register(
     return None
 
 
+@command(
+    "checkout",
+    panel=_MOVE,
+    twin="VersionedCollection.checkout",
+    keys=("version", "branch", "detached"),
+)
 def checkout(
     session: Session,
     to: ToRevision = None,
@@ -163,6 +134,12 @@ def checkout(
     )
 
 
+@command(
+    "discard-changes",
+    panel=_MOVE,
+    twin="VersionedCollection.discard_changes",
+    keys=("discarded",),
+)
 def discard_changes(session: Session, yes: Yes = False) -> Exit | None:
     """Bring the documents back to HEAD; uncommitted changes are lost."""
     collection = session.tracked
@@ -181,6 +158,12 @@ def discard_changes(session: Session, yes: Yes = False) -> Exit | None:
 SubtreeRoot = Annotated[str, typer.Argument(metavar="REVISION", help=REVISION_HELP)]
 
 
+@command(
+    "delete-version-subtree",
+    panel=_REMOVE,
+    twin="VersionedCollection.delete_version_subtree",
+    keys=("deleted", "version"),
+)
 def delete_version_subtree(
     session: Session, root: SubtreeRoot, branch: Branch = None, yes: Yes = False
 ) -> Exit | None:
@@ -212,6 +195,7 @@ def delete_version_subtree(
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="The collection's new name.")]
 
 
+@command("rename", panel=_REMOVE, twin="VersionedCollection.rename", keys=("name",))
 def rename(session: Session, new_name: NewName) -> None:
     """Rename the collection and its trackers.
 
@@ -225,6 +209,7 @@ def rename(session: Session, new_name: NewName) -> None:
     session.answer({"name": renamed.name}, f"{old} is {renamed.full_name} now")
 
 
+@command("drop", panel=_REMOVE, twin="VersionedCollection.drop", keys=("dropped",))
 def drop(session: Session, yes: Yes = False) -> Exit | None:
     """Drop the collection and its whole history."""
     collection = session.tracked

@@ -24,9 +24,9 @@ from versioned_collection.errors import (
     InvalidCollectionVersion,
 )
 
-_SUFFIX = re.compile(r"(?:~\d*)+$", re.ASCII)
+_SUFFIX = re.compile(r"(?:~\d{0,18})+$", re.ASCII)
 _STEP = re.compile(r"~(\d*)", re.ASCII)
-_NUMBERED = re.compile(r"^(?P<branch>.+)@(?P<number>-?\d+)$", re.ASCII | re.DOTALL)
+_NUMBERED = re.compile(r"^(?P<branch>.+)@(?P<number>-?\d{1,18})$", re.ASCII | re.DOTALL)
 _TIMED = re.compile(r"^(?P<branch>.+)@\{(?P<time>[^{}]*)\}$", re.DOTALL)
 _HEXADECIMAL = re.compile(r"^[0-9a-f]{4,64}$")
 _RESERVED_CHARACTERS = frozenset("~^:?*[\\{}")

@@ -47,6 +47,9 @@ class Version:
     fingerprint: str = ""
     checksum: str = ""
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     @property
     def version(self) -> int:
         """The number on the branch (the name that older programs use)."""

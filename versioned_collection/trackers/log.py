@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
+
+from bson.codec_options import CodecOptions
 
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.wire import translated
 
+_LARGEST_NUMBER = 2**63 - 1
 _FACTS = ("message", "author", "metadata", "stats", "fingerprint", "checksum")
 
 
@@ -63,20 +65,17 @@ class LogCollection(Tracker):
 
     def find(self, filter_: Mapping[str, Any]) -> list[Version]:
         """Return the entries that match a filter."""
+        collection = self.collection.with_options(CodecOptions(tz_aware=self.tz_aware))
         with translated():
-            stored = list(self.collection.find(filter_))
+            stored = list(collection.find(filter_))
         for entry in stored:
             check_format(entry, self.name)
-        return [self._local(entry_from_bson(entry)) for entry in stored]
-
-    def _local(self, version: Version) -> Version:
-        if self.tz_aware:
-            return version
-        utc = version.timestamp.astimezone(timezone.utc)
-        return replace(version, timestamp=utc.replace(tzinfo=None))
+        return [entry_from_bson(entry) for entry in stored]
 
     def labelled(self, branch: str, number: int) -> VersionId | None:
         """Return the version with a label."""
+        if abs(number) > _LARGEST_NUMBER:
+            return None  # BSON could not ask for it
         return self._id({"branch": branch, "number": number})
 
     def _id(self, filter_: Mapping[str, Any]) -> VersionId | None:

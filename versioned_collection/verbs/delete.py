@@ -7,6 +7,7 @@ from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidArgument
 from versioned_collection.lifecycle import complete_drop
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
@@ -29,9 +30,12 @@ def delete_version_subtree(
         The number of versions removed.
 
     Raises:
+        InvalidArgument: No version was named.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
     """
+    if version is None:
+        raise InvalidArgument("name the version to delete, for example 'HEAD'")
     with holding(repository, "delete_version_subtree") as hold:
         target = Resolver(repository, hold.state).resolve(version, branch)
         tree = repository.log.tree()

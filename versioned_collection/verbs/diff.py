@@ -183,7 +183,7 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
     repository = hold.repository
     copy = WorkingCopy(hold)
     if base == hold.state.head:
-        for changed in copy.changes():
+        for changed in copy.changes(note=True):
             for change in changed:
                 yield Difference(*change)
         copy.persist()
@@ -199,7 +199,7 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
             for key in portion:
                 if raws[key] != present.get(key):
                     yield Difference(key, raws[key], present.get(key))
-    for changed in copy.changes():
+    for changed in copy.changes(note=True):
         for change in changed:
             if change.key not in done:
                 yield Difference(*change)

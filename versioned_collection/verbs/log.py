@@ -9,7 +9,7 @@ from typing import Any
 
 from versioned_collection.core.document import DocumentId, DocumentKey, key_of
 from versioned_collection.core.version import Version
-from versioned_collection.errors import InvalidArgument
+from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.log import utc
 from versioned_collection.versions import Resolver, RevisionLike, ancestry
@@ -48,8 +48,7 @@ def log(
         since: Only versions registered at this time or later.
         until: Only versions registered at this time or earlier.
     """
-    if limit is not None and limit < 0:
-        raise InvalidArgument("limit is not negative", limit=limit)
+    _check(limit, author, since, until)
     state = repository.state()
     start = Resolver(repository, state).resolve(revision)
     touched = None if document is None else repository.deltas.versions_of(_key(document))
@@ -62,6 +61,17 @@ def log(
         and (until is None or utc(entry.timestamp) <= utc(until))
     )
     return islice(found, limit)
+
+
+def _check(limit: Any, author: Any, *times: Any) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise InvalidType("limit is a whole number", limit=limit)
+    if limit is not None and limit < 0:
+        raise InvalidArgument("limit is not negative", limit=limit)
+    if author is not None and not isinstance(author, str):
+        raise InvalidType("author is a text: a name or a mail address", author=author)
+    if not all(time is None or isinstance(time, datetime) for time in times):
+        raise InvalidType("since and until are datetimes", times=times)
 
 
 def _key(document: Any) -> DocumentKey:

@@ -37,7 +37,7 @@ def status(repository: Repository) -> dict[str, Any]:
     with holding(repository, "status") as hold:
         copy = WorkingCopy(hold)
         counts = {"inserted": 0, "updated": 0, "deleted": 0}
-        for batch in copy.changes():
+        for batch in copy.changes(note=True):
             for change in batch:
                 kind = (
                     "inserted"

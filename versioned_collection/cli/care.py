@@ -1,0 +1,81 @@
+"""Commands that care for the trackers: verify, size, gc, listen."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import Annotated
+
+import typer
+
+from versioned_collection.cli.command import command
+from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.session import Session
+
+_CARE = "Care"
+
+Interval = Annotated[
+    float, typer.Option("--interval", min=0, metavar="SECONDS", help="The time between two looks.")
+]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "--count", min=1, metavar="N", help="End after so many looks.", show_default=False
+    ),
+]
+
+
+@command("verify", panel=_CARE, twin="VersionedCollection.verify", keys=("ok", "problems"))
+def verify(session: Session) -> Exit | None:
+    """Check everything on disk: checksums, and that every version can be restored."""
+    with session.working("verify"):
+        problems = list(session.tracked.verify())
+    listed = [
+        {"kind": problem.kind, "message": problem.message, "facts": problem.facts}
+        for problem in problems
+    ]
+    lines = [str(problem) for problem in problems] or ["no problems"]
+    session.answer({"ok": not problems, "problems": listed}, *lines)
+    return Exit.CORRUPT if problems else None
+
+
+@command("size", panel=_CARE, twin="VersionedCollection.size", keys=("size",))
+def size(session: Session) -> None:
+    """Show the bytes on disk of each tracker."""
+    from versioned_collection.cli.render import table
+
+    found = session.tracked.size()
+    rows = [(name.strip("_"), f"{count:,}") for name, count in found.items()]
+    session.answer({"size": found}, table(("tracker", "#bytes"), rows))
+
+
+@command("gc", panel=_CARE, twin="VersionedCollection.gc", keys=("removed",))
+def gc(session: Session) -> None:
+    """Remove what no version needs any more."""
+    with session.working("gc"):
+        found = session.tracked.gc()
+    lines = [f"{name.replace('_', ' ')}: {count:,} removed" for name, count in found.items()]
+    session.answer({"removed": found}, *lines)
+
+
+@command("listen", panel=_CARE, twin="VersionedCollection.listen", keys=("looks",))
+def listen(session: Session, interval: Interval = 1.0, count: Count = None) -> None:
+    """Keep note of what changes, until Ctrl-C.
+
+    Optional: it only shortens the next command, and protects against a short oplog.
+    """
+    collection = session.tracked
+    once = threading.Event()
+    once.set()
+    looks = 0
+    try:
+        for turn in itertools.count():
+            if count is not None and turn >= count:
+                break
+            if turn:
+                time.sleep(interval)
+            looks += collection.listen(interval, once)
+    except KeyboardInterrupt:
+        pass  # the way to end it
+    session.answer({"looks": looks}, f"looked {looks:,} times")

@@ -1,0 +1,163 @@
+"""vc diff: what differs between a version and the present documents, or two versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from versioned_collection.cli.arguments import REVISION_HELP, Branch
+from versioned_collection.cli.command import command
+from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.failures import UsageFailure
+from versioned_collection.cli.history import revision
+from versioned_collection.cli.lines import dump
+from versioned_collection.cli.session import Session
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+DIRECTIONS = ("from", "to", "bidirectional")
+_PRESENT = "working copy"
+
+From = Annotated[
+    str | None,
+    typer.Argument(metavar="[A]", help=f"The version; HEAD. {REVISION_HELP}", show_default=False),
+]
+To = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[B]", help="Another version; the present documents.", show_default=False
+    ),
+]
+Deep = Annotated[bool, typer.Option("--deep", help="Print the structures of DeepDiff.")]
+Direction = Annotated[
+    str,
+    typer.Option(
+        "--direction",
+        metavar="|".join(DIRECTIONS),
+        help="'from' reads from A to B, 'to' the reverse, 'bidirectional' prints both.",
+    ),
+]
+Stat = Annotated[bool, typer.Option("--stat", help="Only count the documents.")]
+ExitCode = Annotated[
+    bool, typer.Option("--exit-code", help="Exit with 1 when there are differences.")
+]
+
+
+@command("diff", panel="Look", twin="VersionedCollection.diff", keys=("a", "b", "stat", "diff"))
+def diff(
+    session: Session,
+    a: From = None,
+    b: To = None,
+    branch: Branch = None,
+    deep: Deep = False,
+    direction: Direction = "from",
+    stat: Stat = False,
+    exit_code: ExitCode = False,
+) -> Exit | None:
+    """Show what differs between a version and the present documents, or two versions.
+
+    With --json "diff" lists the documents, each with document_id, op, and the text or
+    DeepDiff structure under "from" and "to", as far as the direction asks for them.
+    """
+    if direction not in DIRECTIONS:
+        raise UsageFailure(f"--direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
+    if b is not None and branch is not None:
+        raise UsageFailure("give two revisions, or one with --branch")
+    collection = session.tracked
+    first = collection.resolve("HEAD")
+    if a is not None or branch is not None:
+        first = collection.resolve((revision(a), branch) if branch else revision(a))
+    second = None if b is None else collection.resolve(revision(b))
+    labels = (first.label, _PRESENT if second is None else second.label)
+    comparison = Comparison(labels, deep, direction)
+    with session.working("diff"), closing(collection.changes(first, second)) as found:
+        changes = list(found)
+    count = dict.fromkeys(("inserted", "updated", "deleted"), 0)
+    for change in changes:
+        count[f"{change.op.rstrip('e')}ed"] += 1
+    if session.json:
+        shown = [] if stat else [comparison.facts(change) for change in changes]
+        session.emit({"a": labels[0], "b": labels[1], "stat": count, "diff": shown})
+    elif stat:
+        _show_stat(session, changes, count)
+    else:
+        for change in changes:
+            session.show(*comparison.texts(change))
+    return Exit.NOTHING if exit_code and changes else None
+
+
+class Comparison:
+    """How the differences of two states are written.
+
+    Args:
+        labels: The names of the two states.
+        deep: Whether as structures of DeepDiff.
+        direction: One of `DIRECTIONS`.
+    """
+
+    def __init__(self, labels: tuple[str, str], deep: bool, direction: str) -> None:
+        self._labels = labels
+        self._deep = deep
+        self._ways = ("from", "to") if direction == "bidirectional" else (direction,)
+
+    def facts(self, change: Any) -> dict[str, Any]:
+        """Return a changed document as ``--json`` prints it."""
+        found = {way: self._difference(change, way) for way in self._ways}
+        return {"document_id": change.document_id, "op": change.op, **found}
+
+    def texts(self, change: Any) -> Iterator[Text]:
+        """Return a changed document for people."""
+        from rich.text import Text
+
+        from versioned_collection.cli.render import change_heading, diff_text
+
+        yield change_heading(change.op, change.document_id)
+        for way in self._ways:
+            found = self._difference(change, way)
+            yield diff_text(found) if isinstance(found, str) else Text(dump(found, indent=2))
+        yield Text()
+
+    def _difference(self, change: Any, way: str) -> Any:
+        from versioned_collection.core.diff import deep_diff, text_diff
+
+        old, new, before, after = change.old, change.new, *self._labels
+        if way == "to":
+            old, new, before, after = new, old, after, before
+        if self._deep:
+            return dict(deep_diff(old, new))
+        return text_diff(old, new, before, after)
+
+
+def _show_stat(session: Session, changes: list[Any], count: dict[str, int]) -> None:
+    from versioned_collection.cli.render import change_line, stats_text
+
+    session.show(*(change_line(change.op, change.document_id) for change in changes))
+    session.show(stats_text(count))
+
+
+def change_facts(change: Any) -> dict[str, Any]:
+    """Return a change as ``vc changes --json`` prints it."""
+    from versioned_collection.core.diff import plain
+
+    return {
+        "document_id": change.document_id,
+        "op": change.op,
+        "old": None if change.old is None else plain(change.old),
+        "new": None if change.new is None else plain(change.new),
+        "rows": [row.to_bson() for row in change.rows],
+    }
+
+
+def write_array(session: Session, key: str, items: Iterable[dict[str, Any]]) -> int:
+    """Print an object with one array, item by item, and return the number of items."""
+    count = 0
+    session.write(f'{{"{key}": [', end="")
+    for item in items:
+        session.write((", " if count else "") + dump(item), end="")
+        count += 1
+    session.write("]}")
+    return count

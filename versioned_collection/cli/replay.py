@@ -1,0 +1,125 @@
+"""The steps of ``vc demo``: plain PyMongo writes, and verbs that record them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from versioned_collection.errors import CorruptHistory
+
+if TYPE_CHECKING:
+    from versioned_collection import VersionedCollection
+    from versioned_collection.demo_data import Release
+
+DATABASE = "demo"
+COLLECTION = "mime_types"
+_AUTHOR = "mime-db"
+_BRANCH = "my-edit"
+
+Documents = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Step:
+    """One step of the demo.
+
+    Attributes:
+        name: What was done.
+        detail: To what effect.
+        seconds: How long it took.
+    """
+
+    name: str
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class Replay:
+    """Replays releases, and keeps the time of each step."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._documents: dict[str, Documents] = {}
+        self._present: Documents = {}
+
+    @property
+    def seconds(self) -> float:
+        """The time of all steps."""
+        return sum(step.seconds for step in self.steps)
+
+    @contextmanager
+    def step(self, name: str, detail: str = "") -> Iterator[Step]:
+        """Measure a step."""
+        step = Step(name, detail)
+        started = time.perf_counter()
+        yield step
+        step.seconds = time.perf_counter() - started
+        self.steps.append(step)
+
+    def record(self, collection: VersionedCollection, release: Release) -> None:
+        """Make the collection a release's documents, and record them as a version."""
+        writes = differences(self._present, release.documents)
+        with self.step(f"write {release.version}", f"{len(writes):,} documents, plain PyMongo"):
+            collection.bulk_write(writes, ordered=False)
+        message = f"mime-db {release.version}"
+        facts = {"release": release.version, "published": release.published}
+        first = not collection.is_tracked()
+        with self.step(f"{'init' if first else 'register'} {release.version}") as step:
+            if first:
+                collection.init(message, author=_AUTHOR, metadata=facts)
+            else:
+                collection.register(message, author=_AUTHOR, metadata=facts)
+        version = collection.tag(f"v{release.version}")
+        step.detail = version.label
+        self._present = release.documents
+        self._documents[release.version] = release.documents
+
+    def compare(self, collection: VersionedCollection, release: str) -> str:
+        """Compare the present documents with a release, field by field and in order.
+
+        Raises:
+            CorruptHistory: They differ.
+        """
+        from versioned_collection.demo_data import checksum
+
+        present = {document["_id"]: document for document in collection.find()}
+        found, expected = checksum(present), checksum(self._documents[release])
+        if found != expected:
+            raise CorruptHistory(
+                f"the documents of {release} are not as they were published", release=release
+            )
+        return f"equals mime-db {release}: sha256 {found[:16]}"
+
+    def edit(self, collection: VersionedCollection) -> None:
+        """Register an edit of one document on a branch of its own."""
+        collection.create_branch(_BRANCH)
+        collection.update_one(
+            {"_id": "text/markdown"}, {"$push": {"extensions": "mdown"}}, upsert=True
+        )
+        collection.register("Markdown files may end in .mdown", author="me")
+
+    def verify(self, collection: VersionedCollection) -> None:
+        """Check everything on disk.
+
+        Raises:
+            CorruptHistory: There are problems.
+        """
+        problems = [str(problem) for problem in collection.verify()]
+        if problems:
+            raise CorruptHistory("; ".join(problems))
+
+
+def differences(old: Documents, new: Documents) -> list[Any]:
+    """Return the writes that lead from some documents to others."""
+    from pymongo import DeleteOne, InsertOne, ReplaceOne
+
+    writes: list[Any] = [DeleteOne({"_id": name}) for name in old if name not in new]
+    for name, document in new.items():
+        if name not in old:
+            writes.append(InsertOne(document))
+        elif list(old[name].items()) != list(document.items()):
+            writes.append(ReplaceOne({"_id": name}, document))
+    return writes
