@@ -1,10 +1,37 @@
 """versioned_collection: the powers of git for any MongoDB collection."""
 
-from versioned_collection import embedded, errors
-from versioned_collection.collection import VersionedCollection
-from versioned_collection.core.document import DocumentId
-from versioned_collection.core.version import Version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from versioned_collection import embedded, errors
+    from versioned_collection.collection import VersionedCollection
+    from versioned_collection.core.document import DocumentId
+    from versioned_collection.core.version import Version
 
 __all__ = ["DocumentId", "Version", "VersionedCollection", "embedded", "errors"]
 
 __version__ = "0.1.0"
+
+# Imported when first used: the driver alone takes a quarter of a second, which `vc --help`
+# and programs that only need a part of the package should not pay.
+_HOMES = {
+    "DocumentId": "versioned_collection.core.document",
+    "Version": "versioned_collection.core.version",
+    "VersionedCollection": "versioned_collection.collection",
+}
+_MODULES = ("embedded", "errors")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -110,12 +110,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             read_concern=plain.read_concern,
         )
         clone._settings = self._settings
-        clone._repository = Repository(
-            self._repository.db,
-            plain.name,
-            tz_aware=plain.codec_options.tz_aware,
-            **self._settings,
-        )
+        clone._repository = self._repository
         return clone
 
     def rename(self, new_name: str, *args: Any, **kwargs: Any) -> VersionedCollection:  # type: ignore[override]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
@@ -11,8 +11,15 @@ from pymongo.client_session import ClientSession
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_hash
-from versioned_collection.core.tree import Path
-from versioned_collection.moves import BATCH, BATCH_BYTES, Move, move_replica, moves_along
+from versioned_collection.errors import VersioningError
+from versioned_collection.moves import (
+    BATCH,
+    BATCH_BYTES,
+    Move,
+    is_small,
+    move_replica,
+    moves_along,
+)
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.wire import by_keys, portions
@@ -41,41 +48,58 @@ class Committer:
     # -- one transaction -----------------------------------------------------------------
 
     def at_once(
-        self,
-        commit: Commit,
-        moves: Sequence[Move] = (),
-        targets: Sequence[Target] = (),
-        *,
-        keep: bool = False,
+        self, commit: Commit, batches: Iterable[list[Move]] = (), *, keep: bool = False
     ) -> None:
-        """Carry out a small commit in one transaction.
+        """Carry out a small commit in one transaction, while its moves are still computed.
 
         Args:
             commit: The commit.
-            moves: Documents that move in the replica, and in the working copy if the commit
+            batches: Documents that move in the replica, and in the working copy if the commit
                 says so.
-            targets: Further documents to bring to a state in the working copy.
             keep: Keep documents that another client changed, instead of raising.
 
         Raises:
             WorkingCopyChanged: Another client changed a document; nothing was done.
+            TooLarge: It is too much for one transaction; nothing was done.
         """
-        wanted = [move.target for move in moves] if commit.working_copy else []
-        wanted += targets
+        small = _Small(batches)
         writer = WorkingCopyWriter(self._repository, keep=keep)
 
         def work(session: ClientSession | None) -> None:
             writer.kept.clear()
-            writer.write(wanted, session)
-            move_replica(self._repository, moves, session)
+            self._write_all(small, commit, writer, session)
             apply_references(self._repository, commit, session)
             self._hold.update({**commit.state, "intent": None}, session)
 
         self._insist(work, writer)
         self._keep(writer)
-        if wanted:
+        if commit.working_copy and small.count:
             self._note_own_writes()
-        self._progress("written", len(wanted) or len(moves))
+        self._progress("written", small.count)
+
+    def _write_all(
+        self,
+        batches: Iterable[list[Move]],
+        commit: Commit,
+        writer: WorkingCopyWriter,
+        session: ClientSession | None,
+    ) -> None:
+        if writer.displace:
+            for batch in batches:
+                writer.take_out([move.target for move in batch], session)
+        for batch in batches:
+            self._write(batch, commit, writer, session)
+
+    def _write(
+        self,
+        batch: list[Move],
+        commit: Commit,
+        writer: WorkingCopyWriter,
+        session: ClientSession | None,
+    ) -> None:
+        if commit.working_copy:
+            writer.write([move.target for move in batch], session)
+        move_replica(self._repository, batch, session)
 
     def _insist(
         self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
@@ -121,11 +145,13 @@ class Committer:
         if commit.log is not None:
             repository.log.insert(commit.log)
         if commit.path is not None:
-            self._complete_move(commit, commit.path)
+            path = commit.path
+            self._complete(commit, lambda: moves_along(repository, path))
         if commit.restore:
-            self._complete_targets(self._restorations(), commit)
+            self._complete(commit, lambda: _restorations(repository))
         if commit.stash is not None:
-            self._complete_targets(self._unstashed(commit.stash), commit)
+            stash = commit.stash
+            self._complete(commit, lambda: unstashed(repository, stash))
         if commit.forgotten:
             repository.deltas.delete(commit.forgotten)
 
@@ -136,97 +162,105 @@ class Committer:
 
         self._hold.transaction(finish)
 
-    def _complete_move(self, commit: Commit, path: Path) -> None:
+    def _complete(self, commit: Commit, batches: Callable[[], Iterator[list[Move]]]) -> None:
+        """Write batches that can be computed again, each in a transaction of its own."""
         writer = WorkingCopyWriter(self._repository, keep=True, displace=commit.displace)
         if commit.displace:
-            self._take_all_out(writer, path)
-        for batch in moves_along(self._repository, path):
-            self._move_batch(commit, path, batch, writer)
-            self._progress("written", len(batch))
+            self._take_all_out(writer, batches)
+        for batch in batches():
 
-    def _move_batch(
-        self, commit: Commit, path: Path, batch: list[Move], writer: WorkingCopyWriter
-    ) -> None:
-        targets = [move.target for move in batch] if commit.working_copy else []
-
-        def work(session: ClientSession | None) -> None:
-            writer.kept.clear()
-            writer.write(targets, session)
-            move_replica(self._repository, batch, session)
-            self._touch(session)
-
-        try:
-            self._persist(work, writer)
-        except UniqueClash:
-            self._declare_displacing(commit, writer)
-            self._take_all_out(writer, path)
-            self._persist(work, writer)
-        self._keep(writer)
-        self._remember_time()
-
-    def _persist(
-        self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
-    ) -> None:
-        try:
-            self._hold.transaction(work)
-        except ValidatorInTheWay:
-            self._hold.transaction(work)
-
-    def _declare_displacing(self, commit: Commit, writer: WorkingCopyWriter) -> None:
-        commit.displace = writer.displace = True
-        self.declare(commit)
-
-    def _take_all_out(self, writer: WorkingCopyWriter, path: Path) -> None:
-        for batch in moves_along(self._repository, path):
-            targets = [move.target for move in batch]
-            self._hold.transaction(lambda session, t=targets: writer.take_out(t, session))  # type: ignore[misc]
-
-    def _touch(self, session: ClientSession | None) -> None:
-        """Make the batch fail if another owner has taken over."""
-        self._hold.update({"progress": ObjectId()}, session)
-
-    def _complete_targets(self, batches: Iterable[list[Target]], commit: Commit) -> None:
-        writer = WorkingCopyWriter(self._repository, keep=True, displace=commit.displace)
-        for batch in batches:
-
-            def work(session: ClientSession | None, batch: list[Target] = batch) -> None:
+            def work(session: ClientSession | None, batch: list[Move] = batch) -> None:
                 writer.kept.clear()
-                writer.write(batch, session)
-                self._touch(session)
+                self._write(batch, commit, writer, session)
+                # the batch fails if another owner has taken over
+                self._hold.update({"progress": ObjectId()}, session)
 
-            self._insist(work, writer)
+            try:
+                self._through_validator(work)
+            except UniqueClash:
+                commit.displace = writer.displace = True
+                self.declare(commit)
+                self._take_all_out(writer, batches)
+                self._through_validator(work)
             self._keep(writer)
             self._remember_time()
             self._progress("written", len(batch))
 
-    def _restorations(self) -> Iterator[list[Target]]:
-        for states in self._repository.modified.seen():
-            for portion, recorded in self._repository.replica.by_keys(list(states)):
-                yield [_restoration(key, states[key], recorded.get(key)) for key in portion]
+    def _through_validator(self, work: Callable[[ClientSession | None], None]) -> None:
+        try:
+            self._hold.transaction(work)
+        except ValidatorInTheWay:  # from now on it is bypassed
+            self._hold.transaction(work)
 
-    def _unstashed(self, stash: ObjectId) -> Iterator[list[Target]]:
-        repository = self._repository
-        for batch in portions(
-            repository.stash.of_version(stash), _stash_weight, BATCH, BATCH_BYTES
-        ):
-            images = {delta.key: delta.new for delta in batch}
-            yield from overwriting_targets(repository, images)
+    def _take_all_out(
+        self, writer: WorkingCopyWriter, batches: Callable[[], Iterator[list[Move]]]
+    ) -> None:
+        for batch in batches():
+            targets = [move.target for move in batch]
+
+            def work(session: ClientSession | None, targets: list[Target] = targets) -> None:
+                writer.take_out(targets, session)
+                self._hold.update({"progress": ObjectId()}, session)
+
+            self._hold.transaction(work)
 
 
-def overwriting_targets(
+class TooLarge(VersioningError):
+    """The moves are too many for one transaction."""
+
+    code = "too_large"
+
+
+class _Small:
+    """Batches that can be gone through again, as long as they fit into one transaction."""
+
+    def __init__(self, batches: Iterable[list[Move]]) -> None:
+        self._source = iter(batches)
+        self._seen: list[list[Move]] = []
+        self._bytes = 0
+        self.count = 0
+
+    def __iter__(self) -> Iterator[list[Move]]:
+        yield from self._seen
+        for batch in self._source:
+            self._seen.append(batch)
+            self.count += len(batch)
+            self._bytes += sum(len(move.target.raw or b"") for move in batch)
+            if not is_small(self.count, self._bytes):
+                raise TooLarge("too many documents for one transaction")
+            yield batch
+
+
+def _restorations(repository: Repository) -> Iterator[list[Move]]:
+    for states in repository.modified.seen():
+        for portion, recorded in repository.replica.by_keys(list(states)):
+            yield [restoration(key, states[key], recorded.get(key)) for key in portion]
+
+
+def unstashed(repository: Repository, stash: ObjectId) -> Iterator[list[Move]]:
+    """Iterate over the moves that bring a stash back over the present documents."""
+    stored = repository.stash.of_version(stash)
+    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
+        yield from _overwriting(repository, {delta.key: delta.new for delta in batch})
+
+
+def _overwriting(
     repository: Repository, images: Mapping[DocumentKey, bytes | None]
-) -> Iterator[list[Target]]:
-    """Return targets that move documents to `images` from whatever they are now."""
+) -> Iterator[list[Move]]:
     for portion, present in by_keys(repository.db, repository.name, list(images)):
-        yield [_overwriting(key, present.get(key), images[key]) for key in portion]
+        seen = {key: document_hash(raw) for key, raw in present.items()}
+        yield [restoration(key, seen.get(key), images[key]) for key in portion]
 
 
-def _overwriting(key: DocumentKey, present: bytes | None, image: bytes | None) -> Target:
-    return _restoration(key, None if present is None else document_hash(present), image)
+def restoration(key: DocumentKey, seen: bytes | None, raw: bytes | None) -> Move:
+    """Return the move of a document from the state it was seen in; the replica stays.
 
-
-def _restoration(key: DocumentKey, seen: bytes | None, raw: bytes | None) -> Target:
-    return Target(key, seen, raw, None if raw is None else document_hash(raw))
+    Args:
+        key: The document.
+        seen: SHA-256 of the state, None for "there was none".
+        raw: The wanted document, None for "there shall be none".
+    """
+    return Move(Target(key, seen, raw, None if raw is None else document_hash(raw)), raw)
 
 
 def _stash_weight(delta: Delta) -> int:

@@ -69,6 +69,6 @@ class EagerReplica:
             self.abandon()
             if not error.has_error_label("TransientTransactionError"):
                 raise
-            Committer(self._hold).at_once(commit, moves)
+            Committer(self._hold).at_once(commit, [moves])
         finally:
             self._behind.__exit__(None)

@@ -10,8 +10,11 @@ from versioned_collection.wire import NAMESPACE_NOT_FOUND, translated
 
 def drop_trackers(repository: Repository) -> None:
     """Drop all trackers; the metadata goes last, so that an interrupted drop goes on."""
+    with translated():
+        existing = set(repository.db.list_collection_names())
     for tracker in repository.trackers:
-        tracker.drop()
+        if existing.intersection(tracker.names):
+            tracker.drop()
 
 
 def complete_drop(hold: Hold) -> None:

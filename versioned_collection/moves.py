@@ -15,7 +15,6 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import CorruptHistory
-from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
 from versioned_collection.wire import portions
@@ -45,24 +44,12 @@ def moves_along(repository: Repository, path: Path) -> Iterator[list[Move]]:
     Raises:
         CorruptHistory: A document of the replica is in neither state.
     """
-    changed = prefetch(portions(repository.deltas.along(path), _weight, BATCH, BATCH_BYTES))
+    changed = portions(repository.deltas.along(path), _weight, BATCH, BATCH_BYTES)
     for batch in changed:
         deltas = dict(batch)
         for portion, recorded in repository.replica.by_keys(list(deltas)):
             moves = [_move(key, deltas[key], recorded.get(key)) for key in portion]
             yield [move for move in moves if move is not None]
-
-
-def small_moves(repository: Repository, path: Path) -> list[Move] | None:
-    """Return the documents that move, None when there are too many for one transaction."""
-    moves: list[Move] = []
-    size = 0
-    for batch in moves_along(repository, path):
-        moves += batch
-        size += sum(len(move.target.raw or b"") for move in batch)
-        if not is_small(len(moves), size):
-            return None
-    return moves
 
 
 def is_small(documents: int, size: int) -> bool:

@@ -8,11 +8,10 @@ from contextlib import suppress
 from pymongo import errors as driver
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committer import Committer, restoration
 from versioned_collection.core.document import document_hash
-from versioned_collection.moves import is_small
+from versioned_collection.moves import Move, is_small
 from versioned_collection.repository import Hold
-from versioned_collection.targets import Target
 from versioned_collection.wire import translated
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -41,17 +40,18 @@ def set_aside(
     if _ensure_collection(hold):
         copy.look_again()  # the earlier look's time is before the collection came to be
     count = size = 0
-    small: list[Target] | None = [] if hold.repository.has_transactions else None
+    small: list[Move] | None = [] if hold.repository.has_transactions else None
     for batch in copy.changes():
         visit(batch)
         count += len(batch)
         size += sum(len(change.old or b"") for change in batch)
-        targets = [_back(change) for change in batch]
-        hold.repository.modified.note_seen({t.key: t.before for t in targets if small is None})
+        moves = [_back(change) for change in batch]
+        if small is None:
+            _note_seen(hold, moves)
         if small is not None:
-            small += targets
+            small += moves
             if not is_small(count, size):
-                hold.repository.modified.note_seen({t.key: t.before for t in small})
+                _note_seen(hold, small)
                 small = None
     if not count:
         copy.settle_unchanged()
@@ -61,11 +61,11 @@ def set_aside(
 
 
 def _carry_out(
-    copy: WorkingCopy, commit: Commit, committer: Committer, small: list[Target] | None
+    copy: WorkingCopy, commit: Commit, committer: Committer, small: list[Move] | None
 ) -> None:
     commit.state = {**commit.state, **copy.noticed.position()}
     if small is not None:
-        committer.at_once(commit, targets=small, keep=True)
+        committer.at_once(commit, [small], keep=True)
     else:
         commit.restore = True
         committer.declare(commit)
@@ -74,10 +74,13 @@ def _carry_out(
     copy.repository.modified.add(committer.kept)
 
 
-def _back(change: Change) -> Target:
+def _back(change: Change) -> Move:
     seen = None if change.new is None else document_hash(change.new)
-    recorded = None if change.old is None else document_hash(change.old)
-    return Target(change.key, seen, change.old, recorded)
+    return restoration(change.key, seen, change.old)
+
+
+def _note_seen(hold: Hold, moves: list[Move]) -> None:
+    hold.repository.modified.note_seen({move.target.key: move.target.before for move in moves})
 
 
 def _ensure_collection(hold: Hold) -> bool:

@@ -40,6 +40,7 @@ from versioned_collection.wire import (
 )
 
 _ATTEMPTS = 5
+_LARGEST_GUARDED = 15 * 1024 * 1024
 
 
 class Target(NamedTuple):
@@ -59,7 +60,11 @@ class Target(NamedTuple):
 
 
 class UniqueClash(VersioningError):
-    """A unique index refused a document while the one that blocks it had yet to move."""
+    """Documents have to be taken out before others, or themselves, are put in.
+
+    A unique index refused a document while the one that blocks it had yet to move; or a
+    document is too large to be replaced in one statement that also checks what was there.
+    """
 
     code = "unique_clash"
 
@@ -163,7 +168,10 @@ class WorkingCopyWriter:
             if target.raw is None:
                 continue
             if raw is not None and not self._goes_by_insert(target):
-                replacing.append(replace_statement(target.raw, self._guard(raw, session)))
+                guard = self._guard(raw, session)
+                if guard is not None and len(guard) + len(target.raw) > _LARGEST_GUARDED:
+                    raise UniqueClash("old and new document do not fit into one statement")
+                replacing.append(replace_statement(target.raw, guard))
             elif has_zero_timestamp(target.raw):
                 special.append(upsert_statement(target.raw))
             else:

@@ -17,7 +17,7 @@ class WriteThroughCapture(Capture):
 
     def look(self, state: Metadata) -> Noticed:
         """Return what changed since the position in `state`."""
-        noticed = Noticed(self.pin(), uuid=self.identity())
+        noticed = Noticed(None, uuid=self.identity())
         if state.scan or noticed.uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or not followed"
         settled: list[ObjectId] = []
@@ -31,4 +31,5 @@ class WriteThroughCapture(Capture):
                 self.repository.modified.add(noticed.keys)
                 noticed.keys.clear()
         noticed.settled = settled
+        noticed.at = self.pin()  # behind all writes that the journal calls settled
         return noticed

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from versioned_collection.cli.command import OPTIONS, install, shared, taken
+from versioned_collection.cli.command import OPTIONS, install, shared, taken, unwrapped
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import USAGE, Failure, describe
 from versioned_collection.cli.redact import redact
@@ -57,7 +57,7 @@ class Program(TyperGroup):
                 raise
             _forget_output()
         if code == Exit.INTERRUPTED:
-            sys.stderr.write("\ninterrupted\n")
+            session.fail(Failure(Exit.INTERRUPTED, "interrupted", "interrupted"))
         sys.exit(int(code or 0))
 
     def invoke(self, ctx: Any) -> Any:
@@ -80,11 +80,13 @@ class Program(TyperGroup):
 
 def _usage(session: Session, error: Any) -> Exit:
     """Report what is wrong with the arguments."""
-    context = error.ctx
+    context, message = error.ctx, error.format_message()
+    if not message:  # no arguments at all, to which Typer has answered with the help
+        return Exit.USAGE
     if context is not None and not session.json:
         usage = redact(context.get_usage(), session.secrets())
         sys.stderr.write(f"{usage}\nTry '{context.command_path} --help' for help.\n")
-    session.fail(Failure(Exit.USAGE, USAGE, error.format_message()))
+    session.fail(Failure(Exit.USAGE, USAGE, message))
     return Exit.USAGE
 
 
@@ -111,7 +113,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _root(context: typer.Context, version: bool = False, **options: Any) -> None:
+def _root(context: typer.Context, version: bool, **options: Any) -> None:
     """Git-like versions of a MongoDB collection.
 
     Options of this page stand before the command or behind it. What no option says comes
@@ -132,15 +134,23 @@ _version = inspect.Parameter(
         ),
     ],
 )
-_context = inspect.Parameter(
-    "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
-)
+_context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 _parameters = [_context, _version, *(shared(name) for name in OPTIONS)]
 _root.__signature__ = inspect.Signature(_parameters)  # type: ignore[attr-defined]
+_root.__doc__ = unwrapped(_root.__doc__)
 _root.__annotations__ = {one.name: one.annotation for one in _parameters}
 app.callback()(_root)
 
-for _module in ("tracking", "looking", "comparing", "references", "stashing", "care", "preferences", "demo"):
+for _module in (
+    "tracking",
+    "looking",
+    "comparing",
+    "references",
+    "stashing",
+    "care",
+    "preferences",
+    "demo",
+):
     importlib.import_module(f"versioned_collection.cli.{_module}")
 install(app)
 

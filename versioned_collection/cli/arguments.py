@@ -29,7 +29,7 @@ Author = Annotated[
         "--author",
         metavar="TEXT",
         help="Who does it: a text, or a JSON object such as "
-        "'{\"name\": ..., \"email\": ...}'. [env: VC_AUTHOR]",
+        '\'{"name": ..., "email": ...}\'. (VC_AUTHOR)',
         show_default=False,
     ),
 ]

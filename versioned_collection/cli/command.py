@@ -57,7 +57,7 @@ def _flag(name: str, metavar: str, *others: str) -> Any:
             f"--{name}",
             *others,
             metavar=metavar,
-            help=f"{SETTINGS[name]} [env: {variable(name)}]",
+            help=f"{SETTINGS[name]} ({variable(name)})",
             rich_help_panel=_SETTINGS_PANEL,
             show_default=False,
         ),
@@ -78,7 +78,7 @@ OPTIONS: dict[str, Any] = {
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Configuration file, TOML or JSON. [env: VC_CONFIG]",
+            help="Configuration file, TOML or JSON. (VC_CONFIG)",
             rich_help_panel=_SETTINGS_PANEL,
             show_default=False,
         ),
@@ -149,8 +149,14 @@ def _as_command(function: Function) -> Callable[..., None]:
     parameters += [shared(name, hidden=name not in ("json",)) for name in OPTIONS]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
-    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__name__, run.__doc__ = function.__name__, unwrapped(function.__doc__)
     return run
+
+
+def unwrapped(text: str | None) -> str:
+    """Return a docstring with each paragraph on one line, for a terminal to wrap."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
 
 
 def shared(name: str, hidden: bool = False) -> inspect.Parameter:

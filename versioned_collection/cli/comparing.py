@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,12 +23,12 @@ _PRESENT = "working copy"
 
 From = Annotated[
     str | None,
-    typer.Argument(metavar="[A]", help=f"The version; HEAD. {REVISION_HELP}", show_default=False),
+    typer.Argument(metavar="A", help=f"The version; HEAD. {REVISION_HELP}", show_default=False),
 ]
 To = Annotated[
     str | None,
     typer.Argument(
-        metavar="[B]", help="Another version; the present documents.", show_default=False
+        metavar="B", help="Another version; the present documents.", show_default=False
     ),
 ]
 Deep = Annotated[bool, typer.Option("--deep", help="Print the structures of DeepDiff.")]
@@ -74,8 +73,8 @@ def diff(
     second = None if b is None else collection.resolve(revision(b))
     labels = (first.label, _PRESENT if second is None else second.label)
     comparison = Comparison(labels, deep, direction)
-    with session.working("diff"), closing(collection.changes(first, second)) as found:
-        changes = list(found)
+    with session.working("diff"):
+        changes = list(collection.changes(first, second))
     count = dict.fromkeys(("inserted", "updated", "deleted"), 0)
     for change in changes:
         count[f"{change.op.rstrip('e')}ed"] += 1

@@ -29,15 +29,13 @@ Keep = Annotated[
 ]
 
 
-@command(
-    "demo", panel="Settings", twin=None, keys=("steps", "seconds", "versions", "directory")
-)
+@command("demo", panel="Set up", twin=None, keys=("steps", "seconds", "versions", "directory"))
 def demo(session: Session, keep: Keep = None) -> None:
     """Replay ten releases of the mime-db database on an embedded server.
 
     Each release becomes a version, with its author and date. Then come the log, a diff of two
     releases, a checkout of an old one that is compared with the original, a branch with an
-    edit, and a check of everything on disk. Neither settings nor other servers matter.
+    edit, and a check of everything on disk. No configured server is touched.
     """
     replay = Replay()
     collection = None
@@ -85,7 +83,7 @@ def _look(session: Session, replay: Replay, collection: VersionedCollection) -> 
         changes = list(collection.changes("v1.52.0", "v1.53.0"))
         step.detail = f"{len(changes)} documents differ"
     _differences(session, changes)
-    with replay.step("checkout v1.45.0", "equal to the original release") as step:
+    with replay.step("checkout v1.45.0", "nine releases back"):
         collection.checkout("v1.45.0")
     with replay.step("compare it with the original") as step:
         step.detail = replay.compare(collection, "1.45.0")

@@ -107,9 +107,7 @@ def _refused(error: Any) -> Failure:
     details = error.details or {}
     reason = str(details.get("errmsg") or error).partition(", full error:")[0]
     if error.code in (_LOGIN_FAILED, _LOGIN_FAILED_ATLAS):
-        return Failure(
-            Exit.DENIED, "login_failed", f"the server refused the login: {reason}", {}
-        )
+        return Failure(Exit.DENIED, "login_failed", f"the server refused the login: {reason}", {})
     if error.code == _UNAUTHORIZED:
         return Failure(Exit.DENIED, errors.PermissionDenied.code, reason)
     return Failure(Exit.FAILED, "server_refused", f"the server refused: {reason}")

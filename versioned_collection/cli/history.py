@@ -36,7 +36,11 @@ class Names:
             attached = self.branch in branches
             found.append(f"HEAD -> {self.branch}" if attached else "HEAD")
             branches = [name for name in branches if not (attached and name == self.branch)]
-        return [*found, *branches, *(f"tag: {name}" for name in sorted(self.tags.get(version, ())))]
+        return [
+            *found,
+            *branches,
+            *(f"tag: {name}" for name in sorted(self.tags.get(version, ()))),
+        ]
 
 
 def names(collection: VersionedCollection) -> Names:

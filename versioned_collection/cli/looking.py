@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -84,7 +84,7 @@ def _status_lines(session: Session, found: dict[str, Any]) -> list[str]:
 LogRevision = Annotated[
     str | None,
     typer.Argument(
-        metavar="[REVISION]", help=f"Where to start; HEAD. {REVISION_HELP}", show_default=False
+        metavar="REVISION", help=f"Where to start; HEAD. {REVISION_HELP}", show_default=False
     ),
 ]
 LogBranch = Annotated[
@@ -113,7 +113,7 @@ Document = Annotated[
         "--document",
         metavar="ID",
         help="Only versions that changed the document with this _id: Extended JSON such as 7, "
-        '\'"7"\' or \'{"$oid": ...}\'; what is no JSON is a text.',
+        "'\"7\"' or '{\"$oid\": ...}'; what is no JSON is a text.",
         show_default=False,
     ),
 ]
@@ -170,9 +170,7 @@ def log(
 RevisionToResolve = Annotated[str, typer.Argument(metavar="REVISION", help=REVISION_HELP)]
 
 
-@command(
-    "resolve", panel=_LOOK, twin="VersionedCollection.resolve", keys=("version",)
-)
+@command("resolve", panel=_LOOK, twin="VersionedCollection.resolve", keys=("version",))
 def resolve(session: Session, text: RevisionToResolve, branch: Branch = None) -> None:
     """Show the version that a revision names."""
     collection = session.tracked
@@ -190,22 +188,18 @@ def resolve(session: Session, text: RevisionToResolve, branch: Branch = None) ->
 
 First = Annotated[
     str,
-    typer.Argument(metavar="[A]", help=f"The first revision. {REVISION_HELP}"),
+    typer.Argument(metavar="A", help=f"The first revision. {REVISION_HELP}"),
 ]
 Second = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[B]", help="The second one; the present documents.", show_default=False
-    ),
+    typer.Argument(metavar="B", help="The second one; the present documents.", show_default=False),
 ]
 ExitCode = Annotated[
     bool, typer.Option("--exit-code", help="Exit with 1 when there are differences.")
 ]
 
 
-@command(
-    "changes", panel=_LOOK, twin="VersionedCollection.changes", keys=("changes",)
-)
+@command("changes", panel=_LOOK, twin="VersionedCollection.changes", keys=("changes",))
 def changes(
     session: Session,
     a: First = "HEAD",
@@ -222,20 +216,11 @@ def changes(
     from versioned_collection.cli.render import change_line
 
     count = 0
-    with closing(_cut(session.tracked.changes(revision(a), revision(b)), limit)) as found:
-        if session.json:
-            count = write_array(session, "changes", map(change_facts, found))
-        else:
-            for change in found:
-                count += 1
-                session.show(change_line(change.op, change.document_id))
+    found = islice(session.tracked.changes(revision(a), revision(b)), limit)
+    if session.json:
+        count = write_array(session, "changes", map(change_facts, found))
+    else:
+        for change in found:
+            count += 1
+            session.show(change_line(change.op, change.document_id))
     return Exit.NOTHING if exit_code and count else None
-
-
-def _cut(found: Any, limit: int | None) -> Any:
-    """Yield at most so many of the changes, and end the comparison behind them."""
-    with closing(found):
-        for turn, one in enumerate(found):
-            if limit is not None and turn >= limit:
-                return
-            yield one

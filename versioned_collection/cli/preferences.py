@@ -14,13 +14,13 @@ from versioned_collection.cli.redact import HIDDEN, redact
 from versioned_collection.cli.session import Session
 from versioned_collection.cli.settings import SECRETS, SETTINGS, check
 
-_SETTINGS = "Settings"
+_SETTINGS = "Set up"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(SETTINGS)}.")]
 Value = Annotated[
     str | None,
     typer.Argument(
-        metavar="[VALUE]",
+        metavar="VALUE",
         help="The value; without one it is asked for, or read from standard input.",
         show_default=False,
     ),
@@ -34,10 +34,16 @@ def _shown(session: Session, name: str, value: str) -> str:
 
 @command("use", panel=_SETTINGS, twin=None, keys=("file", "collection", "db"))
 def use(session: Session, collection: CollectionName) -> None:
-    """Work on this collection from now on; with --db, on this database as well."""
-    changes = {"collection": collection}
-    if "db" in session.flags:
-        changes["db"] = session.flags["db"]
+    """Work on this collection from now on; on this server and database, with their options.
+
+    So "vc --uri mongodb://localhost --db music use bands" stores all three.
+    """
+    changes: dict[str, str | None] = {"collection": collection}
+    for name, other in (("uri", "data"), ("data", "uri"), ("db", None), ("username", None)):
+        if name in session.flags:
+            changes[name] = check(name, session.flags[name])
+            if other:
+                changes[other] = None
     session.profile.set(changes)
     settings = session.effective()
     db = settings.value("db")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "***"
@@ -30,6 +31,17 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     return text
+
+
+def hide(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """Return a value of dicts and lists in which every text is redacted."""
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, dict):
+        return {name: hide(item, secrets) for name, item in value.items()}
+    if isinstance(value, list):
+        return [hide(item, secrets) for item in value]
+    return value
 
 
 def secrets_of(uri: str | None, password: str | None) -> list[str]:

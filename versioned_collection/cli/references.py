@@ -19,13 +19,15 @@ OldName = Annotated[str, typer.Argument(metavar="OLD", help="The branch.")]
 NewName = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
 OptionalName = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="The branch to create.", show_default=False),
+    typer.Argument(metavar="NAME", help="The branch to create.", show_default=False),
 ]
 TagName = Annotated[str, typer.Argument(metavar="NAME", help="The tag.")]
-Tagged = Annotated[str, typer.Argument(metavar="[REVISION]", help=REVISION_HELP)]
+Tagged = Annotated[str, typer.Argument(metavar="REVISION", help=REVISION_HELP)]
 TagMessage = Annotated[
     str | None,
-    typer.Option("--message", "-m", metavar="TEXT", help="What it stands for.", show_default=False),
+    typer.Option(
+        "--message", "-m", metavar="TEXT", help="What it stands for.", show_default=False
+    ),
 ]
 
 
@@ -64,7 +66,8 @@ def create_branch(session: Session, name: BranchName) -> None:
     collection.create_branch(name)
     version = collection.resolve("HEAD")
     session.answer(
-        {"branch": name, "version": facts(version)}, f"on the new branch {name}, at {version.label}"
+        {"branch": name, "version": facts(version)},
+        f"on the new branch {name}, at {version.label}",
     )
 
 
@@ -113,7 +116,9 @@ def tags(session: Session) -> None:
         listed = [{"name": name, "version": facts(version)} for name, version in found]
         session.emit({"tags": listed})
     elif found:
-        rows = [(name, version.label, version.message.partition("\n")[0]) for name, version in found]
+        rows = [
+            (name, version.label, version.message.partition("\n")[0]) for name, version in found
+        ]
         session.show(table(("tag", "version", "message"), rows))
 
 
@@ -123,9 +128,7 @@ def tag(
 ) -> None:
     """Name a version for good."""
     version = session.tracked.tag(name, revision(tagged), message)
-    session.answer(
-        {"tag": name, "version": facts(version)}, f"{version.label} is tagged {name}"
-    )
+    session.answer({"tag": name, "version": facts(version)}, f"{version.label} is tagged {name}")
 
 
 @command("delete-tag", panel=_NAMES, twin="VersionedCollection.delete_tag", keys=("deleted",))

@@ -64,7 +64,7 @@ class Replay:
         writes = differences(self._present, release.documents)
         with self.step(f"write {release.version}", f"{len(writes):,} documents, plain PyMongo"):
             collection.bulk_write(writes, ordered=False)
-        message = f"mime-db {release.version}"
+        message = f"mime-db {release.version}, published {release.published:%Y-%m-%d}"
         facts = {"release": release.version, "published": release.published}
         first = not collection.is_tracked()
         with self.step(f"{'init' if first else 'register'} {release.version}") as step:

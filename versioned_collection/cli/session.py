@@ -1,38 +1,33 @@
-"""One run of the program: its settings, its server, and its output."""
+"""One run of the program: its settings and its server."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from versioned_collection.cli.failures import Failure, UsageFailure
-from versioned_collection.cli.lines import dump, printable
+from versioned_collection.cli.failures import UsageFailure
+from versioned_collection.cli.output import Output
 from versioned_collection.cli.profile import Profile, directory, locate
-from versioned_collection.cli.redact import redact, secrets_of
+from versioned_collection.cli.redact import secrets_of
 from versioned_collection.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
-    from rich.console import Console, RenderableType
 
     from versioned_collection import VersionedCollection
-    from versioned_collection.cli.progress import Progress
     from versioned_collection.embedded import Server
 
 EMBEDDED_DATABASE = "vc"
-_WIDTH_WITHOUT_TERMINAL = 160
 
 
-class Session:
+class Session(Output):
     """What a command works with. Nothing is read or connected before it is needed."""
 
     def __init__(self) -> None:
-        self.json = False
-        self.quiet = False
+        super().__init__()
         self.flags: dict[str, str] = {}
         self.chosen_file: str | None = None
         self._open = ExitStack()
@@ -99,10 +94,17 @@ class Session:
     def client(self) -> MongoClient[Any]:
         """The connected client of the server, which is started where none is configured."""
         uri = self.settings.value("uri")
-        return self.connect(self._embedded() if uri is None else uri)
+        if uri is None:
+            return self.connect(self._embedded())
+        names = ("username", "password")
+        return self.connect(uri, **{name: self.settings.value(name) for name in names})
 
-    def connect(self, uri: str) -> MongoClient[Any]:
+    def connect(self, uri: str, **login: str | None) -> MongoClient[Any]:
         """Return a client that is closed with the session.
+
+        Args:
+            uri: The connection string.
+            **login: Name and password, where they do not stand in it.
 
         Raises:
             UsageFailure: The connection string is malformed.
@@ -111,7 +113,9 @@ class Session:
         from pymongo.errors import ConfigurationError
 
         try:
-            client: MongoClient[Any] = MongoClient(uri, **self._options(uri))
+            options = self._options(uri)
+            options.update({name: value for name, value in login.items() if value})
+            client: MongoClient[Any] = MongoClient(uri, **options)
         except (ConfigurationError, ValueError) as error:
             raise UsageFailure(_malformed(uri, error)) from None
         return self._open.enter_context(client)
@@ -123,9 +127,6 @@ class Session:
         for option in ("serverSelectionTimeoutMS", "connectTimeoutMS"):
             if not (own and option.lower() in uri.lower()):
                 options[option] = max(1, int(self.settings.seconds("timeout") * 1000))
-        for name in ("username", "password"):
-            if self.settings.value(name):
-                options[name] = self.settings.value(name)
         return options
 
     def _embedded(self) -> str:
@@ -191,94 +192,6 @@ class Session:
                 "which database? Name it with --db or VC_DB, or in the connection string"
             )
         return name
-
-    # -- output --------------------------------------------------------------------------
-
-    @cached_property
-    def out(self) -> Console:
-        """Where answers go."""
-        return _console(stderr=False)
-
-    @cached_property
-    def err(self) -> Console:
-        """Where everything else goes."""
-        return _console(stderr=True)
-
-    def emit(self, value: Mapping[str, Any]) -> None:
-        """Print an answer as one JSON object."""
-        self.write(dump(value, indent=2 if sys.stdout.isatty() else None))
-
-    def write(self, text: str, end: str = "\n") -> None:
-        """Print a text as it is."""
-        sys.stdout.write(text + end)
-        sys.stdout.flush()
-
-    def show(self, *items: RenderableType) -> None:
-        """Print for people: texts are not wrapped, and colours are left out of files."""
-        for item in items:
-            self.out.print(printable(item) if isinstance(item, str) else item, soft_wrap=True)
-
-    def answer(self, value: Mapping[str, Any], *items: RenderableType) -> None:
-        """Print an answer: the object with ``--json``, the items for people."""
-        if self.json:
-            self.emit(value)
-        else:
-            self.show(*items)
-
-    def warn(self, message: str) -> None:
-        """Print a warning."""
-        self.err.print(f"warning: {redact(printable(message))}", style="yellow", soft_wrap=True)
-
-    def fail(self, failure: Failure) -> None:
-        """Print an error, with its code."""
-        secrets = self.secrets()
-        message = redact(failure.message, secrets)
-        if self.json:
-            facts = {name: redact(dump(fact), secrets) for name, fact in failure.facts.items()}
-            error = {"code": failure.code, "message": message, "exit": int(failure.exit)}
-            sys.stderr.write(dump({"error": {**error, "facts": facts}}) + "\n")
-            return
-        from rich.text import Text
-
-        text = Text(f"error[{failure.code}]: ", style="bold red")
-        text.append(printable(message), style="default not bold")
-        self.err.print(text, soft_wrap=True)
-
-    @contextmanager
-    def working(self, what: str) -> Iterator[Progress]:
-        """Show progress on the terminal while the block runs, if it takes long."""
-        from versioned_collection.cli.progress import reporting
-
-        with reporting(self.err, what, not self.quiet and not self.json) as progress:
-            yield progress
-
-    def confirm(self, question: str, yes: bool) -> bool:
-        """Ask before something that cannot be undone.
-
-        Args:
-            question: What is about to happen.
-            yes: Whether the answer was given beforehand.
-
-        Raises:
-            UsageFailure: There is nobody to ask.
-        """
-        if yes:
-            return True
-        sys.stderr.write(f"{printable(question)} [y/N] ")
-        sys.stderr.flush()
-        reply = sys.stdin.readline()
-        if not reply:
-            sys.stderr.write("\n")
-            raise UsageFailure("this cannot be undone: answer the question, or pass --yes")
-        return reply.strip().lower() in ("y", "yes")
-
-
-def _console(stderr: bool) -> Console:
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _malformed(uri: str, error: Exception) -> str:

@@ -111,13 +111,12 @@ class Settings:
                     f"({uri.source})"
                 )
             del self._values["uri" if data.rank < uri.rank else "data"]
-        server = self.get("uri") or self.get("data")
+        uri = self.get("uri")
         for name in _CREDENTIALS:
-            # What the file holds is meant for the file's server, not for another one.
             found = self.get(name)
-            if found is None:
-                continue
-            if server is None or (found.source == FILE and server.source != FILE):
+            # The embedded server wants no login; and what the file holds is meant for the
+            # file's server, not for another one.
+            if found and (uri is None or (found.source == FILE and uri.source != FILE)):
                 del self._values[name]
 
     def get(self, name: str) -> Setting | None:

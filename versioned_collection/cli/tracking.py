@@ -42,7 +42,7 @@ NewBranchWhenDetached = Annotated[
     ),
 ]
 ToRevision = Annotated[
-    str | None, typer.Argument(metavar="[REVISION]", help=REVISION_HELP, show_default=False)
+    str | None, typer.Argument(metavar="REVISION", help=REVISION_HELP, show_default=False)
 ]
 NewBranch = Annotated[
     str | None,

@@ -42,6 +42,11 @@ class Tracker:
             self.name, codec_options=CodecOptions(tz_aware=True)
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all collections that belong to this tracker."""
+        return (self.name,)
+
     def create(self) -> None:
         """Create the collection, compressed, with its indexes; an existing one is kept."""
         with translated():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer, Progress, TooLarge
 from versioned_collection.core import revision as revisions
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.moves import small_moves
+from versioned_collection.moves import moves_along
+from versioned_collection.pipeline import prefetch
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, attachment
@@ -78,9 +81,9 @@ def _go(
     path = repository.log.tree().path(hold.state.head, target)
     commit = Commit(state=dict(state), path=path)
     committer = Committer(hold, progress)
-    moves = small_moves(repository, path) if repository.has_transactions else None
-    if moves is not None:
-        committer.at_once(commit, moves)
-    else:
-        committer.declare(commit)
-        committer.complete(commit)
+    if repository.has_transactions:
+        with suppress(TooLarge):
+            committer.at_once(commit, prefetch(moves_along(repository, path)))
+            return
+    committer.declare(commit)
+    committer.complete(commit)

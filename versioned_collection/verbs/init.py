@@ -33,7 +33,14 @@ from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.trackers.log import entry_to_bson
 from versioned_collection.versions import check_texts, completed
-from versioned_collection.wire import by_keys, documents, portions, translated
+from versioned_collection.wire import (
+    BYTES_OF_IDS,
+    IDS_PER_READ,
+    by_keys,
+    documents,
+    portions,
+    translated,
+)
 
 MAIN = "main"
 DEFAULT_MESSAGE = "Initial version"
@@ -182,7 +189,7 @@ class _Initialiser:
     # -- copying -------------------------------------------------------------------------
 
     def _copy(self) -> tuple[Timestamp | None, int, int]:
-        """Fill the replica; return the time of its state, its fingerprint and its size."""
+        """Fill the replica; return the capture position, the fingerprint and the size."""
         if not self._repository.has_transactions:
             self._copy_on_server()
             fingerprint, count = self._read(None)
@@ -192,20 +199,19 @@ class _Initialiser:
         start = capture.pin()
         assert start is not None
         try:
-            at: Timestamp | None = start
             with ThreadPoolExecutor(1) as pool:
                 copying = pool.submit(self._copy_on_server)
                 fingerprint, count = self._read(start)
                 copying.result()
-            self._correct(capture, start, start)
+            captured = self._correct(capture, start, start)
         except SnapshotUnavailable:
             # a collection too large to be copied and read within the snapshot window
             at = capture.pin()
             assert at is not None
-            self._correct(capture, start, at)
+            captured = self._correct(capture, start, at)
             fingerprint, count = self._read(at)
             self._copy_again(self._special, at)
-        return at, fingerprint, count
+        return captured, fingerprint, count
 
     def _copy_on_server(self) -> None:
         repository = self._repository
@@ -231,8 +237,14 @@ class _Initialiser:
         self._special = special
         return total % (1 << 256), count
 
-    def _correct(self, capture: ChangeStreamCapture, start: Timestamp, at: Timestamp) -> None:
-        """Bring the documents that moved while the server copied to their state at `at`."""
+    def _correct(
+        self, capture: ChangeStreamCapture, start: Timestamp, at: Timestamp
+    ) -> Timestamp | None:
+        """Bring the documents that moved while the server copied to their state at `at`.
+
+        Returns:
+            The time up to which changes are noticed: what moved is in the modified set.
+        """
         noticed = Noticed(capture.pin())
         capture.drain_since(start, noticed)
         if noticed.scan:
@@ -240,11 +252,11 @@ class _Initialiser:
                 "the collection was replaced or dropped while it was being tracked; try again",
                 reason=noticed.reason,
             )
-        noticed.keys.update(self._special)
-        for keys in (noticed.keys, *self._repository.modified.all()):
-            for batch in portions(keys, len, 2_000, 1 << 22):
+        self._repository.modified.add(noticed.keys)
+        for keys in (self._special, *self._repository.modified.all()):
+            for batch in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS):
                 self._copy_again(batch, at)
-        self._repository.modified.clear()
+        return noticed.at
 
     def _copy_again(self, keys: list[DocumentKey], at: Timestamp | None) -> None:
         repository = self._repository

@@ -26,6 +26,7 @@ def rename(repository: Repository, new_name: str) -> None:
 
 def _checked_target(repository: Repository, new_name: str) -> Repository:
     try:
+        repository.db.get_collection(new_name)  # the trackers' prefix would mend some names
         target = Repository(repository.db, new_name)
     except (driver.PyMongoError, TypeError) as error:
         raise InvalidArgument(f"not a collection name: {error}", name=new_name) from error

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, overwriting_targets
+from versioned_collection.committer import Committer, Progress, TooLarge, unstashed
 from versioned_collection.core.delta import images
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.moves import BATCH, BATCH_BYTES, is_small
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside
-from versioned_collection.targets import Target
 from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -68,33 +68,23 @@ def stash_apply(repository: Repository, progress: Progress | None = None) -> boo
         copy = WorkingCopy(hold)
         copy.require_clean()
         stash_id = header["id"]
-        targets = _small_targets(hold, stash_id) if repository.has_transactions else None
         # the documents brought back are uncommitted: note them before they are written
         for batch in portions(repository.stash.of_version(stash_id), lambda _: 1, 2_000, 2_000):
             repository.modified.add([delta.key for delta in batch])
-        commit = Commit(state={"stash": None})
-        committer = Committer(hold, progress)
-        if targets is not None:
-            committer.at_once(commit, targets=targets)
-        else:
-            commit.stash = stash_id
-            committer.declare(commit)
-            committer.complete(commit)
+        _bring_back(repository, stash_id, Committer(hold, progress))
         repository.stash.delete([stash_id])
         return True
 
 
-def _small_targets(hold: Hold, stash_id: ObjectId) -> list[Target] | None:
-    targets: list[Target] = []
-    size = 0
-    stored = hold.repository.stash.of_version(stash_id)
-    for batch in portions(stored, lambda delta: len(delta.new or b""), BATCH, BATCH_BYTES):
-        for part in overwriting_targets(hold.repository, {d.key: d.new for d in batch}):
-            targets += part
-            size += sum(len(target.raw or b"") for target in part)
-        if not is_small(len(targets), size):
-            return None
-    return targets
+def _bring_back(repository: Repository, stash_id: ObjectId, committer: Committer) -> None:
+    commit = Commit(state={"stash": None})
+    if repository.has_transactions:
+        with suppress(TooLarge):
+            committer.at_once(commit, unstashed(repository, stash_id))
+            return
+    commit.stash = stash_id
+    committer.declare(commit)
+    committer.complete(commit)
 
 
 def stash_discard(repository: Repository) -> bool:

@@ -1,0 +1,123 @@
+"""What a run prints: answers on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from versioned_collection.cli.failures import Failure, UsageFailure
+from versioned_collection.cli.lines import dump, plain, printable
+from versioned_collection.cli.redact import hide, redact
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from versioned_collection.cli.progress import Progress
+
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+class Output:
+    """Where a run prints to.
+
+    Attributes:
+        json: Whether answers and errors are printed as JSON.
+        quiet: Whether progress is left out.
+    """
+
+    def __init__(self) -> None:
+        self.json = False
+        self.quiet = False
+
+    def secrets(self) -> list[str]:
+        """Return what must not be printed, longest first."""
+        return []
+
+    @cached_property
+    def out(self) -> Console:
+        """Where answers go."""
+        return _console(stderr=False)
+
+    @cached_property
+    def err(self) -> Console:
+        """Where everything else goes."""
+        return _console(stderr=True)
+
+    def emit(self, value: Mapping[str, Any]) -> None:
+        """Print an answer as one JSON object."""
+        self.write(dump(value, indent=2 if sys.stdout.isatty() else None))
+
+    def write(self, text: str, end: str = "\n") -> None:
+        """Print a text as it is."""
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+
+    def show(self, *items: RenderableType) -> None:
+        """Print for people: texts are not wrapped, and colours are left out of files."""
+        for item in items:
+            self.out.print(printable(item) if isinstance(item, str) else item, soft_wrap=True)
+
+    def answer(self, value: Mapping[str, Any], *items: RenderableType) -> None:
+        """Print an answer: the object with ``--json``, the items for people."""
+        if self.json:
+            self.emit(value)
+        else:
+            self.show(*items)
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        self.err.print(f"warning: {redact(printable(message))}", style="yellow", soft_wrap=True)
+
+    def fail(self, failure: Failure) -> None:
+        """Print an error, with its code."""
+        secrets = self.secrets()
+        message = redact(failure.message, secrets)
+        if self.json:
+            error = {"code": failure.code, "message": message, "exit": int(failure.exit)}
+            facts = hide(plain(failure.facts), secrets)
+            sys.stderr.write(dump({"error": {**error, "facts": facts}}) + "\n")
+            return
+        from rich.text import Text
+
+        text = Text(f"error[{failure.code}]: ", style="bold red")
+        text.append(printable(message), style="default not bold")
+        self.err.print(text, soft_wrap=True)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[Progress]:
+        """Show progress on the terminal while the block runs, if it takes long."""
+        from versioned_collection.cli.progress import reporting
+
+        with reporting(self.err, what, not self.quiet and not self.json) as progress:
+            yield progress
+
+    def confirm(self, question: str, yes: bool) -> bool:
+        """Ask before something that cannot be undone.
+
+        Args:
+            question: What is about to happen.
+            yes: Whether the answer was given beforehand.
+
+        Raises:
+            UsageFailure: There is nobody to ask.
+        """
+        if yes:
+            return True
+        sys.stderr.write(f"{printable(question)} [y/N] ")
+        sys.stderr.flush()
+        reply = sys.stdin.readline()
+        if not reply:
+            sys.stderr.write("\n")
+            raise UsageFailure("this cannot be undone: answer the question, or pass --yes")
+        return reply.strip().lower() in ("y", "yes")
+
+
+def _console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
