@@ -19,7 +19,7 @@ from pymongo.write_concern import WriteConcern
 from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.committer import Progress
 from versioned_collection.core.tree import VersionTree
-from versioned_collection.core.version import Version
+from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
 from versioned_collection.recovery import recover_on_open
 from versioned_collection.repository import Repository
@@ -295,7 +295,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         *,
         progress: Progress | None = None,
     ) -> bool:
-        """Remove a version, its successors, and the branches that live there.
+        """Remove a version, its successors, and the branches and tags that live there.
 
         When HEAD is inside, changes are discarded and HEAD moves to the parent version.
         Removing the root drops the collection and all trackers.
@@ -304,6 +304,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             True; False when untracked.
 
         Raises:
+            InvalidArgument: No version was named.
             InvalidCollectionVersion: There is no such version.
             BranchNotFound: There is no such branch.
         """
@@ -395,6 +396,9 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
     def get_log(self, branch: str | None = None) -> list[Version]:
         """Return the versions from a branch's tip to the root, newest first.
 
+        Args:
+            branch: The branch, the current one by default (also when HEAD is detached).
+
         Raises:
             BranchNotFound: There is no such branch.
         """
@@ -418,6 +422,11 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             author: Only versions of this author.
             since: Only versions registered at this time or later (naive times are UTC).
             until: Only versions registered at this time or earlier.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: The limit is negative.
+            InvalidType: An argument is of the wrong type.
         """
         if not self.is_tracked():
             return iter(())
@@ -490,13 +499,17 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
     # -- care ----------------------------------------------------------------------------
 
-    def verify(self) -> Iterator[Problem]:
+    def verify(self, *, tip: Version | VersionId | str | None = None) -> Iterator[Problem]:
         """Iterate over everything on disk that is not as it must be.
+
+        Args:
+            tip: A version, version id or checksum recorded elsewhere, which has to be in the
+                log still: this finds out whoever cuts off or rewrites the newest versions.
 
         Raises:
             CollectionNotTracked: There is no history.
         """
-        return verify(self._repository)
+        return verify(self._repository, tip)
 
     def size(self) -> dict[str, int]:
         """Return the bytes on disk of each tracker, and their ``total``."""

@@ -29,6 +29,7 @@ class Commit:
         log: A log entry to append, as it is stored.
         branches: Tips to set.
         dropped_branches: Branches to remove.
+        relabelled: The old and the new branch name of versions whose labels change.
         forgotten: Versions to remove: log entries, tags, deltas.
         path: The way on which the replica, and the working copy, move.
         working_copy: Whether the working copy moves along.
@@ -42,6 +43,7 @@ class Commit:
     log: Mapping[str, Any] | None = None
     branches: dict[str, VersionId] = field(default_factory=dict)
     dropped_branches: list[str] = field(default_factory=list)
+    relabelled: list[str] = field(default_factory=list)
     forgotten: list[VersionId] = field(default_factory=list)
     path: Path | None = None
     working_copy: bool = True
@@ -56,6 +58,7 @@ class Commit:
             "log": self.log,
             "branches": [[name, version] for name, version in self.branches.items()],
             "dropped_branches": self.dropped_branches,
+            "relabelled": self.relabelled,
             "forgotten": self.forgotten,
             "path": None,
             "working_copy": self.working_copy,
@@ -87,6 +90,8 @@ def apply_references(
     """Append the log entry, move and remove branches, remove versions."""
     if commit.log is not None:
         repository.log.insert(commit.log, session)
+    if commit.relabelled:
+        repository.log.relabel(*commit.relabelled, session)
     for name, version in commit.branches.items():
         repository.branches.set(name, version, session)
     if commit.dropped_branches:

@@ -11,7 +11,8 @@ from pymongo.client_session import ClientSession
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_hash
-from versioned_collection.errors import VersioningError
+from versioned_collection.core.tree import Path
+from versioned_collection.errors import DocumentRejected, PermissionDenied, VersioningError
 from versioned_collection.moves import (
     BATCH,
     BATCH_BYTES,
@@ -133,6 +134,14 @@ class Committer:
         if time is not None and self._repository.has_transactions:
             self._own.append(time)
 
+    def references(self, commit: Commit) -> None:
+        """Carry out a commit that moves no documents."""
+        if self._repository.has_transactions:
+            self.at_once(commit)
+        else:
+            self.declare(commit)
+            self.complete(commit)
+
     # -- step by step --------------------------------------------------------------------
 
     def declare(self, commit: Commit) -> None:
@@ -141,9 +150,41 @@ class Committer:
 
     def complete(self, commit: Commit) -> None:
         """Carry out a declared commit; every step may have been done before."""
+        try:
+            self._complete_documents(commit)
+        except (DocumentRejected, PermissionDenied):
+            self._back_out(commit)
+            raise
+        if commit.forgotten:
+            self._repository.deltas.delete(commit.forgotten)
+        self._finish(commit)
+
+    def _finish(self, commit: Commit) -> None:
+        def finish(session: ClientSession | None) -> None:
+            apply_references(self._repository, commit, session)
+            own = {"own": self._own[-_MOST_OWN_TIMES:]} if self._own else {}
+            self._hold.update({**commit.state, **own, "intent": None}, session)
+
+        self._hold.transaction(finish)
+
+    def _back_out(self, commit: Commit) -> None:
+        """Leave nothing half done after the server has refused a document for good.
+
+        A move turns back. What a restoration could not restore shows as modified, and the
+        stash that was made of it is complete. A stash that was not applied is kept.
+        """
+        if commit.path is not None and commit.working_copy and commit.state:
+            way = commit.path
+            back = Commit(path=Path(way.forward[::-1], way.backward[::-1]), displace=True)
+            self.declare(back)
+            self.complete(back)
+        elif commit.restore:
+            self._finish(commit)
+        elif commit.stash is not None:
+            self._hold.update({"intent": None})
+
+    def _complete_documents(self, commit: Commit) -> None:
         repository = self._repository
-        if commit.log is not None:
-            repository.log.insert(commit.log)
         if commit.path is not None:
             path = commit.path
             self._complete(commit, lambda: moves_along(repository, path))
@@ -152,15 +193,6 @@ class Committer:
         if commit.stash is not None:
             stash = commit.stash
             self._complete(commit, lambda: unstashed(repository, stash))
-        if commit.forgotten:
-            repository.deltas.delete(commit.forgotten)
-
-        def finish(session: ClientSession | None) -> None:
-            apply_references(repository, commit, session)
-            own = {"own": self._own[-_MOST_OWN_TIMES:]} if self._own else {}
-            self._hold.update({**commit.state, **own, "intent": None}, session)
-
-        self._hold.transaction(finish)
 
     def _complete(self, commit: Commit, batches: Callable[[], Iterator[list[Move]]]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""
@@ -173,7 +205,7 @@ class Committer:
                 writer.kept.clear()
                 self._write(batch, commit, writer, session)
                 # the batch fails if another owner has taken over
-                self._hold.update({"progress": ObjectId()}, session)
+                self._hold.touch(session)
 
             try:
                 self._through_validator(work)
@@ -200,7 +232,7 @@ class Committer:
 
             def work(session: ClientSession | None, targets: list[Target] = targets) -> None:
                 writer.take_out(targets, session)
-                self._hold.update({"progress": ObjectId()}, session)
+                self._hold.touch(session)
 
             self._hold.transaction(work)
 

@@ -29,6 +29,7 @@ the instance and listed in `facts`.
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, ClassVar
 
 
@@ -52,6 +53,23 @@ class VersioningError(Exception):
         if name in facts:
             return facts[name]
         raise AttributeError(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: _portable(value) for name, value in self.facts.items()}
+        return _rebuilt, (type(self), self.message, facts)
+
+
+def _portable(value: Any) -> Any:
+    """Return a fact as it can be pickled: itself, or its description."""
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever its class raises
+        return repr(value)
+    return value
+
+
+def _rebuilt(kind: type[VersioningError], message: str, facts: dict[str, Any]) -> VersioningError:
+    return kind(message, **facts)
 
 
 class InvalidArgument(VersioningError, ValueError):

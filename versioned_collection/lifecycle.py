@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from pymongo import errors as driver
+from collections.abc import Sequence
 
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.wire import NAMESPACE_NOT_FOUND, translated
+from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
 
 
-def drop_trackers(repository: Repository) -> None:
+def drop_trackers(hold: Hold) -> None:
     """Drop all trackers; the metadata goes last, so that an interrupted drop goes on."""
-    with translated():
-        existing = set(repository.db.list_collection_names())
-    for tracker in repository.trackers:
-        if existing.intersection(tracker.names):
-            tracker.drop()
+    _drop(hold, _names(hold.repository))
 
 
 def complete_drop(hold: Hold) -> None:
     """Drop the collection and its trackers; whatever is gone already is fine."""
     repository = hold.repository
-    with translated():
-        repository.db.drop_collection(repository.name)
-    drop_trackers(repository)
-    repository.leases.forget()
+    _drop(hold, [repository.name, *_names(repository)])
+    repository.leases.forget(hold.lease.token)
+
+
+def _names(repository: Repository) -> list[str]:
+    return [name for tracker in repository.trackers for name in tracker.names]
+
+
+def _drop(hold: Hold, names: Sequence[str]) -> None:
+    db = hold.repository.db
+    found = identities(db, names)
+    hold.lease.check()  # later on, the identities keep a late owner from dropping anything
+    for name in names:
+        if name in found:
+            drop_exactly(db, name, found[name])
 
 
 def complete_rename(hold: Hold, new_name: str) -> None:
     """Rename the collection and its trackers; whatever is renamed already is fine."""
     repository = hold.repository
     target = Repository(repository.db, new_name)
-    with translated():
-        try:
-            repository.db[repository.name].rename(new_name)
-        except driver.OperationFailure as error:
-            if error.code != NAMESPACE_NOT_FOUND:
-                raise
-    for tracker in repository.trackers[:-1]:
-        tracker.rename(new_name)
+    old_names = [repository.name, *_names(repository)]
+    new_names = [new_name, *_names(target)]
+    found = identities(repository.db, [*old_names, *new_names])
+    hold.lease.check()  # see `_drop`
     target.leases.carry_on(hold.lease.fence)
-    repository.metadata.rename_over(new_name)
+    for old, new in zip(old_names, new_names, strict=True):
+        is_last = old == repository.metadata.name  # it replaces the announcement
+        # a client may have gone on to write under the old name after the first attempt
+        if old in found and (is_last or new not in found):
+            rename_exactly(repository.db, old, new, found[old], over=is_last)
     target.metadata.update(hold.lease.token, {"intent": None})
-    repository.leases.forget()
+    repository.leases.forget(hold.lease.token)

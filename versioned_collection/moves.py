@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.document import DocumentKey, are_twins, document_hash
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
@@ -44,7 +44,8 @@ def moves_along(repository: Repository, path: Path) -> Iterator[list[Move]]:
     Raises:
         CorruptHistory: A document of the replica is in neither state.
     """
-    changed = portions(repository.deltas.along(path), _weight, BATCH, BATCH_BYTES)
+    along = repository.deltas.along(path)  # in the order of ids, so that twins are neighbours
+    changed = portions(along, _weight, BATCH, BATCH_BYTES, lambda a, b: are_twins(a[0], b[0]))
     for batch in changed:
         deltas = dict(batch)
         for portion, recorded in repository.replica.by_keys(list(deltas)):

@@ -14,6 +14,9 @@ from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.repository import Hold, Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 
+_LONGEST_PAUSE = 0.25
+"""Seconds between two looks at the lease of an owner that may be dead."""
+
 
 @contextmanager
 def holding(repository: Repository, verb: str) -> Iterator[Hold]:
@@ -101,7 +104,7 @@ def recover_on_open(repository: Repository) -> None:
             if over:
                 with holding(repository, "recover"):
                     return
-            time.sleep(repository.lease_seconds / 10)
+            time.sleep(min(repository.lease_seconds / 10, _LONGEST_PAUSE))
             later, _ = repository.leases.peek()
             if later != expires:
                 return

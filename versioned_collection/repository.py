@@ -160,11 +160,17 @@ class Repository:
         return state
 
     def check_names(self) -> None:
-        """Make sure that the names of all trackers fit MongoDB's limit.
+        """Make sure that the name is not a reserved one, and that the trackers' names fit.
 
         Raises:
-            InvalidArgument: They do not.
+            InvalidArgument: It is, or they are longer than MongoDB allows.
         """
+        if self.name.startswith(("__", "system.")):
+            raise InvalidArgument(
+                "collection names that start with '__' are kept for trackers, those that start "
+                "with 'system.' for the server",
+                collection=self.name,
+            )
         start, end = _LONGEST_CHUNK
         extra = max(len(_LONGEST_SUFFIX), len(start) + len(end))
         size = len(f"{self.db.name}.{self.name}".encode()) + extra
@@ -228,6 +234,8 @@ class Hold:
     def enter(self) -> Metadata | None:
         """Shut out earlier owners, and read the state."""
         self._state = self.repository.metadata.stamp(self.lease.token, self.lease.fence)
+        if self._state is not None and self.lease.inherited:
+            self.repository.modified.renew()
         return self._state
 
     def refresh(self) -> None:
@@ -242,6 +250,10 @@ class Hold:
         """
         self.lease.check()
         self.repository.metadata.update(self.lease.token, changes, session)
+
+    def touch(self, session: ClientSession | None) -> None:
+        """Make a transaction fail if another owner has taken over, or does so meanwhile."""
+        self.update({"progress": ObjectId()}, session)
 
     def begin(self, intent: Mapping[str, Any]) -> None:
         """Note what is about to be done, for whoever has to clean up or complete it."""

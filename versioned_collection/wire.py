@@ -24,6 +24,7 @@ from pymongo.read_preferences import ReadPreference
 from versioned_collection.core.document import (
     RAW_OPTIONS,
     DocumentKey,
+    are_twins,
     build,
     document_key,
     elements,
@@ -52,6 +53,7 @@ DUPLICATE_KEY = 11000
 DOCUMENT_VALIDATION_FAILURE = 121
 UNAUTHORIZED = 13
 NAMESPACE_NOT_FOUND = 26
+UUID_MISMATCH = 361
 SNAPSHOT_UNAVAILABLE = frozenset((239, 246))
 
 _int32 = struct.Struct("<i")
@@ -227,15 +229,22 @@ def by_keys(
         differs from the one asked for where the server takes two ids for equal, such as
         ``1`` and ``1.0``).
     """
-    waiting = [list(portion) for portion in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS)][::-1]
+    waiting = list(portions(keys, len, IDS_PER_READ, BYTES_OF_IDS, are_twins))[::-1]
     while waiting:
         portion = waiting.pop()
         found = _look_up(db, collection, portion, at, session)
         if found is None:
-            middle = len(portion) // 2
+            middle = _middle(portion)
             waiting += [portion[middle:], portion[:middle]]
         else:
             yield portion, found
+
+
+def _middle(keys: list[DocumentKey]) -> int:
+    """Return where to cut a list in two; ids that the server takes for one stay together."""
+    half = len(keys) // 2
+    places = sorted(range(1, len(keys)), key=lambda place: abs(place - half))
+    return next((at for at in places if not are_twins(keys[at - 1], keys[at])), half)
 
 
 def _look_up(
@@ -258,14 +267,19 @@ def _look_up(
 
 
 def portions(
-    items: Iterable[T], size: Callable[[T], int], most: int, most_bytes: int
+    items: Iterable[T],
+    size: Callable[[T], int],
+    most: int,
+    most_bytes: int,
+    together: Callable[[T, T], bool] | None = None,
 ) -> Iterator[list[T]]:
-    """Cut items into lists bounded by number and by bytes."""
+    """Cut items into lists bounded by number and by bytes, never between some neighbours."""
     portion: list[T] = []
     total = 0
     for item in items:
         weight = size(item)
-        if portion and (len(portion) >= most or total + weight > most_bytes):
+        full = len(portion) >= most or total + weight > most_bytes
+        if portion and full and not (together and together(portion[-1], item)):
             yield portion
             portion, total = [], 0
         portion.append(item)

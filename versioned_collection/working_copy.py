@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from versioned_collection.capture import Capture, Noticed, capture_for
 from versioned_collection.core.document import DocumentKey, document_key
-from versioned_collection.errors import InvalidOperation
+from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
@@ -74,19 +75,49 @@ class WorkingCopy:
                 yield fresh
 
     def _compare_noted(self) -> Iterator[list[Change]]:
+        twins: set[DocumentKey] = set()
         for keys in self.candidates():
-            yield from self._compare(keys)
+            yield from self._compare([key for key in keys if key not in twins], twins)
 
-    def _compare(self, keys: list[DocumentKey]) -> Iterator[list[Change]]:
+    def _compare(
+        self, keys: list[DocumentKey], twins: set[DocumentKey]
+    ) -> Iterator[list[Change]]:
         repository = self.repository
         for portion, present in by_keys(repository.db, repository.name, keys, at=self.noticed.at):
-            # where an id was asked for that the server takes for equal, the found one counts
-            wanted = list(dict.fromkeys([*portion, *present]))
-            done: set[DocumentKey] = set()
+            asked = [key for key in portion if key not in twins]
+            wanted = [*asked, *self._unasked(present.keys() - set(portion), asked, twins)]
             for part, recorded in repository.replica.by_keys(wanted):
-                fresh = [key for key in dict.fromkeys([*part, *recorded]) if key not in done]
-                done.update(fresh)
-                yield _differing((key, recorded.get(key), present.get(key)) for key in fresh)
+                unasked = self._unasked(recorded.keys() - set(wanted), asked, twins)
+                yield _differing(
+                    (key, recorded.get(key), present.get(key)) for key in [*part, *unasked]
+                )
+
+    def _unasked(
+        self, found: set[DocumentKey], asked: list[DocumentKey], twins: set[DocumentKey]
+    ) -> set[DocumentKey]:
+        """Return the ids among `found` whose turn is now, though nobody asked for them.
+
+        The server finds ``1.0`` where ``1`` was asked for. Such twins are compared together,
+        the first time that one of them is asked for.
+
+        Args:
+            found: Ids that were found without being asked for.
+            asked: What was asked for.
+            twins: Those that have had their turn this way; more are added.
+        """
+        unasked = found - twins
+        if unasked:
+            noted = self.repository.modified.among([*unasked, asked[0]])
+            now = self._turn(asked[0], noted)
+            unasked = {key for key in unasked if self._turn(key, noted) >= now}
+            twins |= unasked
+        return unasked
+
+    def _turn(self, key: DocumentKey, noted: set[DocumentKey]) -> tuple[int, int, bytes]:
+        """Return when `candidates` comes to an id: it compares greater for later ones."""
+        if key in self.noticed.keys:
+            return 0, 0, key
+        return (1, len(key), key) if key in noted else (2, 0, key)
 
     def has_changes(self) -> bool:
         """Tell whether any document differs from HEAD."""
@@ -129,13 +160,14 @@ class WorkingCopy:
 
     def settle_unchanged(self) -> None:
         """Note that nothing differs: no id has to be looked at again."""
-        self.repository.modified.clear()
+        self.repository.modified.clear(self.hold.lease.check)
         self.hold.update(self.noticed.position())
         self.repository.journal.remove(self.noticed.settled)
 
     def forget(self) -> None:
         """Drop what is covered by the version that was just recorded."""
-        self.repository.modified.clear()
+        with suppress(LeaseLost):  # then whoever took over finds that nothing differs
+            self.repository.modified.clear(self.hold.lease.check)
         self.repository.journal.remove(self.noticed.settled)
 
 

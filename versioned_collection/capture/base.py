@@ -11,6 +11,7 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
+from versioned_collection.errors import NotSupported
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.wire import run, translated
@@ -78,4 +79,14 @@ class Capture(ABC):
     def identity(self) -> Any:
         """Return the UUID of the collection, None where it is missing."""
         info = self.repository.collection_info()
-        return None if info is None else info["info"]["uuid"]
+        if info is None:
+            return None
+        if "uuid" not in info["info"]:
+            name, kind = self.repository.name, info.get("type")
+            raise NotSupported(
+                f"{name!r} is a {kind} now, which has no history; drop it, then "
+                "discard_changes() brings the collection back",
+                collection=name,
+                reason=f"a {kind}",
+            )
+        return info["info"]["uuid"]

@@ -107,7 +107,7 @@ class JournalledWrites(Collection[Any]):
         self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
     ) -> Any:
         """Run a write of at most one document."""
-        if not self._journals():
+        if not isinstance(filter_, Mapping) or not self._journals():
             return method(filter_, *args, **kwargs)
         exact = _exact_id(filter_)
         if exact is not None:
@@ -128,7 +128,7 @@ class JournalledWrites(Collection[Any]):
         self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
     ) -> Any:
         """Run a write of any number of documents."""
-        if not self._journals():
+        if not isinstance(filter_, Mapping) or not self._journals():
             return method(filter_, *args, **kwargs)
         found = self._matching(filter_, MOST_IDS, kwargs)
         if not found or len(found) > MOST_IDS or kwargs.get("collation") is not None:

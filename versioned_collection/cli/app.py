@@ -52,10 +52,8 @@ class Program(TyperGroup):
             code = _usage(session, error)
         except (typer.Abort, KeyboardInterrupt):
             code = Exit.INTERRUPTED
-        except OSError as error:
-            if error.errno != errno.EPIPE:
-                raise
-            _forget_output()
+        except SystemExit as end:  # how Typer and Rich put up with a reader that has gone away
+            code = Exit.FAILED if end.code == 1 else end.code
         if code == Exit.INTERRUPTED:
             session.fail(Failure(Exit.INTERRUPTED, "interrupted", "interrupted"))
         sys.exit(int(code or 0))
@@ -88,12 +86,6 @@ def _usage(session: Session, error: Any) -> Exit:
         sys.stderr.write(f"{usage}\nTry '{context.command_path} --help' for help.\n")
     session.fail(Failure(Exit.USAGE, USAGE, message))
     return Exit.USAGE
-
-
-def _forget_output() -> None:
-    """Keep Python quiet about a reader that has gone away, as in ``vc log | head``."""
-    with contextlib.suppress(OSError, io.UnsupportedOperation):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(

@@ -69,7 +69,8 @@ class Output:
 
     def warn(self, message: str) -> None:
         """Print a warning."""
-        self.err.print(f"warning: {redact(printable(message))}", style="yellow", soft_wrap=True)
+        text = printable(redact(message, self.secrets()))
+        self.err.print(f"warning: {text}", style="yellow", soft_wrap=True)
 
     def fail(self, failure: Failure) -> None:
         """Print an error, with its code."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "***"
 
-_SCHEME = re.compile(r"^mongodb(?:\+srv)?://", re.IGNORECASE)
+_SCHEME = re.compile(r"^[\w+.-]*://")
 _LOGIN = re.compile(r"(mongodb(?:\+srv)?://)[^\s'\"]*@", re.IGNORECASE)
 _PARAMETER = re.compile(
     r"\b(authMechanismProperties|tlsCertificateKeyFilePassword|proxyPassword|proxyUsername"
@@ -52,7 +52,7 @@ def secrets_of(uri: str | None, password: str | None) -> list[str]:
         password: The password that is passed beside it.
     """
     found = {password} if password else set()
-    if uri and _SCHEME.match(uri) and "@" in uri:
+    if uri and "@" in uri:
         login = _SCHEME.sub("", uri).rpartition("@")[0]
         found.add(login)
         found.add(login.partition(":")[2])

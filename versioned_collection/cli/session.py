@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
@@ -115,9 +116,13 @@ class Session(Output):
         try:
             options = self._options(uri)
             options.update({name: value for name, value in login.items() if value})
-            client: MongoClient[Any] = MongoClient(uri, **options)
+            with warnings.catch_warnings(record=True) as doubts:
+                warnings.simplefilter("always")
+                client: MongoClient[Any] = MongoClient(uri, **options)
         except (ConfigurationError, ValueError) as error:
             raise UsageFailure(_malformed(uri, error)) from None
+        for doubt in doubts:
+            self.warn(str(doubt.message))
         return self._open.enter_context(client)
 
     def _options(self, uri: str) -> dict[str, Any]:

@@ -122,10 +122,11 @@ class Delta:
 
 def _apply_plain(raw: bytes, steps: tuple[tuple[Row, ...], ...]) -> bytes | None:
     try:
-        fields = bson.decode(raw, PLAIN_OPTIONS)
-        for rows in steps:
+        for rows in steps:  # decoded anew, so that no step changes the values of another
+            fields = bson.decode(raw, PLAIN_OPTIONS)
             apply_in_place(fields, rows)
-        return bson.encode(fields)
+            raw = bson.encode(fields)
+        return raw
     except _NOT_EXPRESSIBLE:
         return None
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.decimal128 import Decimal128
 from bson.raw_bson import RawBSONDocument
 
 DocumentKey = bytes
@@ -54,6 +56,7 @@ _FIXED_SIZES = {
     0x7F: 0,  # MaxKey
     0xFF: 0,  # MinKey
 }
+_NUMBERS = frozenset((0x01, 0x10, 0x12, 0x13))
 _SIZE_INCLUDES_ITSELF = frozenset((0x03, 0x04, 0x0F))
 _SIZE_PREFIXED_STRINGS = frozenset((0x02, 0x0D, 0x0E))
 _ZERO_TIMESTAMP = b"\0" * 8
@@ -168,6 +171,25 @@ def id_value(key: DocumentKey) -> Any:
         return bson.decode(raw, PLAIN_OPTIONS)["_id"]
     except bson.errors.BSONError:
         return RawBSONDocument(raw, RAW_OPTIONS)
+
+
+def are_twins(one: DocumentKey, other: DocumentKey) -> bool:
+    """Tell whether the server takes two ids for the same, as it does ``1`` and ``1.0``."""
+    return one == other or _comparable(one[0], one[1:]) == _comparable(other[0], other[1:])
+
+
+def _comparable(kind: int, value: bytes) -> Any:
+    """Return what is equal for values that the server takes for equal (simple collation)."""
+    if kind in _NUMBERS:
+        number = bson.decode(build(element(b"_id", bytes((kind,)) + value)))["_id"]
+        exact = number.to_decimal() if isinstance(number, Decimal128) else Decimal(number)
+        return "number", "nan" if exact.is_nan() else exact
+    if kind in (0x02, 0x0E):  # strings and symbols
+        return "text", value
+    if kind in (OBJECT, ARRAY):
+        parts = elements(value)
+        return kind, [(name, _comparable(k, value[a:b])) for k, name, a, b in parts]
+    return kind, value
 
 
 def document_hash(raw: bytes) -> bytes:

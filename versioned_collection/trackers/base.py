@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from bson.codec_options import CodecOptions
@@ -12,7 +12,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.errors import FormatMismatch
-from versioned_collection.wire import NAMESPACE_NOT_FOUND, translated
+from versioned_collection.wire import NAMESPACE_NOT_FOUND, UUID_MISMATCH, translated
 
 FORMAT = 1
 """The format number of everything that this release stores."""
@@ -69,6 +69,13 @@ class Tracker:
                 if error.code != NAMESPACE_NOT_FOUND:
                     raise
 
+    def identity(self) -> Any:
+        """Return the UUID of the collection, None where it is missing."""
+        with translated():
+            reply = self.db.command("listCollections", filter={"name": self.name})
+        found = reply["cursor"]["firstBatch"]
+        return found[0]["info"]["uuid"] if found else None
+
     def rename(self, new_name: str) -> None:
         """Rename the tracker along with its collection; one that has moved already is fine."""
         target = type(self)(self.db, new_name).name
@@ -84,6 +91,50 @@ class Tracker:
         return bytes_on_disk(self.db, self.name)
 
 
+def drop_exactly(db: Database[Any], name: str, identity: Any) -> bool:
+    """Drop a collection if it still is the one with this UUID.
+
+    What a late owner of a lease sends does nothing where the new owner has replaced the
+    collection.
+
+    Args:
+        db: The database.
+        name: The collection's name.
+        identity: Its UUID, None for a view.
+
+    Returns:
+        Whether it was there.
+    """
+    guard = {} if identity is None else {"collectionUUID": identity}
+    with translated():
+        try:
+            db.command({"drop": name, **guard})
+        except driver.OperationFailure as error:
+            if error.code not in (NAMESPACE_NOT_FOUND, UUID_MISMATCH):
+                raise
+            return False
+    return True
+
+
+def rename_exactly(
+    db: Database[Any], old: str, new: str, identity: Any, *, over: bool = False
+) -> None:
+    """Rename a collection if it still is the one with this UUID; see `drop_exactly`."""
+    with translated():
+        try:
+            db[old].rename(new, dropTarget=over, collectionUUID=identity)
+        except driver.OperationFailure as error:
+            if error.code not in (NAMESPACE_NOT_FOUND, UUID_MISMATCH):
+                raise
+
+
+def identities(db: Database[Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the UUIDs of those collections that exist, None for views."""
+    with translated():
+        found = db.list_collections(filter={"name": {"$in": list(names)}})
+        return {info["name"]: info["info"].get("uuid") for info in found}
+
+
 def bytes_on_disk(db: Database[Any], name: str) -> int:
     """Return the bytes that a collection and its indexes take; 0 for a missing one."""
     with translated():
@@ -94,6 +145,15 @@ def bytes_on_disk(db: Database[Any], name: str) -> int:
                 return 0
             raise
     return int(stats["storageSize"]) + int(stats["totalIndexSize"])
+
+
+def storable(text: str) -> bool:
+    """Tell whether BSON can hold a text; no name in a tracker is one that it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_format(document: Mapping[str, Any], where: str) -> None:

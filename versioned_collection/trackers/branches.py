@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.trackers.base import FORMAT, Session, Tracker
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, storable
 from versioned_collection.wire import translated
 
 
@@ -19,6 +19,8 @@ class References(Tracker):
 
     def get(self, name: str) -> VersionId | None:
         """Return the version that a name points to."""
+        if not storable(name):
+            return None
         with translated():
             found = self.collection.find_one({"_id": name})
         return None if found is None else found["version"]

@@ -15,6 +15,7 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from gridfs import GridFSBucket
 from gridfs.errors import NoFile
+from pymongo import IndexModel
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import (
@@ -65,8 +66,8 @@ class DeltaStore(Tracker):
     def create_indexes(self) -> None:
         """Create the indexes for paths and for the history of a document."""
         order = [("version", 1), ("document_id", 1), ("key", 1)]
-        self.collection.create_index(order, unique=True)
-        self.collection.create_index([("document_id", 1), ("version", 1)])
+        history = [("document_id", 1), ("key", 1), ("version", 1)]
+        self.collection.create_indexes([IndexModel(order, unique=True), IndexModel(history)])
 
     def _chunk_names(self, name: str) -> tuple[str, str]:
         return f"{name}.files", f"{name}.chunks"
@@ -94,9 +95,7 @@ class DeltaStore(Tracker):
 
     def size(self) -> int:
         """Return the bytes on disk, those of the chunks included."""
-        return sum(
-            bytes_on_disk(self.db, name) for name in (self.name, *self._chunk_names(self.name))
-        )
+        return sum(bytes_on_disk(self.db, name) for name in self.names)
 
     def append(self, version: VersionId, deltas: Iterable[Delta]) -> int:
         """Store deltas under a version; they stay invisible until the log names it.

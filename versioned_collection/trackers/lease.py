@@ -136,10 +136,14 @@ class LeaseCollection(Tracker):
         return found[0]["expires"], bool(found[0]["over"])
 
     def extend(self, token: ObjectId, seconds: float) -> bool:
-        """Prolong a lease; False when it is no longer held with this token."""
+        """Prolong a lease; False when it is no longer held with this token.
+
+        A lease that was given back a moment ago stays free: the session that it names may
+        have another use already.
+        """
         change = {"expires": {"$add": ["$$NOW", int(seconds * 1000)]}}
         result = self.collection.update_one(
-            {"_id": self.tracked, "token": token}, [{"$set": change}]
+            {"_id": self.tracked, "token": token, "expires": {"$ne": None}}, [{"$set": change}]
         )
         return result.matched_count == 1
 
@@ -161,18 +165,25 @@ class LeaseCollection(Tracker):
                 upsert=True,
             )
 
-    def forget(self) -> None:
-        """Remove the lease's document, at the end of a drop."""
+    def forget(self, token: ObjectId) -> None:
+        """Remove the lease's document, at the end of a drop, if it is still held."""
         with translated():
-            self.collection.delete_one({"_id": self.tracked})
+            self.collection.delete_one({"_id": self.tracked, "token": token})
 
 
 class Lease:
-    """A lease that is held, extended by a heartbeat thread until `release`."""
+    """A lease that is held, extended by a heartbeat thread until `release`.
+
+    Attributes:
+        token: What tells this lease from all others.
+        fence: A number higher than that of every earlier lease.
+        inherited: Whether an earlier owner let it expire, and may be alive still.
+    """
 
     def __init__(self, leases: LeaseCollection, stored: Mapping[str, Any], seconds: float) -> None:
         self.token: ObjectId = stored["token"]
         self.fence: int = stored["fence"]
+        self.inherited: bool = stored.get("predecessor") is not None
         self._leases = leases
         self._seconds = seconds
         self._alive_at = time.monotonic()

@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from bson.codec_options import CodecOptions
+from pymongo import IndexModel
 
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
 from versioned_collection.wire import translated
 
 _LARGEST_NUMBER = 2**63 - 1
@@ -51,8 +52,8 @@ class LogCollection(Tracker):
 
     def create_indexes(self) -> None:
         """Create the indexes for labels and checksums."""
-        self.collection.create_index([("branch", 1), ("number", 1)], unique=True)
-        self.collection.create_index("checksum")
+        label = IndexModel([("branch", 1), ("number", 1)], unique=True)
+        self.collection.create_indexes([label, IndexModel("checksum")])
 
     def get(self, version: VersionId) -> Version | None:
         """Return an entry, None for an unknown id."""
@@ -65,7 +66,8 @@ class LogCollection(Tracker):
 
     def find(self, filter_: Mapping[str, Any]) -> list[Version]:
         """Return the entries that match a filter."""
-        collection = self.collection.with_options(CodecOptions(tz_aware=self.tz_aware))
+        options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=self.tz_aware)
+        collection = self.collection.with_options(options)
         with translated():
             stored = list(collection.find(filter_))
         for entry in stored:
@@ -74,7 +76,7 @@ class LogCollection(Tracker):
 
     def labelled(self, branch: str, number: int) -> VersionId | None:
         """Return the version with a label."""
-        if abs(number) > _LARGEST_NUMBER:
+        if abs(number) > _LARGEST_NUMBER or not storable(branch):
             return None  # BSON could not ask for it
         return self._id({"branch": branch, "number": number})
 

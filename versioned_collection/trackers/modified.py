@@ -6,18 +6,25 @@ A superset: an id too many costs one comparison, an id too few would lose a chan
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bson.raw_bson import RawBSONDocument
 from pymongo import errors as driver
 
-from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, build, element
-from versioned_collection.trackers.base import Session, Tracker
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    build,
+    element,
+    raw_id_in,
+)
+from versioned_collection.trackers.base import Session, Tracker, drop_exactly, identities
 from versioned_collection.wire import (
     DUPLICATE_KEY,
     WriteOutcome,
     delete_many_statement,
     documents,
+    translated,
     write,
 )
 
@@ -83,6 +90,12 @@ class ModifiedCollection(Tracker):
         ):
             yield {_key_in(raw): RawBSONDocument(raw, RAW_OPTIONS)["seen"] for raw in batch}
 
+    def among(self, keys: Iterable[DocumentKey]) -> set[DocumentKey]:
+        """Return those of `keys` that are noted."""
+        own = [b"\x05" + struct.pack("<i", len(key)) + b"\0" + key for key in keys]
+        filter_ = RawBSONDocument(raw_id_in(own), RAW_OPTIONS)
+        return {_key_in(raw) for batch in documents(self.db, self.name, filter_) for raw in batch}
+
     def is_empty(self) -> bool:
         """Tell whether no id is noted."""
         return self.collection.find_one({}, {"_id": 1}) is None
@@ -93,15 +106,26 @@ class ModifiedCollection(Tracker):
             own = [b"\x05" + struct.pack("<i", len(key)) + b"\0" + key for key in keys]
             write(self.db, "delete", self.name, [delete_many_statement(own)], session=session)
 
-    def clear(self) -> None:
-        """Remove all ids."""
+    def clear(self, check: Callable[[], None]) -> None:
+        """Remove all ids, unless another owner took over, who has renewed the collection.
+
+        Args:
+            check: Makes sure that the lease is still held.
+        """
         if self.is_empty():
             return
+        identity = identities(self.db, [self.name]).get(self.name)
+        check()
         if self.collection.estimated_document_count() <= _FEW:
-            self.collection.delete_many({})
-        else:
-            self.drop()
+            everything = RawBSONDocument(build(b"\x03q\0" + build(), b"\x10limit\0\0\0\0\0"))
+            write(self.db, "delete", self.name, [everything], collectionUUID=identity)
+        elif drop_exactly(self.db, self.name, identity):
             self.create()
+
+    def renew(self) -> None:
+        """Keep the ids in a new collection, so that a late owner cannot clear it."""
+        with translated():
+            self.collection.aggregate([{"$match": {}}, {"$out": self.name}])
 
 
 def _id(key: DocumentKey) -> bytes:

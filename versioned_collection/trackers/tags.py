@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.trackers.base import FORMAT, Session, Tracker
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, storable
 from versioned_collection.wire import translated
 
 
@@ -23,12 +23,19 @@ class TagsCollection(Tracker):
 
     def get(self, name: str) -> VersionId | None:
         """Return the version that a tag names."""
+        if not storable(name):
+            return None
         with translated():
             found = self.collection.find_one({"_id": name})
         return None if found is None else found["version"]
 
     def insert(
-        self, name: str, version: VersionId, message: str | None, timestamp: datetime
+        self,
+        name: str,
+        version: VersionId,
+        message: str | None,
+        timestamp: datetime,
+        session: Session = None,
     ) -> None:
         """Add a tag.
 
@@ -43,13 +50,15 @@ class TagsCollection(Tracker):
                     "version": version,
                     "message": message,
                     "timestamp": timestamp,
-                }
+                },
+                session=session,
             )
 
     def delete(self, names: Iterable[str], session: Session = None) -> int:
         """Remove tags; return how many there were."""
+        names = [name for name in names if storable(name)]
         with translated():
-            result = self.collection.delete_many({"_id": {"$in": list(names)}}, session=session)
+            result = self.collection.delete_many({"_id": {"$in": names}}, session=session)
         return result.deleted_count
 
     def delete_versions(self, versions: Sequence[VersionId], session: Session = None) -> None:

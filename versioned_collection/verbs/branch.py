@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pymongo.client_session import ClientSession
+from typing import Any
 
+from bson.objectid import ObjectId
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
@@ -25,12 +29,8 @@ def create_branch(repository: Repository, name: str) -> Version:
     with holding(repository, "create_branch") as hold:
         _refuse_taken(repository, name)
         head = hold.state.head
-
-        def work(session: ClientSession | None) -> None:
-            repository.branches.set(name, head, session)
-            hold.update({"branch": name, "detached": False}, session)
-
-        hold.transaction(work)
+        state = {"branch": name, "detached": False}
+        Committer(hold).references(Commit(state=state, branches={name: head}))
         return entry_of(repository, head)
 
 
@@ -50,8 +50,8 @@ def delete_branch(repository: Repository, name: str) -> None:
                 f"branch {name!r} is checked out; check out another one first", branch=name
             )
         _refuse_loss(repository, hold, name)
-        hold.update({})  # fails if another process took over
-        repository.branches.delete([name])
+        state = {"progress": ObjectId()}  # fails if another process took over
+        Committer(hold).references(Commit(state=state, dropped_branches=[name]))
 
 
 def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
@@ -85,15 +85,12 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         if tip is None:
             raise _unknown(old)
         _refuse_taken(repository, new)
-        state = {"branch": new} if hold.state.branch == old else {}
-
-        def work(session: ClientSession | None) -> None:
-            repository.log.relabel(old, new, session)
-            repository.branches.set(new, tip, session)
-            repository.branches.delete([old], session)
-            hold.update(state, session)
-
-        hold.transaction(work)
+        state: dict[str, Any] = {"branch": new if hold.state.branch == old else hold.state.branch}
+        state["progress"] = ObjectId()
+        commit = Commit(
+            state=state, branches={new: tip}, dropped_branches=[old], relabelled=[old, new]
+        )
+        Committer(hold).references(commit)
 
 
 def _refuse_taken(repository: Repository, name: str) -> None:

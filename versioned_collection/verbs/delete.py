@@ -48,11 +48,13 @@ def delete_version_subtree(
         commit = _references(repository, tree, doomed)
         if hold.state.head in doomed:
             _leave(hold, commit, tree, parent)
+        elif hold.state.detached and commit.branches.get(hold.state.branch) == hold.state.head:
+            commit.state = {"detached": False}  # HEAD is the tip now
         committer = Committer(hold, progress)
         committer.declare(commit)
         committer.complete(commit)
         if commit.path is not None:
-            repository.modified.clear()
+            repository.modified.clear(hold.lease.check)
             repository.modified.add(committer.kept)
         return len(doomed)
 

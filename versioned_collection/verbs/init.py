@@ -70,7 +70,7 @@ def init(
     check_target(repository)
     with repository.lease("init") as hold:
         _refuse_tracked(repository)
-        drop_trackers(repository)  # what a killed init may have left
+        drop_trackers(hold)  # what a killed init may have left
         for tracker in repository.trackers:
             tracker.create()
         return _Initialiser(hold, progress or (lambda phase, count: None)).run(

@@ -30,10 +30,6 @@ def _checked_target(repository: Repository, new_name: str) -> Repository:
         target = Repository(repository.db, new_name)
     except (driver.PyMongoError, TypeError) as error:
         raise InvalidArgument(f"not a collection name: {error}", name=new_name) from error
-    if new_name.startswith("__"):
-        raise InvalidArgument(
-            "collection names that start with '__' are kept for trackers", name=new_name
-        )
     target.check_names()
     with translated():
         taken = set(repository.db.list_collection_names())

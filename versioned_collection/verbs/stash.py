@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress, TooLarge, unstashed
 from versioned_collection.core.delta import images
+from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
@@ -40,9 +42,16 @@ def stash(
 
         def keep(changes: list[Change]) -> None:
             deltas = (images(change.old, change.new) for change in changes)
-            repository.stash.append(stash_id, [delta for delta in deltas if delta is not None])
+            digest = repository.stash.append(stash_id, [one for one in deltas if one is not None])
+            total = (int(header["digest"], 16) + digest) % (1 << 256)
+            header["digest"] = fingerprint_text(total)
 
-        header = {"id": stash_id, "head": hold.state.head, "created": repository.now()}
+        header: dict[str, Any] = {
+            "id": stash_id,
+            "head": hold.state.head,
+            "created": repository.now(),
+            "digest": fingerprint_text(0),
+        }
         commit = Commit(state={"stash": header})
         if not set_aside(hold, copy, commit, Committer(hold, progress), keep):
             hold.update({"intent": None})

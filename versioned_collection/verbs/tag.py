@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pymongo import errors as driver
+from pymongo.client_session import ClientSession
 
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import VersionId
@@ -27,9 +28,14 @@ def tag(
         version = Resolver(repository, hold.state).resolve(revision)
         if repository.branches.get(name) is not None:
             raise InvalidArgument(f"{name!r} is a branch; choose another name", tag=name)
-        hold.update({})
+        now = repository.now()
+
+        def work(session: ClientSession | None) -> None:
+            hold.touch(session)
+            repository.tags.insert(name, version, message, now, session)
+
         try:
-            repository.tags.insert(name, version, message, repository.now())
+            hold.transaction(work)
         except driver.DuplicateKeyError:
             raise InvalidArgument(
                 f"there is a tag {name!r} already; delete_tag() removes it", tag=name
@@ -44,6 +50,10 @@ def delete_tag(repository: Repository, name: str) -> None:
         TagNotFound: There is no such tag.
     """
     with holding(repository, "delete_tag") as hold:
-        hold.update({})
-        if not repository.tags.delete([name]):
+
+        def work(session: ClientSession | None) -> int:
+            hold.touch(session)
+            return repository.tags.delete([name], session)
+
+        if not hold.transaction(work):
             raise TagNotFound(f"there is no tag {name!r}; tags() lists them", tag=name)

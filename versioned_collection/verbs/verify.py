@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import bson
+from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
@@ -41,22 +44,71 @@ class Problem:
         return f"{self.kind}: {self.message}"
 
 
-def verify(repository: Repository) -> Iterator[Problem]:
+def verify(
+    repository: Repository, tip: Version | VersionId | str | None = None
+) -> Iterator[Problem]:
     """Iterate over all problems; there are none when all is well.
 
     Every version is proved restorable: each document's deltas are replayed through the
     whole tree, in both directions, starting from HEAD.
+
+    Args:
+        repository: The trackers.
+        tip: A version, version id or checksum that was recorded elsewhere and has to be in
+            the log still. Nothing else can tell when the newest versions were cut off.
     """
     with holding(repository, "verify") as hold:
         entries = {entry.id: entry for entry in repository.log.find({})}
         tree = repository.log.tree()
         yield from _references(repository, hold.state, tree)
-        if hold.state.head not in tree or not _is_tree(tree):
+        yield from _recorded(entries, tip)
+        yield from _stash(repository, hold.state)
+        if not _is_tree(tree):
+            yield Problem("log", "the versions in the log do not form one tree")
+            return
+        if hold.state.head not in tree:
             return
         yield from _replica(repository, entries[hold.state.head])
         replay = _Replay(repository, tree, hold.state.head)
-        yield from replay.run()
+        try:
+            yield from replay.run()
+        except (CorruptHistory, bson.errors.BSONError, GridFSError, ValueError) as error:
+            yield Problem("delta", f"the deltas cannot be read: {error}")
+            return
         yield from _seals(entries, replay)
+
+
+def _recorded(
+    entries: Mapping[VersionId, Version], tip: Version | VersionId | str | None
+) -> Iterator[Problem]:
+    if tip is None:
+        return
+    if isinstance(tip, Version):
+        found = tip.id in entries and entries[tip.id].checksum == tip.checksum
+        tip = tip.id
+    else:
+        found = any(str(tip) in (str(entry.id), entry.checksum) for entry in entries.values())
+    if not found:
+        yield Problem(
+            "tip", f"the recorded version {tip} is not in the log as it was", {"version": tip}
+        )
+
+
+def _stash(repository: Repository, state: Metadata) -> Iterator[Problem]:
+    if state.stash is None:
+        return
+    total = 0
+    try:
+        for delta in repository.stash.of_version(state.stash["id"]):
+            total += delta_digest(delta, encoded_rows(delta))
+            for raw, recorded in ((delta.old, delta.before), (delta.new, delta.after)):
+                if raw is not None and document_hash(raw) != recorded:
+                    raise CorruptHistory("an image does not match its hash")
+    except (CorruptHistory, bson.errors.BSONError, GridFSError, ValueError) as error:
+        yield Problem("stash", f"the stash cannot be read: {error}")
+        return
+    if fingerprint_text(total % _MODULUS) != state.stash.get("digest"):
+        yield Problem("stash", "the stash does not hold the changes that were set aside")
 
 
 def _references(repository: Repository, state: Metadata, tree: VersionTree) -> Iterator[Problem]:

@@ -1,0 +1,1 @@
+"""Speed, disk and memory of the library, as ratios against raw PyMongo in the same run."""

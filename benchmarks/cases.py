@@ -1,0 +1,26 @@
+"""All cases by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from benchmarks import checkout, disk, looking, memory, register, tracking, writes
+from benchmarks.harness import Bench, Result
+
+Case = Callable[[Bench], Iterator[Result]]
+
+CASES: dict[str, Case] = {
+    "writes": writes.plain,
+    "register": register.many,
+    "small-register": register.few,
+    "checkout": checkout.back_and_forth,
+    "init": tracking.init,
+    "status-diff": looking.status_and_diff,
+    "scan": looking.full_comparison,
+    "disk": disk.after_init,
+    "disk-versions": disk.of_versions,
+    "memory": memory.register,
+}
+
+HEAVY = frozenset(("memory",))
+"""Cases that run only with ``--heavy``, or when they are named."""

@@ -1,0 +1,210 @@
+"""Write docs/commands.md from the commands themselves.
+
+python scripts/build_command_reference.py           writes the file
+python scripts/build_command_reference.py --check   fails when it is not current
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from versioned_collection.cli.app import app
+from versioned_collection.cli.command import COMMANDS, Command
+from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.failures import EXITS
+from versioned_collection.cli.settings import DEFAULTS, SETTINGS, variable
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+
+INTRODUCTION = """\
+# The commands of `vc`
+
+Written by `scripts/build_command_reference.py` from the commands' own help; do not edit.
+
+`vc demo` shows everything at work on a server and data of its own. A first session:
+
+```console
+vc --uri mongodb://localhost --db music use bands   # or leave --uri out: an embedded server
+vc init -m "first import"
+vc status
+vc diff
+vc register -m "new albums"
+vc log --graph
+vc checkout main~1
+```
+
+Every verb of `VersionedCollection` is a command of the same name with dashes. `get-log` is
+another name of `log`.
+"""
+
+SETTINGS_TEXT = """\
+## Settings
+
+An option counts more than an environment variable, that more than the configuration file.
+With neither `uri` nor `data` an embedded server runs on the user's data directory; it stays
+for a moment, so that the next command finds it running. Its database is `vc` by default.
+
+{table}
+
+The options stand before the command or behind it. `-c` is short for `--collection`. A
+password has no option, because others can see the arguments of a process. A connection string
+that names a database is enough without `--db`. A login in the configuration file is used for
+the server of the configuration file only.
+
+The configuration file is `config.toml` or `config.json` in the platform's directory
+(`~/.config/versioned-collection` on Linux), or the one that `--config` or `VC_CONFIG` names: one
+setting per line, such as `collection = "bands"`. Only its owner may read it (mode 0600): a wider
+mode is repaired with a warning, and the file refused where that is not possible. No output and
+no error shows credentials.
+"""
+
+OUTPUT_TEXT = """\
+## Output
+
+Answers go to standard output; progress, questions, warnings and errors to standard error.
+Progress is shown on a terminal only.
+
+With `--json` the answer is one JSON object, with the keys that each command names below.
+Later releases may add keys. Values are relaxed [Extended JSON][ejson], so
+`bson.json_util.loads` gives back documents, ids and times. A version is an object with `id`,
+`label`, `number`, `branch`, `parents`, `timestamp`, `message`, `author`, `metadata`, `stats`,
+`fingerprint` and `checksum`; `log` and `resolve` add `head`, `branches` and `tags`.
+
+An error with `--json` is an object on standard error:
+`{{"error": {{"code": ..., "message": ..., "exit": ..., "facts": {{...}}}}}}`.
+
+[ejson]: https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/
+
+## Exit codes
+
+{exits}
+
+Each error of the library has a code of its own, which is printed with it, and the exit code of
+its family:
+
+{errors}
+
+Further codes are `usage` (2), `login_failed` (7), `server_unreachable` (8), `server_refused`,
+`driver` and `internal` (10). With `VC_DEBUG=1` an error shows where it came from.
+"""
+
+
+def build() -> str:
+    """Return the reference."""
+    parts = [
+        INTRODUCTION,
+        SETTINGS_TEXT.format(table=_table(("setting", "option", "variable", ""), _settings())),
+        OUTPUT_TEXT.format(
+            exits=_table(("code", "meaning"), ((int(one), one.meaning) for one in Exit)),
+            errors=_table(("error", "exit code"), _errors()),
+        ),
+    ]
+    for panel, commands in itertools.groupby(COMMANDS, lambda one: one.panel):
+        parts.append(f"## {panel}\n")
+        parts += [_command(command) for command in commands]
+    return "\n".join(parts)
+
+
+def _settings() -> Iterator[tuple[Any, ...]]:
+    options = {option for parameter in _root().params for option in parameter.opts}
+    for name, text in SETTINGS.items():
+        option = f"`--{name}`" if f"--{name}" in options else ""
+        default = f" Default: {DEFAULTS[name]}." if name in DEFAULTS else ""
+        yield f"`{name}`", option, f"`{variable(name)}`", text + default
+
+
+def _errors() -> list[tuple[str, int]]:
+    rows = [(f"`{kind.code}`", int(code)) for kind, code in EXITS.items()]
+    return sorted(rows, key=lambda row: (row[1], row[0]))
+
+
+def _root() -> Any:
+    return typer.main.get_command(app)
+
+
+def find(words: str) -> Any:
+    """Return the command that some words call."""
+    found = _root()
+    for word in words.split():
+        found = found.commands[word]
+    return found
+
+
+def visible(command: Command) -> tuple[list[Any], list[Any]]:
+    """Return a command's own arguments and options."""
+    found = [one for one in find(command.words).params if not getattr(one, "hidden", False)]
+    arguments = [one for one in found if one.param_type_name == "argument"]
+    options = [one for one in found if one.param_type_name == "option"]
+    return arguments, [one for one in options if "--json" not in one.opts]
+
+
+def _command(command: Command) -> str:
+    arguments, options = visible(command)
+    usage = [f"vc {command.words}"]
+    usage += [_usage(one, one.metavar) for one in arguments]
+    usage += [_usage(one, _option(one)) for one in options if one.required]
+    if any(not one.required for one in options):
+        usage.append("[OPTIONS]")
+    lines = [f"### vc {command.words}\n", f"```console\n{' '.join(usage)}\n```\n"]
+    lines.append(f"{find(command.words).help}\n")
+    rows = [(f"`{one.metavar}`", one.help) for one in arguments]
+    rows += [(f"`{_names(one)}`", _help(one)) for one in options]
+    if rows:
+        lines.append(f"{_table(('', ''), rows)}\n")
+    keys = ", ".join(f"`{key}`" for key in command.keys)
+    twin = f" Python: `{command.twin}`." if command.twin else ""
+    lines.append(f"`--json`: {keys}.{twin}\n")
+    return "\n".join(lines)
+
+
+def _usage(parameter: Any, text: str) -> str:
+    return text if parameter.required else f"[{text}]"
+
+
+def _option(option: Any) -> str:
+    return f"{option.opts[0]} {option.metavar}"
+
+
+def _names(option: Any) -> str:
+    names = ", ".join(sorted(option.opts, key=len))
+    return names if option.is_flag else f"{names} {option.metavar}"
+
+
+def _help(option: Any) -> str:
+    shown = option.show_default and not option.is_flag and not option.required
+    return f"{option.help} Default: {option.default}." if shown else str(option.help)
+
+
+def _table(headings: tuple[str, ...], rows: Any) -> str:
+    lines = [headings, ("---",) * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Write docs/commands.md")
+    parser.add_argument("--check", action="store_true", help="only tell whether it is current")
+    parser.add_argument("--output", type=Path, default=TARGET)
+    options = parser.parse_args(arguments)
+    text = build()
+    if options.check:
+        current = options.output.exists() and options.output.read_text(encoding="utf-8") == text
+        if not current:
+            print(f"{options.output} is not current: run this script", file=sys.stderr)
+        return 0 if current else 1
+    options.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,101 @@
+"""What the tests of the public verbs share: sample data, histories, looks at raw bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from versioned_collection import VersionedCollection
+
+RAW = CodecOptions(document_class=RawBSONDocument)
+BANDS = [
+    {"_id": 1, "name": "Pulp", "members": ["Jarvis", "Candida"], "since": {"year": 1978}},
+    {"_id": 2, "name": "Blur", "members": ["Damon"], "since": {"year": 1988}},
+    {"_id": 3, "name": "Suede", "members": [], "since": {"year": 1989}},
+]
+_OF_THE_LEASE = ("lease", "fence", "captured", "own")
+
+
+def untracked(db: Database[Any], name: str = "bands", **options: Any) -> VersionedCollection:
+    """Return a collection with three documents and no history."""
+    bands = VersionedCollection(db, name, **options)
+    bands.insert_many([dict(band) for band in BANDS])
+    return bands
+
+
+def tracked(db: Database[Any], name: str = "bands", **options: Any) -> VersionedCollection:
+    """Return a collection at main@0."""
+    bands = untracked(db, name, **options)
+    bands.init("start")
+    return bands
+
+
+def edit(bands: VersionedCollection, value: Any, id_: Any = 1) -> None:
+    """Make one document differ."""
+    bands.update_one({"_id": id_}, {"$set": {"mark": value}})
+
+
+def step(bands: VersionedCollection, value: Any, **facts: Any) -> None:
+    """Change one document and register it under the message ``v<value>``."""
+    edit(bands, value)
+    assert bands.register(f"v{value}", **facts) is True
+
+
+def grown(db: Database[Any], name: str = "bands", **options: Any) -> VersionedCollection:
+    """Return a collection with main@0..3, and side@0..1 that left main at main@1.
+
+    HEAD is main@3; the tag ``v1`` names main@1.
+    """
+    bands = tracked(db, name, **options)
+    step(bands, 1)
+    bands.tag("v1")
+    step(bands, 2)
+    step(bands, 3)
+    bands.checkout(1)
+    edit(bands, "s0")
+    bands.register("vs0", "side")
+    step(bands, "s1")
+    bands.checkout(branch="main")
+    return bands
+
+
+def raws(collection: Collection[Any]) -> list[bytes]:
+    """Return the bytes of all documents, sorted."""
+    plain = collection.database.get_collection(collection.name, codec_options=RAW)
+    return sorted(document.raw for document in plain.find({}))
+
+
+def mark(bands: VersionedCollection) -> Any:
+    """Return what `edit` set on the first document."""
+    return bands.find_one({"_id": 1}).get("mark")  # type: ignore[union-attr]
+
+
+def everything(db: Database[Any]) -> dict[str, list[bytes]]:
+    """Return the bytes of all collections, except what every holder of the lease moves."""
+    found = {}
+    for name in sorted(db.list_collection_names()):
+        if name == "__vc_lock":
+            continue
+        if name.startswith("__metadata_"):
+            found[name] = [
+                bson.encode({k: v for k, v in doc.items() if k not in _OF_THE_LEASE})
+                for doc in db[name].find({})
+            ]
+        else:
+            found[name] = raws(db[name])
+    return found
+
+
+def labels(versions: Any) -> list[str]:
+    """Return the labels of versions, in their order."""
+    return [version.label for version in versions]
+
+
+def problems(bands: VersionedCollection) -> list[str]:
+    """Return the kinds of what `verify` finds."""
+    return [problem.kind for problem in bands.verify()]

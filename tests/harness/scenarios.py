@@ -1,0 +1,240 @@
+"""Verbs, each with the state in which it is called, and what a collection looks like then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo.database import Database
+
+from versioned_collection import VersionedCollection
+from versioned_collection.errors import VersioningError
+
+NAME, NEW_NAME = "bands", "groups"
+LEASE_SECONDS = 0.5
+
+State = dict[str, Any]
+Verb = Callable[[VersionedCollection], Any]
+
+
+def nothing(collection: VersionedCollection) -> None:
+    """Prepare nothing more."""
+
+
+def dirty(collection: VersionedCollection) -> None:
+    """Change documents in every way, uncommitted."""
+    collection.update_one({"_id": 1}, {"$set": {"x": Decimal128("1.50"), "note": "dirty"}})
+    collection.replace_one({"_id": 2}, {"z": -0.0, "x": Int64(7)})
+    collection.delete_one({"_id": 3})
+    collection.insert_many([{"_id": True, "x": 1}, {"_id": "new", "x": [1, {"y": None}]}])
+    collection.update_one({"_id": 5}, {"$unset": {"x": ""}})
+
+
+def stashed(collection: VersionedCollection) -> None:
+    """Have a stash, and be clean."""
+    dirty(collection)
+    collection.stash()
+
+
+def stashed_and_dirty(collection: VersionedCollection) -> None:
+    """Have a stash, and be dirty in another way."""
+    stashed(collection)
+    collection.delete_many({"_id": {"$in": [1, 4]}})
+    collection.insert_many([{"_id": 77, "x": "other"}, {"_id": 78, "x": "other"}])
+
+
+def with_history(collection: VersionedCollection) -> None:
+    """Have main@0 to main@2, side@0 on main@1, a tag, and main@2 checked out."""
+    collection.insert_many([{"_id": i, "x": i, "text": "a" * i} for i in range(1, 7)])
+    collection.init("root")
+    collection.update_many({"_id": {"$lte": 3}}, {"$inc": {"x": 10}})
+    collection.insert_one({"_id": 7, "x": 7})
+    collection.register("one")
+    collection.delete_many({"_id": {"$in": [4, 7]}})
+    collection.insert_many([{"_id": 8, "x": 8}, {"_id": 9, "x": 9}])
+    collection.update_many({"_id": {"$in": [1, 5]}}, {"$set": {"x": "two"}})
+    collection.register("two")
+    collection.tag("first", 0)
+
+
+def with_side(collection: VersionedCollection) -> None:
+    """Have side@0 and side@1 on main@1 too, and be on side."""
+    collection.checkout(1)
+    collection.update_many({"_id": {"$in": [2, 3, 5, 7]}}, {"$set": {"side": True}})
+    collection.delete_one({"_id": 6})
+    collection.register("aside", "side")
+    collection.insert_many([{"_id": f"side {i}"} for i in range(3)])
+    collection.register("further aside")
+    collection.tag("aside", "side")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One verb in one state.
+
+    Attributes:
+        act: Calls the verb.
+        steps: What is prepared, in turn.
+        large: Whether the verb has another way for large changes.
+        new_name: The name of the collection afterwards.
+        before_init: Whether the collection is not tracked when the verb is called.
+    """
+
+    act: Verb
+    steps: tuple[Verb, ...] = (with_history,)
+    large: bool = False
+    new_name: str = NAME
+    before_init: bool = False
+
+
+def _at(revision: Any) -> Verb:
+    return lambda collection: collection.checkout(revision)
+
+
+def _plain_documents(collection: VersionedCollection) -> None:
+    collection.insert_many([{"_id": i, "x": i} for i in range(5)])
+
+
+SCENARIOS = {
+    "init": Scenario(lambda c: c.init("root"), (_plain_documents,), before_init=True),
+    "init empty": Scenario(lambda c: c.init("root"), (), before_init=True),
+    "register": Scenario(lambda c: c.register("three"), (with_history, dirty), large=True),
+    "register detached": Scenario(
+        lambda c: c.register("other", "other"), (with_history, _at(1), dirty), large=True
+    ),
+    "checkout back": Scenario(_at(0), large=True),
+    "checkout forward": Scenario(_at("main"), (with_history, _at(0)), large=True),
+    "checkout across": Scenario(_at("main"), (with_history, with_side), large=True),
+    "create_branch": Scenario(lambda c: c.create_branch("fresh"), (with_history, dirty)),
+    "delete_branch": Scenario(
+        lambda c: c.delete_branch("fresh"),
+        (with_history, lambda c: c.create_branch("fresh"), _at("main")),
+    ),
+    "rename_branch": Scenario(lambda c: c.rename_branch("main", "trunk")),
+    "rename other branch": Scenario(
+        lambda c: c.rename_branch("main", "trunk"), (with_history, with_side)
+    ),
+    "discard": Scenario(lambda c: c.discard_changes(), (with_history, dirty), large=True),
+    "stash": Scenario(lambda c: c.stash(), (with_history, dirty), large=True),
+    "stash over": Scenario(
+        lambda c: c.stash(overwrite=True), (with_history, stashed_and_dirty), large=True
+    ),
+    "stash_apply": Scenario(lambda c: c.stash_apply(), (with_history, stashed), large=True),
+    "stash_apply elsewhere": Scenario(
+        lambda c: c.stash_apply(), (with_history, stashed, _at(0)), large=True
+    ),
+    "stash_discard": Scenario(lambda c: c.stash_discard(), (with_history, stashed)),
+    "delete subtree inside": Scenario(
+        lambda c: c.delete_version_subtree(1, "main"), (with_history, with_side, dirty), large=True
+    ),
+    "delete subtree aside": Scenario(
+        lambda c: c.delete_version_subtree(0, "side"),
+        (with_history, with_side, _at("main"), dirty),
+        large=True,
+    ),
+    "delete root": Scenario(lambda c: c.delete_version_subtree(0), (with_history, dirty)),
+    "rename": Scenario(lambda c: c.rename(NEW_NAME), (with_history, dirty), new_name=NEW_NAME),
+    "drop": Scenario(lambda c: c.drop(), (with_history, dirty)),
+    "tag": Scenario(lambda c: c.tag("here")),
+    "delete_tag": Scenario(lambda c: c.delete_tag("first")),
+    "gc": Scenario(lambda c: c.gc(), (with_history, stashed, lambda c: orphan(c))),
+    "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
+}
+
+
+def orphan(collection: VersionedCollection) -> None:
+    """Leave deltas of a version that never came to be."""
+    for tracker in ("deltas", "stash"):
+        stored = collection.database[f"__{tracker}_{collection.name}"]
+        one = stored.find_one({}, {"_id": 0})
+        stored.insert_one({**one, "version": ObjectId("0123456789abcdef01234567")})
+
+
+def opened(database: Database[Any], name: str = NAME, **options: Any) -> VersionedCollection:
+    """Open a collection and be patient."""
+    settings = {"lease_wait_seconds": 20.0, **options}
+    return VersionedCollection(database, name, **settings)
+
+
+def prepare(scenario: Scenario, database: Database[Any]) -> None:
+    """Bring a collection into the state in which the verb is called."""
+    collection = VersionedCollection(database, NAME)
+    for step in scenario.steps:
+        step(collection)
+
+
+def attempt(act: Verb, collection: VersionedCollection) -> Any:
+    """Call a verb that may have been carried out before; return its result or its error."""
+    try:
+        return act(collection)
+    except VersioningError as error:
+        return error
+
+
+def contents(database: Database[Any], name: str) -> set[bytes]:
+    """Return the documents as bytes."""
+    options: CodecOptions[Any] = CodecOptions(RawBSONDocument)
+    raw = database.get_collection(name, codec_options=options)
+    return {bytes(document.raw) for document in raw.find()}
+
+
+def state_of(database: Database[Any]) -> State:
+    """Return all that a user can see, without what differs from run to run."""
+    names = (NAME, NEW_NAME)
+    return {name: _state(database, name) for name in names}
+
+
+def _state(database: Database[Any], name: str) -> State:
+    collection = opened(database, name)
+    if not collection.is_tracked():
+        return {"tracked": False, "contents": contents(database, name)}
+    everything = collection._repository.log.find({})
+    labels = {entry.id: f"{entry.branch}@{entry.number}" for entry in everything}
+    log = {
+        labels[entry.id]: (
+            entry.message,
+            tuple(labels[parent] for parent in entry.parents),
+            tuple(sorted(entry.stats.items())),
+            entry.fingerprint,
+        )
+        for entry in everything
+    }
+    repository = collection._repository
+    state = repository.state()
+    stash = {}
+    if state.stash is not None:
+        stash = {d.key: (d.old, d.new) for d in repository.stash.of_version(state.stash["id"])}
+    return {
+        "tracked": True,
+        "contents": contents(database, name),
+        "log": log,
+        "branches": {name: labels[tip] for name, tip in repository.branches.all().items()},
+        "tags": {name: labels[version.id] for name, version in collection.tags().items()},
+        "head": (labels[state.head], state.branch, state.detached),
+        "version": collection.version,
+        "stash": stash,
+        "changes": {
+            (change.op, change.old, change.new) for change in collection.changes()
+        },
+    }
+
+
+def leftovers(database: Database[Any], name: str) -> dict[str, int]:
+    """Return how many documents each tracker holds after a collection of garbage."""
+    collection = opened(database, name)
+    if not collection.is_tracked():
+        names = database.list_collection_names()
+        return {one: 0 for one in names if one.startswith("__") and one != "__vc_lock"}
+    collection.gc()
+    collection.has_changes()
+    return {
+        tracker.prefix: tracker.collection.count_documents({})
+        for tracker in collection._repository.trackers
+        if tracker.prefix != "modified"
+    }

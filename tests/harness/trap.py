@@ -1,0 +1,86 @@
+"""Ending or freezing one's own process at a chosen database command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import ModuleType
+from typing import Any
+
+from pymongo import monitoring
+
+SMALL = {
+    "SMALL_DOCUMENTS": 2,
+    "BATCH": 2,
+    "IDS_PER_READ": 3,
+    "OPERATIONS_PER_WRITE": 2,
+}
+"""Limits under which a handful of documents takes the way of a large change."""
+
+
+def shrink_limits() -> None:
+    """Send changes of more than two documents on the way of large ones, in this process."""
+    for module in _package():
+        for name, value in SMALL.items():
+            if isinstance(getattr(module, name, None), int):
+                setattr(module, name, value)
+
+
+def _package() -> list[ModuleType]:
+    return [
+        module for name, module in sys.modules.items() if name.startswith("versioned_collection.")
+    ]
+
+
+class Trap(monitoring.CommandListener):
+    """Counts commands once it is set, and strikes at one of them.
+
+    Args:
+        number: Strike at the command of this number, counted from 1; 0 never strikes.
+        when: ``before`` the command is sent, or ``after`` the server has answered.
+        strike: SIGKILL, or SIGSTOP to freeze until somebody sends SIGCONT.
+        only: Count commands only whose name and target (``update __log_x``) hold this text.
+    """
+
+    def __init__(
+        self, number: int = 0, when: str = "after", strike: int = signal.SIGKILL, only: str = ""
+    ) -> None:
+        self.seen: list[str] = []
+        self._number, self._when, self._strike, self._only = number, when, strike, only
+        self._is_set = False
+        self._begun = self._done = 0
+        self._counted: set[int] = set()
+        self._lock = threading.Lock()
+
+    def set(self) -> None:
+        """Begin to count."""
+        self._is_set = True
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if not self._is_set:
+            return
+        with self._lock:
+            text = f"{event.command_name} {event.command.get(event.command_name)}"
+            if self._only not in text:
+                return
+            self.seen.append(text)
+            self._counted.add(event.request_id)
+            self._begun += 1
+            if self._when == "before" and self._begun == self._number:
+                os.kill(os.getpid(), self._strike)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        self._over(event)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        self._over(event)
+
+    def _over(self, event: Any) -> None:
+        with self._lock:
+            if event.request_id not in self._counted:
+                return
+            self._done += 1
+            if self._when == "after" and self._done == self._number:
+                os.kill(os.getpid(), self._strike)

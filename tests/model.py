@@ -1,0 +1,351 @@
+"""A plain model of a versioned collection, in memory: what the real one has to agree with.
+
+Contents are dicts from what the server takes for one ``_id`` to a document's bytes. Verbs
+raise the error types of the real ones and return what those return.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from versioned_collection.errors import (
+    BranchNotFound,
+    CollectionAlreadyInitialised,
+    CollectionNotTracked,
+    InvalidArgument,
+    InvalidCollectionVersion,
+    InvalidOperation,
+    TagNotFound,
+)
+
+Contents = dict[Any, bytes]
+
+
+@dataclass(eq=False)
+class ModelVersion:
+    """A recorded state."""
+
+    number: int
+    branch: str
+    parent: ModelVersion | None
+    contents: Contents
+    message: str
+
+    @property
+    def label(self) -> tuple[int, str]:
+        return self.number, self.branch
+
+    def ancestors(self) -> Iterator[ModelVersion]:
+        """Iterate from this version up to the root."""
+        current: ModelVersion | None = self
+        while current is not None:
+            yield current
+            current = current.parent
+
+
+def canonical(key: bytes) -> Any:
+    """Return the same for ids that the server takes for equal, such as 1 and 1.0."""
+    kind, value = key[0], key[1:]
+    if kind == 0x10:
+        return "number", struct.unpack("<i", value)[0]
+    if kind == 0x12:
+        return "number", struct.unpack("<q", value)[0]
+    if kind == 0x01:
+        return "number", struct.unpack("<d", value)[0]
+    if kind in (0x02, 0x0E):
+        return "text", value
+    return kind, value
+
+
+@dataclass
+class Model:
+    """The collection and its history."""
+
+    working: Contents = field(default_factory=dict)
+    versions: list[ModelVersion] = field(default_factory=list)
+    branches: dict[str, ModelVersion] = field(default_factory=dict)
+    tags: dict[str, ModelVersion] = field(default_factory=dict)
+    stashed: dict[Any, bytes | None] | None = None
+    head: ModelVersion | None = None
+    branch: str | None = None
+    detached: bool = False
+
+    # -- looking -------------------------------------------------------------------------
+
+    @property
+    def tracked(self) -> bool:
+        return self.head is not None
+
+    @property
+    def changed(self) -> bool:
+        return self.head is not None and self.working != self.head.contents
+
+    def number(self) -> int | None:
+        if self.head is None:
+            return None
+        if not self.detached and self.head.branch != self.branch:
+            return -1
+        return self.head.number
+
+    def status(self) -> dict[str, Any]:
+        if self.head is None:
+            return {"tracked": False}
+        return {
+            "tracked": True,
+            "current_version": self.number(),
+            "current_branch": self.branch,
+            "detached": self.detached,
+            "changed": self.changed,
+            "has_stash": self.stashed is not None,
+            "has_conflicts": False,
+        }
+
+    def log(self, branch: str | None = None) -> list[tuple[int, str, str]]:
+        if self.head is None:
+            return []
+        if branch is None:
+            start = self.branches.get(self.branch or "", self.head)
+        else:
+            start = self._tip(branch)
+        return [(v.number, v.branch, v.message) for v in start.ancestors()]
+
+    def labelled(self, number: int, branch: str) -> ModelVersion | None:
+        return next((v for v in self.versions if v.label == (number, branch)), None)
+
+    def _tip(self, branch: str) -> ModelVersion:
+        if branch not in self.branches:
+            raise BranchNotFound(branch)
+        return self.branches[branch]
+
+    def last_number(self, branch: str) -> int:
+        return max((v.number for v in self.versions if v.branch == branch), default=-1)
+
+    def resolve(self, version: int | str | None, branch: str | None = None) -> ModelVersion:
+        """Resolve a number, or a revision text of a form that this model knows."""
+        assert self.head is not None
+        if branch is not None:
+            self._tip(branch)
+        if version is None:
+            return self.head if branch is None else self._tip(branch)
+        if isinstance(version, int):
+            return self._by_number(version, branch or self.branch or "")
+        return self._by_text(version)
+
+    def _by_number(self, number: int, branch: str) -> ModelVersion:
+        found = self.labelled(number, branch) if number >= 0 else None
+        if number == -1 and self.labelled(0, branch) is None:
+            found = self.branches.get(branch)
+        if found is None:
+            raise InvalidCollectionVersion(f"{number} on {branch}")
+        return found
+
+    def _by_text(self, text: str) -> ModelVersion:
+        base, _, generations = text.partition("~")
+        if base == "HEAD":
+            found = self.head
+        elif "@" in base:
+            name, _, number = base.partition("@")
+            found = self.labelled(int(number), name)
+        else:
+            found = self.branches.get(base) or self.tags.get(base)
+        steps = int(generations or 1) if "~" in text else 0
+        for _ in range(steps):
+            found = found and found.parent
+        if found is None:
+            raise InvalidCollectionVersion(text)
+        return found
+
+    def changes(self, a: ModelVersion, b: ModelVersion | None) -> dict[bytes, tuple[Any, Any]]:
+        """Return old and new bytes of the documents that differ, by key."""
+        before, after = by_key(a.contents), by_key(self.working if b is None else b.contents)
+        return {
+            key: (before.get(key), after.get(key))
+            for key in before.keys() | after.keys()
+            if before.get(key) != after.get(key)
+        }
+
+    # -- verbs ---------------------------------------------------------------------------
+
+    def init(self, message: str) -> None:
+        if self.tracked:
+            raise CollectionAlreadyInitialised("tracked")
+        root = ModelVersion(0, "main", None, dict(self.working), message)
+        self.versions = [root]
+        self.branches = {"main": root}
+        self.tags, self.stashed = {}, None
+        self.head, self.branch, self.detached = root, "main", False
+
+    def register(self, message: str, branch_name: str | None = None) -> bool:
+        if self.head is None:
+            return False
+        branch = self.branch or ""
+        if self.detached:
+            if branch_name is None:
+                raise InvalidArgument("name the branch")
+            self._refuse_taken(branch_name)
+            branch = branch_name
+        if not self.changed:
+            return False
+        number = self.last_number(branch) + 1
+        version = ModelVersion(number, branch, self.head, dict(self.working), message)
+        self.versions.append(version)
+        self.branches[branch] = version
+        self.head, self.branch, self.detached = version, branch, False
+        return True
+
+    def checkout(self, version: int | str | None = None, branch: str | None = None) -> bool:
+        if version is None and branch is None:
+            raise InvalidArgument("nothing given")
+        if self.head is None:
+            return False
+        target = self.resolve(version, branch)
+        named = branch
+        if isinstance(version, str):
+            named = version if version in self.branches else None
+        elif version is not None and branch is None:
+            named = self.branch
+        attached = self._attachment(target, named)
+        if target is self.head:
+            if (self.branch, self.detached) == attached:
+                return True
+        if self.changed:
+            raise InvalidOperation("uncommitted changes")
+        self.head = target
+        self.branch, self.detached = attached
+        self.working = dict(target.contents)
+        return True
+
+    def _attachment(self, target: ModelVersion, named: str | None = None) -> tuple[str, bool]:
+        for branch in (named, self.branch, target.branch):
+            if branch is not None and self.branches.get(branch) is target:
+                return branch, False
+        return target.branch, True
+
+    def create_branch(self, name: str) -> tuple[int, str] | None:
+        if self.head is None:
+            return None
+        self._refuse_taken(name)
+        self.branches[name] = self.head
+        self.branch, self.detached = name, False
+        return self.head.label
+
+    def _refuse_taken(self, name: str) -> None:
+        """Refuse names of branches, of tags, and those that labels keep in use."""
+        taken = name in self.branches or name in self.tags or self.last_number(name) >= 0
+        if taken or name.startswith("__"):
+            raise InvalidArgument("taken")
+
+    def delete_branch(self, name: str) -> None:
+        tip = self._tip(name)
+        if not self.detached and self.branch == name:
+            raise InvalidOperation("checked out")
+        others = [v for branch, v in self.branches.items() if branch != name]
+        kept = {a for v in [*others, *self.tags.values(), self.head] if v for a in v.ancestors()}
+        if any(version not in kept for version in tip.ancestors()):
+            raise InvalidOperation("versions would be lost")
+        del self.branches[name]
+
+    def rename_branch(self, old: str, new: str) -> None:
+        if new.startswith("__"):
+            raise InvalidArgument("reserved")
+        tip = self._tip(old)
+        self._refuse_taken(new)
+        for version in self.versions:
+            if version.branch == old:
+                version.branch = new
+        del self.branches[old]
+        self.branches[new] = tip
+        if self.branch == old:
+            self.branch = new
+
+    def tag(self, name: str, revision: str) -> tuple[int, str]:
+        if self.head is None:
+            raise CollectionNotTracked("untracked")
+        version = self.resolve(revision)
+        if name in self.branches or name in self.tags:
+            raise InvalidArgument("taken")
+        self.tags[name] = version
+        return version.label
+
+    def delete_tag(self, name: str) -> None:
+        if name not in self.tags:
+            raise TagNotFound(name)
+        del self.tags[name]
+
+    def stash(self, overwrite: bool = False) -> bool:
+        if self.head is None:
+            return False
+        if self.stashed is not None and not overwrite:
+            raise InvalidOperation("there is a stash")
+        if not self.changed:
+            return False
+        recorded = self.head.contents
+        self.stashed = {
+            id_: self.working.get(id_)
+            for id_ in recorded.keys() | self.working.keys()
+            if recorded.get(id_) != self.working.get(id_)
+        }
+        self.working = dict(recorded)
+        return True
+
+    def stash_apply(self) -> bool:
+        if self.head is None or self.stashed is None:
+            return False
+        if self.changed:
+            raise InvalidOperation("uncommitted changes")
+        for id_, raw in self.stashed.items():
+            if raw is None:
+                self.working.pop(id_, None)
+            else:
+                self.working[id_] = raw
+        self.stashed = None
+        return True
+
+    def stash_discard(self) -> bool:
+        found = self.stashed is not None
+        self.stashed = None
+        return found
+
+    def discard_changes(self) -> bool:
+        if self.head is None:
+            return False
+        self.working = dict(self.head.contents)
+        return True
+
+    def delete_version_subtree(self, version: int | str, branch: str | None = None) -> bool:
+        if self.head is None:
+            return False
+        target = self.resolve(version, branch)
+        parent = target.parent
+        if parent is None:
+            self.drop()
+            return True
+        doomed = {v for v in self.versions if target in v.ancestors()}
+        self.versions = [v for v in self.versions if v not in doomed]
+        self.tags = {name: v for name, v in self.tags.items() if v not in doomed}
+        for name, tip in list(self.branches.items()):
+            if tip in doomed and parent.branch == name:
+                self.branches[name] = parent
+            elif tip in doomed:
+                del self.branches[name]
+        if self.head in doomed:
+            self.head = parent
+            self.working = dict(parent.contents)
+            self.branch, self.detached = self._attachment(parent)
+        elif self.detached:
+            self.branch, self.detached = self._attachment(self.head)
+        return True
+
+    def drop(self) -> None:
+        """Forget everything, the documents too."""
+        self.__init__()  # type: ignore[misc]  # a fresh model
+
+
+def by_key(contents: Mapping[Any, bytes]) -> dict[bytes, bytes]:
+    """Return contents by the exact key of each document."""
+    from versioned_collection.core.document import document_key
+
+    return {document_key(raw): raw for raw in contents.values()}

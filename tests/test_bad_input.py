@@ -1,0 +1,209 @@
+"""Each wrong argument, name, type and state gives its error and changes nothing."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timezone
+from types import MappingProxyType
+
+import pytest
+from api_support import edit, everything, grown, problems, raws, step, tracked, untracked
+
+from versioned_collection import VersionedCollection, errors
+
+WRONG_CALLS = [
+    (errors.CollectionAlreadyInitialised, lambda b: b.init()),
+    (errors.InvalidType, lambda b: b.init(5)),
+    (errors.InvalidType, lambda b: b.register(None)),
+    (errors.InvalidType, lambda b: b.register(b"bytes")),
+    (errors.InvalidType, lambda b: b.register("m", author=5)),
+    (errors.InvalidType, lambda b: b.register("m", author=["Ada"])),
+    (errors.InvalidType, lambda b: b.register("m", metadata="text")),
+    (errors.InvalidType, lambda b: b.register("m", metadata=[1])),
+    (errors.InvalidArgument, lambda b: b.register("m", metadata={1: 2})),
+    (errors.InvalidArgument, lambda b: b.register("m", metadata={"a": object()})),
+    (errors.InvalidArgument, lambda b: b.register("m", metadata={"a": 2**70})),
+    (errors.InvalidArgument, lambda b: b.register("m", metadata={"a\0b": 1})),
+    (errors.InvalidArgument, lambda b: b.register("m", metadata={"a": uuid.uuid4()})),
+    (errors.InvalidArgument, lambda b: b.register("m", author={"name": {1, 2}})),
+    (errors.InvalidArgument, lambda b: b.register("\ud800")),
+    (errors.InvalidArgument, lambda b: b.register("m" * 1_100_000)),
+    (errors.InvalidArgument, lambda b: b.register("m", metadata={"a": "x" * 1_100_000})),
+    (errors.InvalidArgument, lambda b: b.checkout()),
+    (errors.InvalidCollectionVersion, lambda b: b.checkout(99)),
+    (errors.BranchNotFound, lambda b: b.checkout(branch="nope")),
+    (errors.BranchNotFound, lambda b: b.checkout(branch="\ud800")),
+    (errors.BranchNotFound, lambda b: b.checkout(branch="")),
+    (errors.InvalidOperation, lambda b: b.checkout(0)),
+    (errors.InvalidType, lambda b: b.checkout(branch=b"main")),
+    (errors.BranchNotFound, lambda b: b.get_log("nope")),
+    (errors.InvalidArgument, lambda b: b.diff(direction="up")),
+    (errors.InvalidCollectionVersion, lambda b: b.diff(99)),
+    (errors.InvalidOperation, lambda b: b.stash_apply()),
+    (errors.InvalidOperation, lambda b: b.stash()),
+    (errors.InvalidCollectionVersion, lambda b: b.delete_version_subtree(99)),
+    (errors.BranchNotFound, lambda b: b.delete_version_subtree(0, "nope")),
+    (errors.InvalidArgument, lambda b: b.create_branch("__x")),
+    (errors.InvalidArgument, lambda b: b.create_branch("main")),
+    (errors.InvalidArgument, lambda b: b.tag("v1")),
+    (errors.InvalidCollectionVersion, lambda b: b.tag("x", "nope")),
+    (errors.TagNotFound, lambda b: b.delete_tag("nope")),
+    (errors.TagNotFound, lambda b: b.delete_tag("\ud800")),
+    (errors.BranchNotFound, lambda b: b.delete_branch("nope")),
+    (errors.InvalidOperation, lambda b: b.delete_branch("main")),
+    (errors.BranchNotFound, lambda b: b.rename_branch("nope", "x")),
+    (errors.InvalidArgument, lambda b: b.rename_branch("main", "side")),
+    (errors.InvalidArgument, lambda b: b.rename("a..b")),
+    (errors.InvalidArgument, lambda b: list(b.log(limit=-1))),
+    (errors.InvalidCollectionVersion, lambda b: list(b.log("nope"))),
+    (errors.InvalidCollectionVersion, lambda b: list(b.changes("nope"))),
+    (errors.InvalidType, lambda b: b < 5),
+]
+
+
+def test_wrong_calls_change_nothing(anydb):
+    bands = grown(anydb)
+    edit(bands, "stashed")
+    bands.stash()
+    edit(bands, "uncommitted")
+    bands.insert_one({"_id": "new"})
+    status = bands.status()
+    before = everything(anydb)
+    for number, (kind, call) in enumerate(WRONG_CALLS):
+        with pytest.raises(kind) as caught:
+            call(bands)
+        assert type(caught.value) is kind, number
+        assert str(caught.value), number
+        assert everything(anydb) == before, number
+    assert bands.status() == status
+    assert bands.register("all well")
+    assert problems(bands) == []
+
+
+def test_unusual_but_right(anydb):
+    bands = tracked(anydb)
+    step(bands, 1, author=MappingProxyType({"name": "Ada"}), metadata=MappingProxyType({"a": 1}))
+    assert bands.resolve("HEAD").author == {"name": "Ada"}
+    assert bands.resolve("HEAD").metadata == {"a": 1}
+    assert list(bands.log(author="Ada"))
+    assert list(bands.log(until=datetime(2999, 1, 1, tzinfo=timezone.utc)))
+    assert problems(bands) == []
+
+
+# -- what cannot be tracked --------------------------------------------------------------
+
+
+def refused(db, kind, reason):
+    bands = VersionedCollection(db, "bands")
+    before = sorted(db.list_collection_names())
+    with pytest.raises(kind, match=reason) as caught:
+        bands.init()
+    assert sorted(db.list_collection_names()) == before
+    assert not bands.is_tracked()
+    assert bands.status() == {"tracked": False}
+    return caught.value
+
+
+def test_views(anydb):
+    anydb["source"].insert_one({"_id": 1})
+    anydb.create_collection("bands", viewOn="source", pipeline=[])
+    error = refused(anydb, errors.NotSupported, "view")
+    assert error.collection == "bands"
+    assert error.reason
+    assert raws(anydb["bands"]) == raws(anydb["source"])
+
+
+def test_time_series(anydb):
+    anydb.create_collection("bands", timeseries={"timeField": "t"})
+    refused(anydb, errors.NotSupported, "time-series")
+
+
+def test_capped(anydb):
+    anydb.create_collection("bands", capped=True, size=10_000)
+    refused(anydb, errors.NotSupported, "capped")
+
+
+@pytest.mark.parametrize("name", ["__log_x", "__bands", "system.js", "system.profile"])
+def test_reserved_names(anydb, name):
+    bands = VersionedCollection(anydb, name)
+    with pytest.raises((errors.InvalidArgument, errors.NotSupported)):
+        bands.init()
+    assert anydb.list_collection_names() == []
+
+
+# -- names -------------------------------------------------------------------------------
+
+
+def test_names_that_are_too_long_are_refused_at_init(anydb):
+    fits = 255 - len(anydb.name) - 1 - len("__deltas_") - len(".chunks")
+    long = VersionedCollection(anydb, "x" * (fits + 1))
+    with pytest.raises(errors.InvalidArgument, match="too long") as caught:
+        long.init()
+    assert (caught.value.limit, caught.value.bytes) == (255, 256)
+    with pytest.raises(errors.InvalidArgument, match="too long"):
+        VersionedCollection(anydb, "é" * (fits // 2 + 1)).init()
+    assert anydb.list_collection_names() == []
+    bands = VersionedCollection(anydb, "x" * fits)
+    bands.insert_one({"_id": 1, "v": "a" * 9_000_000})
+    bands.init()
+    bands.replace_one({"_id": 1}, {"v": "b" * 9_000_000})
+    bands.register("with chunks")
+    bands.checkout(0)
+    with pytest.raises(errors.InvalidArgument, match="too long"):
+        bands.rename("y" * (fits + 1))
+    assert problems(bands) == []
+
+
+def test_odd_collection_names(db):
+    names = ["a.b", "a.b.c", "ünïcödé", "with blank", "🎸", "UPPER", "a-b", "a--b", "0", "a{b}",
+             "a'b\"c", "a%b", "a~b", "bands", "bands.bands"]  # fmt: skip
+    for name in names:
+        bands = tracked(db, name)
+        step(bands, name)
+    for name in names:
+        bands = VersionedCollection(db, name)
+        assert bands.version == 1
+        assert bands.get_log()[0].message == f"v{name}"
+        bands.checkout(0)
+        assert problems(bands) == []
+
+
+def test_collections_do_not_mix(anydb):
+    bands, dotted = tracked(anydb, "bands"), tracked(anydb, "bands.files")
+    step(bands, 1)
+    dotted.drop()
+    assert bands.version == 1
+    assert problems(bands) == []
+
+
+def test_a_format_of_another_release_is_told(anydb):
+    bands = tracked(anydb)
+    anydb["__metadata_bands"].update_one({}, {"$set": {"format": 999}})
+    before = everything(anydb)
+    for verb in (bands.status, bands.get_log, lambda: bands.register("x"), lambda: bands.version):
+        with pytest.raises(errors.FormatMismatch, match="999") as caught:
+            verb()
+        assert (caught.value.found, caught.value.supported) == (999, 1)
+    assert everything(anydb) == before
+
+
+def test_a_collection_that_turned_into_a_view(anydb):
+    bands = tracked(anydb)
+    anydb["bands"].drop()
+    anydb.create_collection("bands", viewOn="source", pipeline=[])
+    with pytest.raises(errors.NotSupported, match="view"):
+        bands.discard_changes()
+    anydb["bands"].drop()
+    assert bands.discard_changes()
+    assert bands.count_documents({}) == 3
+
+
+def test_untracked_wrong_arguments(anydb):
+    bands = untracked(anydb)
+    with pytest.raises(errors.InvalidType):
+        bands.init(message=5)
+    with pytest.raises(errors.InvalidArgument):
+        bands.init(metadata={"a": object()})
+    with pytest.raises(errors.InvalidArgument):
+        bands.checkout()
+    assert anydb.list_collection_names() == ["bands"]

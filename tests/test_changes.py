@@ -1,0 +1,120 @@
+"""changes: the machine-readable diff."""
+
+from __future__ import annotations
+
+import bson
+import pytest
+from api_support import edit, everything, grown, tracked
+
+from versioned_collection import VersionedCollection, errors
+
+
+def summary(changes):
+    return sorted((repr(change.document_id), change.op) for change in changes)
+
+
+def test_working_copy_by_default(anydb):
+    bands = tracked(anydb)
+    assert list(bands.changes()) == []
+    edit(bands, 5)
+    bands.insert_one({"_id": "new", "a": 1})
+    bands.delete_one({"_id": 3})
+    assert summary(bands.changes()) == [("'new'", "insert"), ("1", "update"), ("3", "delete")]
+    by_id = {change.document_id: change for change in bands.changes()}
+    (row,) = by_id[1].rows
+    assert tuple(row.path) == ("mark",)
+    assert row.action == "dictionary_item_added"
+    assert row.value == 5
+    assert by_id["new"].old is None
+    assert bson.decode(by_id["new"].new) == {"_id": "new", "a": 1}
+    assert by_id[3].new is None
+    assert bson.decode(by_id[3].old)["name"] == "Suede"
+
+
+def test_between_two_revisions(anydb):
+    bands = grown(anydb)
+    edit(bands, "uncommitted, and not asked for")
+
+    def marks(a, b):
+        (change,) = bands.changes(a, b)
+        assert change.op == "update"
+        return [bson.decode(raw).get("mark") for raw in (change.old, change.new)]
+
+    assert marks("main@0", "main@2") == [None, 2]
+    assert marks("main@2", "main@0") == [2, None]
+    assert marks("side", "main~2") == ["s1", 1]
+    assert marks("main@2", "side@0") == [2, "s0"]
+    assert marks("HEAD", "side") == [3, "s1"]
+    assert marks("side", "HEAD") == ["s1", 3]
+    assert marks(1, (0, "side")) == [1, "s0"]
+    assert list(bands.changes("v1", "main@1")) == []
+    assert list(bands.changes("HEAD", "HEAD")) == []
+    (change,) = bands.changes("side")
+    assert bson.decode(change.new)["mark"] == "uncommitted, and not asked for"
+
+
+def test_rows_are_bidirectional_and_nested(anydb):
+    bands = tracked(anydb)
+    bands.update_one({"_id": 1}, {"$set": {"since.year": 1979, "members.0": "J"}})
+    bands.register("nested")
+    (change,) = bands.changes("HEAD~1", "HEAD")
+    rows = {tuple(row.path): row for row in change.rows}
+    assert rows["since", "year"].value == 1979
+    assert rows["since", "year"].old_value == 1978
+    (back,) = bands.changes("HEAD", "HEAD~1")
+    rows = {tuple(row.path): row for row in back.rows}
+    assert rows["since", "year"].value == 1978
+    assert rows["since", "year"].old_value == 1979
+
+
+def test_changed_and_changed_back_on_the_way(anydb):
+    bands = tracked(anydb)
+    bands.insert_one({"_id": "guest"})
+    bands.register("came")
+    bands.delete_one({"_id": "guest"})
+    bands.register("went")
+    assert list(bands.changes(0, 2)) == []
+    assert summary(bands.changes(0, 1)) == [("'guest'", "insert")]
+    assert summary(bands.changes(1, 2)) == [("'guest'", "delete")]
+
+
+def test_ids_of_all_kinds(anydb):
+    bands = VersionedCollection(anydb, "bands")
+    ids = [1, "1", True, {"a": 1}, {"a": True}, b"1", None, 2.5]
+    bands.insert_many([{"_id": id_} for id_ in ids])
+    bands.init()
+    bands.update_many({}, {"$set": {"x": 1}})
+    found = [change.document_id for change in bands.changes()]
+    assert sorted(map(repr, found)) == sorted(map(repr, ids))
+
+
+def test_order_of_fields_alone_is_a_change(db):
+    bands = VersionedCollection(db, "bands")
+    bands.insert_one({"_id": 1, "a": 1, "b": 2})
+    bands.init()
+    bands.replace_one({"_id": 1}, {"b": 2, "a": 1})
+    (change,) = bands.changes()
+    assert change.op == "update"
+    assert list(bson.decode(change.new)) == ["_id", "b", "a"]
+
+
+def test_other_verbs_may_run_while_iterating(anydb):
+    bands = tracked(anydb, lease_wait_seconds=2)
+    bands.update_many({}, {"$set": {"x": 1}})
+    for change in bands.changes():
+        assert bands.has_changes()
+        assert change.document_id in bands.diff()
+    abandoned = bands.changes()
+    next(abandoned)
+    assert bands.register("while an iterator lives")
+
+
+def test_errors(anydb):
+    bands = grown(anydb)
+    before = everything(anydb)
+    for arguments in (("nope",), ("HEAD", "nope"), (9,), ("HEAD", 9)):
+        with pytest.raises(errors.InvalidCollectionVersion):
+            list(bands.changes(*arguments))
+    with pytest.raises(TypeError):
+        list(bands.changes(1.5))
+    assert everything(anydb) == before

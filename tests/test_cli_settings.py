@@ -1,0 +1,351 @@
+"""Settings, the configuration file, and keeping credentials to ourselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from cli_support import Cli
+
+from versioned_collection.cli import profile as profiles
+from versioned_collection.cli.profile import Profile, ProfileError, directory, locate
+from versioned_collection.cli.redact import hide, redact, secrets_of
+from versioned_collection.cli.settings import Settings, SettingsError
+
+SECRET = "pa ss/w@rd"
+URI = "mongodb://ada:s3cr3t@db.example:27017/music?authSource=admin"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path / "home")
+
+
+@pytest.fixture
+def warnings() -> list[str]:
+    return []
+
+
+# Which one holds
+
+
+def test_a_flag_beats_the_environment_beats_the_file() -> None:
+    flags, environ, stored = {"db": "a"}, {"VC_DB": "b"}, {"db": "c"}
+    assert Settings(flags, environ, stored).get("db").source == "flag"
+    assert Settings({}, environ, stored).value("db") == "b"
+    assert Settings({}, {}, stored).get("db").source == "file"
+    assert Settings({}, {}, {}).get("db") is None
+    assert Settings({}, {}, {}).seconds("timeout") == 5
+
+
+def test_an_empty_variable_counts_as_none() -> None:
+    assert Settings({}, {"VC_DB": ""}, {"db": "c"}).value("db") == "c"
+
+
+def test_the_stronger_server_wins() -> None:
+    assert Settings({"data": "d"}, {"VC_URI": URI}, {}).value("uri") is None
+    assert Settings({"uri": URI}, {"VC_DATA": "d"}, {}).value("data") is None
+    with pytest.raises(SettingsError, match="exclude each other"):
+        Settings({"uri": URI, "data": "d"}, {}, {})
+
+
+def test_the_login_of_the_file_is_for_the_server_of_the_file() -> None:
+    stored = {"uri": URI, "username": "ada", "password": SECRET}
+    assert Settings({}, {}, stored).value("password") == SECRET
+    elsewhere = Settings({"uri": "mongodb://other"}, {}, stored)
+    assert elsewhere.value("password") is None
+    assert elsewhere.value("username") is None
+    given = Settings({"uri": "mongodb://other"}, {"VC_PASSWORD": "x"}, stored)
+    assert given.value("password") == "x"
+    assert Settings({"data": "d"}, {"VC_PASSWORD": "x"}, {}).value("password") is None
+
+
+def test_the_database_of_the_connection_string_counts_as_much_as_the_string() -> None:
+    assert Settings({"uri": URI}, {"VC_DB": "other"}, {}).database("music") == "music"
+    assert Settings({"uri": URI, "db": "other"}, {}, {}).database("music") == "other"
+    assert Settings({"db": "other"}, {"VC_URI": URI}, {}).database("music") == "other"
+    assert Settings({}, {}, {"uri": URI, "db": "other"}).database("music") == "other"
+    assert Settings({"uri": URI}, {}, {}).database(None) is None
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "1e9"])
+def test_seconds_are_seconds(value: str) -> None:
+    with pytest.raises(SettingsError, match="timeout is a number of seconds"):
+        Settings({"timeout": value}, {}, {})
+
+
+# The configuration file
+
+
+@pytest.mark.parametrize("name", ["config.toml", "config.json"])
+def test_a_file_is_written_for_its_owner_only(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "new" / name
+    profile = Profile(path, pytest.fail)
+    odd = 'a "b" \\ ü\t\x7f \U0001f600'
+    profile.set({"uri": URI, "password": odd})
+    profile.set({"db": "music"})
+    assert profile.read() == {"uri": URI, "password": odd, "db": "music"}
+    assert mode(path) == 0o600
+    profile.set({"uri": None})
+    assert Profile(path, pytest.fail).read() == {"password": odd, "db": "music"}
+    assert os.listdir(path.parent) == [name]
+
+
+def test_comments_in_toml_stay(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.touch(0o600)
+    path.write_text("# mine\ndb = 'a'  # old\n\ntimeout = 2\n")
+    Profile(path, pytest.fail).set({"db": "b", "collection": "bands"})
+    assert path.read_text() == '# mine\ndb = "b"\n\ntimeout = 2\ncollection = "bands"\n'
+    Profile(path, pytest.fail).set({"db": None})
+    assert Profile(path, pytest.fail).read() == {"timeout": "2", "collection": "bands"}
+
+
+def test_a_form_that_cannot_be_edited_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.touch(0o600)
+    text = 'db = """\nmany\nlines"""\n'
+    path.write_text(text)
+    with pytest.raises(ProfileError, match=r"malformed|by hand"):
+        Profile(path, pytest.fail).set({"db": "b"})
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("wide", [0o644, 0o640, 0o606, 0o777])
+def test_a_wider_mode_is_repaired_and_told(tmp_path: Path, wide: int, warnings: list[str]) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"db": "music"}')
+    path.chmod(wide)
+    assert Profile(path, warnings.append).read() == {"db": "music"}
+    assert mode(path) == 0o600
+    assert len(warnings) == 1
+    assert f"{wide:04o}" in warnings[0]
+
+
+def test_a_wide_file_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"db": "music"}')
+    path.chmod(0o644)
+    owner = path.stat().st_uid
+    monkeypatch.setattr(profiles.os, "geteuid", lambda: owner + 1)
+    with pytest.raises(ProfileError, match=r"others can read .* \(mode 0644\)"):
+        Profile(path, pytest.fail).read()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", '{"password": "hush"'),
+        ("config.json", '["hush"]'),
+        ("config.json", '{"password": {"hush": 1}}'),
+        ("config.toml", 'password = "hush'),
+        ("config.toml", "[password]\nhush = 1\n"),
+        ("config.toml", "password = true # hush"),
+    ],
+)
+def test_a_malformed_file_is_not_quoted(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.touch(0o600)
+    path.write_text(text)
+    with pytest.raises(ProfileError) as caught:
+        Profile(path, pytest.fail).read()
+    assert str(path) in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    link.symlink_to(real)
+    Profile(link, pytest.fail).set({"db": "a"})
+    assert link.is_symlink()
+    assert json.loads(real.read_text()) == {"db": "a"}
+    assert mode(real) == 0o600
+
+
+def test_platform_directories(tmp_path: Path) -> None:
+    home = {"HOME": "/home/ada"}
+    assert directory("config", home, "linux") == Path("/home/ada/.config/versioned-collection")
+    assert directory("data", home, "linux") == Path("/home/ada/.local/share/versioned-collection")
+    assert directory("config", {**home, "XDG_CONFIG_HOME": "/x"}, "linux").parent == Path("/x")
+    assert "Application Support" in str(directory("config", home, "darwin"))
+    assert directory("data", {**home, "LOCALAPPDATA": "/l"}, "win32").parent == Path("/l")
+    environ = {"HOME": str(tmp_path)}
+    assert locate(None, environ).name == "config.toml"
+    assert locate("some.json", environ) == Path("some.json")
+    written = directory("config", environ, sys.platform) / "config.json"
+    written.parent.mkdir(parents=True)
+    written.touch(0o600)
+    assert locate(None, environ) == written
+
+
+# The commands
+
+
+def test_set_get_list_unset(cli: Cli) -> None:
+    assert cli("config", "get", "db", code=1).out == "db is not set\n"
+    cli("config", "set", "db", "music")
+    assert cli("config", "get", "db").out == "music\n"
+    assert cli("config", "get", "db", "--json").json == {
+        "name": "db",
+        "value": "music",
+        "source": "file",
+    }
+    listed = cli("config", "list", "--json", "--collection", "bands").json
+    assert listed["settings"]["db"] == {"value": "music", "source": "file"}
+    assert listed["settings"]["collection"] == {"value": "bands", "source": "flag"}
+    assert mode(Path(listed["file"])) == 0o600
+    assert cli("config", "unset", "db").code == 0
+    assert cli("config", "unset", "db", code=1).code == 1
+
+
+def test_a_secret_may_come_from_standard_input(cli: Cli) -> None:
+    cli("config", "set", "password", stdin=f"{SECRET}\n")
+    path = Path(cli("config", "list", "--json").json["file"])
+    assert Profile(path, pytest.fail).read() == {"password": SECRET}
+    cli("config", "set", "db", stdin="", code=2)
+
+
+def test_use_stores_what_it_was_given(cli: Cli) -> None:
+    cli("--uri", URI, "--db", "music", "use", "bands")
+    found = cli("config", "list", "--json").json["settings"]
+    assert found["collection"]["value"] == "bands"
+    assert found["db"]["value"] == "music"
+    assert found["uri"]["value"] == "mongodb://***@db.example:27017/music?authSource=admin"
+    cli("use", "songs", "--data", "somewhere")
+    found = cli("config", "list", "--json").json["settings"]
+    assert "uri" not in found
+    assert found["data"]["value"] == "somewhere"
+    cli.env["VC_COLLECTION"] = "other"
+    assert "goes first" in cli("use", "songs").err
+
+
+def test_a_named_file(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    assert "there is no configuration file" in cli("--config", str(path), "status", code=2).err
+    cli("--config", str(path), "use", "bands")
+    assert json.loads(path.read_text()) == {"collection": "bands"}
+    cli.env["VC_CONFIG"] = str(path)
+    assert cli("config", "get", "collection").out == "bands\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("config", "set", "colour", "red"),
+        ("config", "get", "colour"),
+        ("config", "unset", "colour"),
+        ("config", "set", "timeout", "soon"),
+        ("config", "set", "db", ""),
+        ("use",),
+        ("config", "set"),
+    ],
+)
+def test_wrong_settings(cli: Cli, words: tuple[str, ...]) -> None:
+    assert cli(*words, code=2).out == ""
+
+
+def test_a_wide_file_is_repaired_by_any_command(cli: Cli) -> None:
+    cli("use", "bands")
+    path = Path(cli("config", "list", "--json").json["file"])
+    path.chmod(0o644)
+    assert "others could read" in cli("config", "get", "collection").err
+    assert mode(path) == 0o600
+
+
+# Credentials
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (URI, "mongodb://***@db.example:27017/music?authSource=admin"),
+        ("at mongodb+srv://a:b@h/x, then", "at mongodb+srv://***@h/x, then"),
+        ("mongodb://a:p@ss@h", "mongodb://***@h"),
+        ("mongodb://h1,h2/db", "mongodb://h1,h2/db"),
+        (
+            "mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:abc&w=1",
+            "mongodb://h/?authMechanismProperties=***&w=1",
+        ),
+        ("ada@example.org", "ada@example.org"),
+    ],
+)
+def test_redact(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+def test_secrets_in_every_spelling() -> None:
+    found = secrets_of("mongodb://ada:p%40ss%20w@h/", 'a"b c')
+    for spelling in ("p%40ss%20w", "p@ss w", 'a"b c', 'a\\"b c', "a%22b+c", "a%22b%20c"):
+        assert redact(f"x{spelling}y", found) == "x***y"
+    assert secrets_of(None, None) == []
+    assert secrets_of("mongodb://host", None) == []
+
+
+def test_hide_reaches_everywhere() -> None:
+    value = {"a": ["x hush", {"b": "hush"}, 1], "c": None}
+    assert hide(value, ["hush"]) == {"a": ["x ***", {"b": "***"}, 1], "c": None}
+
+
+COMMANDS = [
+    ("config", "list"),
+    ("config", "get", "password"),
+    ("config", "get", "uri"),
+    ("config", "set", "password", "hush-hush"),
+    ("config", "get", "hush-hush"),
+    ("status", "--timeout", "0.05"),
+    ("hush-hush",),
+    ("status", "hush-hush"),
+    ("status", "--timeout", "hush-hush"),
+    ("status", "mongodb://ada:hush-hush@h"),
+    ("config", "unset", "password"),
+]
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+@pytest.mark.parametrize("source", ["environment", "file", "flag"])
+@pytest.mark.parametrize("uri", ["mongodb://127.0.0.1:1", "mongodb://ada:hush-hush@127.0.0.1:1"])
+def test_no_output_shows_credentials(cli: Cli, uri: str, source: str, json_too: bool) -> None:
+    words: list[str] = ["--json"] if json_too else []
+    if source == "environment":
+        cli.env |= {"VC_URI": uri, "VC_USERNAME": "ada", "VC_PASSWORD": "hush-hush"}
+    elif source == "flag":
+        words += ["--uri", uri]
+        cli.env |= {"VC_PASSWORD": "hush-hush"}
+    else:
+        cli("config", "set", "uri", uri)
+        cli("config", "set", "password", "hush-hush")
+    cli.env |= {"VC_DB": "music", "VC_COLLECTION": "bands"}
+    for command in COMMANDS:
+        outcome = cli(*words, *command, code=None)
+        assert "hush" not in outcome.out + outcome.err, command
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://ada:hush@hush@h:x/",
+        "mongodb://ada:hush/hush@h/",
+        "mongodb://ada:hush hush@h/",
+        "mongodb://ada:hush%zz@h/?x",
+        "mongodb://ada:hush@h/?authMechanism=hush",
+        "mongodb://:hush@h/",
+        "http://ada:hush@h/",
+        "ada:hush@h",
+    ],
+)
+def test_a_malformed_connection_string_is_not_quoted(cli: Cli, uri: str) -> None:
+    cli.env |= {"VC_DB": "music", "VC_COLLECTION": "bands", "VC_TIMEOUT": "0.05"}
+    for words in (("status",), ("--json", "status"), ("config", "list")):
+        outcome = cli("--uri", uri, *words, code=None)
+        assert outcome.code in ((0,) if words[0] == "config" else (2, 8))
+        assert "hush" not in outcome.out + outcome.err

@@ -1,0 +1,454 @@
+"""Several processes on one collection: owners that freeze, owners that race, and writers."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+from harness import Nursery, nursery
+from harness.scenarios import (
+    NAME,
+    NEW_NAME,
+    SCENARIOS,
+    State,
+    opened,
+    state_of,
+)
+from harness.stage import Scene, Stages, scene_of
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from versioned_collection import VersionedCollection, errors
+
+SAMPLES = 4
+"""Commands of each verb at which a default run freezes its owner."""
+
+AT_ONCE = 8
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Nursery]:
+    with nursery() as running:
+        yield running
+
+
+# -- frozen owners -------------------------------------------------------------------------
+
+
+class Place(NamedTuple):
+    """A server on which owners freeze."""
+
+    uri: str
+    stages: Stages
+
+
+@pytest.fixture(scope="module")
+def replica_set(server, client) -> Place:
+    return Place(server.uri, Stages(client))
+
+
+@pytest.fixture(scope="module")
+def standalone(standalone_server, standalone_client) -> Place:
+    return Place(standalone_server.uri, Stages(standalone_client))
+
+
+class Freeze:
+    """Freezes the owner of a verb, lets another one go ahead, and thaws the first."""
+
+    def __init__(self, children: Nursery, place: Place, name: str, large: bool = False) -> None:
+        self._children, self._place = children, place
+        self._scenario = SCENARIOS[name]
+        self._job = {"uri": place.uri, "scenario": name, "large": large}
+        with place.stages.prepared(self._scenario) as database:
+            self._scene: Scene = scene_of(database)
+            outcome = children.run("verb", database=database.name, **self._job)
+            assert outcome["error"] is None, outcome
+            self.commands: list[str] = outcome["result"]["commands"]
+        self._leased = max(
+            turn for turn, text in enumerate(self.commands, 1) if text == "findAndModify __vc_lock"
+        )
+
+    def run(self, whens: tuple[str, ...], every: bool) -> None:
+        numbers = range(self._leased, len(self.commands) + 1)
+        cases = [(number, when) for number in numbers for when in whens][1:]
+        if not every:
+            step = (len(cases) - 1) / (SAMPLES - 1)
+            cases = [cases[round(turn * step)] for turn in range(SAMPLES)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            failures = [failure for failure in pool.map(self._tried, cases) if failure]
+        if failures:
+            pytest.fail("\n\n".join(failures), pytrace=False)
+
+    def _tried(self, case: tuple[int, str]) -> str:
+        number, when = case
+        place = self.commands[number - 1 :][:1]
+        try:
+            with self._place.stages.set_to(self._scenario, self._scene) as database:
+                self._freeze(number, when, database)
+        except Exception as error:
+            return f"frozen {when} {number} {place}: {type(error).__name__}: {error}"
+        return ""
+
+    def _freeze(self, number: int, when: str, database: Database[Any]) -> None:
+        child = self._children.start(
+            "verb", database=database.name, number=number, when=when, freeze=True, **self._job
+        )
+        found = child.frozen_or_over()
+        if found["event"] == "over":
+            return  # threads made it a command shorter
+        try:
+            go_ahead(database)
+            between = state_of(database)
+        finally:
+            child.thaw()
+            outcome = child.outcome()
+        # it had the lease before it froze: nothing that it does counts any more
+        error = outcome["error"]
+        assert error is None or hasattr(errors, error[0]), outcome
+        after = state_of(database)
+        if after != between:
+            raise AssertionError(f"{error}\n{_difference(between, after)}")
+        for name in (NAME, NEW_NAME):
+            collection = opened(database, name)
+            if collection.is_tracked():
+                assert list(collection.verify()) == []
+                collection.insert_one({"_id": "at last"})
+                assert collection.register("at last", "last")
+                assert list(collection.verify()) == []
+
+
+def go_ahead(database: Database[Any]) -> None:
+    """Do as another owner would: register, change again, and look."""
+    name = NEW_NAME if opened(database, NEW_NAME).is_tracked() else NAME
+    collection = opened(database, name)
+    if not collection.is_tracked():
+        collection.init("by another owner")
+    collection.insert_one({"_id": "another"})
+    assert collection.register("by another owner", "another")
+    collection.update_one({"_id": "another"}, {"$set": {"late": True}})
+    collection.insert_one({"_id": "late"})
+    # what was noticed is kept, and not noticed again
+    assert collection.has_changes()
+    collection.listen(stop=_set_event())
+
+
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
+def _difference(before: State, after: State) -> str:
+    return "\n".join(
+        f"  {name} {what}\n    was {before[name].get(what)!r}\n    is  {value!r}"
+        for name in (NAME, NEW_NAME)
+        for what, value in after[name].items()
+        if value != before[name].get(what)
+    )
+
+
+FROZEN = ["register", "checkout back", "stash", "tag", "init"]
+LARGE = [name for name, scenario in SCENARIOS.items() if scenario.large]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_frozen_owner(replica_set, children, name):
+    Freeze(children, replica_set, name).run(("before", "after"), every=False)
+
+
+@pytest.mark.parametrize("name", ["register", "checkout across", "discard"])
+def test_frozen_owner_of_a_large_change(replica_set, children, name):
+    Freeze(children, replica_set, name, large=True).run(("before", "after"), every=False)
+
+
+@pytest.mark.parametrize("name", ["register", "checkout across", "stash"])
+def test_frozen_owner_on_a_standalone_server(standalone, children, name):
+    Freeze(children, standalone, name, large=True).run(("after",), every=False)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_frozen_at_every_command(replica_set, children, name):
+    Freeze(children, replica_set, name).run(("before", "after"), every=True)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", LARGE)
+def test_frozen_at_every_command_of_a_large_change(replica_set, children, name):
+    Freeze(children, replica_set, name, large=True).run(("before", "after"), every=True)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_frozen_at_every_command_on_a_standalone_server(standalone, children, name):
+    large = SCENARIOS[name].large
+    Freeze(children, standalone, name, large).run(("after",), every=True)
+
+
+# -- writers -------------------------------------------------------------------------------
+
+WRITERS = 3
+ACCOUNTS = 12
+MONEY = 100
+ROUNDS = 6
+
+
+def ledger(database: Database[Any], accounts: int) -> VersionedCollection:
+    """Return a tracked collection in which every document has its sum."""
+    collection = opened(database)
+    if accounts:
+        collection.insert_many(
+            [{"_id": f"account {i}", "money": MONEY} for i in range(accounts)]
+        )
+    collection.insert_many(
+        [{"_id": f"sum {w} {i}", "a": i, "b": -i, "sum": 0} for w in range(WRITERS) for i in range(20)]
+    )
+    collection.init()
+    return collection
+
+
+def check_invariants(database: Database[Any], accounts: int) -> set[str]:
+    """Check each document, and all of them together; return the ids of the journal."""
+    documents = list(database[NAME].find())
+    for document in documents:
+        if "sum" in document:
+            assert document["a"] + document["b"] == document["sum"], document
+    money = [document["money"] for document in documents if "money" in document]
+    assert len(money) == accounts
+    assert sum(money) == accounts * MONEY
+    return {document["_id"] for document in documents if "journal" in document["_id"]}
+
+
+def check_versions(database: Database[Any], accounts: int, done: list[dict[str, int]]) -> int:
+    """Check every version, and that each acknowledged write is in one; return their number."""
+    collection = opened(database)
+    collection.register("the rest", "rest")
+    assert list(collection.verify()) == []
+    seen: set[str] = set()
+    versions = [entry.id for entry in collection._repository.log.find({})]
+    for version in versions:
+        assert collection.checkout(version)
+        seen |= check_invariants(database, accounts)
+    for writer, report in enumerate(done):
+        missing = {f"journal {writer} {n}" for n in range(report["inserted"])} - seen
+        assert not missing, sorted(missing)[:5]
+    return len(versions)
+
+
+class Writers:
+    """Processes that write until they are stopped."""
+
+    def __init__(self, children: Nursery, uri: str, database: Database[Any], accounts: int):
+        self._all = [
+            children.start(
+                "write_all_the_time",
+                uri=uri,
+                database=database.name,
+                writer=writer,
+                accounts=accounts,
+            )
+            for writer in range(WRITERS)
+        ]
+        for writer in self._all:
+            writer.ready()
+
+    def pause(self) -> None:
+        for writer in self._all:
+            writer.pause()
+
+    def resume(self) -> None:
+        for writer in self._all:
+            writer.resume()
+
+    def stop(self) -> list[dict[str, int]]:
+        outcomes = [writer.stop() for writer in self._all]
+        for outcome in outcomes:
+            assert outcome["error"] is None, outcome
+            assert outcome["result"]["inserted"] > 0
+        return [outcome["result"] for outcome in outcomes]
+
+
+def test_each_version_is_one_moment(db, server, children):
+    """Versions registered, and checked out, while writers keep their invariants."""
+    collection = ledger(db, ACCOUNTS)
+    writers = Writers(children, server.uri, db, ACCOUNTS)
+    refused = 0
+    for turn in range(ROUNDS):
+        collection.register(f"while they write {turn}", f"branch{turn}")
+        collection.register(f"again {turn}", f"again{turn}")
+        writers.pause()
+        collection.register(f"in a pause {turn}", f"pause{turn}")
+        check_invariants(db, ACCOUNTS)
+        here = collection.resolve("HEAD").id
+        # the writers go on at the very moment of the checkout
+        writers.resume()
+        try:
+            collection.checkout("HEAD~1" if turn % 2 else 0, **({} if turn % 2 else {"branch": "main"}))
+        except errors.InvalidOperation:
+            refused += 1
+            assert collection.resolve("HEAD").id == here
+    done = writers.stop()
+    assert sum(report["transfers"] for report in done) > 0
+    assert refused <= ROUNDS
+    assert check_versions(db, ACCOUNTS, done) > ROUNDS
+
+
+def test_stash_while_others_write(db, server, children):
+    """What is set aside comes back, and what was written meanwhile stays."""
+    collection = ledger(db, 0)
+    writers = Writers(children, server.uri, db, 0)
+    for turn in range(ROUNDS):
+        if turn % 2:
+            collection.register(f"while they write {turn}", f"branch{turn}")
+        assert collection.stash()
+        collection.register(f"after the stash {turn}", f"stash{turn}")
+        writers.pause()
+        collection.register(f"in a pause {turn}", f"pause{turn}")
+        writers.resume()
+        try:
+            assert collection.stash_apply()
+        except errors.InvalidOperation:
+            writers.pause()
+            collection.register(f"in another pause {turn}", f"other{turn}")
+            assert collection.stash_apply()
+            writers.resume()
+    check_versions(db, 0, writers.stop())
+
+
+def test_discard_while_others_write(db, server, children):
+    """A change made after the look of discard is kept, and none is torn."""
+    collection = ledger(db, 0)
+    writers = Writers(children, server.uri, db, 0)
+    for _ in range(ROUNDS):
+        before = set(db[NAME].distinct("_id"))
+        assert collection.discard_changes()
+        for document in db[NAME].find({"sum": {"$exists": True}}):
+            assert document["a"] + document["b"] == document["sum"]
+        # what was there before went away, what came after it is still there
+        assert not {i for i in before if "journal" in i} & set(db[NAME].distinct("_id"))
+    writers.stop()
+    assert collection.discard_changes()
+    assert not collection.has_changes()
+    assert list(collection.verify()) == []
+    assert check_invariants(db, 0) == set()
+
+
+def test_writers_on_a_standalone_server(standalone_db, standalone_server, children):
+    """Without transactions each document is whole, and each acknowledged write is kept."""
+    collection = ledger(standalone_db, 0)
+    # only writers that go through the library are seen there
+    writers = [
+        children.start(
+            "write_all_the_time",
+            uri=standalone_server.uri,
+            database=standalone_db.name,
+            writer=writer,
+        )
+        for writer in (1, 3)
+    ]
+    for writer in writers:
+        writer.ready()
+    for turn in range(ROUNDS):
+        collection.register(f"while they write {turn}")
+        if turn % 2:
+            assert collection.stash()
+            for writer in writers:
+                writer.pause()
+            collection.register(f"in a pause {turn}")
+            assert collection.stash_apply()
+            for writer in writers:
+                writer.resume()
+    done = [writer.stop()["result"] for writer in writers]
+    reports = [{"inserted": 0}, done[0], {"inserted": 0}, done[1]]
+    check_versions(standalone_db, 0, reports)
+
+
+# -- two owners ----------------------------------------------------------------------------
+
+
+def test_two_processes_use_verbs_at_once(db, server, children):
+    turns = 8
+    collection = opened(db)
+    collection.insert_one({"_id": "first"})
+    collection.init()
+    both = [
+        children.start(
+            "verbs_all_the_time", uri=server.uri, database=db.name, turns=turns, name=name
+        )
+        for name in ("left", "right")
+    ]
+    outcomes = [child.outcome() for child in both]
+    for outcome in outcomes:
+        assert outcome["error"] is None, outcome
+    collection.register("the rest", "rest")
+    assert list(collection.verify()) == []
+    entries = collection._repository.log.find({})
+    assert {entry.message for entry in entries} >= {
+        message for outcome in outcomes for message in outcome["result"]["registered"]
+    }
+    # one chain: each version but the root has its parent, and nobody shares one
+    parents = [entry.parents for entry in entries]
+    assert parents.count(()) == 1
+    assert len(set(parents)) == len(parents)
+    assert {document["_id"] for document in db[NAME].find()} == {
+        "first",
+        *(f"{name} {turn}" for name in ("left", "right") for turn in range(turns)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["replica_set", "standalone"])
+def test_two_processes_init_at_once(request, children, kind):
+    place: Place = request.getfixturevalue(kind)
+    client = request.getfixturevalue("client" if kind == "replica_set" else "standalone_client")
+    database = client[f"both_{uuid.uuid4().hex[:12]}"]
+    database[NAME].insert_many([{"_id": i} for i in range(100)])
+    both = [children.start("init", uri=place.uri, database=database.name) for _ in range(2)]
+    outcomes = [child.outcome() for child in both]
+    errors_ = [outcome["error"] and outcome["error"][0] for outcome in outcomes]
+    assert sorted(errors_, key=str) == ["CollectionAlreadyInitialised", None]
+    collection = opened(database)
+    assert list(collection.verify()) == []
+    assert collection.version == 0
+    assert not collection.has_changes()
+    client.drop_database(database.name)
+
+
+def test_held_lease_is_named(db):
+    """Whoever does not want to wait is told who holds the lease."""
+    collection = opened(db)
+    collection.init()
+    impatient = opened(db, lease_wait_seconds=0)
+    with (
+        collection._repository.lease("register"),
+        pytest.raises(errors.LeaseHeld, match="register is running") as caught,
+    ):
+        impatient.register("in vain")
+    assert caught.value.owner["verb"] == "register"
+    assert impatient.register("now") is False
+
+
+def test_killed_owner_blocks_no_longer_than_its_lease(db, server, children):
+    opened(db).init()
+    db[NAME].insert_one({"_id": 1})
+    outcome = children.run(
+        "verb", uri=server.uri, database=db.name, scenario="register", number=8
+    )
+    assert outcome["signal"] is not None
+    # who does not wait for long is refused or goes on, but is never stuck
+    impatient = opened(db, lease_wait_seconds=0)
+    begun = time.monotonic()
+    while True:
+        try:
+            assert impatient.register("next")
+            break
+        except errors.LeaseHeld as held:
+            assert held.owner["verb"] == "register"
+    assert time.monotonic() - begun < 15

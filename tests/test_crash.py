@@ -1,0 +1,231 @@
+"""Killed at any database command, a verb has happened or has not.
+
+Each case runs a verb in a child process that kills itself at one of its commands. Another
+client then finds a collection that opens, verifies, and is in the old or the new state, and
+can repeat the verb.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+from harness import Nursery, nursery
+from harness.scenarios import (
+    LEASE_SECONDS,
+    NAME,
+    NEW_NAME,
+    SCENARIOS,
+    Scenario,
+    State,
+    attempt,
+    leftovers,
+    opened,
+    state_of,
+)
+from harness.stage import Scene, Stages, scene_of
+from pymongo.database import Database
+
+SAMPLES = 5
+"""Commands of each verb at which a default run strikes, first and last among them."""
+
+AT_ONCE = 8
+"""Cases that run side by side: most of each is waiting."""
+
+PATIENCE = 15.0
+"""Seconds within which a case has to go on; far more than a lease, for a busy machine."""
+
+
+class Broken(Exception):
+    """A collection that a killed verb left as it must not be."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
+
+
+class Case(NamedTuple):
+    """One strike."""
+
+    number: int
+    when: str
+
+
+class Expected(NamedTuple):
+    """What a verb leads to when nobody disturbs it."""
+
+    scene: Scene
+    old: State
+    new: State
+    left: dict[str, int]
+    commands: list[str]
+
+
+class Place(NamedTuple):
+    """A server on which verbs are killed."""
+
+    uri: str
+    stages: Stages
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Nursery]:
+    with nursery() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def replica_set(server, client) -> Place:
+    return Place(server.uri, Stages(client))
+
+
+@pytest.fixture(scope="module")
+def standalone(standalone_server, standalone_client) -> Place:
+    return Place(standalone_server.uri, Stages(standalone_client))
+
+
+class Sweep:
+    """Strikes at the commands of one verb."""
+
+    def __init__(self, children: Nursery, place: Place, name: str, large: bool) -> None:
+        self._children = children
+        self._place = place
+        self._name = name
+        self._large = large
+        self._scenario = SCENARIOS[name]
+        self._expected = self._undisturbed()
+
+    def _undisturbed(self) -> Expected:
+        with self._place.stages.prepared(self._scenario) as database:
+            scene, old = scene_of(database), state_of(database)
+            outcome = self._run(database)
+            assert outcome["error"] is None, outcome
+            new = state_of(database)
+            left = leftovers(database, self._scenario.new_name)
+            return Expected(scene, old, new, left, outcome["result"]["commands"])
+
+    def _run(self, database: Database[Any], **strike: Any) -> dict[str, Any]:
+        return self._children.run(
+            "verb",
+            uri=self._place.uri,
+            database=database.name,
+            scenario=self._name,
+            large=self._large,
+            **strike,
+        )
+
+    def run(self, every: bool) -> None:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            failures = [failure for failure in pool.map(self._tried, self._cases(every)) if failure]
+        if failures:
+            pytest.fail("\n\n".join(failures), pytrace=False)
+
+    def _cases(self, every: bool) -> list[Case]:
+        """Return the strikes: all of them, or a sample with both ends, in turns."""
+        # threads may send a few commands more than in the undisturbed run
+        numbers = range(1, len(self._expected.commands) + 3)
+        both = [Case(number, when) for number in numbers for when in ("before", "after")]
+        if every:
+            return both
+        step = (len(both) - 1) / (SAMPLES - 1)
+        return [both[round(turn * step)] for turn in range(SAMPLES)]
+
+    def _tried(self, case: Case) -> str:
+        place = self._expected.commands[case.number - 1 :][:1]
+        try:
+            with self._place.stages.set_to(self._scenario, self._expected.scene) as database:
+                self._strike(case, database)
+        except Exception as error:
+            return f"{case} {place}: {type(error).__name__}: {error}"
+        return ""
+
+    def _strike(self, case: Case, database: Database[Any]) -> None:
+        scenario, expected = self._scenario, self._expected
+        outcome = self._run(database, **case._asdict())
+        # it may have been over before that command, which threads make a little uncertain
+        assert outcome["signal"] in (signal.SIGKILL, None), outcome
+        assert outcome["error"] is None or outcome["error"][0] == "LeaseLost", outcome
+        begun = time.monotonic()
+        self._check_opens(case, scenario, database)
+        assert time.monotonic() - begun < LEASE_SECONDS + PATIENCE
+        found = state_of(database)
+        if found not in (expected.old, expected.new):
+            raise Broken("neither the old nor the new state", _difference(found, expected))
+        name = NEW_NAME if found[NEW_NAME]["tracked"] else NAME
+        attempt(scenario.act, opened(database, name))
+        again = state_of(database)
+        if again != expected.new:
+            raise Broken("not the new state after a repetition", _difference(again, expected))
+        self._check_opens(case, scenario, database)
+        assert leftovers(database, scenario.new_name) == expected.left
+        self._check_use(database, scenario)
+
+    @staticmethod
+    def _check_opens(case: Case, scenario: Scenario, database: Database[Any]) -> None:
+        # by either name first: a rename is found from both ends
+        for name in (NAME, NEW_NAME)[:: 1 if case.number % 2 else -1]:
+            collection = opened(database, name)
+            if collection.is_tracked():
+                assert list(collection.verify()) == []
+
+    @staticmethod
+    def _check_use(database: Database[Any], scenario: Scenario) -> None:
+        collection = opened(database, scenario.new_name)
+        if not collection.is_tracked():
+            collection.init()
+        collection.insert_one({"_id": "afterwards"})
+        assert collection.has_changes()
+        assert collection.register("afterwards", "afterwards")
+        assert list(collection.verify()) == []
+
+
+def _difference(found: State, expected: Expected) -> str:
+    lines = []
+    for name in (NAME, NEW_NAME):
+        for what, value in found[name].items():
+            old, new = expected.old[name].get(what), expected.new[name].get(what)
+            if value != new:
+                lines.append(f"  {name} {what}\n    is  {value!r}\n    old {old!r}\n    new {new!r}")
+    return "\n".join(lines)
+
+
+LARGE = [name for name, scenario in SCENARIOS.items() if scenario.large]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed(replica_set, children, name):
+    Sweep(children, replica_set, name, large=False).run(every=False)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_killed_in_a_large_change(replica_set, children, name):
+    Sweep(children, replica_set, name, large=True).run(every=False)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_on_a_standalone_server(standalone, children, name):
+    Sweep(children, standalone, name, large=SCENARIOS[name].large).run(every=False)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_every_command(replica_set, children, name):
+    Sweep(children, replica_set, name, large=False).run(every=True)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", LARGE)
+def test_killed_at_every_command_of_a_large_change(replica_set, children, name):
+    Sweep(children, replica_set, name, large=True).run(every=True)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_every_command_on_a_standalone_server(standalone, children, name):
+    Sweep(children, standalone, name, large=SCENARIOS[name].large).run(every=True)

@@ -1,0 +1,94 @@
+"""size, gc and listen."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from api_support import edit, everything, grown, problems, raws, tracked, untracked
+from bson import ObjectId
+
+from versioned_collection import VersionedCollection, errors
+
+
+def test_size(anydb):
+    bands = grown(anydb)
+    sizes = bands.size()
+    assert {"log", "deltas", "replica", "branches", "tags", "metadata", "total"} <= set(sizes)
+    assert all(isinstance(size, int) and size >= 0 for size in sizes.values())
+    assert sizes["total"] == sum(size for name, size in sizes.items() if name != "total") > 0
+
+
+def test_size_counts_large_images(anydb):
+    bands = tracked(anydb)
+    for n in range(2):
+        bands.update_one({"_id": 1}, {"$set": {"v": ObjectId().binary * 720_000, "n": n}})
+        bands.register("large")
+    anydb.client.admin.command("fsync")
+    assert bands.size()["deltas"] > 100_000
+
+
+def test_size_of_an_untracked_collection(anydb):
+    sizes = untracked(anydb).size()
+    assert sizes["total"] == 0
+    assert anydb.list_collection_names() == ["bands"]
+
+
+def test_gc_of_what_is_needed_changes_nothing(anydb):
+    bands = grown(anydb)
+    edit(bands, "stashed")
+    bands.stash()
+    bands.status()
+    before = everything(anydb)
+    removed = bands.gc()
+    assert set(removed.values()) == {0}
+    assert everything(anydb) == before
+    assert problems(bands) == []
+    assert bands.stash_apply()
+
+
+def test_gc_collects_what_is_unreachable(anydb):
+    bands = grown(anydb)
+    clean = everything(anydb)
+    for tracker in ("__deltas_bands", "__stash_bands"):
+        some = anydb["__deltas_bands"].find_one()
+        anydb[tracker].insert_one({**some, "_id": ObjectId(), "version": ObjectId()})
+    removed = bands.gc()
+    assert sorted(removed.values())[-2:] == [1, 1]
+    assert everything(anydb) == clean
+    assert set(bands.gc().values()) == {0}
+    assert problems(bands) == []
+
+
+def test_gc_untracked(anydb):
+    bands = untracked(anydb)
+    assert bands.gc() == {}
+    assert anydb.list_collection_names() == ["bands"]
+
+
+def test_listen_keeps_the_modified_set_fresh(anydb):
+    bands = tracked(anydb)
+    stop = threading.Event()
+    looks = []
+    listener = threading.Thread(target=lambda: looks.append(bands.listen(0.05, stop)))
+    listener.start()
+    try:
+        edit(bands, 1)
+        wanted = threading.Event()
+        for _ in range(200):
+            if raws(anydb["__modified_bands"]):
+                break
+            wanted.wait(0.05)
+        assert len(raws(anydb["__modified_bands"])) == 1
+    finally:
+        stop.set()
+        listener.join()
+    assert looks[0] >= 1
+    assert bands.status()["changes"]["updated"] == 1
+    assert bands.register("one")
+    assert problems(bands) == []
+
+
+def test_listen_untracked(db):
+    with pytest.raises(errors.CollectionNotTracked):
+        VersionedCollection(db, "bands").listen(0.01)

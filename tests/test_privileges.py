@@ -1,0 +1,148 @@
+"""Access control: readWrite on the database is enough, and what is missing is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from api_support import edit, everything, grown, mark, problems, raws, step, untracked
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from versioned_collection import VersionedCollection, embedded, errors
+
+
+@pytest.fixture(scope="module", params=["replica_set", "standalone"])
+def guarded(request) -> Iterator[embedded.Server]:
+    """A server with access control and a user of each kind."""
+    replica_set = request.param == "replica_set"
+    with embedded.start(auth=True, replica_set=replica_set, durable=not replica_set) as server:
+        with MongoClient(server.uri) as root:
+            for user, roles in (
+                ("writer", ["readWrite"]),
+                ("reader", ["read"]),
+                ("admin", ["readWrite", "dbAdmin"]),
+            ):
+                roles_here = [{"role": role, "db": "music"} for role in roles]
+                root.admin.command("createUser", user, pwd="secret", roles=roles_here)
+        yield server
+
+
+@pytest.fixture
+def connect(guarded) -> Iterator[Any]:
+    """Open the database as a user; it is dropped afterwards."""
+    clients = []
+
+    def as_user(user):
+        clients.append(MongoClient(guarded.uri_for(user, "secret")))
+        return clients[-1]["music"]
+
+    yield as_user
+    for client in clients:
+        client.close()
+    with MongoClient(guarded.uri) as root:
+        root.drop_database("music")
+
+
+def test_read_write_is_enough_for_everything(connect):
+    db = connect("writer")
+    bands = grown(db)
+    edit(bands, "x")
+    assert bands.status()["changed"]
+    assert bands.diff()
+    assert list(bands.changes("side"))
+    assert bands.stash()
+    assert bands.stash_apply()
+    bands.stash()
+    assert bands.stash_discard()
+    assert bands.discard_changes()
+    bands.update_one({"_id": 1}, {"$set": {"v": "x" * 9_000_000}})
+    bands.register("large", author="Ada")
+    bands.checkout("main~1")
+    bands.checkout("main")
+    bands.create_branch("fresh")
+    bands.rename_branch("fresh", "new")
+    bands.checkout(branch="main")
+    bands.delete_branch("new")
+    bands.delete_tag("v1")
+    bands.delete_version_subtree(0, "side")
+    db["bands"].aggregate([{"$match": {"_id": 1}}, {"$out": "bands"}])
+    assert bands.register("out")
+    assert bands.size()["total"] > 0
+    assert set(bands.gc().values()) == {0}
+    assert problems(bands) == []
+    groups = bands.rename("groups")
+    assert groups.branches() == {"main"}
+    db["groups"].drop()
+    assert groups.discard_changes()
+    assert problems(groups) == []
+    groups.drop()
+    assert groups.status() == {"tracked": False}
+    for mode in ("scan", "write_through"):
+        other = untracked(db, mode, capture=mode)
+        other.init()
+        step(other, 1)
+        other.checkout(0)
+        other.delete_version_subtree(0)
+
+
+def test_reader_may_look_and_is_told_what_is_missing(connect):
+    db = connect("writer")
+    bands = grown(db)
+    before = everything(db)
+    reading = VersionedCollection(connect("reader"), "bands")
+    assert (reading.version, reading.branch) == (3, "main")
+    assert reading.branches() == {"main", "side"}
+    assert reading.get_log()[0].label == "main@3"
+    assert reading.resolve("v1").label == "main@1"
+    assert set(reading.tags()) == {"v1"}
+    assert len(list(reading.log())) == 4
+    for verb in (
+        lambda: reading.register("x"),
+        lambda: reading.checkout(0),
+        lambda: reading.create_branch("x"),
+        lambda: reading.tag("x"),
+        lambda: reading.discard_changes(),
+        lambda: reading.stash(),
+        lambda: reading.drop(),
+        lambda: reading.rename("x"),
+        lambda: reading.delete_version_subtree(1),
+    ):
+        with pytest.raises(errors.PermissionDenied) as caught:
+            verb()
+        assert caught.value.action
+        assert caught.value.action in str(caught.value)
+        assert "readWrite" in str(caught.value)
+    with pytest.raises(errors.PermissionDenied):
+        VersionedCollection(connect("reader"), "songs").init()
+    assert everything(db) == before
+    assert bands.checkout(0)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_right_to_bypass_a_validator_is_named(connect):
+    db = connect("admin")
+    bands = grown(db)
+    bands.checkout(1)
+    db.command("collMod", "bands", validator={"mark": {"$type": "int"}})
+    clean = raws(bands)
+    writing = VersionedCollection(connect("writer"), "bands")
+    with pytest.raises(errors.PermissionDenied, match="bypassDocumentValidation") as caught:
+        writing.checkout("side")
+    assert caught.value.action == "bypassDocumentValidation"
+    assert raws(bands) == clean
+    assert (writing.version, writing.is_detached()) == (1, True)
+    assert problems(writing) == []
+    assert bands.checkout("side")
+    assert mark(bands) == "s1"
+    assert problems(bands) == []
+
+
+def test_a_wrong_password_is_the_drivers_error(guarded):
+    with (
+        MongoClient(guarded.uri_for("writer", "wrong")) as client,
+        pytest.raises((OperationFailure, errors.VersioningError)) as caught,
+    ):
+        VersionedCollection(client["music"], "bands").status()
+    assert "wrong" not in str(caught.value)

@@ -1,0 +1,131 @@
+"""rename and drop: the collection together with its trackers."""
+
+from __future__ import annotations
+
+import pytest
+from api_support import edit, everything, grown, labels, mark, problems, raws, step, tracked
+
+from versioned_collection import VersionedCollection, errors
+
+
+def test_rename_takes_everything_along(anydb):
+    bands = grown(anydb)
+    edit(bands, "stashed")
+    bands.stash()
+    edit(bands, "uncommitted")
+    contents, log = raws(bands), bands.get_log()
+    groups = bands.rename("groups")
+    assert isinstance(groups, VersionedCollection)
+    assert groups.name == "groups"
+    assert raws(groups) == contents
+    assert groups.get_log() == log
+    assert groups.branches() == {"main", "side"}
+    assert set(groups.tags()) == {"v1"}
+    assert groups.has_stash()
+    assert groups.has_changes()
+    assert not any("bands" in name for name in anydb.list_collection_names())
+    assert bands.status() == {"tracked": False}
+    groups.discard_changes()
+    groups.stash_apply()
+    assert mark(groups) == "stashed"
+    groups.register("after the rename")
+    groups.checkout("side")
+    assert mark(groups) == "s1"
+    assert problems(groups) == []
+    assert VersionedCollection(anydb, "groups").version == 1
+
+
+def test_and_back_and_the_old_name_is_free(anydb):
+    bands = tracked(anydb)
+    groups = bands.rename("groups")
+    fresh = tracked(anydb)
+    step(fresh, 1)
+    assert groups.version == 0
+    fresh.drop()
+    back = groups.rename("bands")
+    step(back, 2)
+    assert labels(back.get_log()) == ["main@1", "main@0"]
+    assert problems(back) == []
+
+
+def test_large_images_move_along(anydb):
+    bands = tracked(anydb)
+    bands.update_one({"_id": 1}, {"$set": {"v": "x" * 9_000_000}})
+    bands.register("large")
+    groups = bands.rename("groups")
+    groups.checkout(0)
+    groups.checkout(1)
+    assert len(groups.find_one({"_id": 1})["v"]) == 9_000_000
+    assert problems(groups) == []
+
+
+def test_rename_refusals_change_nothing(anydb):
+    bands = tracked(anydb)
+    anydb["taken"].insert_one({})
+    anydb["__log_half"].insert_one({})
+    before = everything(anydb)
+    for name in ("taken", "bands", "half", "__x", "", "a..b", ".a", "a.", "$x", "a\0b", "x" * 250,
+                 None, 5):  # fmt: skip
+        with pytest.raises(errors.InvalidArgument):
+            bands.rename(name)
+    assert everything(anydb) == before
+    assert not bands.has_changes()
+
+
+@pytest.mark.parametrize("name", ["a.b.c", "ünïcödé", "with blank", "🎸", "UPPER"])
+def test_odd_names(db, name):
+    groups = tracked(db).rename(name)
+    step(groups, 1)
+    assert (groups.name, groups.version) == (name, 1)
+    assert problems(groups) == []
+    back = groups.rename("bands")
+    assert back.version == 1
+
+
+def test_rename_untracked(anydb):
+    anydb["bands"].insert_one({"_id": 1})
+    groups = VersionedCollection(anydb, "bands").rename("groups")
+    assert isinstance(groups, VersionedCollection)
+    assert groups.find_one() == {"_id": 1}
+    assert anydb.list_collection_names() == ["groups"]
+
+
+def test_rename_by_another_client_is_survived(anydb):
+    bands = tracked(anydb)
+    clean = raws(bands)
+    anydb["bands"].rename("elsewhere")
+    assert bands.status()["changes"] == {"inserted": 0, "updated": 0, "deleted": 3}
+    bands.discard_changes()
+    assert raws(bands) == clean
+    assert problems(bands) == []
+
+
+def test_drop(anydb):
+    bands, songs = grown(anydb), tracked(anydb, "songs")
+    edit(bands, "x")
+    bands.stash()
+    bands.drop()
+    assert not bands.is_tracked()
+    names = set(anydb.list_collection_names())
+    assert not any("bands" in name for name in names)
+    assert songs.is_tracked()
+    assert problems(songs) == []
+    assert [lock["_id"] for lock in anydb["__vc_lock"].find()] == ["songs"]
+    bands.drop()  # again: nothing there
+
+
+def test_drop_untracked(anydb):
+    anydb["bands"].insert_one({})
+    VersionedCollection(anydb, "bands").drop()
+    assert anydb.list_collection_names() == []
+
+
+def test_drop_by_another_client_is_survived(anydb):
+    bands = tracked(anydb)
+    anydb["bands"].drop()
+    assert bands.is_tracked()
+    assert bands.status()["changes"]["deleted"] == 3
+    assert bands.register("all gone")
+    assert bands.checkout(0)
+    assert bands.count_documents({}) == 3
+    assert problems(bands) == []

@@ -1,0 +1,188 @@
+"""status, the flags and the attributes of the working copy."""
+
+from __future__ import annotations
+
+import pytest
+from api_support import edit, everything, grown, tracked, untracked
+from pymongo import MongoClient
+
+from versioned_collection import VersionedCollection, errors
+
+KEYS = {
+    "current_version", "current_branch", "detached", "changed", "has_stash", "has_conflicts",
+}  # fmt: skip
+
+
+def test_untracked_answers_politely(anydb):
+    for bands in (VersionedCollection(anydb, "missing"), untracked(anydb)):
+        assert bands.status() == {"tracked": False}
+        assert bands.version is None
+        assert bands.branch is None
+        assert bands.version_tree is None
+        for flag in ("is_tracked", "has_changes", "has_conflicts", "has_stash", "is_detached"):
+            assert getattr(bands, flag)() is False, flag
+        assert bands.register("x") is False
+        assert bands.checkout(0) is False
+        assert bands.create_branch("x") is None
+        assert bands.branches() == set()
+        assert bands.tags() == {}
+        assert bands.get_log() == []
+        assert list(bands.log()) == []
+        assert bands.diff() is None
+        assert bands.discard_changes() is False
+        assert bands.stash() is False
+        assert bands.stash(overwrite=True) is False
+        assert bands.stash_apply() is False
+        assert bands.stash_discard() is False
+        assert bands.delete_version_subtree(0) is False
+        for verb in (
+            lambda b=bands: b.resolve("HEAD"),
+            lambda b=bands: list(b.changes()),
+            lambda b=bands: list(b.verify()),
+        ):
+            with pytest.raises(errors.CollectionNotTracked):
+                verb()
+    assert anydb.list_collection_names() == ["bands"]
+
+
+def test_clean(anydb):
+    bands = tracked(anydb)
+    status = bands.status()
+    assert set(status) >= KEYS
+    assert {key: status[key] for key in KEYS} == {
+        "current_version": 0, "current_branch": "main", "detached": False, "changed": False,
+        "has_stash": False, "has_conflicts": False,
+    }  # fmt: skip
+    assert status["tracked"] is True
+    assert status["changes"] == {"inserted": 0, "updated": 0, "deleted": 0}
+    assert status["head"] == bands.resolve("HEAD").id
+
+
+def test_counts_what_changed(anydb):
+    bands = tracked(anydb)
+    bands.insert_many([{"_id": 10}, {"_id": 11}])
+    edit(bands, 1)
+    bands.delete_one({"_id": 3})
+    for _ in range(2):  # looking changes nothing
+        status = bands.status()
+        assert status["changed"] is True
+        assert status["changes"] == {"inserted": 2, "updated": 1, "deleted": 1}
+        assert bands.has_changes() is True
+
+
+def test_changed_back_is_no_change(anydb):
+    bands = tracked(anydb)
+    original = bands.find_one({"_id": 1})
+    edit(bands, 1)
+    assert bands.has_changes()
+    bands.replace_one({"_id": 1}, original)
+    assert not bands.has_changes()
+    assert bands.status()["changed"] is False
+
+
+def test_looking_changes_nothing(anydb):
+    bands = grown(anydb)
+    edit(bands, "x")
+    bands.status()
+    before = everything(anydb)
+    bands.status()
+    bands.has_changes()
+    bands.diff()
+    list(bands.changes())
+    list(bands.log())
+    bands.get_log()
+    bands.branches()
+    bands.tags()
+    bands.size()
+    bands.resolve("HEAD~1")
+    list(bands.verify())
+    assert everything(anydb) == before
+
+
+def test_detached_stash_and_unborn(anydb):
+    bands = grown(anydb)
+    bands.checkout(1)
+    status = bands.status()
+    assert (status["current_version"], status["current_branch"]) == (1, "main")
+    assert status["detached"] is True
+    bands.checkout(branch="main")
+    bands.create_branch("unborn")
+    status = bands.status()
+    assert (status["current_version"], status["current_branch"]) == (-1, "unborn")
+    assert status["detached"] is False
+    edit(bands, "x")
+    bands.stash()
+    assert bands.status()["has_stash"] is True
+    assert bands.has_stash() is True
+
+
+def test_version_tree(anydb):
+    bands = grown(anydb)
+    tree = bands.version_tree
+    assert len(tree) == 6
+    assert tree.root == bands.resolve("main@0").id
+    fork = bands.resolve("main@1").id
+    assert set(tree.children(fork)) == {bands.resolve(r).id for r in ("main@2", "side@0")}
+
+
+def test_status_says_how_changes_are_noticed(db, standalone_db):
+    for database, mode in ((db, "change_stream"), (standalone_db, "write_through")):
+        bands = tracked(database)
+        assert bands.capture_mode == mode
+        assert bands.status()["capture_mode"] == mode
+    assert VersionedCollection(db, "bands", capture="scan").status()["capture_mode"] == "scan"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "tz_aware=true", "uuidRepresentation=standard", "w=0", "readPreference=secondaryPreferred",
+        "readConcernLevel=local", "retryWrites=false", "w=majority&journal=true",
+    ],
+)  # fmt: skip
+def test_clients_with_other_settings(server, db, options):
+    uri = server.uri + ("&" if "?" in server.uri else "?") + options
+    with MongoClient(uri) as client:
+        check_life(client[db.name])
+
+
+def test_clients_with_other_codecs(server, db):
+    from bson.codec_options import DatetimeConversion, TypeRegistry
+    from bson.raw_bson import RawBSONDocument
+    from bson.son import SON
+
+    for options in (
+        {"document_class": SON},
+        {"document_class": RawBSONDocument},
+        {"datetime_conversion": DatetimeConversion.DATETIME_MS},
+        {"type_registry": TypeRegistry(fallback_encoder=str)},
+        {"unicode_decode_error_handler": "ignore"},
+    ):
+        with MongoClient(server.uri, **options) as client:
+            check_life(client[db.name])
+            client[db.name]["bands"].drop()
+
+
+def check_life(database):
+    """Run through the verbs with a client of unusual settings."""
+    bands = VersionedCollection(database, "bands")
+    with MongoClient(database.client.address[0], database.client.address[1]) as plain:
+        documents = plain[database.name]["bands"]
+        documents.insert_many([{"_id": 1}, {"_id": 2}])
+        bands.init()
+        documents.update_one({"_id": 1}, {"$set": {"a": 1}})
+        assert bands.register("a", metadata={"k": 1})
+        assert bands.checkout(0)
+        assert documents.find_one({"_id": 1}) == {"_id": 1}
+        bands.create_branch("side")
+        documents.update_one({"_id": 2}, {"$set": {"b": 1}})
+        assert bands.diff()[2]
+        assert bands.stash()
+        assert bands.stash_apply()
+        assert bands.discard_changes()
+        bands.tag("t", "main@1")
+        assert [v.label for v in bands.get_log("main")] == ["main@1", "main@0"]
+        assert bands.status()["changed"] is False
+        assert list(bands.verify()) == []
+        bands.drop()
+        documents.drop()

@@ -1,0 +1,256 @@
+"""verify: whoever tampers with a tracker is found out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from api_support import edit, everything, grown, problems, raws, tracked, untracked
+from bson import ObjectId
+
+from versioned_collection import VersionedCollection, errors
+
+
+@pytest.fixture
+def bands(db):
+    bands = grown(db)
+    bands.update_one({"_id": 2}, {"$set": {"v": "x" * 9_000_000}})
+    bands.register("large", author="Ada", metadata={"ticket": 7})
+    assert problems(bands) == []
+    return bands
+
+
+def test_nothing_to_find(anydb):
+    bands = tracked(anydb)
+    assert list(bands.verify()) == []
+    bands = VersionedCollection(anydb, "bands")
+    edit(bands, "uncommitted")
+    assert list(bands.verify()) == []
+    bands.stash()
+    bands.create_branch("unborn")
+    assert list(bands.verify()) == []
+    assert bands.has_stash()
+
+
+def test_problems_say_what_is_wrong(bands):
+    bands.database["__log_bands"].update_one(
+        {"branch": "main", "number": 2}, {"$set": {"message": "rewritten"}}
+    )
+    (problem,) = [one for one in bands.verify() if "main@2" in one.message]
+    assert problem.kind == "checksum"
+    assert problem.kind in str(problem)
+    assert problem.facts["version"] == bands.resolve("main@2").id
+
+
+@pytest.mark.parametrize("number", [0, 2, 4])
+def test_rewritten_log_entries(bands, number):
+    log = bands.database["__log_bands"]
+    entry = log.find_one({"branch": "main", "number": number})
+    rewritten = {
+        "message": "never happened",
+        "author": "Mallory",
+        "metadata": {"ticket": 8},
+        "timestamp": entry["timestamp"] - timedelta(days=1),
+        "stats": {"inserted": 0, "updated": 0, "deleted": 9},
+        "fingerprint": "0" * 64,
+        "checksum": "0" * 64,
+    }
+    for name, value in rewritten.items():
+        assert entry[name] != value
+        log.update_one({"_id": entry["_id"]}, {"$set": {name: value}})
+        assert problems(bands), name
+        log.replace_one({"_id": entry["_id"]}, entry)
+    assert problems(bands) == []
+
+
+def test_exchanged_parents(bands):
+    log = bands.database["__log_bands"]
+    other = bands.resolve("side@0").id
+    log.update_one({"branch": "main", "number": 2}, {"$set": {"parents": [other]}})
+    assert problems(bands)
+
+
+def test_missing_and_second_roots(bands):
+    log = bands.database["__log_bands"]
+    entry = log.find_one({"branch": "main", "number": 1})
+    log.delete_one({"_id": entry["_id"]})
+    assert "log" in problems(bands)
+    log.insert_one({**entry, "parents": []})
+    assert problems(bands)
+    log.replace_one({"_id": entry["_id"]}, {**entry, "parents": [ObjectId()]})
+    assert "log" in problems(bands)
+    log.replace_one({"_id": entry["_id"]}, entry)
+    assert problems(bands) == []
+
+
+def test_parents_in_a_circle(bands):
+    log = bands.database["__log_bands"]
+    tip = bands.resolve("main@3").id
+    log.update_one({"branch": "main", "number": 1}, {"$set": {"parents": [tip]}})
+    assert problems(bands)
+
+
+def test_changed_deltas(bands):
+    deltas = bands.database["__deltas_bands"]
+    stored = deltas.find_one({"version": bands.resolve("main@2").id})
+    tampered = {
+        "op": "delete",
+        "document_id": 3,
+        "before": b"\0" * 32,
+        "after": b"\0" * 32,
+        "version": bands.resolve("main@3").id,
+    }
+    for name, value in tampered.items():
+        deltas.delete_one({"_id": stored["_id"]})
+        if name == "version":
+            deltas.delete_one({"version": value})
+        deltas.insert_one({**stored, name: value})
+        assert problems(bands), name
+        deltas.delete_one({"_id": stored["_id"]})
+        deltas.insert_one(stored)
+    assert problems(bands)  # the one delta that was deleted
+
+
+def test_changed_values_in_a_delta(bands):
+    deltas = bands.database["__deltas_bands"]
+    stored = deltas.find_one({"version": bands.resolve("main@2").id})
+
+    def changed(value):
+        """Return the stored content with the number 2 (the mark of main@2) replaced."""
+        if isinstance(value, dict):
+            return {name: changed(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [changed(item) for item in value]
+        return 666 if value == 2 and not isinstance(value, bool) else value
+
+    content = {name: changed(stored[name]) for name in ("changes", "old", "new") if name in stored}
+    assert content != {name: stored[name] for name in content}
+    deltas.update_one({"_id": stored["_id"]}, {"$set": content})
+    assert problems(bands)
+
+
+@pytest.mark.parametrize("label", ["main@1", "side@1", "main@4"])
+def test_removed_and_added_deltas(bands, label):
+    deltas = bands.database["__deltas_bands"]
+    version = bands.resolve(label).id
+    stored = deltas.find_one({"version": version})
+    deltas.delete_one({"_id": stored["_id"]})
+    assert problems(bands)
+    deltas.insert_one(stored)
+    assert problems(bands) == []
+    deltas.insert_one({**stored, "_id": ObjectId(), "document_id": "forged", "key": b"forged"})
+    assert problems(bands)
+
+
+def test_large_images(bands):
+    db = bands.database
+    chunk = db["__deltas_bands.chunks"].find_one()
+    db["__deltas_bands.chunks"].update_one(
+        {"_id": chunk["_id"]}, {"$set": {"data": b"y" * len(chunk["data"])}}
+    )
+    assert problems(bands)
+    db["__deltas_bands.chunks"].delete_one({"_id": chunk["_id"]})
+    assert problems(bands)
+    db["__deltas_bands.files"].delete_many({})
+    assert problems(bands)
+
+
+def test_changed_replica(bands):
+    replica = bands.database["__replica_bands"]
+    stored = replica.find_one({"_id": 3})
+    for change in (
+        lambda: replica.update_one({"_id": 3}, {"$set": {"name": "forged"}}),
+        lambda: replica.delete_one({"_id": 3}),
+        lambda: replica.insert_one({"_id": "forged"}),
+        lambda: replica.update_one({"_id": 1}, {"$set": {"mark": 3.0}}),
+    ):
+        change()
+        assert "replica" in problems(bands)
+        replica.delete_one({"_id": "forged"})
+        replica.replace_one({"_id": 3}, stored, upsert=True)
+
+
+def test_dangling_names(bands):
+    db = bands.database
+    db["__branches_bands"].insert_one({"_id": "ghost", "version": ObjectId(), "format": 1})
+    assert problems(bands) == ["reference"]
+    (problem,) = bands.verify()
+    assert problem.facts == {"name": "ghost"}
+    db["__branches_bands"].delete_one({"_id": "ghost"})
+    db["__tags_bands"].update_one({"_id": "v1"}, {"$set": {"version": ObjectId()}})
+    assert problems(bands) == ["reference"]
+
+
+def test_moved_branch(bands):
+    db = bands.database
+    earlier = bands.resolve("main@2").id
+    db["__branches_bands"].update_one({"_id": "main"}, {"$set": {"version": earlier}})
+    assert "head" in problems(bands)
+
+
+def test_missing_branch(bands):
+    bands.database["__branches_bands"].delete_one({"_id": "main"})
+    assert "head" in problems(bands)
+
+
+def test_moved_head(bands):
+    db = bands.database
+    for head in (ObjectId(), bands.resolve("side").id):
+        db["__metadata_bands"].update_one({}, {"$set": {"head": head}})
+        assert "head" in problems(bands)
+    db["__metadata_bands"].update_one({}, {"$set": {"detached": True}})
+    assert "replica" in problems(bands)
+
+
+def test_lost_stash(bands):
+    edit(bands, "stashed")
+    bands.stash()
+    bands.database["__stash_bands"].delete_many({})
+    assert problems(bands) == ["stash"]
+
+
+def cut_tail(bands):
+    """Make the history look as if main@4 had never been."""
+    db = bands.database
+    last, earlier = bands.resolve("main@4"), bands.resolve("main@3")
+    bands.checkout("main@3")
+    db["__log_bands"].delete_one({"_id": last.id})
+    db["__deltas_bands"].delete_many({"version": last.id})
+    db["__branches_bands"].update_one({"_id": "main"}, {"$set": {"version": earlier.id}})
+    db["__metadata_bands"].update_one({}, {"$set": {"detached": False}})
+
+
+def test_a_cut_tail_is_found_with_a_recorded_tip(bands):
+    tip = bands.resolve("main")
+    for recorded in (tip, tip.checksum, tip.id, str(tip.id)):
+        assert list(bands.verify(tip=recorded)) == []
+    cut_tail(bands)
+    assert list(bands.verify()) == []  # nothing on disk can tell
+    for recorded in (tip, tip.checksum, tip.id, str(tip.id)):
+        (problem,) = bands.verify(tip=recorded)
+        assert problem.kind == "tip"
+    assert list(bands.verify(tip=bands.resolve("main"))) == []
+
+
+def test_a_tip_whose_history_was_rewritten_and_sealed_anew(bands):
+    tip = bands.resolve("main")
+    bands.delete_version_subtree(4)
+    edit(bands, "other")
+    bands.register("large", author="Ada")
+    assert list(bands.verify()) == []
+    assert [problem.kind for problem in bands.verify(tip=tip)] == ["tip"]
+
+
+def test_verify_repairs_nothing_and_works_again(anydb):
+    bands = grown(anydb)
+    anydb["__replica_bands"].update_one({"_id": 3}, {"$set": {"x": 1}})
+    before = everything(anydb)
+    assert problems(bands)
+    assert problems(bands)
+    assert everything(anydb) == before
+    assert raws(bands)
+
+
+def test_untracked(anydb):
+    with pytest.raises(errors.CollectionNotTracked):
+        list(untracked(anydb).verify())
