@@ -7,6 +7,7 @@ python scripts/build_command_reference.py --check   fails when it is not current
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,7 @@ def _errors() -> list[tuple[str, int]]:
     return sorted(rows, key=lambda row: (row[1], row[0]))
 
 
+@functools.cache
 def _root() -> Any:
     return typer.main.get_command(app)
 

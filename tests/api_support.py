@@ -18,7 +18,7 @@ BANDS = [
     {"_id": 2, "name": "Blur", "members": ["Damon"], "since": {"year": 1988}},
     {"_id": 3, "name": "Suede", "members": [], "since": {"year": 1989}},
 ]
-_OF_THE_LEASE = ("lease", "fence", "captured", "own")
+_OF_THE_LEASE = ("lease", "fence", "progress", "captured", "own")
 
 
 def untracked(db: Database[Any], name: str = "bands", **options: Any) -> VersionedCollection:

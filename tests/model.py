@@ -68,7 +68,7 @@ class Model:
     versions: list[ModelVersion] = field(default_factory=list)
     branches: dict[str, ModelVersion] = field(default_factory=dict)
     tags: dict[str, ModelVersion] = field(default_factory=dict)
-    stashed: dict[Any, bytes | None] | None = None
+    stashed: dict[bytes, bytes | None] | None = None
     head: ModelVersion | None = None
     branch: str | None = None
     detached: bool = False
@@ -282,13 +282,9 @@ class Model:
             raise InvalidOperation("there is a stash")
         if not self.changed:
             return False
-        recorded = self.head.contents
-        self.stashed = {
-            id_: self.working.get(id_)
-            for id_ in recorded.keys() | self.working.keys()
-            if recorded.get(id_) != self.working.get(id_)
-        }
-        self.working = dict(recorded)
+        found = self.changes(self.head, None)
+        self.stashed = {key: new for key, (_, new) in found.items()}
+        self.working = dict(self.head.contents)
         return True
 
     def stash_apply(self) -> bool:
@@ -296,11 +292,11 @@ class Model:
             return False
         if self.changed:
             raise InvalidOperation("uncommitted changes")
-        for id_, raw in self.stashed.items():
-            if raw is None:
-                self.working.pop(id_, None)
-            else:
-                self.working[id_] = raw
+        for key in by_key(self.working).keys() & self.stashed.keys():
+            del self.working[canonical(key)]
+        for key, raw in self.stashed.items():
+            if raw is not None:
+                self.working[canonical(key)] = raw
         self.stashed = None
         return True
 

@@ -155,8 +155,7 @@ def test_names_that_are_too_long_are_refused_at_init(anydb):
 
 
 def test_odd_collection_names(db):
-    names = ["a.b", "a.b.c", "ünïcödé", "with blank", "🎸", "UPPER", "a-b", "a--b", "0", "a{b}",
-             "a'b\"c", "a%b", "a~b", "bands", "bands.bands"]  # fmt: skip
+    names = ["a.b", "a.b.c", "ünïcödé", "with blank", "🎸", "a-b", "a--b", "a{b}'\"%~"]
     for name in names:
         bands = tracked(db, name)
         step(bands, name)

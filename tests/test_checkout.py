@@ -206,6 +206,31 @@ def test_documents_that_todays_validator_refuses(anydb):
     assert problems(bands) == []
 
 
+def test_case_insensitive_collation(anydb):
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": "a", "v": 1}, {"_id": "b", "v": 1}, {"_id": "c", "v": "x"}])
+    bands.init()
+    first = raws(bands)
+    bands.delete_one({"_id": "a"})
+    bands.insert_one({"_id": "A", "v": 1})
+    bands.update_one({"_id": "B"}, {"$set": {"v": 2}})
+    bands.update_one({"_id": "c"}, {"$set": {"v": "X"}})
+    second = raws(bands)
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 2, "deleted": 1}
+    bands.register("other case")
+    bands.checkout(0)
+    assert raws(bands) == first
+    bands.checkout(1)
+    assert raws(bands) == second
+    edit(bands, "x", "C")
+    assert bands.stash()
+    assert bands.stash_apply()
+    assert bands.discard_changes()
+    assert raws(bands) == second
+    assert problems(bands) == []
+
+
 def test_unique_index_made_later_refuses_an_old_version(anydb):
     bands = VersionedCollection(anydb, "bands")
     bands.insert_many([{"_id": 1, "rank": 1}, {"_id": 2, "rank": 1}])

@@ -311,9 +311,20 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("json_too", [False, True])
-@pytest.mark.parametrize("source", ["environment", "file", "flag"])
-@pytest.mark.parametrize("uri", ["mongodb://127.0.0.1:1", "mongodb://ada:hush-hush@127.0.0.1:1"])
+PLAIN, LOGIN = "mongodb://127.0.0.1:1", "mongodb://ada:hush-hush@127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("uri", "source", "json_too"),
+    [
+        (PLAIN, "environment", False),
+        (PLAIN, "file", True),
+        (PLAIN, "flag", False),
+        (LOGIN, "environment", True),
+        (LOGIN, "file", False),
+        (LOGIN, "flag", True),
+    ],
+)
 def test_no_output_shows_credentials(cli: Cli, uri: str, source: str, json_too: bool) -> None:
     words: list[str] = ["--json"] if json_too else []
     if source == "environment":

@@ -20,7 +20,6 @@ from harness.scenarios import (
     state_of,
 )
 from harness.stage import Scene, Stages, scene_of
-from pymongo import MongoClient
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, errors
@@ -205,11 +204,13 @@ def ledger(database: Database[Any], accounts: int) -> VersionedCollection:
     """Return a tracked collection in which every document has its sum."""
     collection = opened(database)
     if accounts:
-        collection.insert_many(
-            [{"_id": f"account {i}", "money": MONEY} for i in range(accounts)]
-        )
+        collection.insert_many([{"_id": f"account {i}", "money": MONEY} for i in range(accounts)])
     collection.insert_many(
-        [{"_id": f"sum {w} {i}", "a": i, "b": -i, "sum": 0} for w in range(WRITERS) for i in range(20)]
+        [
+            {"_id": f"sum {w} {i}", "a": i, "b": -i, "sum": 0}
+            for w in range(WRITERS)
+            for i in range(20)
+        ]
     )
     collection.init()
     return collection
@@ -291,7 +292,9 @@ def test_each_version_is_one_moment(db, server, children):
         # the writers go on at the very moment of the checkout
         writers.resume()
         try:
-            collection.checkout("HEAD~1" if turn % 2 else 0, **({} if turn % 2 else {"branch": "main"}))
+            collection.checkout(
+                "HEAD~1" if turn % 2 else 0, **({} if turn % 2 else {"branch": "main"})
+            )
         except errors.InvalidOperation:
             refused += 1
             assert collection.resolve("HEAD").id == here
@@ -438,17 +441,17 @@ def test_held_lease_is_named(db):
 def test_killed_owner_blocks_no_longer_than_its_lease(db, server, children):
     opened(db).init()
     db[NAME].insert_one({"_id": 1})
-    outcome = children.run(
-        "verb", uri=server.uri, database=db.name, scenario="register", number=8
-    )
+    outcome = children.run("verb", uri=server.uri, database=db.name, scenario="register", number=8)
     assert outcome["signal"] is not None
     # who does not wait for long is refused or goes on, but is never stuck
     impatient = opened(db, lease_wait_seconds=0)
     begun = time.monotonic()
+    owners = []
     while True:
         try:
             assert impatient.register("next")
             break
         except errors.LeaseHeld as held:
-            assert held.owner["verb"] == "register"
+            owners.append(held.owner["verb"])
+    assert set(owners) <= {"register"}
     assert time.monotonic() - begun < 15

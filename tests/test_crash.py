@@ -119,7 +119,9 @@ class Sweep:
 
     def run(self, every: bool) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            failures = [failure for failure in pool.map(self._tried, self._cases(every)) if failure]
+            failures = [
+                failure for failure in pool.map(self._tried, self._cases(every)) if failure
+            ]
         if failures:
             pytest.fail("\n\n".join(failures), pytrace=False)
 
@@ -188,7 +190,9 @@ def _difference(found: State, expected: Expected) -> str:
         for what, value in found[name].items():
             old, new = expected.old[name].get(what), expected.new[name].get(what)
             if value != new:
-                lines.append(f"  {name} {what}\n    is  {value!r}\n    old {old!r}\n    new {new!r}")
+                lines.append(
+                    f"  {name} {what}\n    is  {value!r}\n    old {old!r}\n    new {new!r}"
+                )
     return "\n".join(lines)
 
 

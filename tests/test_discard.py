@@ -57,7 +57,7 @@ def test_keeps_the_stash(anydb):
 def test_right_after_many_inserts(anydb):
     bands = tracked(anydb)
     clean = raws(bands)
-    bands.insert_many([{"n": n} for n in range(12_000)])
+    bands.insert_many([{"n": n} for n in range(10_100)])
     assert bands.discard_changes() is True
     assert raws(bands) == clean
     assert not bands.has_changes()

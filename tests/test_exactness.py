@@ -12,7 +12,7 @@ from typing import Any
 import bson
 import pytest
 import strategies
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,7 +49,9 @@ from versioned_collection.core.document import (
     raw_id_equals,
 )
 
-RAW = CodecOptions(document_class=RawBSONDocument)
+RAW = CodecOptions(
+    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 MEGABYTE = 1024 * 1024
 ALMOST_THE_LIMIT = int(15.9 * MEGABYTE)
 
@@ -79,6 +81,7 @@ class Box:
             db.create_collection(self.name, **options)
         self.raw = db.get_collection(self.name, codec_options=RAW)
         self.vc = VersionedCollection(db, self.name)
+        self.writer = self.vc.with_options(codec_options=RAW)
         for one in init:
             self.put(one)
         self.recorded: dict[str, Contents] = {}
@@ -97,9 +100,9 @@ class Box:
         """Write a document exactly, in place of whatever has its id."""
         key = document_key(raw)
         found = self.raw.find_one(self._asking(key))
-        if found is not None and document_key(found.raw) != key:
+        if found is not None and document_key(bytes(found.raw)) != key:
             self.delete(key)
-        self.vc.update_one(
+        self.writer.update_one(
             self._asking(key),
             [{"$replaceWith": {"$literal": raw_document(raw)}}],
             upsert=True,
@@ -113,10 +116,10 @@ class Box:
         if has_zero_timestamp(raw):
             self.put(raw)
         else:
-            self.vc.insert_one(raw_document(raw))
+            self.writer.insert_one(raw_document(raw))
 
     def delete(self, key: bytes) -> None:
-        self.vc.delete_one(self._asking(key))
+        self.writer.delete_one(self._asking(key))
 
     @staticmethod
     def _asking(key: bytes) -> RawBSONDocument:
@@ -125,7 +128,8 @@ class Box:
     # -- recording and checking ----------------------------------------------------------
 
     def contents(self) -> Contents:
-        return {document_key(found.raw): bytes(found.raw) for found in self.raw.find()}
+        raws = [bytes(found.raw) for found in self.raw.find()]
+        return {document_key(raw): raw for raw in raws}
 
     def _record(self) -> None:
         self.recorded[str(self.vc.resolve("HEAD").id)] = self.contents()

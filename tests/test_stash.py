@@ -133,12 +133,12 @@ def test_survives_reopening_registering_and_branching(anydb):
 def test_right_after_many_inserts(anydb):
     bands = tracked(anydb)
     clean = raws(bands)
-    bands.insert_many([{"n": n} for n in range(12_000)])
+    bands.insert_many([{"n": n} for n in range(10_100)])
     assert bands.stash() is True
     assert raws(bands) == clean
     assert not bands.has_changes()
     assert bands.stash_apply()
-    assert bands.count_documents({}) == 12_003
+    assert bands.count_documents({}) == 10_103
 
 
 def test_large_documents(anydb):

@@ -562,7 +562,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def contents_agree(self) -> None:
         found = self.db.get_collection(self.name, codec_options=RAW).find()
-        raws = {document_key(document.raw): bytes(document.raw) for document in found}
+        raws = {document_key(raw): raw for raw in (bytes(document.raw) for document in found)}
         assert raws == by_key(self.model.working)
 
     @invariant()

@@ -14,9 +14,8 @@ from versioned_collection import VersionedCollection, errors
 @pytest.fixture
 def bands(db):
     bands = grown(db)
-    bands.update_one({"_id": 2}, {"$set": {"v": "x" * 9_000_000}})
-    bands.register("large", author="Ada", metadata={"ticket": 7})
-    assert problems(bands) == []
+    edit(bands, 4)
+    bands.register("v4", author="Ada", metadata={"ticket": 7})
     return bands
 
 
@@ -42,7 +41,7 @@ def test_problems_say_what_is_wrong(bands):
     assert problem.facts["version"] == bands.resolve("main@2").id
 
 
-@pytest.mark.parametrize("number", [0, 2, 4])
+@pytest.mark.parametrize("number", [0, 4])
 def test_rewritten_log_entries(bands, number):
     log = bands.database["__log_bands"]
     entry = log.find_one({"branch": "main", "number": number})
@@ -144,6 +143,9 @@ def test_removed_and_added_deltas(bands, label):
 
 def test_large_images(bands):
     db = bands.database
+    bands.update_one({"_id": 2}, {"$set": {"v": "x" * 9_000_000}})
+    bands.register("large")
+    assert problems(bands) == []
     chunk = db["__deltas_bands.chunks"].find_one()
     db["__deltas_bands.chunks"].update_one(
         {"_id": chunk["_id"]}, {"$set": {"data": b"y" * len(chunk["data"])}}
@@ -236,7 +238,7 @@ def test_a_tip_whose_history_was_rewritten_and_sealed_anew(bands):
     tip = bands.resolve("main")
     bands.delete_version_subtree(4)
     edit(bands, "other")
-    bands.register("large", author="Ada")
+    bands.register("v4", author="Ada")
     assert list(bands.verify()) == []
     assert [problem.kind for problem in bands.verify(tip=tip)] == ["tip"]
 

@@ -91,7 +91,8 @@ def apply_references(
     if commit.log is not None:
         repository.log.insert(commit.log, session)
     if commit.relabelled:
-        repository.log.relabel(*commit.relabelled, session)
+        old, new = commit.relabelled
+        repository.log.relabel(old, new, session)
     for name, version in commit.branches.items():
         repository.branches.set(name, version, session)
     if commit.dropped_branches:

@@ -10,7 +10,7 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.document import DocumentKey, are_twins, document_hash
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import DocumentRejected, PermissionDenied, VersioningError
 from versioned_collection.moves import (
@@ -281,7 +281,15 @@ def _overwriting(
 ) -> Iterator[list[Move]]:
     for portion, present in by_keys(repository.db, repository.name, list(images)):
         seen = {key: document_hash(raw) for key, raw in present.items()}
-        yield [restoration(key, seen.get(key), images[key]) for key in portion]
+        # what the server takes for the same id, such as 1.0 for 1, makes room
+        put = [key for key in portion if images[key] is not None]
+        twins = [key for key in seen.keys() - images.keys() if _is_twin(key, put)]
+        moves = [restoration(key, seen.get(key), images[key]) for key in portion]
+        yield [*(restoration(key, seen[key], None) for key in twins), *moves]
+
+
+def _is_twin(key: DocumentKey, others: Iterable[DocumentKey]) -> bool:
+    return any(are_twins(key, other) for other in others)
 
 
 def restoration(key: DocumentKey, seen: bytes | None, raw: bytes | None) -> Move:

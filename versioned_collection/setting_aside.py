@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-
-from pymongo import errors as driver
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, restoration
 from versioned_collection.core.document import document_hash
 from versioned_collection.moves import Move, is_small
 from versioned_collection.repository import Hold
-from versioned_collection.wire import translated
+from versioned_collection.wire import create_collection
 from versioned_collection.working_copy import Change, WorkingCopy
 
 _OPTIONS_OF_CREATE = ("collation", "validator", "validationLevel", "validationAction")
@@ -95,6 +92,5 @@ def _ensure_collection(hold: Hold) -> bool:
     options = {
         name: value for name, value in hold.state.options.items() if name in _OPTIONS_OF_CREATE
     }
-    with translated(), suppress(driver.CollectionInvalid):  # another client was faster
-        repository.db.create_collection(repository.name, check_exists=False, **options)
+    create_collection(repository.db, repository.name, **options)
     return True

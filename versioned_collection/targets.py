@@ -15,7 +15,6 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.core.document import (
     DB_POINTER,
-    RAW_OPTIONS,
     DocumentKey,
     document_hash,
     has_zero_timestamp,
@@ -175,7 +174,7 @@ class WorkingCopyWriter:
             elif has_zero_timestamp(target.raw):
                 special.append(upsert_statement(target.raw))
             else:
-                inserting.append(RawBSONDocument(target.raw, RAW_OPTIONS))
+                inserting.append(RawBSONDocument(target.raw))
         return (
             self._run("update", replacing, session)
             + self._run("insert", inserting, session)

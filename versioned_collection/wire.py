@@ -53,6 +53,7 @@ DUPLICATE_KEY = 11000
 DOCUMENT_VALIDATION_FAILURE = 121
 UNAUTHORIZED = 13
 NAMESPACE_NOT_FOUND = 26
+NAMESPACE_EXISTS = 48
 UUID_MISMATCH = 361
 SNAPSHOT_UNAVAILABLE = frozenset((239, 246))
 
@@ -96,6 +97,16 @@ def run(
             codec_options=RAW_OPTIONS,
             read_preference=ReadPreference.PRIMARY,
         )
+
+
+def create_collection(db: Database[Any], name: str, **options: Any) -> None:
+    """Create a collection; one that is there already, or meanwhile, is kept."""
+    with translated():
+        try:
+            db.create_collection(name, check_exists=False, **options)
+        except driver.OperationFailure as error:
+            if error.code != NAMESPACE_EXISTS:
+                raise
 
 
 def batches(
@@ -256,7 +267,7 @@ def _look_up(
 ) -> dict[DocumentKey, bytes] | None:
     found: dict[DocumentKey, bytes] = {}
     size = 0
-    filter_ = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)
+    filter_ = RawBSONDocument(raw_id_in(keys))
     for batch in documents(db, collection, filter_, at=at, session=session):
         for raw in batch:
             found[document_key(raw)] = raw
@@ -302,19 +313,19 @@ def replace_statement(raw: bytes, guard: bytes | None = None) -> RawBSONDocument
         update = b"\x04u\0" + build(b"\x030\0" + stage)
     else:
         update = b"\x03u\0" + raw
-    return RawBSONDocument(build(b"\x03q\0" + query, update), RAW_OPTIONS)
+    return RawBSONDocument(build(b"\x03q\0" + query, update))
 
 
 def upsert_statement(raw: bytes) -> RawBSONDocument:
     """Return the statement that inserts or replaces a document, and keeps zero timestamps."""
     statement = bytes(replace_statement(raw).raw)
-    return RawBSONDocument(build(statement[4:-1], b"\x08upsert\0\x01"), RAW_OPTIONS)
+    return RawBSONDocument(build(statement[4:-1], b"\x08upsert\0\x01"))
 
 
 def delete_statement(key: DocumentKey, guard: bytes | None = None) -> RawBSONDocument:
     """Return the statement that deletes a document, where `guard` allows it."""
     query = raw_id_equals(key) if guard is None else _guarded(key, guard)
-    return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\x01\0\0\0"), RAW_OPTIONS)
+    return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\x01\0\0\0"))
 
 
 def _guarded(key: DocumentKey, expected: bytes) -> bytes:
@@ -327,7 +338,7 @@ def _guarded(key: DocumentKey, expected: bytes) -> bytes:
 def delete_many_statement(keys: Iterable[DocumentKey]) -> RawBSONDocument:
     """Return the statement that deletes all documents with these ids."""
     query = raw_id_in(keys)
-    return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\0\0\0\0"), RAW_OPTIONS)
+    return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\0\0\0\0"))
 
 
 class WriteOutcome:
@@ -411,7 +422,7 @@ def insert_all(
     Raises:
         DocumentRejected: The server refused one.
     """
-    plain = [RawBSONDocument(raw, RAW_OPTIONS) for raw in raws if not has_zero_timestamp(raw)]
+    plain = [RawBSONDocument(raw) for raw in raws if not has_zero_timestamp(raw)]
     special = [upsert_statement(raw) for raw in raws if has_zero_timestamp(raw)]
     for kind, statements in (("insert", plain), ("update", special)):
         if statements:

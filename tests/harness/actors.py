@@ -69,9 +69,7 @@ class _Signals:
         return not self._over
 
 
-def write_all_the_time(
-    uri: str, database: str, writer: int, accounts: int = 0
-) -> dict[str, int]:
+def write_all_the_time(uri: str, database: str, writer: int, accounts: int = 0) -> dict[str, int]:
     """Write until SIGTERM; return how much was acknowledged.
 
     Documents ``sum`` keep ``a + b == sum`` by single writes; transfers between accounts keep

@@ -219,9 +219,7 @@ def _state(database: Database[Any], name: str) -> State:
         "head": (labels[state.head], state.branch, state.detached),
         "version": collection.version,
         "stash": stash,
-        "changes": {
-            (change.op, change.old, change.new) for change in collection.changes()
-        },
+        "changes": {(change.op, change.old, change.new) for change in collection.changes()},
     }
 
 

@@ -18,12 +18,14 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 
 from versioned_collection.core.document import (
+    OBJECT,
     RAW_OPTIONS,
+    STRING,
     DocumentKey,
-    build,
     document_key,
+    elements,
     key_of,
-    raw_array,
+    raw_id_in,
 )
 from versioned_collection.repository import Repository
 from versioned_collection.wire import documents
@@ -32,6 +34,10 @@ MOST_IDS = 20_000
 """Ids that one journal entry holds; a write that reaches more is followed by a scan."""
 
 _ATTEMPTS = 3
+_REGEX = 0x0B
+
+_FAITHFUL = (ObjectId, int, float, bool)
+"""Types of ids that come back from the driver as they were written."""
 
 
 class JournalledWrites(Collection[Any]):
@@ -56,7 +62,11 @@ class JournalledWrites(Collection[Any]):
         if not self._journals():
             return super().bulk_write(requests, *args, **kwargs)
         listed = list(requests)
-        with self._noted(_reach_of_all(listed)):
+        reach = _reach_of_all(listed)
+        collation = next((r._collation for r in listed if getattr(r, "_collation", None)), None)
+        if reach is not None and self._is_collated(reach, collation):
+            reach = None
+        with self._noted(reach):
             return super().bulk_write(listed, *args, **kwargs)
 
     def update_one(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
@@ -103,6 +113,13 @@ class JournalledWrites(Collection[Any]):
             repository.capture_mode == "write_through" and repository.metadata.read() is not None
         )
 
+    def _is_collated(self, keys: Sequence[DocumentKey], collation: Any) -> bool:
+        """Tell whether an id may find a document whose own id is spelled differently."""
+        if not any(key[0] in (STRING, OBJECT) for key in keys):
+            return False
+        state = self._repository.metadata.read()
+        return collation is not None or (state is not None and "collation" in state.options)
+
     def _one(
         self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
     ) -> Any:
@@ -110,7 +127,7 @@ class JournalledWrites(Collection[Any]):
         if not isinstance(filter_, Mapping) or not self._journals():
             return method(filter_, *args, **kwargs)
         exact = _exact_id(filter_)
-        if exact is not None:
+        if exact is not None and not self._is_collated([exact], kwargs.get("collation")):
             with self._noted([exact]):
                 return method(filter_, *args, **kwargs)
         for _ in range(_ATTEMPTS):
@@ -187,12 +204,22 @@ class JournalledWrites(Collection[Any]):
 
 def _exact_id(filter_: Any) -> DocumentKey | None:
     """Return the id that a filter asks for, None when it asks for anything else."""
-    if not isinstance(filter_, Mapping) or "_id" not in filter_:
+    if not isinstance(filter_, Mapping) or not _has_id(filter_):
         return None
+    if isinstance(filter_, RawBSONDocument):
+        value = document_key(bytes(filter_.raw))
+        return None if value[0] in (OBJECT, _REGEX) else value
     value = filter_["_id"]
     if isinstance(value, Mapping) or hasattr(value, "pattern"):
         return None  # operators, or a compound id that could be one
     return key_of(value)
+
+
+def _has_id(document: Mapping[str, Any]) -> bool:
+    """Tell whether there is an ``_id``, without decoding what may not be decodable."""
+    if isinstance(document, RawBSONDocument):
+        return any(name == b"_id" for _, name, _, _ in elements(bytes(document.raw)))
+    return "_id" in document
 
 
 def _ids_of(documents: Any) -> list[DocumentKey] | None:
@@ -202,7 +229,7 @@ def _ids_of(documents: Any) -> list[DocumentKey] | None:
         return None
     for document in documents:
         if isinstance(document, RawBSONDocument):
-            if "_id" not in document:
+            if not _has_id(document):
                 return None
             keys.append(document_key(bytes(document.raw)))
         elif isinstance(document, MutableMapping):
@@ -232,8 +259,8 @@ def _reach_of_all(requests: Sequence[Any]) -> list[DocumentKey] | None:
 
 def _restricted(filter_: Any, keys: Sequence[DocumentKey]) -> dict[str, Any]:
     """Return a filter that finds what `filter_` finds, among the documents of `keys`."""
-    ids = {"$in": RawBSONDocument(build(b"\x04ids\0" + raw_array(keys)), RAW_OPTIONS)["ids"]}
-    if "_id" in filter_:
+    ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
+    if isinstance(filter_, RawBSONDocument) or "_id" in filter_:
         return {"$and": [filter_, {"_id": ids}]}
     return {**filter_, "_id": ids}
 
@@ -244,8 +271,10 @@ def _outcome(result: Any) -> list[DocumentKey] | None:
         return []
     if not getattr(result, "acknowledged", False):
         return None
-    if getattr(result, "upserted_id", None) is not None:
-        return [key_of(result.upserted_id)]
+    upserted = getattr(result, "upserted_id", None)
+    if upserted is not None:
+        # of other types the driver may have lost something when it decoded the reply
+        return [key_of(upserted)] if type(upserted) in _FAITHFUL else None
     counts = [getattr(result, name, None) for name in ("matched_count", "deleted_count")]
     return [] if 0 in counts else None
 

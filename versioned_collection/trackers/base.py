@@ -12,7 +12,12 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.errors import FormatMismatch
-from versioned_collection.wire import NAMESPACE_NOT_FOUND, UUID_MISMATCH, translated
+from versioned_collection.wire import (
+    NAMESPACE_NOT_FOUND,
+    UUID_MISMATCH,
+    create_collection,
+    translated,
+)
 
 FORMAT = 1
 """The format number of everything that this release stores."""
@@ -21,7 +26,6 @@ NAMESPACE_LIMIT = 255
 """Bytes that MongoDB allows for ``database.collection``."""
 
 _COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
-_NAMESPACE_EXISTS = 48
 
 
 class Tracker:
@@ -49,12 +53,8 @@ class Tracker:
 
     def create(self) -> None:
         """Create the collection, compressed, with its indexes; an existing one is kept."""
+        create_collection(self.db, self.name, storageEngine=_COMPRESSED)
         with translated():
-            try:
-                self.db.create_collection(self.name, storageEngine=_COMPRESSED, check_exists=False)
-            except driver.OperationFailure as error:
-                if error.code != _NAMESPACE_EXISTS:
-                    raise
             self.create_indexes()
 
     def create_indexes(self) -> None:

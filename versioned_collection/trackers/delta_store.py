@@ -149,7 +149,7 @@ class DeltaStore(Tracker):
     def _decode(self, raw: bytes) -> tuple[VersionId, Delta]:
         stored = _decoded_rows(raw) if _CHANGES in raw else None
         if stored is None:
-            stored = RawBSONDocument(raw, RAW_OPTIONS)
+            stored = _kept_raw(raw)
         check_format(stored, self.name)
         parts = self._parts(stored)
         steps = None
@@ -169,12 +169,7 @@ class DeltaStore(Tracker):
     def _parts(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         files = stored.get("chunks")
         if files is None:
-            old, new = stored.get("old"), stored.get("new")
-            return {
-                "changes": stored.get("changes"),
-                "old": old and old.raw,
-                "new": new and new.raw,
-            }
+            return {name: stored.get(name) for name in ("changes", "old", "new")}
         parts: dict[str, Any] = dict.fromkeys(("changes", "old", "new"))
         for name, file in files.items():
             parts[name] = self._download(file)
@@ -284,6 +279,17 @@ def _decoded_rows(raw: bytes) -> Mapping[str, Any] | None:
     except (bson.errors.BSONError, KeyError, ValueError, OverflowError):
         return None
     return stored if raw.endswith(encoded[4:]) else None
+
+
+def _kept_raw(raw: bytes) -> Mapping[str, Any]:
+    """Return a stored delta with its images as bytes, which may hold what no decoder reads."""
+    images, others = {}, []
+    for kind, name, start, end in elements(raw):
+        if name in (b"old", b"new"):
+            images[name.decode()] = raw[start:end]
+        elif name != b"document_id":
+            others.append(element(name, bytes((kind,)) + raw[start:end]))
+    return {**RawBSONDocument(build(*others), RAW_OPTIONS), **images}
 
 
 def _document_key(raw: bytes) -> DocumentKey:

@@ -7,7 +7,6 @@ entries: a write that is still under way, or whose process died, stays noted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -39,7 +38,7 @@ class JournalCollection(Tracker):
         ids = b"" if keys is None else b"\x04ids\0" + raw_array(keys)
         scan = b"\x08scan\0" + (b"\x01" if keys is None else b"\0")
         raw = build(b"\x07_id\0" + entry.binary, ids, scan, b"\x08settled\0\0")
-        write(self.db, "insert", self.name, [RawBSONDocument(raw, RAW_OPTIONS)])
+        write(self.db, "insert", self.name, [RawBSONDocument(raw)])
         return entry
 
     def settle(self, entry: ObjectId, keys: Sequence[DocumentKey] | None = None) -> None:
@@ -49,10 +48,8 @@ class JournalCollection(Tracker):
             entry: What `begin` returned.
             keys: The ids it touched, where `begin` did not know them.
         """
-        change: dict[str, Any] = {"settled": True}
-        if keys is not None:
-            raw = RawBSONDocument(build(b"\x04ids\0" + raw_array(keys)), RAW_OPTIONS)
-            change |= {"ids": raw["ids"], "scan": False}
+        known = b"" if keys is None else b"\x04ids\0" + raw_array(keys) + b"\x08scan\0\0"
+        change = RawBSONDocument(build(b"\x08settled\0\x01", known))
         with translated():
             self.collection.update_one({"_id": entry}, {"$set": change})
 

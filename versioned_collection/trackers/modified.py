@@ -46,7 +46,7 @@ class ModifiedCollection(Tracker):
     def add(self, keys: Iterable[DocumentKey]) -> None:
         """Add ids; those that are there already are fine."""
         raws = [
-            RawBSONDocument(build(_id(key), element(b"document_id", key)), RAW_OPTIONS)
+            RawBSONDocument(build(_id(key), element(b"document_id", key)))
             for key in keys
         ]
         if raws:
@@ -66,7 +66,7 @@ class ModifiedCollection(Tracker):
                 b"\x03q\0" + build(_id(key)), b"\x03u\0" + build(b"\x03$set\0" + fields)
             )
             statement = build(change[4:-1], b"\x08upsert\0\x01")
-            statements.append(RawBSONDocument(statement, RAW_OPTIONS))
+            statements.append(RawBSONDocument(statement))
         if statements:
             self._check(write(self.db, "update", self.name, statements, ordered=False))
 
@@ -93,7 +93,7 @@ class ModifiedCollection(Tracker):
     def among(self, keys: Iterable[DocumentKey]) -> set[DocumentKey]:
         """Return those of `keys` that are noted."""
         own = [b"\x05" + struct.pack("<i", len(key)) + b"\0" + key for key in keys]
-        filter_ = RawBSONDocument(raw_id_in(own), RAW_OPTIONS)
+        filter_ = RawBSONDocument(raw_id_in(own))
         return {_key_in(raw) for batch in documents(self.db, self.name, filter_) for raw in batch}
 
     def is_empty(self) -> bool:

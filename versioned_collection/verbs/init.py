@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from bson.timestamp import Timestamp
-from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
 from versioned_collection.capture.base import Noticed
@@ -136,9 +134,9 @@ class _Initialiser:
             {"inserted": count, "updated": 0, "deleted": 0},
         )
         version = completed(version, (), 0, fingerprint)
-        self._hold.lease.check()
 
         def start(session: ClientSession | None) -> None:
+            self._hold.lease.check()  # an attempt may come long after the one before
             repository.log.insert(entry_to_bson(version), session)
             repository.branches.set(MAIN, version.id, session)
             self._start(version.id, at, info, session)
@@ -150,9 +148,7 @@ class _Initialiser:
         repository = self._repository
         info = repository.collection_info()
         if info is None:
-            # another client may be faster
-            with translated(), suppress(driver.CollectionInvalid):
-                repository.db.create_collection(repository.name)
+            create_collection(repository.db, repository.name)
             info = repository.collection_info()
         if info is None:
             raise InvalidOperation(

@@ -1,0 +1,491 @@
+"""Every change is noticed, whoever made it and however, and nothing else counts as one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pymongo
+import pytest
+from bson.timestamp import Timestamp
+from harness import Nursery, nursery
+from harness.actors import WRITES
+from harness.scenarios import NAME, contents
+from pymongo import MongoClient
+from pymongo import errors as driver
+from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
+
+from versioned_collection import VersionedCollection
+from versioned_collection.capture import change_stream
+from versioned_collection.wire import run
+
+Opened = Callable[..., VersionedCollection]
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Nursery]:
+    with nursery() as running:
+        yield running
+
+
+@pytest.fixture
+def bands(db: Database[Any]) -> VersionedCollection:
+    """Documents ``{_id: i, x: i}`` with i from 0 to 4, as version 0."""
+    return _tracked(db)
+
+
+def _tracked(db: Database[Any], **options: Any) -> VersionedCollection:
+    collection = VersionedCollection(db, NAME, **options)
+    collection.insert_many([{"_id": i, "x": i} for i in range(5)])
+    collection.init()
+    return collection
+
+
+def registered_exactly(collection: VersionedCollection) -> None:
+    """Register, and prove that the version is what was there, by leaving and coming back."""
+    now = contents(collection.database, NAME)
+    assert collection.register("now")
+    assert not collection.has_changes()
+    there = collection.resolve("HEAD").id
+    assert collection.checkout("HEAD~1")
+    assert contents(collection.database, NAME) != now
+    assert collection.checkout(there)
+    assert contents(collection.database, NAME) == now
+    assert list(collection.verify()) == []
+
+
+# -- many changes, at once -----------------------------------------------------------------
+
+
+def test_register_right_after_an_update_of_many(anydb):
+    collection = VersionedCollection(anydb, NAME)
+    collection.insert_many([{"_id": i, "x": 0} for i in range(5_000)])
+    collection.init()
+    collection.update_many({}, {"$inc": {"x": 1}})
+    assert collection.register("all of them")
+    assert collection.resolve("HEAD").stats["updated"] == 5_000
+    assert collection.checkout(0)
+    assert anydb[NAME].count_documents({"x": 0}) == 5_000
+    assert collection.checkout(1)
+    assert anydb[NAME].count_documents({"x": 1}) == 5_000
+
+
+@pytest.mark.parametrize("verb", ["discard_changes", "stash"])
+def test_set_aside_right_after_many_inserts(anydb, verb):
+    collection = _tracked(anydb)
+    before = contents(anydb, NAME)
+    collection.insert_many([{"_id": f"new {i}"} for i in range(20_000)])
+    assert getattr(collection, verb)()
+    assert contents(anydb, NAME) == before
+    assert not collection.has_changes()
+    if verb == "stash":
+        assert collection.stash_apply()
+        assert anydb[NAME].count_documents({}) == 20_005
+
+
+def test_process_that_exits_right_after_writing(db, server, bands, children):
+    children.run("write_and_exit", uri=server.uri, database=db.name, count=5_000)
+    assert bands.status()["changes"]["inserted"] == 5_000
+    registered_exactly(bands)
+
+
+def test_process_that_exits_right_after_writing_on_a_standalone_server(
+    standalone_db, standalone_server, children
+):
+    collection = _tracked(standalone_db)
+    children.run(
+        "write_and_exit", uri=standalone_server.uri, database=standalone_db.name, count=5_000
+    )
+    assert collection.status()["changes"]["inserted"] == 5_000
+    registered_exactly(collection)
+
+
+# -- writers that know nothing of versions -------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_write_by_another_client(db, server, bands, name):
+    """The change stream sees whatever changes the documents."""
+    with MongoClient(server.uri) as other:
+        WRITES[name](other[db.name][NAME])
+    assert bands.has_changes()
+    registered_exactly(bands)
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_write_through(standalone_db, name):
+    """Without change streams, each write method of the library is noted."""
+    collection = _tracked(standalone_db)
+    assert collection.capture_mode == "write_through"
+    WRITES[name](collection)
+    assert collection.has_changes()
+    registered_exactly(collection)
+    # the journal does not grow for ever
+    assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_write_through_returns_what_pymongo_returns(standalone_db, name):
+    plain = standalone_db["plain"]
+    plain.insert_many([{"_id": i, "x": i} for i in range(5)])
+    collection = _tracked(standalone_db)
+    ours, theirs = (_facts(WRITES[name](target)) for target in (collection, plain))
+    if "without id" in name or name in ("insert_many", "$out", "$merge") or "upsert" in name:
+        ours, theirs = ({k: v for k, v in f.items() if "id" not in k} for f in (ours, theirs))
+    assert ours == theirs
+    ids = {"_id": 0} if "upsert" in name or "insert" in name else None
+    key = lambda document: str(sorted(document.items(), key=str))  # noqa: E731
+    assert sorted(standalone_db[NAME].find({}, ids), key=key) == sorted(
+        plain.find({}, ids), key=key
+    )
+
+
+def _facts(result: Any) -> dict[str, Any]:
+    if result is None or isinstance(result, (dict, list)):
+        return {
+            "type": type(result),
+            "value": str(result) if "ObjectId" not in str(result) else "",
+        }
+    names = ("matched_count", "modified_count", "deleted_count", "inserted_count", "upserted_id")
+    facts = {name: getattr(result, name) for name in names if hasattr(result, name)}
+    return {"type": type(result), "acknowledged": result.acknowledged, **facts}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", WRITES)
+def test_killed_between_note_and_write(standalone_db, standalone_server, children, name, when):
+    """Killed around the write itself, its documents are noted already."""
+    collection = _tracked(standalone_db)
+    before = contents(standalone_db, NAME)
+    outcome = children.run(
+        "write_and_die",
+        uri=standalone_server.uri,
+        database=standalone_db.name,
+        method=name,
+        only=f" {NAME}",
+        when=when,
+    )
+    assert outcome["signal"], outcome
+    changed = contents(standalone_db, NAME) != before
+    assert collection.has_changes() is changed
+    if changed:
+        registered_exactly(collection)
+    assert not collection.has_changes()
+
+
+@pytest.mark.parametrize("name", ["update_many", "find_one_and_update", "bulk_write", "$out"])
+def test_killed_after_the_write(standalone_db, standalone_server, children, name):
+    """Killed before the note is settled, the change is still found."""
+    collection = _tracked(standalone_db)
+    outcome = children.run(
+        "write_and_die",
+        uri=standalone_server.uri,
+        database=standalone_db.name,
+        method=name,
+        only="update __journal",
+        when="before",
+    )
+    assert outcome["signal"], outcome
+    assert collection.has_changes()
+    registered_exactly(collection)
+
+
+@pytest.mark.parametrize("stage", ["$out", "$merge"])
+def test_collection_filled_by_a_pipeline_elsewhere(db, bands, stage):
+    db["source"].insert_many([{"_id": i, "x": i * 2} for i in range(3, 8)])
+    into: Any = NAME if stage == "$out" else {"into": NAME, "whenMatched": "replace"}
+    db["source"].aggregate(pipeline=[{stage: into}])
+    assert bands.status()["changes"] == (
+        {"inserted": 3, "updated": 2, "deleted": 3}
+        if stage == "$out"
+        else {"inserted": 3, "updated": 2, "deleted": 0}
+    )
+    registered_exactly(bands)
+
+
+# -- the collection itself goes away -------------------------------------------------------
+
+
+def _drop(db: Database[Any]) -> None:
+    db.drop_collection(NAME)
+
+
+def _recreate(db: Database[Any]) -> None:
+    db.drop_collection(NAME)
+    db[NAME].insert_many([{"_id": 1, "x": "new"}, {"_id": 7}])
+
+
+def _away_and_back(db: Database[Any]) -> None:
+    db[NAME].rename("away")
+    db["away"].update_one({"_id": 1}, {"$set": {"x": "while away"}})
+    db["away"].rename(NAME)
+
+
+def _swapped(db: Database[Any]) -> None:
+    db["other"].insert_many([{"_id": 2, "x": 2}, {"_id": 3, "x": "other"}])
+    db["other"].rename(NAME, dropTarget=True)
+
+
+BEHIND_OUR_BACK = [_drop, _recreate, _away_and_back, _swapped]
+
+
+@pytest.mark.parametrize("capture", ["auto", "scan"])
+@pytest.mark.parametrize("act", BEHIND_OUR_BACK)
+def test_collection_replaced_behind_our_back(db, act, capture):
+    collection = _tracked(db, capture=capture)
+    act(db)
+    assert collection.has_changes()
+    registered_exactly(collection)
+
+
+@pytest.mark.parametrize("act", BEHIND_OUR_BACK)
+def test_replacement_is_discarded(anydb, act):
+    collection = _tracked(anydb)
+    before = contents(anydb, NAME)
+    act(anydb)
+    if act is not _away_and_back or collection.capture_mode == "change_stream":
+        assert collection.discard_changes()
+        assert contents(anydb, NAME) == before
+        assert not collection.has_changes()
+    assert list(collection.verify()) == []
+
+
+def test_replaced_twice_and_changed_again(db, bands):
+    _recreate(db)
+    bands.has_changes()
+    _swapped(db)
+    db[NAME].insert_one({"_id": "more"})
+    registered_exactly(bands)
+    db[NAME].update_one({"_id": "more"}, {"$set": {"x": 1}})
+    assert bands.status()["changes"] == {"inserted": 0, "updated": 1, "deleted": 0}
+
+
+# -- lost history --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", sorted(change_stream._HISTORY_LOST))
+def test_history_lost(db, bands, monkeypatch, code):
+    """Where the server cannot resume, everything is compared and nothing is missed."""
+    db[NAME].update_one({"_id": 1}, {"$set": {"x": "changed"}})
+    db[NAME].delete_one({"_id": 2})
+    db[NAME].insert_one({"_id": "new"})
+    refusals = []
+
+    def refusing(database: Any, command: Any, session: Any = None) -> Any:
+        if "$changeStream" in str(command.get("pipeline")):
+            refusals.append(command)
+            raise driver.OperationFailure("the resume point is gone", code)
+        return run(database, command, session)
+
+    monkeypatch.setattr(change_stream, "run", refusing)
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 1}
+    assert refusals
+    monkeypatch.undo()
+    registered_exactly(bands)
+    # from here on the stream is followed again
+    db[NAME].insert_one({"_id": "newer"})
+    monkeypatch.setattr("versioned_collection.working_copy.compare_everything", None)
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
+
+
+def test_position_before_the_oplog(db, server, bands):
+    """A position older than anything in the oplog: the server itself refuses it."""
+    db[NAME].update_one({"_id": 1}, {"$set": {"x": "changed"}})
+    db[f"__metadata_{NAME}"].update_one({}, {"$set": {"captured": Timestamp(1_000_000, 1)}})
+    assert bands.status()["changes"] == {"inserted": 0, "updated": 1, "deleted": 0}
+    registered_exactly(bands)
+
+
+def test_changes_found_by_a_scan_are_kept(db, bands, monkeypatch):
+    """What a scan found is not lost when the position moves on without a verb."""
+    db[NAME].update_one({"_id": 1}, {"$set": {"x": "changed"}})
+    db[f"__metadata_{NAME}"].update_one({}, {"$set": {"captured": Timestamp(1_000_000, 1)}})
+    assert bands.has_changes()
+    db[NAME].insert_one({"_id": "later"})
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 0}
+
+
+# -- what is no change ---------------------------------------------------------------------
+
+
+def test_changed_and_changed_back(anydb):
+    collection = _tracked(anydb)
+    collection.update_one({"_id": 1}, {"$set": {"x": 100}})
+    assert collection.has_changes()
+    collection.update_one({"_id": 1}, {"$set": {"x": 1}})
+    collection.insert_one({"_id": "fleeting"})
+    collection.delete_one({"_id": "fleeting"})
+    collection.delete_one({"_id": 2})
+    collection.insert_one({"_id": 2, "x": 2})
+    assert not collection.has_changes()
+    assert collection.register("nothing") is False
+    assert collection.diff() == {}
+    assert collection.checkout(0)
+
+
+def test_aborted_transaction(db, client, bands):
+    with client.start_session() as session:
+        session.start_transaction()
+        bands.insert_one({"_id": "never"}, session=session)
+        bands.update_many({}, {"$set": {"x": "never"}}, session=session)
+        # seen from outside nothing has happened, and nothing is waited for
+        assert not bands.has_changes()
+        session.abort_transaction()
+    assert not bands.has_changes()
+    assert bands.register("nothing") is False
+
+
+def test_transaction_that_commits_after_the_look(db, client, bands):
+    """The order of commits counts, not that of writes."""
+    with client.start_session() as session:
+        session.start_transaction()
+        bands.insert_one({"_id": "late"}, session=session)
+        bands.insert_one({"_id": "early"})
+        assert bands.register("early")
+        session.commit_transaction()
+    assert bands.resolve("HEAD").stats["inserted"] == 1
+    assert set(bands.diff()) == {"late"}
+    registered_exactly(bands)
+
+
+def test_reading_is_no_change(anydb):
+    collection = _tracked(anydb)
+    list(collection.find())
+    list(collection.aggregate([{"$match": {"x": 1}}]))
+    collection.create_index("x")
+    assert not collection.has_changes()
+
+
+# -- writes that fail, or say nothing ------------------------------------------------------
+
+
+def test_insert_many_that_fails_midway(anydb):
+    collection = _tracked(anydb)
+    with pytest.raises(driver.BulkWriteError):
+        collection.insert_many([{"_id": "a"}, {"_id": "b"}, {"_id": 1}, {"_id": "c"}])
+    assert set(collection.diff()) == {"a", "b"}
+    registered_exactly(collection)
+
+
+def test_bulk_write_that_fails_midway(anydb):
+    collection = _tracked(anydb)
+    with pytest.raises(driver.BulkWriteError):
+        collection.bulk_write(
+            [
+                pymongo.UpdateOne({"_id": 1}, {"$set": {"x": "a"}}),
+                pymongo.InsertOne({"_id": 1}),
+                pymongo.DeleteOne({"_id": 2}),
+            ]
+        )
+    assert set(collection.diff()) == {1}
+
+
+@pytest.mark.parametrize("capture", ["auto", "scan"])
+@pytest.mark.parametrize("name", [name for name in WRITES if not name.startswith("find_one")])
+def test_unacknowledged_writes(anydb, capture, name):
+    """Writes with w=0 answer nothing, and count all the same."""
+    collection = _tracked(anydb, capture=capture)
+    before = contents(anydb, NAME)
+    quiet = collection.with_options(write_concern=WriteConcern(w=0))
+    WRITES[name](quiet)
+    _wait_until(lambda: contents(anydb, NAME) != before)
+    assert collection.has_changes()
+    assert collection.discard_changes()
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    waiting = threading.Event()
+    for _ in range(500):
+        if condition():
+            return
+        waiting.wait(0.01)
+    raise AssertionError("it never happened")
+
+
+# -- other modes ---------------------------------------------------------------------------
+
+
+def test_scan_sees_foreign_writes(anydb):
+    collection = _tracked(anydb, capture="scan")
+    assert collection.capture_mode == "scan"
+    anydb[NAME].update_one({"_id": 1}, {"$set": {"x": "foreign"}})
+    anydb[NAME].delete_one({"_id": 2})
+    anydb[NAME].insert_one({"_id": "foreign"})
+    assert collection.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 1}
+    assert set(collection.diff()) == {1, 2, "foreign"}
+    registered_exactly(collection)
+
+
+def test_listen(db, bands):
+    """What was listened to is noted, and need not be read from the stream again."""
+    stop = threading.Event()
+    looks: list[int] = []
+    listener = threading.Thread(target=lambda: looks.append(bands.listen(0.01, stop)))
+    listener.start()
+    db[NAME].update_one({"_id": 3}, {"$set": {"x": "heard"}})
+    _wait_until(lambda: db[f"__modified_{NAME}"].count_documents({}) == 1)
+    stop.set()
+    listener.join(30)
+    assert not listener.is_alive()
+    assert looks[0] >= 1
+    # even without a history, as the id is noted
+    position = db[f"__metadata_{NAME}"].find_one({})["captured"]
+    assert position > Timestamp(1_000_000, 1)
+    assert set(bands.diff()) == {3}
+    registered_exactly(bands)
+
+
+def test_listen_while_verbs_run(db, bands):
+    stop = threading.Event()
+    listener = threading.Thread(target=lambda: bands.listen(0.001, stop))
+    listener.start()
+    for turn in range(10):
+        db[NAME].insert_one({"_id": f"new {turn}"})
+        assert bands.register(f"turn {turn}")
+        assert bands.resolve("HEAD").stats["inserted"] == 1
+    stop.set()
+    listener.join(30)
+    assert not listener.is_alive()
+    assert list(bands.verify()) == []
+
+
+# -- nothing runs in the background --------------------------------------------------------
+
+
+def test_nothing_is_left_running(anydb):
+    """After verbs there are no threads, connections or cursors of ours."""
+    collection = _tracked(anydb)
+    client = anydb.client
+    collection.register("nothing")
+
+    def sockets() -> int:
+        return len(psutil.Process().net_connections(kind="tcp"))
+
+    def open_cursors() -> int:
+        return client.admin.command("serverStatus")["metrics"]["cursor"]["open"]["total"]
+
+    threads, connections, cursors = set(threading.enumerate()), sockets(), open_cursors()
+    processes = psutil.Process().children(recursive=True)
+    for turn in range(5):
+        collection.insert_many([{"_id": f"{turn} {i}"} for i in range(50)])
+        collection.has_changes()
+        collection.diff()
+        collection.register(f"turn {turn}")
+        collection.checkout(0)
+        collection.checkout("main")
+        collection.insert_one({"_id": f"aside {turn}"})
+        collection.stash()
+        collection.stash_apply()
+        collection.discard_changes()
+        list(collection.verify())
+    assert {thread for thread in threading.enumerate() if "lease" in thread.name} == set()
+    assert {thread for thread in threading.enumerate() if "write-behind" in thread.name} == set()
+    left = set(threading.enumerate()) - threads
+    assert not [thread for thread in left if "pymongo" not in thread.name], left
+    # reading ahead may have taken one more connection out of the pool's limit
+    assert sockets() <= connections + 3
+    assert open_cursors() <= cursors
+    assert psutil.Process().children(recursive=True) == processes
