@@ -20,7 +20,12 @@ from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.committer import Progress
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
+from versioned_collection.errors import (
+    CollectionNotTracked,
+    InvalidArgument,
+    InvalidType,
+    NotSupported,
+)
 from versioned_collection.recovery import recover_on_open
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
@@ -121,8 +126,15 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
         Raises:
             InvalidArgument: The name is malformed, too long or taken.
+            NotSupported: An option such as ``dropTarget`` was given for a tracked collection.
         """
         if self.is_tracked():
+            if args or kwargs:
+                raise NotSupported(
+                    "a tracked collection is renamed without options; drop or rename what has "
+                    "the new name first",
+                    options=kwargs,
+                )
             lifecycle_verbs.rename(self._repository, new_name)
         else:
             super().rename(new_name, *args, **kwargs)
@@ -542,7 +554,8 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         equal = self.__eq__(other)
         return NotImplemented if equal is NotImplemented else not equal
 
-    __hash__ = Collection.__hash__
+    def __hash__(self) -> int:
+        return hash(self.name)  # equal collections may live in different databases
 
     def __le__(self, other: object) -> bool:
         mine, theirs = self._comparable(other)

@@ -52,7 +52,10 @@ class Child:
 
     def frozen_or_over(self) -> Outcome:
         """Wait until the child froze (``event`` is ``frozen``) or is over."""
-        return self._next()
+        found = self._next()
+        if found["event"] == "over":
+            self._close()
+        return found
 
     def ready(self) -> None:
         """Wait until the child says that it is at work."""
@@ -92,9 +95,12 @@ class Child:
         found = self._next()
         while found["event"] != "over":
             found = self._next()
+        self._close()
+        return found
+
+    def _close(self) -> None:
         self._lines.close()
         self._socket.close()
-        return found
 
 
 class Nursery:

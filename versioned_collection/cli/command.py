@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -139,10 +139,9 @@ def _as_command(function: Function) -> Callable[..., None]:
         if code:
             raise typer.Exit(int(code))
 
-    hints = get_type_hints(function, include_extras=True)
     own = [
-        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in inspect.signature(function).parameters.items()
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
         if name != "session"
     ]
     parameters = [_parameter("context", typer.Context, inspect.Parameter.empty), *own]

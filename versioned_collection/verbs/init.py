@@ -35,6 +35,7 @@ from versioned_collection.wire import (
     BYTES_OF_IDS,
     IDS_PER_READ,
     by_keys,
+    create_collection,
     documents,
     portions,
     translated,
