@@ -21,6 +21,7 @@ def test_the_example_prints_what_the_readme_shows() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for document in (README, *README.parent.glob("docs/**/*.md"), README.parent / "CONTRIBUTING.md"):
+    root = README.parent
+    for document in (README, root / "CONTRIBUTING.md", *root.glob("docs/**/*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"

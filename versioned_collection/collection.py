@@ -376,7 +376,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
     def tags(self) -> dict[str, Version]:
         """Return the tagged versions by tag; empty when untracked."""
-        tags = {name: tag["version"] for name, tag in self._repository.tags.all().items()}
+        tags = {name: tag["version"] for name, tag in self._repository.tags.documents().items()}
         entries = {entry.id: entry for entry in self._repository.log.get_many(tags.values())}
         return {name: entries[version] for name, version in tags.items() if version in entries}
 

@@ -72,7 +72,6 @@ class Behind:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="write-behind")
         self._depth = depth
         self._pending: list[Future[Any]] = []
-        self._failed = False
 
     def submit(self, job: Callable[[], Any]) -> None:
         """Queue a job; waits when too many do."""
@@ -84,7 +83,6 @@ class Behind:
         try:
             future.result()
         except BaseException:
-            self._failed = True
             for waiting in self._pending:
                 waiting.cancel()
             self._pool.shutdown(wait=True)

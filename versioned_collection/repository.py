@@ -273,10 +273,6 @@ class Hold:
             write_concern=WriteConcern("majority"),
         )
 
-    def head_versions(self) -> dict[str, VersionId]:
-        """Return the tips by branch."""
-        return self.repository.branches.all()
-
 
 def not_tracked(name: str) -> CollectionNotTracked:
     """Return the error for a verb that needs a history where there is none."""

@@ -79,9 +79,7 @@ class WorkingCopy:
         for keys in self.candidates():
             yield from self._compare([key for key in keys if key not in twins], twins)
 
-    def _compare(
-        self, keys: list[DocumentKey], twins: set[DocumentKey]
-    ) -> Iterator[list[Change]]:
+    def _compare(self, keys: list[DocumentKey], twins: set[DocumentKey]) -> Iterator[list[Change]]:
         repository = self.repository
         for portion, present in by_keys(repository.db, repository.name, keys, at=self.noticed.at):
             asked = [key for key in portion if key not in twins]

@@ -36,7 +36,6 @@ from versioned_collection.errors import CorruptHistory
 
 Operation = Literal["insert", "update", "delete"]
 
-_DIGEST_MODULUS = 1 << 256
 
 _NOT_EXPRESSIBLE = (
     bson.errors.BSONError,
@@ -265,25 +264,11 @@ def _raw_rows(old: bytes, new: bytes) -> tuple[Row, ...] | None:
     return rows if encode_fields(apply_rows(after, inverse_rows(rows))) == old else None
 
 
-def sum_digests(digests: Iterable[int], start: int = 0) -> int:
-    """Return the sum modulo 2**256: equal for equal multisets, whatever the order.
-
-    An additive multiset hash (Clarke et al., "Incremental Multiset Hash Functions", 2003).
-    """
-    return (start + sum(digests)) % _DIGEST_MODULUS
-
-
 def hash_number(digest: bytes | None) -> int:
-    """Return a document hash as a number to add to a fingerprint; 0 for no document."""
-    return 0 if digest is None else int.from_bytes(digest, "big")
+    """Return a document hash as a number to add to a fingerprint; 0 for no document.
 
-
-def moved_fingerprint(fingerprint: int, deltas: Iterable[Delta]) -> int:
-    """Return the fingerprint of a collection after `deltas`.
-
-    Args:
-        fingerprint: The sum of the document hashes before, modulo 2**256.
-        deltas: The changes.
+    A fingerprint is the sum of these numbers modulo 2**256, an additive multiset hash:
+    equal for equal sets of documents, whatever the order (Clarke et al., "Incremental
+    Multiset Hash Functions", 2003).
     """
-    change = sum(hash_number(delta.after) - hash_number(delta.before) for delta in deltas)
-    return (fingerprint + change) % _DIGEST_MODULUS
+    return 0 if digest is None else int.from_bytes(digest, "big")

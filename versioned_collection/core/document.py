@@ -30,7 +30,7 @@ PLAIN_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
-DOUBLE, STRING, OBJECT, ARRAY, BINARY = 0x01, 0x02, 0x03, 0x04, 0x05
+STRING, OBJECT, ARRAY, BINARY = 0x02, 0x03, 0x04, 0x05
 TIMESTAMP = 0x11
 DB_POINTER = 0x0C
 
@@ -143,11 +143,6 @@ def build(*parts: bytes) -> bytes:
 def raw_array(keys: Iterable[DocumentKey]) -> bytes:
     """Return the bytes of a BSON array of the values of `keys`."""
     return build(*(element(b"%d" % index, key) for index, key in enumerate(keys)))
-
-
-def raw_id(key: DocumentKey) -> RawBSONDocument:
-    """Return ``{_id: value}`` for the value of `key`, without decoding it."""
-    return RawBSONDocument(build(element(b"_id", key)), RAW_OPTIONS)
 
 
 def raw_id_equals(key: DocumentKey) -> bytes:

@@ -199,9 +199,9 @@ def _token(item: Any) -> Any:
     if isinstance(item, RawBSONDocument):
         return bytes(item.raw)
     if isinstance(item, list):
-        return tuple(_token(part) for part in item)
+        return list, tuple(_token(part) for part in item)
     if isinstance(item, dict):
-        return tuple((name, _token(part)) for name, part in item.items())
+        return dict, tuple((name, _token(part)) for name, part in item.items())
     if isinstance(item, float):
         return struct.pack("<d", item)
     try:

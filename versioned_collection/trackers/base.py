@@ -60,35 +60,9 @@ class Tracker:
     def create_indexes(self) -> None:
         """Create the indexes; most trackers live with the one on ``_id``."""
 
-    def drop(self) -> None:
-        """Drop the collection; a missing one is fine."""
-        with translated():
-            try:
-                self.db.command("drop", self.name)
-            except driver.OperationFailure as error:
-                if error.code != NAMESPACE_NOT_FOUND:
-                    raise
-
-    def identity(self) -> Any:
-        """Return the UUID of the collection, None where it is missing."""
-        with translated():
-            reply = self.db.command("listCollections", filter={"name": self.name})
-        found = reply["cursor"]["firstBatch"]
-        return found[0]["info"]["uuid"] if found else None
-
-    def rename(self, new_name: str) -> None:
-        """Rename the tracker along with its collection; one that has moved already is fine."""
-        target = type(self)(self.db, new_name).name
-        with translated():
-            try:
-                self.collection.rename(target)
-            except driver.OperationFailure as error:
-                if error.code != NAMESPACE_NOT_FOUND:
-                    raise
-
     def size(self) -> int:
         """Return the bytes on disk of documents and indexes; 0 where there is nothing."""
-        return bytes_on_disk(self.db, self.name)
+        return sum(bytes_on_disk(self.db, name) for name in self.names)
 
 
 def drop_exactly(db: Database[Any], name: str, identity: Any) -> bool:

@@ -35,7 +35,6 @@ from versioned_collection.trackers.base import (
     FORMAT,
     Session,
     Tracker,
-    bytes_on_disk,
     check_format,
 )
 from versioned_collection.wire import (
@@ -76,26 +75,6 @@ class DeltaStore(Tracker):
     def names(self) -> tuple[str, ...]:
         """The names of the collection and of those that hold chunks."""
         return (self.name, *self._chunk_names(self.name))
-
-    def drop(self) -> None:
-        """Drop the collection and the chunks."""
-        super().drop()
-        for name in self._chunk_names(self.name):
-            self.db.drop_collection(name)
-
-    def rename(self, new_name: str) -> None:
-        """Rename the collection and the chunks."""
-        target = type(self)(self.db, new_name).name
-        existing = set(self.db.list_collection_names())
-        pairs = zip(self._chunk_names(self.name), self._chunk_names(target), strict=True)
-        for old, new in pairs:
-            if old in existing:
-                self.db[old].rename(new)
-        super().rename(new_name)
-
-    def size(self) -> int:
-        """Return the bytes on disk, those of the chunks included."""
-        return sum(bytes_on_disk(self.db, name) for name in self.names)
 
     def append(self, version: VersionId, deltas: Iterable[Delta]) -> int:
         """Store deltas under a version; they stay invisible until the log names it.

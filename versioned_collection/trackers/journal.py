@@ -12,7 +12,6 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.core.document import (
-    RAW_OPTIONS,
     DocumentKey,
     build,
     elements,
@@ -57,8 +56,10 @@ class JournalCollection(Tracker):
         """Iterate over ``(entry, ids, whether ids are unknown, whether it is settled)``."""
         for batch in documents(self.db, self.name, sort={"_id": 1}, batch_size=1_000):
             for raw in batch:
-                entry = RawBSONDocument(raw, RAW_OPTIONS)
-                yield entry["_id"], _ids_in(raw), bool(entry["scan"]), bool(entry["settled"])
+                # the ids stay bytes: they may hold what no decoder reads
+                fields = {name: raw[start:end] for _, name, start, end in elements(raw)}
+                scan, settled = (fields[name] == b"\x01" for name in (b"scan", b"settled"))
+                yield ObjectId(fields[b"_id"]), _ids_in(raw), scan, settled
 
     def remove(self, entries: Sequence[ObjectId]) -> None:
         """Remove entries that are covered by a version or by the modified set."""

@@ -137,22 +137,12 @@ class MetadataCollection(Tracker):
         if not result.matched_count:
             raise _lost(self.tracked)
 
-    def delete(self) -> None:
-        """Forget the state: from here on the collection is not tracked."""
-        self.drop()
-
     def announce_rename(self, old_name: str) -> None:
         """Note, under the new name, that a rename from `old_name` is under way."""
         with translated():
             self.collection.replace_one(
                 {"_id": "rename"}, {"format": FORMAT, "from": old_name}, upsert=True
             )
-
-    def rename_over(self, new_name: str) -> None:
-        """Rename the tracker, replacing the announcement under the new name."""
-        target = MetadataCollection(self.db, new_name).name
-        with translated():
-            self.collection.rename(target, dropTarget=True)
 
     def announced_rename(self) -> str | None:
         """Return the old name of a rename under way to this name."""

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, storable
+from versioned_collection.trackers.base import FORMAT, Session
+from versioned_collection.trackers.references import References
 from versioned_collection.wire import translated
 
 
-class TagsCollection(Tracker):
-    """The tracker ``__tags_<name>``."""
+class TagsCollection(References):
+    """The tracker ``__tags_<name>``: ``version``, ``message``, ``timestamp`` by name."""
 
     prefix = "tags"
-
-    def all(self) -> dict[str, Mapping[str, Any]]:
-        """Return the tags by name, each with ``version``, ``message``, ``timestamp``."""
-        with translated():
-            return {found["_id"]: found for found in self.collection.find({}).sort("_id", 1)}
-
-    def get(self, name: str) -> VersionId | None:
-        """Return the version that a tag names."""
-        if not storable(name):
-            return None
-        with translated():
-            found = self.collection.find_one({"_id": name})
-        return None if found is None else found["version"]
 
     def insert(
         self,
@@ -53,13 +40,6 @@ class TagsCollection(Tracker):
                 },
                 session=session,
             )
-
-    def delete(self, names: Iterable[str], session: Session = None) -> int:
-        """Remove tags; return how many there were."""
-        names = [name for name in names if storable(name)]
-        with translated():
-            result = self.collection.delete_many({"_id": {"$in": names}}, session=session)
-        return result.deleted_count
 
     def delete_versions(self, versions: Sequence[VersionId], session: Session = None) -> None:
         """Remove the tags of versions that go away."""

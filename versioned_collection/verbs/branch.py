@@ -59,7 +59,7 @@ def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
     tips = repository.branches.all()
     tree = repository.log.tree()
     others = [tip for branch, tip in tips.items() if branch != name]
-    others += [tag["version"] for tag in repository.tags.all().values()]
+    others += [tag["version"] for tag in repository.tags.documents().values()]
     others.append(hold.state.head)
     kept = {version for other in others if other in tree for version in tree.ancestors(other)}
     lost = [version for version in tree.ancestors(tips[name]) if version not in kept]

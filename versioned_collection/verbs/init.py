@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bson.timestamp import Timestamp
+from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
 from versioned_collection.capture.base import Noticed
@@ -142,7 +143,11 @@ class _Initialiser:
             repository.branches.set(MAIN, version.id, session)
             self._start(version.id, at, info, session)
 
-        self._hold.transaction(start)
+        try:
+            self._hold.transaction(start)
+        except driver.DuplicateKeyError:
+            _refuse_tracked(repository)  # another owner has taken over and was faster
+            raise
         return version
 
     def _existing_collection(self) -> Mapping[str, Any]:

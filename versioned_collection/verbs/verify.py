@@ -117,7 +117,7 @@ def _references(repository: Repository, state: Metadata, tree: VersionTree) -> I
     tips = repository.branches.all()
     if not state.detached and tips.get(state.branch) != state.head:
         yield Problem("head", f"HEAD is not the tip of {state.branch!r}", {"branch": state.branch})
-    names = {**tips, **{name: tag["version"] for name, tag in repository.tags.all().items()}}
+    names = {**tips, **{name: tag["version"] for name, tag in repository.tags.documents().items()}}
     for name, version in names.items():
         if version not in tree:
             yield Problem(
