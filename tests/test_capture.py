@@ -384,7 +384,9 @@ def test_bulk_write_that_fails_midway(anydb):
 
 
 @pytest.mark.parametrize("capture", ["auto", "scan"])
-@pytest.mark.parametrize("name", [name for name in WRITES if not name.startswith("find_one")])
+@pytest.mark.parametrize(
+    "name", ["insert_many", "update_one", "update_one upsert", "delete_many", "bulk_write"]
+)
 def test_unacknowledged_writes(anydb, capture, name):
     """Writes with w=0 answer nothing, and count all the same."""
     collection = _tracked(anydb, capture=capture)

@@ -42,7 +42,7 @@ from versioned_collection.errors import CorruptHistory
 States = tuple[bytes | None, ...]
 
 quick = settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
@@ -347,7 +347,7 @@ def test_rows_lead_there_and_back_and_leave_their_arguments_alone(
 
 
 @quick
-@given(st.lists(states(), max_size=3))
+@given(st.lists(states(), max_size=2))
 def test_the_fingerprint_moves_with_the_deltas(found: list[States]) -> None:
     total = 0
     for old, new, _ in found:

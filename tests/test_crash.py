@@ -30,7 +30,7 @@ from harness.scenarios import (
 from harness.stage import Scene, Stages, scene_of
 from pymongo.database import Database
 
-SAMPLES = 5
+SAMPLES = 4
 """Commands of each verb at which a default run strikes, first and last among them."""
 
 AT_ONCE = 8

@@ -8,8 +8,9 @@ or by whoever opens the collection next. See `committer`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -17,7 +18,7 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
-from versioned_collection.repository import Repository
+from versioned_collection.repository import Hold, Repository
 
 
 @dataclass(slots=True)
@@ -84,19 +85,28 @@ class Commit:
         return cls(**facts)
 
 
-def apply_references(
+def apply_references(hold: Hold, commit: Commit, session: ClientSession | None) -> None:
+    """Append the log entry, move and remove branches, remove versions.
+
+    Without a transaction, the lease is checked before each step.
+    """
+    for step in _reference_steps(hold.repository, commit, session):
+        hold.lease.check()
+        step()
+
+
+def _reference_steps(
     repository: Repository, commit: Commit, session: ClientSession | None
-) -> None:
-    """Append the log entry, move and remove branches, remove versions."""
+) -> Iterator[Callable[[], object]]:
     if commit.log is not None:
-        repository.log.insert(commit.log, session)
+        yield partial(repository.log.insert, commit.log, session)
     if commit.relabelled:
         old, new = commit.relabelled
-        repository.log.relabel(old, new, session)
+        yield partial(repository.log.relabel, old, new, session)
     for name, version in commit.branches.items():
-        repository.branches.set(name, version, session)
+        yield partial(repository.branches.set, name, version, session)
     if commit.dropped_branches:
-        repository.branches.delete(commit.dropped_branches, session)
+        yield partial(repository.branches.delete, commit.dropped_branches, session)
     if commit.forgotten:
-        repository.tags.delete_versions(commit.forgotten, session)
-        repository.log.delete(commit.forgotten, session)
+        yield partial(repository.tags.delete_versions, commit.forgotten, session)
+        yield partial(repository.log.delete, commit.forgotten, session)

@@ -64,12 +64,12 @@ class Committer:
             TooLarge: It is too much for one transaction; nothing was done.
         """
         small = _Small(batches)
-        writer = WorkingCopyWriter(self._repository, keep=keep)
+        writer = WorkingCopyWriter(self._repository, self._hold.lease.check, keep=keep)
 
         def work(session: ClientSession | None) -> None:
             writer.kept.clear()
             self._write_all(small, commit, writer, session)
-            apply_references(self._repository, commit, session)
+            apply_references(self._hold, commit, session)
             self._hold.update({**commit.state, "intent": None}, session)
 
         self._insist(work, writer)
@@ -100,7 +100,7 @@ class Committer:
     ) -> None:
         if commit.working_copy:
             writer.write([move.target for move in batch], session)
-        move_replica(self._repository, batch, session)
+        move_replica(self._repository, batch, session, self._hold.lease.check)
 
     def _insist(
         self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
@@ -161,7 +161,7 @@ class Committer:
 
     def _finish(self, commit: Commit) -> None:
         def finish(session: ClientSession | None) -> None:
-            apply_references(self._repository, commit, session)
+            apply_references(self._hold, commit, session)
             own = {"own": self._own[-_MOST_OWN_TIMES:]} if self._own else {}
             self._hold.update({**commit.state, **own, "intent": None}, session)
 
@@ -196,7 +196,8 @@ class Committer:
 
     def _complete(self, commit: Commit, batches: Callable[[], Iterator[list[Move]]]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""
-        writer = WorkingCopyWriter(self._repository, keep=True, displace=commit.displace)
+        check = self._hold.lease.check
+        writer = WorkingCopyWriter(self._repository, check, keep=True, displace=commit.displace)
         if commit.displace:
             self._take_all_out(writer, batches)
         for batch in batches():

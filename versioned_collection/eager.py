@@ -61,7 +61,7 @@ class EagerReplica:
         session, moves = self._hold.session, self._moves
         try:
             self._behind.finish()
-            apply_references(self._hold.repository, commit, session)
+            apply_references(self._hold, commit, session)
             self._hold.update({**commit.state, "intent": None}, session)
             session.commit_transaction()
             self.open = False

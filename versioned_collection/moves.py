@@ -6,7 +6,7 @@ move is computed again from wherever it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pymongo.client_session import ClientSession
@@ -81,9 +81,12 @@ def _move(key: DocumentKey, deltas: list[Delta], recorded: bytes | None) -> Move
 
 
 def move_replica(
-    repository: Repository, moves: Iterable[Move], session: ClientSession | None
+    repository: Repository,
+    moves: Iterable[Move],
+    session: ClientSession | None,
+    check: Callable[[], None] | None = None,
 ) -> None:
-    """Bring the replica's documents to their targets."""
+    """Bring the replica's documents to their targets; see `wire.write` for `check`."""
     removed, added = [], []
     for target, recorded in moves:
         if recorded != target.raw:
@@ -91,4 +94,4 @@ def move_replica(
                 removed.append(target.key)
             if target.raw is not None:
                 added.append(target.raw)
-    repository.replica.put(removed, added, session)
+    repository.replica.put(removed, added, session, check)

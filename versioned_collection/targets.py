@@ -7,7 +7,7 @@ caller decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bson.raw_bson import RawBSONDocument
@@ -19,6 +19,7 @@ from versioned_collection.core.document import (
     document_hash,
     has_zero_timestamp,
     id_value,
+    must_be_put_anew,
 )
 from versioned_collection.errors import (
     DocumentRejected,
@@ -73,6 +74,7 @@ class WorkingCopyWriter:
 
     Args:
         repository: The trackers of the collection.
+        check: Makes sure that the lease is still held, before each command that writes.
         keep: Keep documents that another client changed, instead of raising.
         displace: Take changed documents out before putting the new ones in, which lets
             unique values be swapped. A missing document then counts as taken out by us.
@@ -82,9 +84,15 @@ class WorkingCopyWriter:
     """
 
     def __init__(
-        self, repository: Repository, *, keep: bool = False, displace: bool = False
+        self,
+        repository: Repository,
+        check: Callable[[], None],
+        *,
+        keep: bool = False,
+        displace: bool = False,
     ) -> None:
         self._repository = repository
+        self._check = check
         self._keep = keep
         self.displace = displace
         self._bypass = False
@@ -155,7 +163,7 @@ class WorkingCopyWriter:
         leaving = [
             delete_statement(target.key, self._guard(raw, session))
             for target, raw in moves
-            if raw is not None and (target.raw is None or self._goes_by_insert(target))
+            if raw is not None and (target.raw is None or self._goes_by_insert(target, raw))
         ]
         return self._run("delete", leaving, session)
 
@@ -166,7 +174,7 @@ class WorkingCopyWriter:
         for target, raw in moves:
             if target.raw is None:
                 continue
-            if raw is not None and not self._goes_by_insert(target):
+            if raw is not None and not self._goes_by_insert(target, raw):
                 guard = self._guard(raw, session)
                 if guard is not None and len(guard) + len(target.raw) > _LARGEST_GUARDED:
                     raise UniqueClash("old and new document do not fit into one statement")
@@ -181,12 +189,14 @@ class WorkingCopyWriter:
             + self._run("update", special, session)
         )
 
-    def _goes_by_insert(self, target: Target) -> bool:
+    def _goes_by_insert(self, target: Target, raw: bytes) -> bool:
         """Tell whether a document is taken out and put in anew instead of replaced.
 
         The server refuses to replace a document whose ``_id`` is a DBPointer.
         """
-        return self.displace or target.key[0] == DB_POINTER
+        if self.displace or target.key[0] == DB_POINTER:
+            return True
+        return target.raw is not None and must_be_put_anew(raw, target.raw)
 
     def _guard(self, raw: bytes | None, session: ClientSession | None) -> bytes | None:
         """Outside of a transaction the write itself has to check what it overwrites."""
@@ -203,7 +213,13 @@ class WorkingCopyWriter:
         repository = self._repository
         try:
             outcome = write(
-                repository.db, kind, repository.name, statements, session=session, **options
+                repository.db,
+                kind,
+                repository.name,
+                statements,
+                session=session,
+                check=self._check,
+                **options,
             )
         except PermissionDenied as error:
             if not self._bypass:

@@ -28,8 +28,8 @@ from versioned_collection.core.document import (
     build,
     document_key,
     elements,
-    has_dollar_name,
     has_zero_timestamp,
+    needs_literal,
     raw_id_equals,
     raw_id_in,
 )
@@ -308,7 +308,7 @@ def replace_statement(raw: bytes, guard: bytes | None = None) -> RawBSONDocument
     """
     key = document_key(raw)
     query = raw_id_equals(key) if guard is None else _guarded(key, guard)
-    if has_zero_timestamp(raw) or has_dollar_name(raw):
+    if needs_literal(raw):
         stage = build(b"\x03$replaceWith\0" + build(b"\x03$literal\0" + raw))
         update = b"\x04u\0" + build(b"\x030\0" + stage)
     else:
@@ -365,6 +365,7 @@ def write(
     *,
     session: ClientSession | None = None,
     ordered: bool = True,
+    check: Callable[[], None] | None = None,
     **options: Any,
 ) -> WriteOutcome:
     """Run write statements in bounded commands.
@@ -376,6 +377,7 @@ def write(
         statements: Documents for an insert, statements otherwise.
         session: The session, for instance of a transaction.
         ordered: Stop at the first error.
+        check: Called before each command; raises where nothing may be written any more.
         **options: Further options of the command.
 
     Returns:
@@ -388,6 +390,8 @@ def write(
         statements, lambda one: len(one.raw), OPERATIONS_PER_WRITE, BYTES_PER_WRITE
     ):
         command = {kind: collection, _STATEMENTS[kind]: portion, "ordered": ordered, **options}
+        if check is not None:
+            check()
         reply = run(db, command, session)
         outcome.matched += reply.get("n", 0)
         for failure in reply.get("writeErrors", ()):

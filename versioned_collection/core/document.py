@@ -214,6 +214,30 @@ def has_dollar_name(raw: bytes) -> bool:
     return b"$" in raw and any(name[:1] == b"$" for _, name, _, _ in elements(raw))
 
 
+def needs_literal(raw: bytes) -> bool:
+    """Tell whether a plain replacement would be changed or refused by the server."""
+    return has_zero_timestamp(raw) or has_dollar_name(raw)
+
+
+def has_duplicate_names(raw: bytes) -> bool:
+    """Tell whether two fields of a document, or of one within it, have the same name.
+
+    An update by a pipeline must not meet such a document: it can bring mongod 6.0 down
+    (an invariant fails where the difference for the oplog is computed).
+    """
+    names = set()
+    for kind, name, start, end in elements(raw):
+        if name in names or (kind in (OBJECT, ARRAY) and has_duplicate_names(raw[start:end])):
+            return True
+        names.add(name)
+    return False
+
+
+def must_be_put_anew(old: bytes, new: bytes) -> bool:
+    """Tell whether `new` cannot safely take the place of `old` in one update."""
+    return needs_literal(new) and (has_duplicate_names(old) or has_duplicate_names(new))
+
+
 class DocumentId:
     """A hashable stand-in for an ``_id`` that cannot be a key of a dict.
 
