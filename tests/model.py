@@ -208,9 +208,8 @@ class Model:
         elif version is not None and branch is None:
             named = self.branch
         attached = self._attachment(target, named)
-        if target is self.head:
-            if (self.branch, self.detached) == attached:
-                return True
+        if target is self.head and (self.branch, self.detached) == attached:
+            return True
         if self.changed:
             raise InvalidOperation("uncommitted changes")
         self.head = target

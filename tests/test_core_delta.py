@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from typing import Any
 
@@ -264,7 +265,7 @@ def test_composed_deltas_can_be_applied_again() -> None:
             {"n": {"a": 3, "l": [2], "b": 1}},
         )
     ]
-    deltas = [compare(one, other) for one, other in zip(raws, raws[1:], strict=False)]
+    deltas = [compare(one, other) for one, other in itertools.pairwise(raws)]
     one, two, three = deltas
     assert one is not None
     assert two is not None

@@ -265,9 +265,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), group=groups, value=values, upsert=st.booleans())
     def update_many(self, data: st.DataObject, group: int, value: Any, upsert: bool) -> None:
         found = self.in_group(group)
-        result = self.writer(data).update_many(
-            {"k": group}, {"$set": {"v": value}}, upsert=upsert
-        )
+        result = self.writer(data).update_many({"k": group}, {"$set": {"v": value}}, upsert=upsert)
         assert result.matched_count == len(found)
         for id_ in found:
             self.edit(id_, lambda document: document.update(v=value))
