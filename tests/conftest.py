@@ -22,7 +22,7 @@ def server() -> Iterator[embedded.Server]:
     Do not stop, kill or restart it: start a server of your own for that.
     """
     # Nothing here outlives the run, so writes need not wait for the disk.
-    with embedded.start(durable=False) as running:
+    with embedded.start(durable=False, cache_gb=1.5) as running:
         yield running
 
 

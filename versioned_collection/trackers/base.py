@@ -25,7 +25,7 @@ FORMAT = 1
 NAMESPACE_LIMIT = 255
 """Bytes that MongoDB allows for ``database.collection``."""
 
-_COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
+COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
 
 
 class Tracker:
@@ -53,7 +53,7 @@ class Tracker:
 
     def create(self) -> None:
         """Create the collection, compressed, with its indexes; an existing one is kept."""
-        create_collection(self.db, self.name, storageEngine=_COMPRESSED)
+        create_collection(self.db, self.name, storageEngine=COMPRESSED)
         with translated():
             self.create_indexes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,6 +31,7 @@ from versioned_collection.errors import (
 from versioned_collection.lifecycle import drop_trackers
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
+from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.log import entry_to_bson
 from versioned_collection.versions import check_texts, completed
 from versioned_collection.wire import (
@@ -43,6 +45,8 @@ from versioned_collection.wire import (
 )
 
 MAIN = "main"
+_NAMESPACE_EXISTS = 48
+
 DEFAULT_MESSAGE = "Initial version"
 
 
@@ -71,11 +75,20 @@ def init(
     with repository.lease("init") as hold:
         _refuse_tracked(repository)
         drop_trackers(hold)  # what a killed init may have left
+        _drop_copies(repository)
         for tracker in repository.trackers:
             tracker.create()
         return _Initialiser(hold, progress or (lambda phase, count: None)).run(
             message, author, metadata
         )
+
+
+def _drop_copies(repository: Repository) -> None:
+    """Drop what killed ones have copied."""
+    pattern = re.compile(f"^__copy_[0-9a-f]{{8}}_{re.escape(repository.name)}$")
+    with translated():
+        for name in repository.db.list_collection_names(filter={"name": pattern}):
+            repository.db.drop_collection(name)
 
 
 def _refuse_tracked(repository: Repository) -> None:
@@ -217,15 +230,27 @@ class _Initialiser:
         return captured, fingerprint, count
 
     def _copy_on_server(self) -> None:
-        repository = self._repository
-        self._hold.lease.check()
+        """Copy to a name of our own, then rename: a late owner cannot touch another's replica."""
+        repository, lease = self._repository, self._hold.lease
+        own = f"__copy_{str(lease.token)[-8:]}_{repository.name}"
+        empty = identities(repository.db, [repository.replica.name])
         with translated():
+            create_collection(repository.db, own, storageEngine=COMPRESSED)
             repository.db.command(
-                "aggregate",
-                repository.name,
-                pipeline=[{"$out": repository.replica.name}],
-                cursor={},
+                "aggregate", repository.name, pipeline=[{"$out": own}], cursor={}
             )
+        lease.check()
+        for identity in empty.values():
+            drop_exactly(repository.db, repository.replica.name, identity)
+        with translated():
+            try:
+                repository.db[own].rename(repository.replica.name)
+            except driver.OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:
+                    raise
+                repository.db.drop_collection(own)
+                lease.check()
+                raise
 
     def _read(self, at: Timestamp | None) -> tuple[int, int]:
         """Return the fingerprint and number of the documents; note what a copy changes."""
