@@ -223,3 +223,4 @@ class Lease:
         self._over.set()
         with suppress(driver.PyMongoError):
             self._leases.release(self.token)
+        self._heart.join(self._seconds)  # nothing of ours goes on behind a verb
