@@ -84,24 +84,19 @@ def _leave(hold: Hold, commit: Commit, tree: VersionTree, parent: VersionId) -> 
         )
     commit.path = tree.path(hold.state.head, parent)
     commit.restore = True
-    head = attachment_after(repository, hold, commit, parent)
+    head = attachment_after(hold, commit, tree, parent)
     commit.state = {**head, **copy.noticed.position()}
     repository.journal.remove(copy.noticed.settled)
 
 
 def attachment_after(
-    repository: Repository, hold: Hold, commit: Commit, parent: VersionId
+    hold: Hold, commit: Commit, tree: VersionTree, parent: VersionId
 ) -> dict[str, object]:
     """Return the fields of HEAD at the parent once the commit has moved the branches."""
-    state = attachment(repository, hold.state, parent)
-    label = tree_label(repository, parent)
+    state = attachment(hold.repository, hold.state, parent)
+    label = tree.nodes[parent].branch
     if commit.branches.get(label) == parent:
         return {"head": parent, "branch": label, "detached": False}
     if state["branch"] in commit.dropped_branches:
         return {"head": parent, "branch": label, "detached": True}
     return state
-
-
-def tree_label(repository: Repository, version: VersionId) -> str:
-    """Return the branch of a version's label."""
-    return repository.log.tree().nodes[version].branch
