@@ -37,6 +37,7 @@ from versioned_collection.versions import check_texts, completed
 from versioned_collection.wire import (
     BYTES_OF_IDS,
     IDS_PER_READ,
+    NAMESPACE_EXISTS,
     by_keys,
     create_collection,
     documents,
@@ -45,7 +46,6 @@ from versioned_collection.wire import (
 )
 
 MAIN = "main"
-_NAMESPACE_EXISTS = 48
 
 DEFAULT_MESSAGE = "Initial version"
 
@@ -246,7 +246,7 @@ class _Initialiser:
             try:
                 repository.db[own].rename(repository.replica.name)
             except driver.OperationFailure as error:
-                if error.code != _NAMESPACE_EXISTS:
+                if error.code != NAMESPACE_EXISTS:
                     raise
                 repository.db.drop_collection(own)
                 lease.check()
