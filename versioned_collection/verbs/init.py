@@ -37,7 +37,6 @@ from versioned_collection.versions import check_texts, completed
 from versioned_collection.wire import (
     BYTES_OF_IDS,
     IDS_PER_READ,
-    NAMESPACE_EXISTS,
     by_keys,
     create_collection,
     documents,
@@ -234,23 +233,22 @@ class _Initialiser:
         repository, lease = self._repository, self._hold.lease
         own = f"__copy_{str(lease.token)[-8:]}_{repository.name}"
         empty = identities(repository.db, [repository.replica.name])
-        with translated():
-            create_collection(repository.db, own, storageEngine=COMPRESSED)
-            repository.db.command(
-                "aggregate", repository.name, pipeline=[{"$out": own}], cursor={}
-            )
-        lease.check()
-        for identity in empty.values():
-            drop_exactly(repository.db, repository.replica.name, identity)
-        with translated():
-            try:
+        try:
+            with translated():
+                create_collection(repository.db, own, storageEngine=COMPRESSED)
+                repository.db.command(
+                    "aggregate", repository.name, pipeline=[{"$out": own}], cursor={}
+                )
+            lease.check()
+            for identity in empty.values():
+                drop_exactly(repository.db, repository.replica.name, identity)
+            with translated():
                 repository.db[own].rename(repository.replica.name)
-            except driver.OperationFailure as error:
-                if error.code != NAMESPACE_EXISTS:
-                    raise
+        except Exception:
+            with translated():
                 repository.db.drop_collection(own)
-                lease.check()
-                raise
+            lease.check()  # a successor may have made its replica, or dropped this copy
+            raise
 
     def _read(self, at: Timestamp | None) -> tuple[int, int]:
         """Return the fingerprint and number of the documents; note what a copy changes."""
