@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from pymongo import errors as driver
@@ -20,15 +21,18 @@ class EagerReplica:
 
     Args:
         hold: The lease under which the transaction is committed.
+        ready: Called before anything is written; it may wait, or raise to have nothing
+            written.
     """
 
-    def __init__(self, hold: Hold) -> None:
+    def __init__(self, hold: Hold, ready: Callable[[], None]) -> None:
         self._hold = hold
         self._moves: list[Move] = []
         self._bytes = 0
         self._behind = Behind()
         self.open = hold.repository.has_transactions
         if self.open:
+            self._behind.submit(ready)
             hold.session.start_transaction(
                 read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -13,12 +13,12 @@ T = TypeVar("T")
 _END: Any = object()
 
 
-def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """Iterate over `items` while a thread fetches the next ones.
 
     Args:
         items: The source; it runs in the thread and is closed there.
-        depth: How many items may wait.
+        depth: How many items may wait; 0 for any number.
     """
     waiting: queue.Queue[Any] = queue.Queue(depth)
     stop = threading.Event()

@@ -36,26 +36,35 @@ class WorkingCopy:
 
     Args:
         hold: The lease under which it is looked at.
+        eager: Compare while changes are still being noticed; see `changes`.
     """
 
-    def __init__(self, hold: Hold) -> None:
+    def __init__(self, hold: Hold, *, eager: bool = False) -> None:
         self.hold = hold
         self.repository: Repository = hold.repository
         self.capture: Capture = capture_for(self.repository)
         self.noticed: Noticed = self.capture.look(hold.state)
+        if not eager:
+            self.noticed.complete()
         self._is_noted = False
+        self._is_full = self.noticed.scan
 
     def look_again(self) -> None:
         """Notice anew what changed."""
-        self.noticed = self.capture.look(self.hold.state)
+        self.noticed = self.capture.look(self.hold.state).complete()
 
     def changes(self, note: bool = False) -> Iterator[list[Change]]:
         """Iterate over the documents that differ from HEAD, a bounded list at a time.
 
         Args:
             note: Keep the ids that a full comparison finds, for `persist`.
+
+        Raises:
+            Overtaken: The look was eager, and finds only now that everything has to be
+                compared: what came by counts for nothing, the next call starts over.
         """
-        if self.noticed.scan:
+        self._is_full = self.noticed.scan
+        if self._is_full:
             batches = compare_everything(self.repository, self.noticed.at)
         else:
             batches = self._compare_noted()
@@ -66,56 +75,36 @@ class WorkingCopy:
                 yield batch
         self._is_noted = note
 
-    def candidates(self) -> Iterator[list[DocumentKey]]:
-        """Iterate over the ids that may have changed."""
-        yield from portions(sorted(self.noticed.keys), len, IDS_PER_READ, 1 << 22)
-        for keys in self.repository.modified.all():
-            fresh = [key for key in keys if key not in self.noticed.keys]
-            if fresh:
-                yield fresh
+    def wait_until_noticed(self) -> None:
+        """Wait until an eager look is over.
+
+        Raises:
+            Overtaken: Everything has to be compared.
+        """
+        self.noticed.wait()
+        if self.noticed.scan and not self._is_full:
+            raise Overtaken(self.noticed.reason)
 
     def _compare_noted(self) -> Iterator[list[Change]]:
-        twins: set[DocumentKey] = set()
-        for keys in self.candidates():
-            yield from self._compare([key for key in keys if key not in twins], twins)
+        turns = _Turns(self.repository)
+        for keys in self.noticed.arriving():
+            for portion in portions(keys, len, IDS_PER_READ, 1 << 22):
+                yield from self._compare(turns.first(portion), turns)
+        if self.noticed.scan:
+            raise Overtaken(self.noticed.reason)
+        for keys in self.repository.modified.all():
+            yield from self._compare(turns.second(keys), turns)
 
-    def _compare(self, keys: list[DocumentKey], twins: set[DocumentKey]) -> Iterator[list[Change]]:
+    def _compare(self, keys: list[DocumentKey], turns: _Turns) -> Iterator[list[Change]]:
         repository = self.repository
         for portion, present in by_keys(repository.db, repository.name, keys, at=self.noticed.at):
-            asked = [key for key in portion if key not in twins]
-            wanted = [*asked, *self._unasked(present.keys() - set(portion), asked, twins)]
+            asked = turns.still(portion)
+            wanted = [*asked, *turns.unasked(present.keys() - set(portion), asked)]
             for part, recorded in repository.replica.by_keys(wanted):
-                unasked = self._unasked(recorded.keys() - set(wanted), asked, twins)
+                unasked = turns.unasked(recorded.keys() - set(wanted), asked)
                 yield _differing(
                     (key, recorded.get(key), present.get(key)) for key in [*part, *unasked]
                 )
-
-    def _unasked(
-        self, found: set[DocumentKey], asked: list[DocumentKey], twins: set[DocumentKey]
-    ) -> set[DocumentKey]:
-        """Return the ids among `found` whose turn is now, though nobody asked for them.
-
-        The server finds ``1.0`` where ``1`` was asked for. Such twins are compared together,
-        the first time that one of them is asked for.
-
-        Args:
-            found: Ids that were found without being asked for.
-            asked: What was asked for.
-            twins: Those that have had their turn this way; more are added.
-        """
-        unasked = found - twins
-        if unasked:
-            noted = self.repository.modified.among([*unasked, asked[0]])
-            now = self._turn(asked[0], noted)
-            unasked = {key for key in unasked if self._turn(key, noted) >= now}
-            twins |= unasked
-        return unasked
-
-    def _turn(self, key: DocumentKey, noted: set[DocumentKey]) -> tuple[int, int, bytes]:
-        """Return when `candidates` comes to an id: it compares greater for later ones."""
-        if key in self.noticed.keys:
-            return 0, 0, key
-        return (1, len(key), key) if key in noted else (2, 0, key)
 
     def has_changes(self) -> bool:
         """Tell whether any document differs from HEAD."""
@@ -167,6 +156,59 @@ class WorkingCopy:
         with suppress(LeaseLost):  # then whoever took over finds that nothing differs
             self.repository.modified.clear(self.hold.lease.check)
         self.repository.journal.remove(self.noticed.settled)
+
+
+class Overtaken(Exception):
+    """An eager comparison of the noticed documents has to give way to a full one."""
+
+
+class _Turns:
+    """When a document is compared, so that each is once.
+
+    First come the ids that were just noticed, then those of the modified set, in the order
+    in which it is read. The server finds ``1.0`` where ``1`` was asked for: such twins are
+    compared together, the first time that one of them is asked for.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._modified = repository.modified
+        self._noticed: set[DocumentKey] = set()
+        self._twins: set[DocumentKey] = set()
+        self._is_second = False
+
+    def first(self, keys: list[DocumentKey]) -> list[DocumentKey]:
+        """Return which of the next ids that were just noticed have to be compared."""
+        keys = self.still(keys)
+        self._noticed.update(keys)
+        return keys
+
+    def second(self, keys: list[DocumentKey]) -> list[DocumentKey]:
+        """Return which of the next ids of the modified set have to be compared."""
+        self._is_second = True
+        return [key for key in self.still(keys) if key not in self._noticed]
+
+    def still(self, keys: list[DocumentKey]) -> list[DocumentKey]:
+        """Leave out those that were compared with a twin."""
+        return [key for key in keys if key not in self._twins] if self._twins else keys
+
+    def unasked(self, found: set[DocumentKey], asked: list[DocumentKey]) -> set[DocumentKey]:
+        """Return the ids whose turn is now, though nobody asked for them.
+
+        Args:
+            found: Ids that were found without being asked for.
+            asked: What was asked for.
+        """
+        unasked = found - self._twins - self._noticed if asked else set()
+        if unasked and self._is_second:
+            noted, now = self._modified.among(unasked), _place(asked[0])
+            unasked = {key for key in unasked if key not in noted or _place(key) >= now}
+        self._twins |= unasked
+        return unasked
+
+
+def _place(key: DocumentKey) -> tuple[int, bytes]:
+    """Return what orders ids as the modified set is read."""
+    return len(key), key
 
 
 def compare_everything(repository: Repository, at: Any) -> Iterator[list[Change]]:
@@ -229,16 +271,22 @@ class _Waiting:
         return len(self._present) + len(self._recorded) > _UNMATCHED
 
     def look_up(self) -> Iterator[list[Change]]:
-        """Settle all that wait by asking for their partners, which may still come by."""
+        """Settle all that wait by asking for their partners, which may still come by.
+
+        Where the server finds a document under an equal id (``1`` for ``1.0``), one has made
+        way for the other: they are yielded together.
+        """
         repository = self._repository
         present, recorded = self._present, self._recorded
         self._present, self._recorded = {}, {}
         for portion, found in repository.replica.by_keys(list(present)):
-            self._settled.update(key for key in portion if key in found)
-            yield _differing((key, found.get(key), present[key]) for key in portion)
+            twins = [(key, raw, None) for key, raw in found.items() if key not in present]
+            self._settled.update(key for key in found if recorded.pop(key, None) is None)
+            yield _differing([*((k, found.get(k), present[k]) for k in portion), *twins])
         for portion, found in by_keys(repository.db, repository.name, list(recorded), at=self._at):
-            self._settled.update(key for key in portion if key in found)
-            yield _differing((key, recorded[key], found.get(key)) for key in portion)
+            came = [(key, None, raw) for key, raw in found.items() if key not in recorded]
+            self._settled.update(found)
+            yield _differing([*((k, recorded[k], found.get(k)) for k in portion), *came])
 
     def rest(self) -> list[Change]:
         """Return those whose partner cannot come any more."""

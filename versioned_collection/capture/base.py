@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.errors import NotSupported
+from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.wire import run, translated
+
+T = TypeVar("T")
 
 SPILL = 50_000
 """Ids held in memory; more go to the modified set."""
@@ -23,6 +27,8 @@ SPILL = 50_000
 @dataclass(slots=True)
 class Noticed:
     """What happened to the collection since the last look.
+
+    A look may still be under way: `arriving` goes on with it, `complete` ends it.
 
     Attributes:
         at: The cluster time of this look, whose state has to be read; None where the server
@@ -40,10 +46,49 @@ class Noticed:
     uuid: Any = None
     settled: Sequence[ObjectId] = ()
     reason: str = ""
+    _source: Iterator[list[DocumentKey]] | None = None
+    _is_complete: threading.Event | None = None
+
+    def begin(self, source: Iterator[list[DocumentKey]]) -> None:
+        """Set what adds to `keys`, until they spill, and yields what it adds."""
+        self._is_complete = threading.Event()
+        self._source = _telling(source, self._is_complete)
+
+    def arriving(self) -> Iterator[list[DocumentKey]]:
+        """Iterate over `keys` in sorted lists while a thread goes on with the look.
+
+        When it is over, `scan` may have been set, and then the ids mean nothing; and what
+        spilled into the modified set does not come by here.
+        """
+        if self._source is None:
+            yield sorted(self.keys)
+            return
+        source, self._source = self._source, None
+        for fresh in prefetch(source, depth=0):
+            yield sorted(fresh)
+
+    def complete(self) -> Noticed:
+        """Notice the rest."""
+        source, self._source = self._source, None
+        for _ in source or ():
+            pass
+        return self
+
+    def wait(self) -> None:
+        """Wait until the look is over, in whatever thread it goes on."""
+        if self._is_complete is not None:
+            self._is_complete.wait()
 
     def position(self) -> dict[str, Any]:
         """Return the fields of the metadata that say how far changes have been noticed."""
         return {"captured": self.at, "uuid": self.uuid, "own": [], "scan": False}
+
+
+def _telling(source: Iterator[T], event: threading.Event) -> Iterator[T]:
+    try:
+        yield from source
+    finally:
+        event.set()
 
 
 class Capture(ABC):
@@ -57,7 +102,7 @@ class Capture(ABC):
 
     @abstractmethod
     def look(self, state: Metadata) -> Noticed:
-        """Return what changed since the position in `state`."""
+        """Begin to notice what changed since the position in `state`."""
 
     def pin(self) -> Timestamp | None:
         """Return a cluster time behind every acknowledged write, readable as a snapshot."""

@@ -8,23 +8,25 @@ read. Where the server cannot resume, the collection is compared in full.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
 
 from versioned_collection.capture.base import SPILL, Capture, Noticed
-from versioned_collection.core.document import document_key, elements
+from versioned_collection.core.document import DocumentKey, document_key, elements
 from versioned_collection.errors import NotSupported
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.wire import Cursor, kill_cursor, run
 
-_BATCH = 20_000
-_WAIT_MS = 200
+_BATCH = 2000
+_WAIT_MS = 10
 _DOCUMENT_EVENTS = frozenset((b"insert", b"update", b"replace", b"delete"))
 _ENDING_EVENTS = frozenset((b"drop", b"rename", b"dropDatabase", b"invalidate"))
-_timestamp = struct.Struct("<II")
+_size = struct.Struct("<i")
+_time_number = struct.Struct("<Q")
+"""A timestamp as it is stored: the increment in the low half, the seconds in the high one."""
 _HISTORY_LOST = frozenset((280, 286, 222, 234, 260, 50811, 10334))
 _MORE_THAN_A_SCAN = 2.0
 """Events per document of the collection beyond which comparing everything is cheaper."""
@@ -35,7 +37,7 @@ class ChangeStreamCapture(Capture):
     """Reads the events since the last look; nothing has to run in between."""
 
     def look(self, state: Metadata) -> Noticed:
-        """Return what changed since the position in `state`."""
+        """Begin to notice what changed since the position in `state`."""
         uuid = self.identity()
         at = self.pin()
         assert at is not None
@@ -45,21 +47,28 @@ class ChangeStreamCapture(Capture):
         elif uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or dropped"
         else:
-            self._drain(state.captured, state.own, noticed)
+            noticed.begin(self._drain(state.captured, state.own, noticed))
         return noticed
 
     def drain_since(self, start: Timestamp, noticed: Noticed) -> None:
         """Add to `noticed` what happened behind `start` and up to its own time."""
-        self._drain(start, (), noticed)
+        noticed.begin(self._drain(start, (), noticed))
+        noticed.complete()
 
-    def _drain(self, start: Timestamp, own: Sequence[Timestamp], noticed: Noticed) -> None:
+    def _drain(
+        self, start: Timestamp, own: Sequence[Timestamp], noticed: Noticed
+    ) -> Iterator[list[DocumentKey]]:
+        """Add to `noticed`, and iterate over the ids until they spill."""
+        has_spilled = False
         try:
             for events in self._events(start, own, noticed):
-                for event in events:
-                    self._take(event, noticed)
+                fresh = self._take(events, noticed)
                 if noticed.scan:
                     return
+                if not has_spilled:
+                    yield fresh
                 if len(noticed.keys) > SPILL:
+                    has_spilled = True
                     self.repository.modified.add(noticed.keys)
                     noticed.keys.clear()
         except driver.OperationFailure as error:
@@ -70,27 +79,35 @@ class ChangeStreamCapture(Capture):
             noticed.scan, noticed.reason = True, f"the server cannot resume: {error}"
 
     @staticmethod
-    def _take(event: _Event, noticed: Noticed) -> None:
-        if event.kind in _DOCUMENT_EVENTS:
-            noticed.keys.add(document_key(event.key))
-        elif event.kind in _ENDING_EVENTS:
-            noticed.scan, noticed.reason = True, f"the collection met a {event.kind.decode()!r}"
+    def _take(events: Iterable[_Event], noticed: Noticed) -> list[DocumentKey]:
+        """Add events to `noticed`; return the ids that are new."""
+        fresh = []
+        for kind, _, raw in events:
+            if kind in _DOCUMENT_EVENTS:
+                key = document_key(raw)
+                if key not in noticed.keys:
+                    noticed.keys.add(key)
+                    fresh.append(key)
+            elif kind in _ENDING_EVENTS:
+                noticed.scan, noticed.reason = True, f"the collection met a {kind.decode()!r}"
+        return fresh
 
     def _events(
         self, start: Timestamp, own: Sequence[Timestamp], noticed: Noticed
     ) -> Iterator[list[_Event]]:
         """Iterate over the events behind `start` up to the time of the look."""
         assert noticed.at is not None
+        last = _number(noticed.at)
         db, name = self.repository.db, self.repository.name
         count = 0
         with db.client.start_session(causal_consistency=False) as session:
             cursor = Cursor(run(db, self._open(start, own), session))
             try:
                 while True:
-                    events = [_Event(raw) for raw in cursor.documents]
+                    events = list(map(_event, cursor.documents))
                     count += len(events)
-                    yield [event for event in events if event.time <= noticed.at]
-                    if not cursor.id or _reached(cursor, events, noticed.at):
+                    yield [event for event in events if event.time <= last]
+                    if not cursor.id or _reached(cursor, events, last):
                         return
                     if count > _LEAST_EVENTS_FOR_SCAN and count > self._limit():
                         noticed.scan, noticed.reason = True, "comparing everything is cheaper"
@@ -126,34 +143,59 @@ class ChangeStreamCapture(Capture):
         return float(_MORE_THAN_A_SCAN * stored)
 
 
-class _Event:
+class _Event(NamedTuple):
     """The parts of a change event that count here.
 
     Attributes:
         kind: The operation type.
-        time: The cluster time.
+        time: The cluster time, as a number.
         key: The bytes of the document key, empty for events of the whole collection.
     """
 
-    __slots__ = ("key", "kind", "time")
-
-    def __init__(self, raw: bytes) -> None:
-        self.key = b""
-        for _, name, start, end in elements(raw):
-            if name == b"operationType":
-                self.kind = raw[start + 4 : end - 1]
-            elif name == b"clusterTime":
-                increment, seconds = _timestamp.unpack_from(raw, start)
-                self.time = Timestamp(seconds, increment)
-            elif name == b"documentKey":
-                self.key = raw[start:end]
+    kind: bytes
+    time: int
+    key: bytes
 
 
-def _reached(cursor: Cursor, events: Sequence[_Event], at: Timestamp) -> bool:
+_KIND, _TIME, _KEY = b"\x02operationType\0", b"\x11clusterTime\0", b"\x03documentKey\0"
+
+
+def _event(raw: bytes) -> _Event:
+    """Return the parts of an event, found by their names in the order of today's servers."""
+    kind = raw.find(_KIND)
+    time = raw.find(_TIME, kind)
+    key = raw.find(_KEY, kind)
+    if kind < 0 or time < 0 or -1 < key < time or not _in_front(raw, kind):
+        return _event_in_any_order(raw)
+    kind += len(_KIND)
+    text = raw[kind + 4 : kind + 3 + _size.unpack_from(raw, kind)[0]]
+    moment: int = _time_number.unpack_from(raw, time + len(_TIME))[0]
+    if key < 0:
+        return _Event(text, moment, b"")
+    key += len(_KEY)
+    return _Event(text, moment, raw[key : key + _size.unpack_from(raw, key)[0]])
+
+
+def _in_front(raw: bytes, position: int) -> bool:
+    """Tell whether an element stands right behind the ``_id``, which comes first."""
+    return raw[4:9] == b"\x03_id\0" and 9 + _size.unpack_from(raw, 9)[0] == position
+
+
+def _event_in_any_order(raw: bytes) -> _Event:
+    parts = {name: raw[start:end] for _, name, start, end in elements(raw)}
+    time: int = _time_number.unpack(parts[b"clusterTime"])[0]
+    return _Event(parts[b"operationType"][4:-1], time, parts.get(b"documentKey", b""))
+
+
+def _number(time: Timestamp) -> int:
+    return int(time.time << 32 | time.inc)
+
+
+def _reached(cursor: Cursor, events: Sequence[_Event], last: int) -> bool:
     """Tell whether nothing at or before the look's time can follow."""
-    if events and events[-1].time > at:
+    if events and events[-1].time > last:
         return True
-    return token_time(cursor.resume_token) >= at
+    return _number(token_time(cursor.resume_token)) >= last
 
 
 def token_time(token: Any) -> Timestamp:

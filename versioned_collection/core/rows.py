@@ -69,6 +69,13 @@ class Row(NamedTuple):
 
     def to_bson(self) -> dict[str, Any]:
         """Return the row as it is stored."""
+        if self.action in _REPLACEMENTS:
+            return {
+                "path": list(self.path),
+                "action": self.action,
+                "value": self.value,
+                "old_value": self.old_value,
+            }
         stored: dict[str, Any] = {"path": list(self.path), "action": self.action}
         if self.action not in (REMOVED, DELETED):
             stored["value"] = self.value
@@ -129,10 +136,14 @@ def _compare_documents(
             kind = type(value)
             if kind is type(old):
                 if kind in _SCALARS:
-                    if old == value:
-                        continue
-                elif kind is dict:
+                    if old != value:
+                        rows.append(Row((*path, name), CHANGED, value, old))
+                    continue
+                if kind is dict:
                     _compare_documents((*path, name), old, value, rows)
+                    continue
+                if kind is list:
+                    _compare_lists((*path, name), old, value, rows)
                     continue
             if not same(old, value):
                 _compare_values((*path, name), old, value, rows)
@@ -158,7 +169,7 @@ def _compare_values(path: Path, old: Any, new: Any, rows: list[Row]) -> None:
 def _compare_lists(path: Path, old: list[Any], new: list[Any], rows: list[Row]) -> None:
     if len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            if not same(one, other):
+            if one is not other and not same(one, other):
                 _compare_values((*path, index), one, other, rows)
         return
     for tag, *span in _opcodes(old, new):
@@ -219,10 +230,12 @@ def same(one: Any, other: Any) -> bool:
     kind = type(one)
     if kind is not type(other):
         return False
+    if kind in _SCALARS:
+        return bool(one == other)
     if kind is RawBSONDocument:
         return bool(one.raw == other.raw)
-    if kind is float:
-        return struct.pack("<d", one) == struct.pack("<d", other)
+    if kind is float:  # zeros and NaNs are told apart by their bytes
+        return one == other != 0.0 or struct.pack("<d", one) == struct.pack("<d", other)
     if kind is list:
         return len(one) == len(other) and all(map(same, one, other))
     if kind is dict:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
@@ -22,7 +23,7 @@ from versioned_collection.targets import Target
 from versioned_collection.trackers.log import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import check_texts, completed, entry_of, name_taken
-from versioned_collection.working_copy import Change, WorkingCopy
+from versioned_collection.working_copy import Change, Overtaken, WorkingCopy
 
 
 def register(
@@ -49,15 +50,31 @@ def register(
             raise InvalidOperation(
                 "conflicts wait for resolution; resolve them before registering a version"
             )
-        copy = WorkingCopy(hold)
-        changes = prefetch(copy.changes())
+        copy = WorkingCopy(hold, eager=True)
+        facts = _Facts(branch, message, author, dict(metadata or {}))
+        with suppress(Overtaken):
+            return _record(hold, copy, facts, progress)
+        return _record(hold, copy, facts, progress)
+
+
+class _Facts(NamedTuple):
+    """What the caller says about the new version."""
+
+    branch: str
+    message: str
+    author: Any
+    metadata: dict[str, Any]
+
+
+def _record(
+    hold: Hold, copy: WorkingCopy, facts: _Facts, progress: Progress | None
+) -> Version | None:
+    with closing(prefetch(copy.changes())) as changes:
         first = next(changes, None)
         if first is None:
             copy.settle_unchanged()
             return None
-        return _Registration(hold, copy, progress).run(
-            chain((first,), changes), branch, message, author, metadata
-        )
+        return _Registration(hold, copy, progress).run(chain((first,), changes), facts)
 
 
 def _branch(repository: Repository, state: Metadata, wanted: str | None) -> str:
@@ -89,30 +106,23 @@ class _Registration:
         self._content = 0
         self._digests: list[int] = []
 
-    def run(
-        self,
-        changes: Iterator[list[Change]],
-        branch: str,
-        message: str,
-        author: Any,
-        metadata: Mapping[str, Any] | None,
-    ) -> Version:
+    def run(self, changes: Iterator[list[Change]], facts: _Facts) -> Version:
         repository, head = self._repository, self._hold.state.head
         version_id = new_version_id()
         self._hold.begin({"phase": "prepare", "version": version_id})
-        replica = EagerReplica(self._hold)
+        replica = EagerReplica(self._hold, self._copy.wait_until_noticed)
         try:
             self._append(version_id, changes, replica)
             parent = entry_of(repository, head)
             version = Version(
                 version_id,
-                repository.log.last_number(branch) + 1,
-                branch,
+                repository.log.last_number(facts.branch) + 1,
+                facts.branch,
                 (head,),
                 repository.now(),
-                message,
-                author,
-                dict(metadata or {}),
+                facts.message,
+                facts.author,
+                facts.metadata,
                 self._stats,
             )
             content = (int(parent.fingerprint, 16) + self._content) % (1 << 256)
@@ -129,6 +139,7 @@ class _Registration:
     ) -> None:
         store = self._repository.deltas
         with Behind() as behind:
+            behind.submit(self._copy.wait_until_noticed)
             for batch in changes:
                 deltas = [self._counted(change) for change in batch]
                 behind.submit(lambda d=deltas: self._digests.append(store.append(version, d)))  # type: ignore[misc]
