@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from harness.trap import shrink_limits
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -65,6 +66,12 @@ def anydb(request: pytest.FixtureRequest) -> Database[Document]:
     name = "db" if request.param == "replica_set" else "standalone_db"
     database: Database[Document] = request.getfixturevalue(name)
     return database
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have more than two documents take the way of a large change."""
+    shrink_limits(monkeypatch.setattr)
 
 
 def _fresh_database(client: MongoClient[Document]) -> Iterator[Database[Document]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+
 import pytest
 from api_support import edit, everything, grown, mark, problems, raws, step, tracked, untracked
 
@@ -282,3 +285,18 @@ def test_progress_is_told(db):
     told = []
     bands.checkout(0, progress=lambda phase, count: told.append(count))
     assert sum(told) == 1
+
+
+def test_nothing_reads_on_after_a_large_one(db, small_limits):
+    """What is left half read goes when it is collected, perhaps while the driver locks."""
+    bands = tracked(db)
+    for round_ in range(2):
+        bands.insert_many([{"_id": f"{round_} {number}"} for number in range(20)])
+        bands.register("many")
+    before = set(threading.enumerate())
+    gc.disable()
+    try:
+        bands.checkout(0)
+        assert set(threading.enumerate()) <= before
+    finally:
+        gc.enable()

@@ -114,3 +114,50 @@ def test_ids_that_need_care(anydb):
     bands.delete_one({"_id": {"$eq": {"a": 1}}})
     bands.discard_changes()
     assert raws(bands) == clean
+
+
+def test_ids_that_the_server_takes_for_equal_in_different_batches(db, small_limits, monkeypatch):
+    monkeypatch.setattr("versioned_collection.trackers.modified._BATCH", 2)
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": number} for number in range(5)])
+    bands.insert_one({"_id": "other", "v": 1})
+    bands.init()
+    clean = raws(bands)
+    bands.delete_many({"_id": {"$type": "number"}})
+    bands.insert_many([{"_id": float(number)} for number in range(5)])
+    edit(bands, 2, "other")
+    with db["bands"].watch([{"$match": {"documentKey._id": "other"}}]) as events:
+        assert bands.discard_changes()
+        db["bands"].delete_one({"_id": "other"})
+        seen = [next(events)["operationType"] for _ in range(2)]
+    assert seen == ["replace", "delete"]  # nothing had to be taken out to make room
+    bands.discard_changes()
+    assert raws(bands) == clean
+    assert problems(bands) == []
+
+
+def test_ids_that_a_collation_takes_for_equal(anydb, small_limits):
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": letter} for letter in "abcde"])
+    bands.init()
+    clean = raws(bands)
+    bands.delete_many({})
+    bands.insert_many([{"_id": letter} for letter in "ABCDE"])
+    assert bands.status()["changes"] == {"inserted": 5, "updated": 0, "deleted": 5}
+    dirty = raws(bands)
+    assert bands.discard_changes()
+    assert raws(bands) == clean
+    bands.delete_many({})
+    bands.insert_many([{"_id": letter} for letter in "ABCDE"])
+    assert bands.register("in capitals")
+    bands.checkout(0)
+    assert raws(bands) == clean
+    bands.checkout(1)
+    assert raws(bands) == dirty
+    bands.delete_many({})
+    bands.insert_many([{"_id": letter, "v": 1} for letter in "abcde"])
+    bands.delete_version_subtree(1)
+    assert raws(bands) == clean
+    assert not bands.has_changes()
+    assert problems(bands) == []

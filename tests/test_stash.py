@@ -210,3 +210,26 @@ def test_swapped_unique_values(anydb):
     assert raws(bands) == clean
     step(bands, 1)
     assert problems(bands) == []
+
+
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_applying_over_what_the_collation_takes_for_the_same_ids(anydb, request, limits):
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_one({"_id": "E"})
+    bands.init()
+    bands.delete_one({"_id": "e"})
+    bands.insert_many([{"_id": letter, "v": 1} for letter in "abcde"])
+    stashed = raws(bands)
+    assert bands.stash()
+    bands.insert_many([{"_id": letter} for letter in "ABCD"])
+    bands.register("in capitals")
+    clean = raws(bands)
+    assert bands.stash_apply()
+    assert raws(bands) == stashed
+    assert bands.status()["changes"] == {"inserted": 5, "updated": 0, "deleted": 5}
+    assert bands.discard_changes()
+    assert raws(bands) == clean
+    assert problems(bands) == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
@@ -10,7 +11,7 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, are_twins, document_hash
+from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import DocumentRejected, PermissionDenied, VersioningError
 from versioned_collection.moves import (
@@ -26,6 +27,8 @@ from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay,
 from versioned_collection.wire import by_keys, portions
 
 _MOST_OWN_TIMES = 200
+
+Batches = Generator[list[Move], None, None]
 
 Progress = Callable[[str, int], None]
 """Called with the name of a phase and the number of documents done in it."""
@@ -72,7 +75,8 @@ class Committer:
             apply_references(self._hold, commit, session)
             self._hold.update({**commit.state, "intent": None}, session)
 
-        self._insist(work, writer)
+        with closing(small):
+            self._insist(work, writer)
         self._keep(writer)
         if commit.working_copy and small.count:
             self._note_own_writes()
@@ -194,30 +198,39 @@ class Committer:
             stash = commit.stash
             self._complete(commit, lambda: unstashed(repository, stash))
 
-    def _complete(self, commit: Commit, batches: Callable[[], Iterator[list[Move]]]) -> None:
+    def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""
         check = self._hold.lease.check
         writer = WorkingCopyWriter(self._repository, check, keep=True, displace=commit.displace)
         if commit.displace:
             self._take_all_out(writer, batches)
-        for batch in batches():
+        with closing(batches()) as source:
+            for batch in source:
+                self._write_batch(commit, batch, writer, batches)
+                self._keep(writer)
+                self._remember_time()
+                self._progress("written", len(batch))
 
-            def work(session: ClientSession | None, batch: list[Move] = batch) -> None:
-                writer.kept.clear()
-                self._write(batch, commit, writer, session)
-                # the batch fails if another owner has taken over
-                self._hold.touch(session)
+    def _write_batch(
+        self,
+        commit: Commit,
+        batch: list[Move],
+        writer: WorkingCopyWriter,
+        batches: Callable[[], Batches],
+    ) -> None:
+        def work(session: ClientSession | None) -> None:
+            writer.kept.clear()
+            self._write(batch, commit, writer, session)
+            # the batch fails if another owner has taken over
+            self._hold.touch(session)
 
-            try:
-                self._through_validator(work)
-            except UniqueClash:
-                commit.displace = writer.displace = True
-                self.declare(commit)
-                self._take_all_out(writer, batches)
-                self._through_validator(work)
-            self._keep(writer)
-            self._remember_time()
-            self._progress("written", len(batch))
+        try:
+            self._through_validator(work)
+        except UniqueClash:
+            commit.displace = writer.displace = True
+            self.declare(commit)
+            self._take_all_out(writer, batches)
+            self._through_validator(work)
 
     def _through_validator(self, work: Callable[[ClientSession | None], None]) -> None:
         try:
@@ -225,17 +238,16 @@ class Committer:
         except ValidatorInTheWay:  # from now on it is bypassed
             self._hold.transaction(work)
 
-    def _take_all_out(
-        self, writer: WorkingCopyWriter, batches: Callable[[], Iterator[list[Move]]]
-    ) -> None:
-        for batch in batches():
-            targets = [move.target for move in batch]
+    def _take_all_out(self, writer: WorkingCopyWriter, batches: Callable[[], Batches]) -> None:
+        with closing(batches()) as source:
+            for batch in source:
+                targets = [move.target for move in batch]
 
-            def work(session: ClientSession | None, targets: list[Target] = targets) -> None:
-                writer.take_out(targets, session)
-                self._hold.touch(session)
+                def work(session: ClientSession | None, targets: list[Target] = targets) -> None:
+                    writer.take_out(targets, session)
+                    self._hold.touch(session)
 
-            self._hold.transaction(work)
+                self._hold.transaction(work)
 
 
 class TooLarge(VersioningError):
@@ -263,14 +275,36 @@ class _Small:
                 raise TooLarge("too many documents for one transaction")
             yield batch
 
+    def close(self) -> None:
+        """Read no further: what is left to the garbage collector ends at any moment.
 
-def _restorations(repository: Repository) -> Iterator[list[Move]]:
+        It may be while the driver holds a lock that the end of a cursor needs as well.
+        """
+        if isinstance(self._source, Generator):
+            self._source.close()
+
+
+def _restorations(repository: Repository) -> Batches:
     for states in repository.modified.seen():
         for portion, recorded in repository.replica.by_keys(list(states)):
-            yield [restoration(key, states[key], recorded.get(key)) for key in portion]
+            moves = [restoration(key, states[key], recorded.get(key)) for key in portion]
+            yield [*_making_room(repository, moves), *moves]
 
 
-def unstashed(repository: Repository, stash: ObjectId) -> Iterator[list[Move]]:
+def _making_room(repository: Repository, moves: Iterable[Move]) -> Iterator[Move]:
+    """Iterate over the restorations of what is where documents come back to.
+
+    It was noted too, but under another id, such as 1.0 for 1, and so in another batch. Which
+    ids are the same is up to the collection: where it has a collation, ``A`` may be ``a``.
+    """
+    arriving = [target.key for target, _ in moves if target.before is None and target.raw]
+    for portion, present in by_keys(repository.db, repository.name, arriving):
+        seen = repository.modified.seen_among(present.keys() - set(portion))
+        for part, recorded in repository.replica.by_keys(list(seen)):
+            yield from (restoration(key, seen[key], recorded.get(key)) for key in part)
+
+
+def unstashed(repository: Repository, stash: ObjectId) -> Batches:
     """Iterate over the moves that bring a stash back over the present documents."""
     stored = repository.stash.of_version(stash)
     for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
@@ -280,17 +314,18 @@ def unstashed(repository: Repository, stash: ObjectId) -> Iterator[list[Move]]:
 def _overwriting(
     repository: Repository, images: Mapping[DocumentKey, bytes | None]
 ) -> Iterator[list[Move]]:
-    for portion, present in by_keys(repository.db, repository.name, list(images)):
+    # what the server takes for the same id, such as 1.0 for 1, makes room
+    put = [key for key, raw in images.items() if raw is not None]
+    for portion, present in by_keys(repository.db, repository.name, put):
         seen = {key: document_hash(raw) for key, raw in present.items()}
-        # what the server takes for the same id, such as 1.0 for 1, makes room
-        put = [key for key in portion if images[key] is not None]
-        twins = [key for key in seen.keys() - images.keys() if _is_twin(key, put)]
+        twins = seen.keys() - set(portion)
+        repository.modified.add(twins)  # before it is written, as the stashed ids are
         moves = [restoration(key, seen.get(key), images[key]) for key in portion]
         yield [*(restoration(key, seen[key], None) for key in twins), *moves]
-
-
-def _is_twin(key: DocumentKey, others: Iterable[DocumentKey]) -> bool:
-    return any(are_twins(key, other) for other in others)
+    gone = [key for key, raw in images.items() if raw is None]
+    for portion, present in by_keys(repository.db, repository.name, gone):
+        seen = {key: document_hash(raw) for key, raw in present.items()}
+        yield [restoration(key, seen.get(key), None) for key in portion]
 
 
 def restoration(key: DocumentKey, seen: bytes | None, raw: bytes | None) -> Move:

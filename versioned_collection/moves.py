@@ -6,7 +6,7 @@ move is computed again from wherever it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import NamedTuple
 
 from pymongo.client_session import ClientSession
@@ -35,7 +35,7 @@ class Move(NamedTuple):
     recorded: bytes | None
 
 
-def moves_along(repository: Repository, path: Path) -> Iterator[list[Move]]:
+def moves_along(repository: Repository, path: Path) -> Generator[list[Move], None, None]:
     """Iterate over the documents that differ between the ends of a path.
 
     The replica is at one end or the other, document by document, so this can be repeated

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -20,12 +21,12 @@ SMALL = {
 """Limits under which a handful of documents takes the way of a large change."""
 
 
-def shrink_limits() -> None:
+def shrink_limits(change: Callable[[ModuleType, str, int], None] = setattr) -> None:
     """Send changes of more than two documents on the way of large ones, in this process."""
     for module in _package():
         for name, value in SMALL.items():
             if isinstance(getattr(module, name, None), int):
-                setattr(module, name, value)
+                change(module, name, value)
 
 
 def _package() -> list[ModuleType]:

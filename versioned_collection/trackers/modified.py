@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from bson.raw_bson import RawBSONDocument
 from pymongo import errors as driver
@@ -87,11 +88,19 @@ class ModifiedCollection(Tracker):
         ):
             yield {_key_in(raw): _seen_in(raw) for raw in batch}
 
+    def seen_among(self, keys: Iterable[DocumentKey]) -> dict[DocumentKey, bytes | None]:
+        """Return those of `keys` that carry a seen state, with it."""
+        return {_key_in(raw): _seen_in(raw) for raw in self._noted(keys) if _has_seen(raw)}
+
     def among(self, keys: Iterable[DocumentKey]) -> set[DocumentKey]:
         """Return those of `keys` that are noted."""
-        own = [b"\x05" + struct.pack("<i", len(key)) + b"\0" + key for key in keys]
-        filter_ = RawBSONDocument(raw_id_in(own))
-        return {_key_in(raw) for batch in documents(self.db, self.name, filter_) for raw in batch}
+        return {_key_in(raw) for raw in self._noted(keys)}
+
+    def _noted(self, keys: Iterable[DocumentKey]) -> Iterator[bytes]:
+        own = list(map(_own, keys))
+        if own:
+            filter_ = RawBSONDocument(raw_id_in(own))
+            yield from chain.from_iterable(documents(self.db, self.name, filter_))
 
     def is_empty(self) -> bool:
         """Tell whether no id is noted."""
@@ -100,8 +109,8 @@ class ModifiedCollection(Tracker):
     def remove(self, keys: Sequence[DocumentKey], session: Session = None) -> None:
         """Remove ids."""
         if keys:
-            own = [b"\x05" + struct.pack("<i", len(key)) + b"\0" + key for key in keys]
-            write(self.db, "delete", self.name, [delete_many_statement(own)], session=session)
+            statement = delete_many_statement(map(_own, keys))
+            write(self.db, "delete", self.name, [statement], session=session)
 
     def clear(self, check: Callable[[], None]) -> None:
         """Remove all ids, unless another owner took over, who has renewed the collection.
@@ -125,8 +134,13 @@ class ModifiedCollection(Tracker):
             self.collection.aggregate([{"$match": {}}, {"$out": self.name}])
 
 
+def _own(key: DocumentKey) -> DocumentKey:
+    """Return the key of the note of an id: its ``_id`` is a binary value."""
+    return b"\x05" + struct.pack("<i", len(key)) + b"\0" + key
+
+
 def _id(key: DocumentKey) -> bytes:
-    return b"\x05_id\0" + struct.pack("<i", len(key)) + b"\0" + key
+    return element(b"_id", _own(key))
 
 
 def _key_in(raw: bytes) -> DocumentKey:
@@ -136,5 +150,12 @@ def _key_in(raw: bytes) -> DocumentKey:
 
 def _seen_in(raw: bytes) -> bytes | None:
     """Return the hash, without decoding the id beside it."""
-    found = (raw[start:end] for _, name, start, end in elements(raw) if name == b"seen")
-    return next(found)[5:] or None
+    return next(_seen_values(raw))[5:] or None
+
+
+def _has_seen(raw: bytes) -> bool:
+    return next(_seen_values(raw), None) is not None
+
+
+def _seen_values(raw: bytes) -> Iterator[bytes]:
+    return (raw[start:end] for _, name, start, end in elements(raw) if name == b"seen")
