@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from api_support import edit, everything, grown, mark, problems, raws, step, tracked, untracked
+from harness.scenarios import odd
 
 from versioned_collection import VersionedCollection, errors
 
@@ -300,3 +301,18 @@ def test_nothing_reads_on_after_a_large_one(db, small_limits):
         assert set(threading.enumerate()) <= before
     finally:
         gc.enable()
+
+
+def test_a_validator_in_the_way_of_a_document_that_is_put_anew(anydb):
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([odd(1, ("$b", 1)), odd(2)])
+    bands.init()
+    clean = raws(bands)
+    bands.delete_many({})
+    bands.insert_many([odd(1, ("$b", 2)), odd(2, ("$c", 1))])
+    bands.register("changed")
+    anydb.command("collMod", "bands", validator={"validated": True})
+    bands.checkout(0)
+    assert raws(bands) == clean
+    assert not bands.has_changes()
+    assert problems(bands) == []

@@ -52,6 +52,7 @@ class Case(NamedTuple):
 
     number: int
     when: str
+    only: str = ""
 
 
 class Expected(NamedTuple):
@@ -124,6 +125,13 @@ class Sweep:
             ]
         if failures:
             pytest.fail("\n\n".join(failures), pytrace=False)
+
+    def run_in_between(self, collection: str) -> None:
+        """Strike once documents were taken out of a collection, before they are put in."""
+        case = Case(1, "after", f"delete {collection}")
+        assert case.only in self._expected.commands
+        with self._place.stages.set_to(self._scenario, self._expected.scene) as database:
+            self._strike(case, database)
 
     def _cases(self, every: bool) -> list[Case]:
         """Return the strikes: all of them, or a sample with both ends, in turns."""
@@ -212,6 +220,19 @@ def test_killed_in_a_large_change(replica_set, children, name):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_on_a_standalone_server(standalone, children, name):
     Sweep(children, standalone, name, large=SCENARIOS[name].large).run(every=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "collection"),
+    [
+        ("checkout of odd documents", NAME),
+        ("checkout of odd documents", f"__replica_{NAME}"),
+        ("discard of odd documents", NAME),
+        ("register of odd documents", f"__replica_{NAME}"),
+    ],
+)
+def test_killed_while_documents_are_put_anew(standalone, children, name, collection):
+    Sweep(children, standalone, name, large=False).run_in_between(collection)
 
 
 @pytest.mark.sweep

@@ -40,13 +40,17 @@ class Committer:
     Args:
         hold: The lease.
         progress: Told how many documents were written.
+        resumed: Whether what is carried out may have been begun by a process that died.
     """
 
-    def __init__(self, hold: Hold, progress: Progress | None = None) -> None:
+    def __init__(
+        self, hold: Hold, progress: Progress | None = None, *, resumed: bool = False
+    ) -> None:
         self._hold = hold
         self._repository = hold.repository
         self._progress = progress or (lambda phase, count: None)
         self._own: list[Timestamp] = []
+        self._torn = resumed and not hold.repository.has_transactions
         self.kept: list[DocumentKey] = []
 
     # -- one transaction -----------------------------------------------------------------
@@ -190,8 +194,8 @@ class Committer:
     def _complete_documents(self, commit: Commit) -> None:
         repository = self._repository
         if commit.path is not None:
-            path = commit.path
-            self._complete(commit, lambda: moves_along(repository, path))
+            path, torn = commit.path, self._torn
+            self._complete(commit, lambda: moves_along(repository, path, torn=torn))
         if commit.restore:
             self._complete(commit, lambda: _restorations(repository))
         if commit.stash is not None:
@@ -201,7 +205,9 @@ class Committer:
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""
         check = self._hold.lease.check
-        writer = WorkingCopyWriter(self._repository, check, keep=True, displace=commit.displace)
+        writer = WorkingCopyWriter(
+            self._repository, check, keep=True, displace=commit.displace, torn=self._torn
+        )
         if commit.displace:
             self._take_all_out(writer, batches)
         with closing(batches()) as source:

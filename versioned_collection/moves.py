@@ -12,7 +12,12 @@ from typing import NamedTuple
 from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, are_twins, document_hash
+from versioned_collection.core.document import (
+    DocumentKey,
+    are_twins,
+    document_hash,
+    has_duplicate_names,
+)
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
@@ -35,11 +40,19 @@ class Move(NamedTuple):
     recorded: bytes | None
 
 
-def moves_along(repository: Repository, path: Path) -> Generator[list[Move], None, None]:
+def moves_along(
+    repository: Repository, path: Path, *, torn: bool = False
+) -> Generator[list[Move], None, None]:
     """Iterate over the documents that differ between the ends of a path.
 
     The replica is at one end or the other, document by document, so this can be repeated
     after an interruption.
+
+    Args:
+        repository: The trackers.
+        path: The path.
+        torn: Whether a document may be missing that had to leave before it could come back
+            changed (see `must_be_put_anew`), because a process died in between.
 
     Raises:
         CorruptHistory: A document of the replica is in neither state.
@@ -49,7 +62,7 @@ def moves_along(repository: Repository, path: Path) -> Generator[list[Move], Non
     for batch in changed:
         deltas = dict(batch)
         for portion, recorded in repository.replica.by_keys(list(deltas)):
-            moves = [_move(key, deltas[key], recorded.get(key)) for key in portion]
+            moves = [_move(key, deltas[key], recorded.get(key), torn) for key in portion]
             yield [move for move in moves if move is not None]
 
 
@@ -62,13 +75,17 @@ def _weight(group: tuple[DocumentKey, list[Delta]]) -> int:
     return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in group[1])
 
 
-def _move(key: DocumentKey, deltas: list[Delta], recorded: bytes | None) -> Move | None:
+def _move(
+    key: DocumentKey, deltas: list[Delta], recorded: bytes | None, torn: bool
+) -> Move | None:
     before, after = deltas[0].before, deltas[-1].after
     if before == after:
         return None
     state = None if recorded is None else document_hash(recorded)
     if state == after:
         return Move(Target(key, before, recorded, after), recorded)
+    if state is None and torn and _was_put_anew(deltas):
+        return Move(Target(key, before, _from_last_image(deltas), after), None)
     if state != before:
         raise CorruptHistory(
             "the replica holds a document that is in no version on the path; run verify()",
@@ -78,6 +95,21 @@ def _move(key: DocumentKey, deltas: list[Delta], recorded: bytes | None) -> Move
     for delta in deltas:
         raw = delta.apply(raw)
     return Move(Target(key, before, raw, after), recorded)
+
+
+def _was_put_anew(deltas: list[Delta]) -> bool:
+    """Tell whether one of the documents has a name twice: its deltas are always images."""
+    images = (raw for delta in deltas for raw in (delta.old, delta.new) if raw is not None)
+    return any(map(has_duplicate_names, images))
+
+
+def _from_last_image(deltas: list[Delta]) -> bytes | None:
+    """Return the document at the end of a path without the one at its start."""
+    last = max(place for place, delta in enumerate(deltas) if delta.steps is None)
+    raw = deltas[last].new
+    for delta in deltas[last + 1 :]:
+        raw = delta.apply(raw)
+    return raw
 
 
 def move_replica(

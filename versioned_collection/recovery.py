@@ -65,7 +65,7 @@ def settle(hold: Hold, state: Metadata) -> None:
         complete_rename(hold, intent["to"])
         raise not_tracked(repository.name)
     if intent["phase"] == "apply":
-        Committer(hold).complete(Commit.from_bson(intent["commit"]))
+        Committer(hold, resumed=True).complete(Commit.from_bson(intent["commit"]))
     else:
         undo(hold, intent)
     hold.refresh()

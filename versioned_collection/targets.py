@@ -20,6 +20,7 @@ from versioned_collection.core.document import (
     has_zero_timestamp,
     id_value,
     must_be_put_anew,
+    needs_literal,
 )
 from versioned_collection.errors import (
     DocumentRejected,
@@ -78,6 +79,8 @@ class WorkingCopyWriter:
         keep: Keep documents that another client changed, instead of raising.
         displace: Take changed documents out before putting the new ones in, which lets
             unique values be swapped. A missing document then counts as taken out by us.
+        torn: Whether a document may be missing that had to leave before it could come back
+            changed, because a process without transactions died in between.
 
     Attributes:
         kept: The keys of the documents that were kept.
@@ -90,11 +93,14 @@ class WorkingCopyWriter:
         *,
         keep: bool = False,
         displace: bool = False,
+        torn: bool = False,
     ) -> None:
         self._repository = repository
         self._check = check
         self._keep = keep
         self.displace = displace
+        self._torn = torn
+        self._taken: set[DocumentKey] = set()
         self._bypass = False
         self.kept: list[DocumentKey] = []
 
@@ -121,6 +127,7 @@ class WorkingCopyWriter:
                     for part in self._portions([m[0] for m in moves], session)
                     for move in part
                 ]
+        self._taken.clear()
 
     def take_out(self, targets: Sequence[Target], session: ClientSession | None) -> None:
         """Remove the documents that are about to change: half of a displacing write."""
@@ -145,7 +152,7 @@ class WorkingCopyWriter:
             state = None if raw is None else document_hash(raw)
             if state == target.after:
                 continue
-            if state == target.before or (state is None and self.displace):
+            if state == target.before or (raw is None and self._is_ours(target)):
                 yield target, raw
             elif self._keep:
                 self.kept.append(target.key)
@@ -157,15 +164,27 @@ class WorkingCopyWriter:
                     document_id=id_value(target.key),
                 )
 
+    def _is_ours(self, target: Target) -> bool:
+        """Tell whether a missing document was taken out by us, to come back changed."""
+        if self.displace or target.key in self._taken:
+            return True
+        return self._torn and target.raw is not None and needs_literal(target.raw)
+
     def _take_out(
         self, moves: list[tuple[Target, bytes | None]], session: ClientSession | None
     ) -> int:
         leaving = [
-            delete_statement(target.key, self._guard(raw, session))
+            (target, raw)
             for target, raw in moves
-            if raw is not None and (target.raw is None or self._goes_by_insert(target, raw))
+            if raw is not None
+            and (target.raw is None or self._goes_by_insert(target, raw, session))
         ]
-        return self._run("delete", leaving, session)
+        if session is None:  # without a transaction they are gone, whatever happens next
+            self._taken.update(target.key for target, _ in leaving if target.raw is not None)
+        statements = [
+            delete_statement(target.key, self._guard(raw, session)) for target, raw in leaving
+        ]
+        return self._run("delete", statements, session)
 
     def _put_in(
         self, moves: list[tuple[Target, bytes | None]], session: ClientSession | None
@@ -174,7 +193,7 @@ class WorkingCopyWriter:
         for target, raw in moves:
             if target.raw is None:
                 continue
-            if raw is not None and not self._goes_by_insert(target, raw):
+            if raw is not None and not self._goes_by_insert(target, raw, session):
                 guard = self._guard(raw, session)
                 if guard is not None and len(guard) + len(target.raw) > _LARGEST_GUARDED:
                     raise UniqueClash("old and new document do not fit into one statement")
@@ -189,12 +208,12 @@ class WorkingCopyWriter:
             + self._run("update", special, session)
         )
 
-    def _goes_by_insert(self, target: Target, raw: bytes) -> bool:
+    def _goes_by_insert(self, target: Target, raw: bytes, session: ClientSession | None) -> bool:
         """Tell whether a document is taken out and put in anew instead of replaced.
 
-        The server refuses to replace a document whose ``_id`` is a DBPointer.
+        A server with an oplog refuses to replace a document whose ``_id`` is a DBPointer.
         """
-        if self.displace or target.key[0] == DB_POINTER:
+        if self.displace or (session is not None and target.key[0] == DB_POINTER):
             return True
         return target.raw is not None and must_be_put_anew(raw, target.raw)
 

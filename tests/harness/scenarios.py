@@ -14,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection
+from versioned_collection.core.document import build, element, key_of
 from versioned_collection.errors import VersioningError
 
 NAME, NEW_NAME = "bands", "groups"
@@ -72,6 +73,30 @@ def with_side(collection: VersionedCollection) -> None:
     collection.insert_many([{"_id": f"side {i}"} for i in range(3)])
     collection.register("further aside")
     collection.tag("aside", "side")
+
+
+def odd(number: int, *others: tuple[str, Any]) -> RawBSONDocument:
+    """Return a document with a name twice, which updates by a pipeline must not meet."""
+    fields = [("_id", number), ("a", 1), ("a", 2), *others]
+    return RawBSONDocument(build(*(element(name.encode(), key_of(x)) for name, x in fields)))
+
+
+def with_odd_documents(collection: VersionedCollection) -> None:
+    """Have documents that no single update makes of one another in main@0 and main@1."""
+    collection.insert_many([odd(1), odd(2, ("$b", 1)), {"_id": 3, "$b": 1}])
+    collection.init("root")
+    _exchange(collection, {"_id": 1, "$b": 1}, odd(2, ("$b", 2)), odd(3, ("$c", [1])))
+    collection.register("one")
+
+
+def with_odd_changes(collection: VersionedCollection) -> None:
+    """Change these documents, uncommitted."""
+    _exchange(collection, odd(1, ("$b", 3)), odd(2, ("$b", 3)), odd(3, ("$b", 3)))
+
+
+def _exchange(collection: VersionedCollection, *documents: Any) -> None:
+    collection.delete_many({})
+    collection.insert_many(documents)
 
 
 @dataclass(frozen=True)
@@ -141,6 +166,13 @@ SCENARIOS = {
     "delete root": Scenario(lambda c: c.delete_version_subtree(0), (with_history, dirty)),
     "rename": Scenario(lambda c: c.rename(NEW_NAME), (with_history, dirty), new_name=NEW_NAME),
     "drop": Scenario(lambda c: c.drop(), (with_history, dirty)),
+    "checkout of odd documents": Scenario(_at(0), (with_odd_documents,)),
+    "discard of odd documents": Scenario(
+        lambda c: c.discard_changes(), (with_odd_documents, with_odd_changes)
+    ),
+    "register of odd documents": Scenario(
+        lambda c: c.register("two"), (with_odd_documents, with_odd_changes)
+    ),
     "tag": Scenario(lambda c: c.tag("here")),
     "delete_tag": Scenario(lambda c: c.delete_tag("first")),
     "gc": Scenario(lambda c: c.gc(), (with_history, stashed, lambda c: orphan(c))),
