@@ -117,6 +117,7 @@ class Freeze:
             if collection.is_tracked():
                 assert list(collection.verify()) == []
                 collection.insert_one({"_id": "at last"})
+                collection.resolve_conflicts()
                 assert collection.register("at last", "last")
                 assert list(collection.verify()) == []
 
@@ -127,6 +128,7 @@ def go_ahead(database: Database[Any]) -> None:
     collection = opened(database, name)
     if not collection.is_tracked():
         collection.init("by another owner")
+    collection.resolve_conflicts()
     collection.insert_one({"_id": "another"})
     assert collection.register("by another owner", "another")
     collection.update_one({"_id": "another"}, {"$set": {"late": True}})

@@ -188,6 +188,7 @@ class Sweep:
             collection.init()
         collection.insert_one({"_id": "afterwards"})
         assert collection.has_changes()
+        collection.resolve_conflicts()
         assert collection.register("afterwards", "afterwards")
         assert list(collection.verify()) == []
 

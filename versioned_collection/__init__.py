@@ -7,15 +7,38 @@ if TYPE_CHECKING:
     from versioned_collection import embedded, errors
     from versioned_collection.collection import VersionedCollection
     from versioned_collection.core.document import DocumentId
+    from versioned_collection.core.merging import (
+        MISSING,
+        UNRESOLVED,
+        ElementKey,
+        MergePolicy,
+        Side,
+    )
     from versioned_collection.core.version import Version
+    from versioned_collection.verbs.conflicts import Conflict
 
-__all__ = ["DocumentId", "Version", "VersionedCollection", "embedded", "errors"]
+__all__ = [
+    "MISSING",
+    "UNRESOLVED",
+    "Conflict",
+    "DocumentId",
+    "ElementKey",
+    "MergePolicy",
+    "Side",
+    "Version",
+    "VersionedCollection",
+    "embedded",
+    "errors",
+]
 
 __version__ = "0.1.0"
 
 # Imported when first used: the driver alone takes a quarter of a second, which `vc --help`
 # and programs that only need a part of the package should not pay.
+_MERGING = "versioned_collection.core.merging"
 _HOMES = {
+    **dict.fromkeys(("MISSING", "UNRESOLVED", "ElementKey", "MergePolicy", "Side"), _MERGING),
+    "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from bson.codec_options import CodecOptions
+from bson.objectid import ObjectId
 from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -18,6 +19,7 @@ from pymongo.write_concern import WriteConcern
 
 from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.committer import Progress
+from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import (
@@ -30,14 +32,17 @@ from versioned_collection.recovery import recover_on_open
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
 from versioned_collection.verbs import branch as branch_verbs
+from versioned_collection.verbs import conflicts as conflict_verbs
 from versioned_collection.verbs import diff as diff_verbs
 from versioned_collection.verbs import lifecycle as lifecycle_verbs
 from versioned_collection.verbs import log as log_verbs
 from versioned_collection.verbs import maintenance
+from versioned_collection.verbs import merge as merge_verb
 from versioned_collection.verbs import stash as stash_verbs
 from versioned_collection.verbs import tag as tag_verbs
 from versioned_collection.verbs.checkout import checkout
 from versioned_collection.verbs.compare import History, history_of
+from versioned_collection.verbs.conflicts import Conflict
 from versioned_collection.verbs.delete import delete_version_subtree
 from versioned_collection.verbs.diff import Change
 from versioned_collection.verbs.discard import discard_changes
@@ -187,7 +192,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
     def has_conflicts(self) -> bool:
         """Tell whether conflicts wait for resolution."""
-        return not self._repository.conflicts.is_empty()
+        return self._repository.has_conflicts(self._repository.metadata.read())
 
     def has_changes(self) -> bool:
         """Tell whether the documents differ from HEAD, whoever changed them."""
@@ -198,7 +203,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
         Returns:
             ``current_version``, ``current_branch``, ``detached``, ``changed``, ``has_stash``,
-            ``has_conflicts``, ``changes`` (counts), ``head`` and ``capture_mode``;
+            ``has_conflicts``, ``merging``, ``changes`` (counts), ``head`` and ``capture_mode``;
             ``{'tracked': False}`` when untracked.
         """
         return self._unless_untracked(status, {"tracked": False})
@@ -230,7 +235,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
     def register(
         self,
-        message: str,
+        message: str | None = None,
         branch_name: str | None = None,
         *,
         author: Author | None = None,
@@ -239,8 +244,10 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
     ) -> bool:
         """Record the present documents as the next version.
 
+        After a merge with conflicts this records the merge, once they are settled.
+
         Args:
-            message: What changed and why.
+            message: What changed and why; only a merge that waits has words of its own.
             branch_name: The new branch when HEAD is detached; ignored otherwise.
             author: Who registers it: a text, or a dict such as ``{"name", "email"}``.
             metadata: Free facts to record.
@@ -250,6 +257,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             True; False when nothing changed (or the collection is not tracked).
 
         Raises:
+            InvalidType: There is no message (a TypeError).
             InvalidArgument: HEAD is detached and `branch_name` is missing or taken (a
                 ValueError).
             InvalidOperation: Conflicts wait for resolution.
@@ -324,6 +332,111 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             lambda repository: delete_version_subtree(repository, version, branch, progress), None
         )
         return done is not None
+
+    # -- merging -------------------------------------------------------------------------
+
+    def merge(
+        self,
+        revision: RevisionLike,
+        message: str | None = None,
+        resolver: ResolverLike | None = None,
+        *,
+        policy: MergePolicy | None = None,
+        no_ff: bool = False,
+        author: Author | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Bring the changes of another version into HEAD.
+
+        Args:
+            revision: The other version, such as the name of a branch.
+            message: What the new version says; made up where it is left out.
+            resolver: What settles all conflicts: ``"ours"``, ``"theirs"``, ``"max"`` and so
+                on, an object with a method ``resolve``, or a function of a conflict and a
+                context. Instead of `policy`.
+            policy: Resolvers by place, lists with keys, sets, fields that change together.
+            no_ff: Record a version of two parents also where HEAD could simply move on.
+            author: Who merges.
+            metadata: Free facts to record.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The version that is checked out now: the new one, HEAD as it was where it
+            contains the other one already, or the other one after a fast-forward.
+
+        Raises:
+            AutoMergeFailedError: Conflicts wait; see `conflicts`.
+            InvalidOperation: HEAD is detached, there are uncommitted changes, a merge is
+                under way, or another client wrote while this ran.
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: There is no such resolver, or `policy` was given as well.
+            DocumentRejected: A unique index or the validator refuses a merged document;
+                everything is as before.
+            CollectionNotTracked: There is no history.
+        """
+        wanted = merge_verb.Wanted(message, author, metadata, not no_ff, _policy(resolver, policy))
+        return merge_verb.merge(self._repository, revision, wanted, progress)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Iterate over the conflicts that wait for decisions, those of a document in a row."""
+        if not self.is_tracked():
+            return iter(())
+        return conflict_verbs.conflicts(self._repository)
+
+    def resolve_conflict(self, conflict: Conflict | ObjectId, value: Any) -> None:
+        """Settle one conflict.
+
+        Args:
+            conflict: The conflict, or its id.
+            value: What shall stand there: a value, `Side.OURS`, `Side.THEIRS` or `Side.BASE`
+                for that side's, `MISSING` for none.
+
+        Raises:
+            InvalidOperation: It is settled already, or its place is gone.
+            InvalidArgument: The value cannot stand there.
+            CollectionNotTracked: There is no history.
+        """
+        conflict_verbs.resolve_conflict(self._repository, conflict, value)
+
+    def resolve_conflicts(
+        self,
+        discard_local_changes: bool = False,
+        *,
+        resolver: ResolverLike | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Settle all conflicts at once.
+
+        Args:
+            discard_local_changes: Take the other side's values.
+            resolver: What settles them; see `merge`. Without it the documents stand as they
+                are now: with our values, or as they were edited since.
+            progress: Called with a phase and a number of conflicts done.
+
+        Returns:
+            True when all are settled; False when there are none, or some still wait.
+
+        Raises:
+            InvalidArgument: There is no such resolver.
+            ResolverFailed: The resolver raised.
+        """
+        if discard_local_changes:
+            resolver = "theirs"
+        left = self._unless_untracked(
+            lambda repository: conflict_verbs.resolve_conflicts(repository, resolver, progress),
+            None,
+        )
+        return left == 0
+
+    def abort_merge(self, *, progress: Progress | None = None) -> bool:
+        """Take a merge with conflicts back; False when none is under way.
+
+        The documents are those of HEAD again: decisions and edits since the merge are gone.
+        """
+        return self._unless_untracked(
+            lambda repository: conflict_verbs.abort_merge(repository, progress), False
+        )
 
     # -- branches and tags ---------------------------------------------------------------
 
@@ -611,6 +724,14 @@ def _plain(database: Database[Any]) -> Database[Any]:
         ReadPreference.PRIMARY,
         concern if concern.acknowledged else WriteConcern(),
     )
+
+
+def _policy(resolver: ResolverLike | None, policy: MergePolicy | None) -> MergePolicy:
+    if resolver is None:
+        return DEFAULT_POLICY if policy is None else policy
+    if policy is not None:
+        raise InvalidArgument("give a resolver for all conflicts, or a policy, not both")
+    return MergePolicy(default=resolver)
 
 
 def _target(

@@ -33,7 +33,11 @@ class Commit:
         relabelled: The old and the new branch name of versions whose labels change.
         forgotten: Versions to remove: log entries, tags, deltas.
         path: The way on which the replica, and the working copy, move.
-        working_copy: Whether the working copy moves along.
+        working_copy: Whether the working copy moves along the path.
+        replica: Whether the replica does; a merge with conflicts moves the working copy alone.
+        strict: Whether a validator or unique index that refuses a document fails the commit,
+            as the state is a new one; else the validator is bypassed.
+        settled: Conflicts to remove.
         restore: Whether the documents noted in the modified set with the state they were
             seen in go back to what the replica holds.
         stash: The stash whose documents are brought back.
@@ -48,6 +52,9 @@ class Commit:
     forgotten: list[VersionId] = field(default_factory=list)
     path: Path | None = None
     working_copy: bool = True
+    replica: bool = True
+    strict: bool = False
+    settled: list[ObjectId] = field(default_factory=list)
     restore: bool = False
     stash: ObjectId | None = None
     displace: bool = False
@@ -63,6 +70,9 @@ class Commit:
             "forgotten": self.forgotten,
             "path": None,
             "working_copy": self.working_copy,
+            "replica": self.replica,
+            "strict": self.strict,
+            "settled": self.settled,
             "restore": self.restore,
             "stash": self.stash,
             "displace": self.displace,
@@ -107,6 +117,8 @@ def _reference_steps(
         yield partial(repository.branches.set, name, version, session)
     if commit.dropped_branches:
         yield partial(repository.branches.delete, commit.dropped_branches, session)
+    if commit.settled:
+        yield partial(repository.conflicts.remove, commit.settled, session)
     if commit.forgotten:
         yield partial(repository.tags.delete_versions, commit.forgotten, session)
         yield partial(repository.log.delete, commit.forgotten, session)

@@ -71,7 +71,9 @@ class Committer:
             TooLarge: It is too much for one transaction; nothing was done.
         """
         small = _Small(batches)
-        writer = WorkingCopyWriter(self._repository, self._hold.lease.check, keep=keep)
+        writer = WorkingCopyWriter(
+            self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
+        )
 
         def work(session: ClientSession | None) -> None:
             writer.kept.clear()
@@ -108,7 +110,8 @@ class Committer:
     ) -> None:
         if commit.working_copy:
             writer.write([move.target for move in batch], session)
-        move_replica(self._repository, batch, session, self._hold.lease.check)
+        if commit.replica:
+            move_replica(self._repository, batch, session, self._hold.lease.check)
 
     def _insist(
         self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
@@ -183,7 +186,12 @@ class Committer:
         """
         if commit.path is not None and commit.working_copy and commit.state:
             way = commit.path
-            back = Commit(path=Path(way.forward[::-1], way.backward[::-1]), displace=True)
+            back = Commit(
+                path=Path(way.forward[::-1], way.backward[::-1]),
+                displace=True,
+                replica=commit.replica,
+                forgotten=[] if commit.log is None else [commit.log["_id"]],
+            )
             self.declare(back)
             self.complete(back)
         elif commit.restore:
@@ -200,13 +208,19 @@ class Committer:
             self._complete(commit, lambda: _restorations(repository))
         if commit.stash is not None:
             stash = commit.stash
-            self._complete(commit, lambda: unstashed(repository, stash))
+            batches = settlements if commit.settled else unstashed
+            self._complete(commit, lambda: batches(repository, stash))
 
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""
         check = self._hold.lease.check
         writer = WorkingCopyWriter(
-            self._repository, check, keep=True, displace=commit.displace, torn=self._torn
+            self._repository,
+            check,
+            keep=True,
+            displace=commit.displace,
+            strict=commit.strict,
+            torn=self._torn,
         )
         if commit.displace:
             self._take_all_out(writer, batches)
@@ -315,6 +329,16 @@ def unstashed(repository: Repository, stash: ObjectId) -> Batches:
     stored = repository.stash.of_version(stash)
     for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
         yield from _overwriting(repository, {delta.key: delta.new for delta in batch})
+
+
+def settlements(repository: Repository, stash: ObjectId) -> Batches:
+    """Iterate over the moves that put decisions on conflicts into the documents.
+
+    A document that another client changed meanwhile stays as it is.
+    """
+    stored = repository.stash.of_version(stash)
+    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
+        yield [restoration(delta.key, delta.before, delta.new) for delta in batch]
 
 
 def _overwriting(

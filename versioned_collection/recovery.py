@@ -9,11 +9,23 @@ from typing import Any
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
-from versioned_collection.errors import LeaseLost, VersioningError
+from versioned_collection.errors import InvalidOperation, LeaseLost, VersioningError
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.repository import Hold, Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 
+_NOT_WHILE_MERGING = frozenset(
+    (
+        "checkout",
+        "create_branch",
+        "delete_version_subtree",
+        "discard_changes",
+        "merge",
+        "rename",
+        "stash",
+        "stash_apply",
+    )
+)
 _LONGEST_PAUSE = 0.25
 """Seconds between two looks at the lease of an owner that may be dead."""
 
@@ -27,6 +39,7 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
 
     Raises:
         CollectionNotTracked: There is no history; nothing is created.
+        InvalidOperation: A merge waits for decisions, which does not go with the verb.
         LeaseHeld: Another process kept the lease for longer than we wait.
     """
     if repository.metadata.read() is None:
@@ -37,6 +50,12 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
             raise not_tracked(repository.name)
         if state.intent is not None:
             settle(hold, state)
+        if hold.state.merge is not None and verb in _NOT_WHILE_MERGING:
+            raise InvalidOperation(
+                f"a {hold.state.merge['verb']} waits: settle its conflicts, then register() "
+                f"records it, or abort_merge() takes it back; {verb} comes after that",
+                merge=hold.state.merge["id"],
+            )
         try:
             yield hold
         except LeaseLost:
@@ -76,6 +95,8 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     repository = hold.repository
     if intent.get("version") is not None:
         repository.deltas.delete([intent["version"]])
+        merge = hold.state.merge
+        repository.conflicts.delete_all_but(None if merge is None else merge["id"])
     if intent.get("stash") is not None:
         repository.stash.delete([intent["stash"]])
     hold.update({"intent": None})

@@ -43,8 +43,7 @@ from versioned_collection.wire import translated
 T = TypeVar("T")
 
 CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
-_LONGEST_SUFFIX = "__conflicts_"
-_LONGEST_CHUNK = ("__deltas_", ".chunks")
+_LONGEST_TRACKER = "__conflicts_" + ".chunks"
 
 
 class Repository:
@@ -159,6 +158,11 @@ class Repository:
             raise not_tracked(self.name)
         return state
 
+    def has_conflicts(self, state: Metadata | None) -> bool:
+        """Tell whether conflicts of the merge under way wait for decisions."""
+        merge = None if state is None else state.merge
+        return merge is not None and self.conflicts.has_any(merge["id"])
+
     def check_names(self) -> None:
         """Make sure that the name is not a reserved one, and that the trackers' names fit.
 
@@ -171,9 +175,7 @@ class Repository:
                 "with 'system.' for the server",
                 collection=self.name,
             )
-        start, end = _LONGEST_CHUNK
-        extra = max(len(_LONGEST_SUFFIX), len(start) + len(end))
-        size = len(f"{self.db.name}.{self.name}".encode()) + extra
+        size = len(f"{self.db.name}.{self.name}".encode()) + len(_LONGEST_TRACKER)
         if size > NAMESPACE_LIMIT:
             raise InvalidArgument(
                 f"the name {self.name[:40]!r}... is too long: with the trackers' prefix the "

@@ -79,6 +79,7 @@ class WorkingCopyWriter:
         keep: Keep documents that another client changed, instead of raising.
         displace: Take changed documents out before putting the new ones in, which lets
             unique values be swapped. A missing document then counts as taken out by us.
+        strict: Do not bypass a validator that refuses a document.
         torn: Whether a document may be missing that had to leave before it could come back
             changed, because a process without transactions died in between.
 
@@ -93,12 +94,14 @@ class WorkingCopyWriter:
         *,
         keep: bool = False,
         displace: bool = False,
+        strict: bool = False,
         torn: bool = False,
     ) -> None:
         self._repository = repository
         self._check = check
         self._keep = keep
         self.displace = displace
+        self._strict = strict
         self._torn = torn
         self._taken: set[DocumentKey] = set()
         self._bypass = False
@@ -258,7 +261,8 @@ class WorkingCopyWriter:
         refusal = outcome.errors[0]
         if refusal["code"] == DUPLICATE_KEY and not self.displace:
             raise UniqueClash(str(refusal["errmsg"]))
-        if refusal["code"] == DOCUMENT_VALIDATION_FAILURE and not self._bypass:
+        may_bypass = not (self._bypass or self._strict)
+        if refusal["code"] == DOCUMENT_VALIDATION_FAILURE and may_bypass:
             self._bypass = True
             raise ValidatorInTheWay(str(refusal["errmsg"]))
         raise DocumentRejected(

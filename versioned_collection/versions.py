@@ -198,8 +198,8 @@ class Resolver:
 
     def _by_number(self, number: int, branch: str) -> VersionId:
         found = self.labelled(branch, number) if number >= 0 else None
-        if number == UNBORN and is_unborn(self._repository, branch):
-            found = self.tip(branch)
+        if number == UNBORN:
+            found = self._borrowed_tip(branch)
         if found is None:
             raise InvalidCollectionVersion(
                 f"there is no version {number} on branch {branch!r}; get_log() lists them",
@@ -208,10 +208,11 @@ class Resolver:
             )
         return found
 
-
-def is_unborn(repository: Repository, branch: str) -> bool:
-    """Tell whether a branch has no version of its own yet."""
-    return repository.log.labelled(branch, 0) is None
+    def _borrowed_tip(self, branch: str) -> VersionId | None:
+        """Return the tip of a branch that has moved on to a version of another one."""
+        tip = self.tip(branch)
+        entry = None if tip is None else self._repository.log.get(tip)
+        return None if entry is None or entry.branch == branch else tip
 
 
 def name_taken(repository: Repository, name: str) -> str | None:

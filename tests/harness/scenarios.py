@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from versioned_collection import VersionedCollection
 from versioned_collection.core.document import build, element, key_of
-from versioned_collection.errors import VersioningError
+from versioned_collection.errors import AutoMergeFailedError, VersioningError
 
 NAME, NEW_NAME = "bands", "groups"
 LEASE_SECONDS = 0.5
@@ -75,6 +75,28 @@ def with_side(collection: VersionedCollection) -> None:
     collection.tag("aside", "side")
 
 
+def with_conflicts(collection: VersionedCollection) -> None:
+    """Have changed on main what changed on side too, so that merging side leaves conflicts."""
+    collection.checkout("main")
+    collection.update_many({"_id": {"$in": [2, 5]}}, {"$set": {"side": "main", "x": 0}})
+    collection.update_one({"_id": 6}, {"$set": {"x": "kept"}})
+    collection.register("at odds with side")
+
+
+def merge(collection: VersionedCollection, resolver: str | None = None) -> Any:
+    """Merge side; conflicts are no failure here."""
+    try:
+        return collection.merge("side", resolver=resolver)
+    except AutoMergeFailedError as error:
+        return error.conflicts
+
+
+def settled(collection: VersionedCollection) -> None:
+    """Settle all conflicts and edit a document."""
+    collection.resolve_conflicts(resolver="theirs")
+    collection.update_one({"_id": 1}, {"$set": {"x": "edited"}})
+
+
 def odd(number: int, *others: tuple[str, Any]) -> RawBSONDocument:
     """Return a document with a name twice, which updates by a pipeline must not meet."""
     fields = [("_id", number), ("a", 1), ("a", 2), *others]
@@ -120,6 +142,11 @@ class Scenario:
 
 def _at(revision: Any) -> Verb:
     return lambda collection: collection.checkout(revision)
+
+
+def _behind(collection: VersionedCollection) -> None:
+    """Be on a branch that has yet to follow side."""
+    collection.create_branch("behind")
 
 
 def _plain_documents(collection: VersionedCollection) -> None:
@@ -172,6 +199,25 @@ SCENARIOS = {
     ),
     "register of odd documents": Scenario(
         lambda c: c.register("two"), (with_odd_documents, with_odd_changes)
+    ),
+    "merge": Scenario(
+        lambda c: merge(c, "theirs"), (with_history, with_side, with_conflicts), large=True
+    ),
+    "merge fast forward": Scenario(merge, (with_history, with_side, _at(1), _behind), large=True),
+    "merge with conflicts": Scenario(merge, (with_history, with_side, with_conflicts), large=True),
+    "resolve conflicts": Scenario(
+        lambda c: c.resolve_conflicts(resolver="theirs"),
+        (with_history, with_side, with_conflicts, merge),
+    ),
+    "register of a merge": Scenario(
+        lambda c: c.register(),
+        (with_history, with_side, with_conflicts, merge, settled),
+        large=True,
+    ),
+    "abort merge": Scenario(
+        lambda c: c.abort_merge(),
+        (with_history, with_side, with_conflicts, merge, settled),
+        large=True,
     ),
     "tag": Scenario(lambda c: c.tag("here")),
     "delete_tag": Scenario(lambda c: c.delete_tag("first")),
@@ -251,6 +297,8 @@ def _state(database: Database[Any], name: str) -> State:
         "head": (labels[state.head], state.branch, state.detached),
         "version": collection.version,
         "stash": stash,
+        "merge": None if state.merge is None else [labels[one] for one in state.merge["parents"]],
+        "conflicts": [(one.raw, one.kind) for one in collection.conflicts()],
         "changes": {(change.op, change.old, change.new) for change in collection.changes()},
     }
 

@@ -2,16 +2,114 @@
 
 from __future__ import annotations
 
-from versioned_collection.trackers.base import Tracker
-from versioned_collection.wire import translated
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import bson
+from bson.objectid import ObjectId
+from pymongo.database import Database
+
+from versioned_collection.core.document import build, element
+from versioned_collection.core.merging import Conflict
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.chunks import Chunks
+from versioned_collection.wire import (
+    BYTES_PER_WRITE,
+    OPERATIONS_PER_WRITE,
+    insert_all,
+    portions,
+    translated,
+)
+
+_SIDES = ("base", "ours", "theirs")
+_LARGEST_INLINE = 4 * 1024 * 1024
+_PAGE = 1_000
+
+
+class StoredConflict(NamedTuple):
+    """A conflict and the id under which it is stored."""
+
+    id: ObjectId
+    conflict: Conflict
 
 
 class ConflictsCollection(Tracker):
-    """The tracker ``__conflicts_<name>``."""
+    """The tracker ``__conflicts_<name>``: one document per conflict.
+
+    Conflicts carry the id of their merge. What the metadata does not name as the merge
+    under way is left over from one that came to nothing.
+    """
 
     prefix = "conflicts"
 
-    def is_empty(self) -> bool:
-        """Tell whether no conflict waits."""
+    def __init__(self, db: Database[Any], name: str) -> None:
+        super().__init__(db, name)
+        self._chunks = Chunks(db, self.name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the collection and of those that hold chunks."""
+        return (self.name, *self._chunks.names)
+
+    def add(self, merge: ObjectId, conflicts: Iterable[Conflict]) -> None:
+        """Store conflicts of a merge, in their order."""
+        raws = (self._encoded(merge, conflict) for conflict in conflicts)
+        for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
+            insert_all(self.db, self.name, portion)
+
+    def _encoded(self, merge: ObjectId, conflict: Conflict) -> bytes:
+        stored = {"_id": ObjectId(), "format": FORMAT, "merge": merge, **conflict.to_bson()}
+        large = {s: stored.pop(s) for s in _SIDES if len(stored.get(s, b"")) > _LARGEST_INLINE}
+        if large:
+            stored["chunks"] = self._chunks.put(merge, large)
+        # the id as it is, for people who look
+        return build(bson.encode(stored)[4:-1], element(b"document_id", conflict.key))
+
+    def of_merge(
+        self, merge: ObjectId, filter_: Mapping[str, Any] | None = None
+    ) -> Iterator[list[StoredConflict]]:
+        """Iterate over the conflicts of a merge in their order, a bounded list at a time.
+
+        Those of one document follow one another. Conflicts may be removed meanwhile.
+        """
+        last: Any = None
+        while True:
+            behind = {"_id": {"$gt": last}} if last is not None else {}
+            with translated():
+                found = list(
+                    self.collection.find({"merge": merge, **(filter_ or {}), **behind})
+                    .sort("_id", 1)
+                    .limit(_PAGE)
+                )
+            if not found:
+                return
+            yield list(map(self._decoded, found))
+            last = found[-1]["_id"]
+
+    def _decoded(self, stored: dict[str, Any]) -> StoredConflict:
+        check_format(stored, self.name)
+        for side, file in stored.get("chunks", {}).items():
+            stored[side] = self._chunks.get(file)
+        return StoredConflict(stored["_id"], Conflict.from_bson(stored))
+
+    def has_any(self, merge: ObjectId) -> bool:
+        """Tell whether a conflict of a merge waits."""
         with translated():
-            return self.collection.find_one({}, {"_id": 1}) is None
+            return self.collection.find_one({"merge": merge}, {"_id": 1}) is not None
+
+    def count(self, merge: ObjectId) -> int:
+        """Return how many conflicts of a merge wait."""
+        with translated():
+            return self.collection.count_documents({"merge": merge})
+
+    def remove(self, conflicts: Sequence[ObjectId], session: Session = None) -> None:
+        """Remove conflicts that are settled."""
+        with translated():
+            self.collection.delete_many({"_id": {"$in": list(conflicts)}}, session=session)
+
+    def delete_all_but(self, merge: ObjectId | None) -> int:
+        """Remove the conflicts of all other merges; return how many there were."""
+        with translated():
+            count = self.collection.delete_many({"merge": {"$ne": merge}}).deleted_count
+        self._chunks.delete({"metadata.version": {"$ne": merge}})
+        return count

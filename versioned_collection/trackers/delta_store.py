@@ -11,10 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import bson
-from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
-from gridfs import GridFSBucket
-from gridfs.errors import NoFile
 from pymongo import IndexModel
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
@@ -37,6 +34,7 @@ from versioned_collection.trackers.base import (
     Tracker,
     check_format,
 )
+from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.wire import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,
@@ -60,7 +58,7 @@ class DeltaStore(Tracker):
 
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
-        self._bucket = GridFSBucket(db, bucket_name=self.name)
+        self.chunks = Chunks(db, self.name)
 
     def create_indexes(self) -> None:
         """Create the indexes for paths and for the history of a document."""
@@ -68,13 +66,10 @@ class DeltaStore(Tracker):
         history = [("document_id", 1), ("key", 1), ("version", 1)]
         self.collection.create_indexes([IndexModel(order, unique=True), IndexModel(history)])
 
-    def _chunk_names(self, name: str) -> tuple[str, str]:
-        return f"{name}.files", f"{name}.chunks"
-
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the collection and of those that hold chunks."""
-        return (self.name, *self._chunk_names(self.name))
+        return (self.name, *self.chunks.names)
 
     def append(self, version: VersionId, deltas: Iterable[Delta]) -> int:
         """Store deltas under a version; they stay invisible until the log names it.
@@ -118,12 +113,7 @@ class DeltaStore(Tracker):
         return self._chunked(version, images)
 
     def _chunked(self, version: VersionId, parts: Mapping[str, bytes]) -> bytes:
-        with translated():
-            files = {
-                name: self._bucket.upload_from_stream(name, raw, metadata={"version": version})
-                for name, raw in parts.items()
-            }
-        return bson.encode({"chunks": files})[4:-1]
+        return bson.encode({"chunks": self.chunks.put(version, parts)})[4:-1]
 
     def _decode(self, raw: bytes) -> tuple[VersionId, Delta]:
         stored = _decoded_rows(raw) if _CHANGES in raw else None
@@ -151,19 +141,10 @@ class DeltaStore(Tracker):
             return {name: stored.get(name) for name in ("changes", "old", "new")}
         parts: dict[str, Any] = dict.fromkeys(("changes", "old", "new"))
         for name, file in files.items():
-            parts[name] = self._download(file)
+            parts[name] = self.chunks.get(file)
         if parts["changes"] is not None:
             parts["changes"] = RawBSONDocument(parts["changes"], RAW_OPTIONS)["changes"]
         return parts
-
-    def _download(self, file: ObjectId) -> bytes:
-        with translated():
-            try:
-                return bytes(self._bucket.open_download_stream(file).read())
-            except NoFile:
-                raise CorruptHistory(
-                    f"a large image is missing from {self.name}.files; run verify()", file=file
-                ) from None
 
     def find(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, Delta]]:
         """Iterate over deltas in the order of their documents' ids."""
@@ -198,10 +179,23 @@ class DeltaStore(Tracker):
             return
         found = self.find({"version": {"$in": list(steps)}, **filter_})
         for key, group in groupby(found, key=lambda pair: pair[1].key):
-            turns = sorted(
-                (*steps[version], delta.before or b"", delta) for version, delta in group
-            )
-            yield key, [~delta if undone else delta for _, undone, _, delta in turns]
+            yield key, _in_turn(group, steps)
+
+    def on_sides(
+        self, ours: Path, theirs: Path
+    ) -> Iterator[tuple[DocumentKey, list[Delta], list[Delta]]]:
+        """Iterate over the documents that change on either of two paths.
+
+        Yields:
+            A document's key, its deltas on our path and those on theirs, each in the order
+            and direction of the path.
+        """
+        sides = ours.steps(), theirs.steps()
+        versions = list({**sides[0], **sides[1]})
+        found = self.find({"version": {"$in": versions}}) if versions else iter(())
+        for key, group in groupby(found, key=lambda pair: pair[1].key):
+            deltas = list(group)
+            yield key, _in_turn(deltas, sides[0]), _in_turn(deltas, sides[1])
 
     def versions_of(self, key: DocumentKey) -> set[VersionId]:
         """Return the versions that changed a document."""
@@ -217,22 +211,26 @@ class DeltaStore(Tracker):
         """Remove the deltas of versions, and their chunks."""
         with translated():
             self.collection.delete_many({"version": {"$in": list(versions)}}, session=session)
-        self.delete_chunks({"metadata.version": {"$in": list(versions)}})
-
-    def delete_chunks(self, filter_: Mapping[str, Any]) -> int:
-        """Remove the chunk files that match a filter; return how many there were."""
-        files = [file["_id"] for file in self.db[self._chunk_names(self.name)[0]].find(filter_)]
-        for file in files:
-            self._bucket.delete(file)
-        return len(files)
+        self.chunks.delete_of(versions)
 
     def versions(self) -> list[VersionId]:
         """Return the ids under which deltas or chunks are stored."""
-        files = self.db[self._chunk_names(self.name)[0]]
         with translated():
             found = self.collection.aggregate([{"$group": {"_id": "$version"}}])
             ids = {group["_id"] for group in found}
-        return sorted(ids | set(files.distinct("metadata.version")))
+        return sorted(ids | self.chunks.owners())
+
+
+def _in_turn(
+    found: Iterable[tuple[VersionId, Delta]], steps: Mapping[VersionId, tuple[int, bool]]
+) -> list[Delta]:
+    """Return the deltas of one document that lie on a path, in its order and direction."""
+    turns = sorted(
+        (*steps[version], delta.before or b"", delta)
+        for version, delta in found
+        if version in steps
+    )
+    return [~delta if undone else delta for _, undone, _, delta in turns]
 
 
 def _object_ids() -> Iterator[bytes]:

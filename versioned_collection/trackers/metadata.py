@@ -39,6 +39,9 @@ class Metadata:
         stash: The stash: ``id``, ``head``, ``created``; None where there is none.
         intent: The multi-step operation under way, None where there is none.
         scan: Whether the next look at the working copy has to compare everything.
+        merge: The merge that waits for decisions or for `register`: ``id``, ``verb``,
+            ``parents`` (further ones of the version to come), ``message``, ``author``,
+            ``metadata``; None where there is none.
     """
 
     head: VersionId
@@ -51,6 +54,7 @@ class Metadata:
     stash: Mapping[str, Any] | None
     intent: Mapping[str, Any] | None
     scan: bool
+    merge: Mapping[str, Any] | None = None
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Metadata:
@@ -66,6 +70,7 @@ class Metadata:
             stored.get("stash"),
             stored.get("intent"),
             bool(stored.get("scan")),
+            stored.get("merge"),
         )
 
 

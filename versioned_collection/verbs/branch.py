@@ -8,6 +8,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
+from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
@@ -61,8 +62,8 @@ def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
     others = [tip for branch, tip in tips.items() if branch != name]
     others += [tag["version"] for tag in repository.tags.documents().values()]
     others.append(hold.state.head)
-    kept = {version for other in others if other in tree for version in tree.ancestors(other)}
-    lost = [version for version in tree.ancestors(tips[name]) if version not in kept]
+    kept = ancestors_of(tree, *(other for other in others if other in tree))
+    lost = sorted(ancestors_of(tree, tips[name]) - kept)
     if lost:
         raise InvalidOperation(
             f"{len(lost)} version(s) are reachable only from branch {name!r}; tag its tip, or "

@@ -8,7 +8,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress, TooLarge
 from versioned_collection.core import revision as revisions
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.errors import InvalidArgument
 from versioned_collection.moves import moves_along
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recovery import holding
@@ -42,8 +42,6 @@ def checkout(
         state = attachment(
             repository, hold.state, target, _branch_named(resolver, version, branch)
         )
-        if not repository.conflicts.is_empty():
-            raise InvalidOperation("conflicts wait for resolution; resolve them first")
         copy = WorkingCopy(hold)
         if target == hold.state.head:
             _stay(hold, copy, state)

@@ -7,7 +7,7 @@ from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import InvalidArgument
+from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import complete_drop
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
@@ -31,6 +31,7 @@ def delete_version_subtree(
 
     Raises:
         InvalidArgument: No version was named.
+        InvalidOperation: A version that stays was merged from one that would go.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
     """
@@ -45,6 +46,7 @@ def delete_version_subtree(
             hold.begin({"verb": "drop", "phase": "apply"})
             complete_drop(hold)
             return len(doomed)
+        _refuse_merged(tree, doomed)
         commit = _references(repository, tree, doomed)
         if hold.state.head in doomed:
             _leave(hold, commit, tree, parent)
@@ -57,6 +59,18 @@ def delete_version_subtree(
             repository.modified.clear(hold.lease.check)
             repository.modified.add(committer.kept)
         return len(doomed)
+
+
+def _refuse_merged(tree: VersionTree, doomed: list[VersionId]) -> None:
+    """Refuse to take away what a version that stays was merged from."""
+    gone = set(doomed)
+    for node in tree.nodes.values():
+        if node.id not in gone and gone.intersection(node.parents):
+            raise InvalidOperation(
+                f"the version {node.branch}@{node.number} is a merge of a version that would be "
+                "removed; remove the merge first",
+                version=node.id,
+            )
 
 
 def _references(repository: Repository, tree: VersionTree, doomed: list[VersionId]) -> Commit:

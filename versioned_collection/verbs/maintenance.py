@@ -26,7 +26,12 @@ def gc(repository: Repository) -> dict[str, int]:
         hold.update({})
         repository.deltas.delete(orphans)
         repository.stash.delete(stashes)
-        return {"versions_without_log_entry": len(orphans), "stashes": len(stashes)}
+        merge = None if hold.state.merge is None else hold.state.merge["id"]
+        return {
+            "versions_without_log_entry": len(orphans),
+            "stashes": len(stashes),
+            "conflicts": repository.conflicts.delete_all_but(merge),
+        }
 
 
 def listen(

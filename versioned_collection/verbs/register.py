@@ -13,7 +13,7 @@ from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.eager import EagerReplica
-from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
@@ -26,7 +26,7 @@ from versioned_collection.working_copy import Overtaken, WorkingCopy
 
 def register(
     repository: Repository,
-    message: str,
+    message: str | None = None,
     branch_name: str | None = None,
     author: str | Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -38,18 +38,19 @@ def register(
         The new version, None when nothing changed.
 
     Raises:
+        InvalidType: There is no message, and no merge that has one.
         InvalidArgument: HEAD is detached and `branch_name` is missing, taken or malformed.
         InvalidOperation: Conflicts wait for resolution.
     """
-    check_texts(message, author, metadata)
+    check_texts(message or "", author, metadata)
     with holding(repository, "register") as hold:
         branch = _branch(repository, hold.state, branch_name)
-        if not repository.conflicts.is_empty():
+        if repository.has_conflicts(hold.state):
             raise InvalidOperation(
                 "conflicts wait for resolution; resolve them before registering a version"
             )
+        facts = _facts(hold.state, branch, message, author, metadata)
         copy = WorkingCopy(hold, eager=True)
-        facts = Facts(branch, message, author, dict(metadata or {}))
         with suppress(Overtaken):
             return _record(hold, copy, facts, progress)
         return _record(hold, copy, facts, progress)
@@ -72,21 +73,37 @@ def _branch(repository: Repository, state: Metadata, wanted: str | None) -> str:
     return wanted
 
 
+def _facts(
+    state: Metadata,
+    branch: str,
+    message: str | None,
+    author: Any,
+    metadata: Mapping[str, Any] | None,
+) -> Facts:
+    """Return what the version says; a merge that waits has its own words already."""
+    merge = state.merge or {}
+    message = merge.get("message") if message is None else message
+    if message is None:
+        raise InvalidType("message is a text that says what changed and why", argument="message")
+    author = merge.get("author") if author is None else author
+    return Facts(branch, message, author, {**merge.get("metadata", {}), **(metadata or {})})
+
+
 def _record(
     hold: Hold, copy: WorkingCopy, facts: Facts, progress: Progress | None
 ) -> Version | None:
     with closing(prefetch(copy.changes())) as changes:
         first = next(changes, None)
-        if first is None:
+        if first is None and hold.state.merge is None:
             copy.settle_unchanged()
             return None
         recording = Recording(hold, progress)
         recording.begin()
         replica = EagerReplica(hold, copy.wait_until_noticed)
         try:
-            recording.append(chain((first,), changes), replica.add, copy.wait_until_noticed)
-            parent = entry_of(hold.repository, hold.state.head)
-            version = recording.version(facts, [parent])
+            found = changes if first is None else chain((first,), changes)
+            recording.append(found, replica.add, copy.wait_until_noticed)
+            version = recording.version(facts, _parents(hold))
             _commit(hold, replica, _commit_of(version, copy), progress)
         except BaseException:
             replica.abandon()
@@ -95,12 +112,18 @@ def _record(
     return version
 
 
+def _parents(hold: Hold) -> list[Version]:
+    merge = hold.state.merge or {}
+    return [entry_of(hold.repository, one) for one in (hold.state.head, *merge.get("parents", ()))]
+
+
 def _commit_of(version: Version, copy: WorkingCopy) -> Commit:
     return Commit(
         state={
             "head": version.id,
             "branch": version.branch,
             "detached": False,
+            "merge": None,
             **copy.noticed.position(),
         },
         log=entry_to_bson(version),

@@ -1,0 +1,617 @@
+"""merge: histories that meet again, and conflicts that wait for decisions."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any
+
+import pytest
+from api_support import everything, problems, raws
+from bson.int64 import Int64
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from versioned_collection import (
+    MISSING,
+    UNRESOLVED,
+    MergePolicy,
+    Side,
+    VersionedCollection,
+    errors,
+)
+
+BASE = [{"_id": i, "n": i, "at": {"x": 0, "y": 0}, "tags": ["a", "b", "c"]} for i in range(1, 7)]
+
+
+@pytest.fixture
+def bands(anydb) -> VersionedCollection:
+    """Six documents at main@0."""
+    return started(anydb)
+
+
+def started(db: Any, name: str = "bands", **options: Any) -> VersionedCollection:
+    collection = VersionedCollection(db, name, **options)
+    collection.insert_many([dict(one) for one in BASE])
+    collection.init("base")
+    return collection
+
+
+def fork(bands: VersionedCollection, theirs: Any, ours: Any, name: str = "side") -> None:
+    """Register `theirs` on a new branch and `ours` on main, where HEAD is left."""
+    bands.create_branch(name)
+    theirs(bands)
+    assert bands.register("theirs")
+    bands.checkout(branch="main")
+    if ours is not None:
+        ours(bands)
+        assert bands.register("ours")
+
+
+def sets(id_: Any, **fields: Any) -> Any:
+    """Return a function that sets fields; a double underscore stands for a dot."""
+    changes = {name.replace("__", "."): value for name, value in fields.items()}
+    return lambda bands: bands.update_one({"_id": id_}, {"$set": changes})
+
+
+def clash(bands: VersionedCollection) -> None:
+    """Leave three conflicts: two in document 1, and document 2 deleted by them."""
+
+    def theirs(bands: Any) -> None:
+        sets(1, n="theirs", at__x="theirs", at__y="merges")(bands)
+        bands.delete_one({"_id": 2})
+        bands.insert_one({"_id": "theirs"})
+
+    def ours(bands: Any) -> None:
+        sets(1, n="ours", at__x="ours", tags=[])(bands)
+        sets(2, n="ours")(bands)
+
+    fork(bands, theirs, ours)
+    with pytest.raises(errors.AutoMergeFailedError) as caught:
+        bands.merge("side")
+    assert caught.value.conflicts == 3
+
+
+def by_place(bands: VersionedCollection) -> dict[Any, Any]:
+    return {(one.document_id, one.path): one for one in bands.conflicts()}
+
+
+# -- without conflicts ---------------------------------------------------------------------
+
+
+def test_up_to_date(bands):
+    fork(bands, sets(1, n=10), sets(2, n=20))
+    merged = bands.merge("side")
+    before = everything(bands.database)
+    assert bands.merge("side") == merged
+    assert bands.merge("main@1") == merged
+    assert bands.merge("HEAD") == merged
+    assert everything(bands.database) == before
+
+
+def test_fast_forward(bands):
+    fork(bands, sets(1, n=10), None)
+    tip = bands.resolve("side")
+    assert bands.merge("side") == tip
+    assert bands.resolve("HEAD") == tip
+    assert (bands.branch, bands.is_detached()) == ("main", False)
+    assert bands.find_one({"_id": 1})["n"] == 10
+    assert not bands.has_changes()
+    assert bands.checkout(0)
+    assert bands.checkout(branch="main")
+    assert bands.checkout(0)
+    assert bands.checkout(-1, "main"), "what version and branch say leads back"
+    assert bands.resolve("HEAD") == tip
+    sets(2, n=20)(bands)
+    assert bands.register("goes on")
+    assert bands.resolve("HEAD").label == "main@1"
+    assert problems(bands) == []
+
+
+def test_no_fast_forward(bands):
+    fork(bands, sets(1, n=10), None)
+    old, tip = bands.resolve("HEAD"), bands.resolve("side")
+    merged = bands.merge("side", "as a version", no_ff=True, author="Ada", metadata={"why": 1})
+    assert merged.parents == (old.id, tip.id)
+    assert (merged.message, merged.author, merged.metadata) == ("as a version", "Ada", {"why": 1})
+    assert merged.fingerprint == tip.fingerprint
+    assert merged.stats == {"inserted": 0, "updated": 1, "deleted": 0}
+    assert problems(bands) == []
+
+
+def test_both_sides_join(bands):
+    def theirs(bands: Any) -> None:
+        sets(1, at__x=10, tags=["a", "b", "c", "theirs"])(bands)
+        bands.insert_one({"_id": "theirs"})
+        bands.delete_one({"_id": 3})
+        sets(4, n="theirs")(bands)
+
+    def ours(bands: Any) -> None:
+        sets(1, at__y=20, tags=["ours", "a", "b", "c"])(bands)
+        bands.insert_one({"_id": "ours"})
+        bands.delete_one({"_id": 5})
+        sets(6, n=6.0)(bands)
+
+    fork(bands, theirs, ours)
+    head, side = bands.resolve("main"), bands.resolve("side")
+    merged = bands.merge("side")
+    assert merged.parents == (head.id, side.id)
+    assert merged.message == "Merge side into main"
+    assert merged == bands.resolve("HEAD")
+    documents = {one["_id"]: one for one in bands.find()}
+    assert documents.keys() == {1, 2, 4, 6, "theirs", "ours"}
+    assert documents[1] == {
+        "_id": 1, "n": 1, "at": {"x": 10, "y": 20}, "tags": ["ours", "a", "b", "c", "theirs"],
+    }  # fmt: skip
+    assert documents[4]["n"] == "theirs"
+    assert type(documents[6]["n"]) is float
+    assert not bands.has_changes()
+    assert not bands.has_conflicts()
+    assert problems(bands) == []
+    here = raws(bands)
+    for other in ("side", "HEAD~1", "main@0", "main"):
+        bands.checkout(other)
+    assert raws(bands) == here
+
+
+def test_large_merges_take_the_other_way(bands, small_limits):
+    test_both_sides_join(bands)
+
+
+def test_the_same_whichever_side_merges(db):
+    """Two collections with one history merge it from opposite sides."""
+    merged = []
+    for turn, (start, other) in enumerate((("main", "side"), ("side", "main"))):
+        bands = started(db, f"bands{turn}")
+        fork(bands, sets(1, at__x=1, new=1), sets(1, at__y=2, fresh=2))
+        bands.checkout(start)
+        bands.merge(other)
+        merged.append(raws(bands))
+    assert merged[0] == merged[1]
+
+
+def test_a_second_merge_starts_from_the_first(bands):
+    """What was merged already, and taken back since, does not come again."""
+    fork(bands, sets(1, n=10), sets(2, n=20))
+    bands.merge("side")
+    sets(1, n=1)(bands)
+    bands.register("taken back")
+    bands.checkout("side")
+    sets(3, n=30)(bands)
+    bands.register("more of theirs")
+    bands.checkout("main")
+    bands.merge("side")
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [1, 20, 30, 4, 5, 6]
+    assert problems(bands) == []
+
+
+def test_criss_cross(bands):
+    fork(bands, sets(1, n=10), sets(2, n=20))
+    left, right = bands.resolve("main"), bands.resolve("side")
+    bands.merge("side")
+    bands.checkout("side")
+    bands.merge(left, no_ff=True)
+    sets(3, n=30)(bands)
+    bands.register("after crossing")
+    bands.checkout("main")
+    sets(4, n=40)(bands)
+    bands.register("after crossing too")
+    bands.merge("side")
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [10, 20, 30, 40, 5, 6]
+    assert {left.id, right.id} < set(bands.version_tree)
+    assert problems(bands) == []
+
+
+def test_into_an_unborn_branch(bands):
+    fork(bands, sets(1, n=10), sets(2, n=20))
+    bands.create_branch("fresh")
+    merged = bands.merge("side")
+    assert merged.label == "fresh@0"
+    assert bands.version == 0
+    assert problems(bands) == []
+
+
+def test_ids_that_the_server_takes_for_one(bands):
+    """They replaced 1 by 1.0 while we changed 1: the collection cannot hold both."""
+
+    def theirs(bands: Any) -> None:
+        bands.delete_one({"_id": 1})
+        bands.insert_one({"_id": 1.0, "theirs": True})
+
+    fork(bands, theirs, sets(1, n="ours"))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    assert {one.kind for one in bands.conflicts()} == {"deleted_by_them", "both_added"}
+    assert bands.find_one({"_id": 1})["n"] == "ours"
+    bands.resolve_conflicts()
+    assert bands.register()
+    assert problems(bands) == []
+
+
+def test_ids_that_became_another(bands):
+    def theirs(bands: Any) -> None:
+        bands.delete_many({"_id": {"$in": [1, 2]}})
+        bands.insert_many([{"_id": 1.0, "theirs": True}, {"_id": Int64(2)}])
+
+    fork(bands, theirs, sets(3, n="ours"))
+    bands.merge("side")
+    found = {type(one["_id"]) for one in bands.find({"_id": {"$in": [1, 2]}})}
+    assert found == {float, Int64}
+    assert problems(bands) == []
+
+
+# -- conflicts -----------------------------------------------------------------------------
+
+
+def test_conflicts_are_values(bands):
+    clash(bands)
+    found = by_place(bands)
+    assert set(found) == {(1, ("n",)), (1, ("at", "x")), (2, ())}
+    number, gone = found[1, ("n",)], found[2, ()]
+    assert (number.base, number.ours, number.theirs) == (1, "ours", "theirs")
+    assert gone.kind == "deleted_by_them"
+    assert gone.theirs is MISSING
+    assert gone.ours["n"] == "ours"
+    assert "'ours'" in str(number)
+    assert bands.has_conflicts()
+    status = bands.status()
+    assert status["has_conflicts"]
+    assert status["merging"]
+    assert status["changed"]
+    # all that merges is there, with our values elsewhere
+    assert bands.find_one({"_id": 1}) == {
+        "_id": 1, "n": "ours", "at": {"x": "ours", "y": "merges"}, "tags": [],
+    }  # fmt: skip
+    assert bands.find_one({"_id": "theirs"})
+    assert problems(bands) == []
+
+
+def test_conflicts_of_a_large_merge(bands, small_limits):
+    test_conflicts_are_values(bands)
+    assert bands.abort_merge()
+    assert problems(bands) == []
+
+
+def test_what_has_to_wait_for_a_merge(bands):
+    clash(bands)
+    before = everything(bands.database)
+    for verb in (
+        lambda: bands.register("too early"),
+        lambda: bands.checkout("side"),
+        lambda: bands.create_branch("other"),
+        lambda: bands.discard_changes(),
+        lambda: bands.stash(),
+        lambda: bands.stash_apply(),
+        lambda: bands.delete_version_subtree("side"),
+        lambda: bands.merge("side"),
+        lambda: bands.rename("other"),
+    ):
+        with pytest.raises(errors.InvalidOperation):
+            verb()
+    assert everything(bands.database) == before
+
+
+def test_abort(bands):
+    fresh = VersionedCollection(bands.database, "bands")
+    clash(bands)
+    bands.resolve_conflict(next(bands.conflicts()), "decided")
+    sets(4, n="edited")(bands)
+    assert fresh.abort_merge() is True
+    assert fresh.abort_merge() is False
+    assert not bands.has_conflicts()
+    assert not bands.has_changes()
+    assert bands.find_one({"_id": 1})["n"] == "ours"
+    assert bands.find_one({"_id": "theirs"}) is None
+    assert bands.status()["merging"] is False
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    assert problems(bands) == []
+
+
+def test_settled_one_by_one_by_another_object(bands):
+    clash(bands)
+    other = VersionedCollection(bands.database, "bands")
+    found = by_place(other)
+    other.resolve_conflict(found[1, ("n",)], {"new": Int64(1)})
+    other.resolve_conflict(found[1, ("at", "x")].id, Side.THEIRS)
+    with pytest.raises(errors.InvalidOperation, match="conflicts wait"):
+        bands.register("too early")
+    bands.resolve_conflict(found[2, ()], MISSING)
+    assert not bands.has_conflicts()
+    assert bands.find_one({"_id": 1}) == {
+        "_id": 1, "n": {"new": 1}, "at": {"x": "theirs", "y": "merges"}, "tags": [],
+    }  # fmt: skip
+    assert bands.find_one({"_id": 2}) is None
+    head, side = bands.resolve("main"), bands.resolve("side")
+    assert other.register() is True
+    merged = bands.resolve("HEAD")
+    assert merged.parents == (head.id, side.id)
+    assert merged.message == "Merge side into main"
+    assert bands.merge("side") == merged
+    assert problems(bands) == []
+
+
+def test_settled_by_hand(bands):
+    """Documents are edited as ever; what they say then is the decision."""
+    clash(bands)
+    sets(1, n="by hand")(bands)
+    assert bands.resolve_conflicts() is True
+    assert bands.register("decided by hand", author="Ada")
+    assert bands.resolve("HEAD").author == "Ada"
+    assert bands.find_one({"_id": 1})["n"] == "by hand"
+    assert bands.find_one({"_id": 2})["n"] == "ours"
+    assert problems(bands) == []
+
+
+def test_settled_for_their_side(bands):
+    clash(bands)
+    assert bands.resolve_conflicts(discard_local_changes=True) is True
+    assert bands.resolve_conflicts() is False
+    assert bands.find_one({"_id": 1})["n"] == "theirs"
+    assert bands.find_one({"_id": 2}) is None
+    assert bands.register()
+
+
+def test_settled_in_part_by_a_rule(bands):
+    clash(bands)
+
+    def rule(conflict: Any, context: Any) -> Any:
+        assert context.ours_time
+        assert context.theirs_time
+        return UNRESOLVED if conflict.path == () else f"{conflict.ours_value}+"
+
+    assert bands.resolve_conflicts(resolver=rule) is False
+    assert [one.path for one in bands.conflicts()] == [()]
+    assert bands.find_one({"_id": 1})["n"] == "ours+"
+
+
+def test_a_merge_of_nothing_is_a_version_too(bands):
+    """All conflicts go our way: no document changes, but the histories have met."""
+    fork(bands, sets(1, n="theirs"), sets(1, n="ours"))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    assert not bands.has_changes()
+    bands.resolve_conflicts()
+    assert bands.register() is True
+    assert bands.resolve("HEAD").stats == {"inserted": 0, "updated": 0, "deleted": 0}
+    assert len(bands.resolve("HEAD").parents) == 2
+    assert bands.merge("side") == bands.resolve("HEAD")
+    assert problems(bands) == []
+
+
+def test_documents_larger_than_a_message_together(db):
+    bands = started(db)
+    large = b"x" * 9_000_000
+    bands.insert_one({"_id": "large", "data": large})
+    bands.register("large")
+    fork(
+        bands,
+        lambda bands: bands.delete_one({"_id": "large"}),
+        lambda bands: bands.replace_one({"_id": "large"}, {"data": large + b"y"}),
+    )
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    (conflict,) = bands.conflicts()
+    assert conflict.base["data"] == large
+    assert conflict.ours["data"] == large + b"y"
+    bands.resolve_conflict(conflict, Side.BASE)
+    assert bands.find_one({"_id": "large"})["data"] == large
+    assert bands.register()
+    assert bands.gc()["conflicts"] == 0
+    assert problems(bands) == []
+
+
+# -- resolvers and policies ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("resolver", "expected"), [("ours", "o"), ("theirs", "t")])
+def test_a_resolver_for_all(bands, resolver, expected):
+    fork(bands, sets(1, n="t"), sets(1, n="o"))
+    merged = bands.merge("side", resolver=resolver)
+    assert len(merged.parents) == 2
+    assert bands.find_one({"_id": 1})["n"] == expected
+    assert not bands.has_conflicts()
+
+
+def test_a_policy_by_place(bands):
+    fork(bands, sets(1, n=5, at__x="t", tags=["b", "t"]), sets(1, n=3, at__x="o", tags=["a", "o"]))
+    policy = MergePolicy({"n": "sum_of_changes", "at.*": "theirs"}, sets=["tags"])
+    bands.merge("side", policy=policy)
+    document = bands.find_one({"_id": 1})
+    assert (document["n"], document["at"]["x"]) == (7, "t")
+    assert set(document["tags"]) == {"o", "t"}
+
+
+def test_bad_arguments_change_nothing(bands):
+    fork(bands, sets(1, n="t"), sets(1, n="o"))
+    before = everything(bands.database)
+    for error, call in (
+        (errors.InvalidCollectionVersion, lambda: bands.merge("nowhere")),
+        (errors.InvalidType, lambda: bands.merge(1.5)),
+        (errors.InvalidArgument, lambda: bands.merge("side", resolver="best")),
+        (
+            errors.InvalidArgument,
+            lambda: bands.merge("side", resolver="ours", policy=MergePolicy()),
+        ),
+        (errors.InvalidType, lambda: bands.merge("side", policy="ours")),
+        (errors.InvalidType, lambda: bands.merge("side", message=1)),
+        (errors.InvalidOperation, lambda: bands.resolve_conflict(bands.resolve("HEAD").id, 1)),
+        (errors.InvalidArgument, lambda: bands.resolve_conflict("n", 1)),
+        (errors.InvalidArgument, lambda: bands.resolve_conflicts(resolver="best")),
+        (errors.InvalidType, lambda: bands.register()),
+    ):
+        with pytest.raises(error):
+            call()
+    assert everything(bands.database) == before
+
+
+def test_detached_or_dirty(bands):
+    fork(bands, sets(1, n="t"), sets(2, n="o"))
+    sets(3, n="dirty")(bands)
+    with pytest.raises(errors.InvalidOperation, match="uncommitted"):
+        bands.merge("side")
+    bands.discard_changes()
+    bands.checkout(0)
+    with pytest.raises(errors.InvalidOperation, match="detached"):
+        bands.merge("side")
+
+
+def test_untracked(db):
+    bands = VersionedCollection(db, "bands")
+    with pytest.raises(errors.CollectionNotTracked):
+        bands.merge("side")
+    assert list(bands.conflicts()) == []
+    assert bands.resolve_conflicts() is False
+    assert bands.abort_merge() is False
+    assert db.list_collection_names() == []
+
+
+def test_a_failing_resolver_changes_nothing(bands):
+    fork(bands, sets(1, n="t"), sets(1, n="o"))
+    before = everything(bands.database)
+
+    def broken(conflict: Any, context: Any) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(errors.VersioningError, match="resolver failed"):
+        bands.merge("side", resolver=broken)
+    assert everything(bands.database) == before
+
+
+# -- what the server refuses ---------------------------------------------------------------
+
+
+def clashing_unique_values(bands: VersionedCollection) -> None:
+    bands.create_index("code", unique=True, sparse=True)
+    fork(bands, sets(1, code="same", n="t"), sets(2, code="same"))
+
+
+def refused(bands: VersionedCollection) -> None:
+    before, head = raws(bands), bands.resolve("HEAD")
+    with pytest.raises(errors.DocumentRejected):
+        bands.merge("side")
+    assert raws(bands) == before
+    assert bands.resolve("HEAD") == head
+    assert not bands.has_changes()
+    assert not bands.has_conflicts()
+    assert bands.gc()["versions_without_log_entry"] == 0
+    assert problems(bands) == []
+
+
+def test_unique_values_of_both_sides(bands):
+    clashing_unique_values(bands)
+    refused(bands)
+
+
+def test_unique_values_of_both_sides_in_a_large_merge(bands, small_limits):
+    clashing_unique_values(bands)
+    bands.checkout("side")
+    bands.update_many({"_id": {"$gt": 2}}, {"$set": {"n": "more"}})
+    bands.register("more")
+    bands.checkout("main")
+    refused(bands)
+
+
+def test_the_validator_judges_the_merged_state(bands):
+    """Each side is valid, their union is not."""
+    rule = {"$nor": [{"at.x": "full", "at.y": "full"}]}
+    bands.database.command("collMod", "bands", validator=rule)
+    fork(bands, sets(1, at__x="full"), sets(1, at__y="full"))
+    refused(bands)
+
+
+# -- deleting ------------------------------------------------------------------------------
+
+
+def test_what_was_merged_cannot_be_deleted_from_under_the_merge(bands):
+    fork(bands, sets(1, n="t"), sets(2, n="o"))
+    bands.merge("side")
+    with pytest.raises(errors.InvalidOperation, match="merge"):
+        bands.delete_version_subtree("side")
+    bands.delete_branch("side")
+    assert bands.branches() == {"main"}
+    assert bands.resolve("side@0")
+    assert bands.delete_version_subtree("main")
+    assert bands.resolve("HEAD").label == "main@1"
+    assert problems(bands) == []
+
+
+# -- others ---------------------------------------------------------------------------------
+
+
+def test_writers_go_on_during_a_merge(db):
+    """What they write meanwhile is kept, whatever the merge does."""
+    bands = started(db)
+    fork(bands, sets(1, n="t"), sets(1, at__x="o"))
+    stop, acknowledged = threading.Event(), []
+
+    def write() -> None:
+        while not stop.is_set():
+            db["bands"].insert_one({"_id": f"w{len(acknowledged)}"})
+            acknowledged.append(f"w{len(acknowledged)}")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            try:
+                bands.merge("side")
+                break
+            except errors.InvalidOperation:  # changed between the look and the merge
+                bands.register("what was written")
+    finally:
+        stop.set()
+        writer.join()
+    found = {one["_id"] for one in bands.find()}
+    assert set(acknowledged) <= found
+    bands.register("the rest")
+    assert problems(bands) == []
+
+
+# -- laws -----------------------------------------------------------------------------------
+
+VALUES = st.sampled_from([0, 1, 1.0, "x", None, [], ["a"], ["a", "b"], {"k": 1}])
+CHANGES = st.dictionaries(
+    st.integers(1, 6),
+    st.one_of(st.none(), st.dictionaries(st.sampled_from(["n", "at", "tags", "new"]), VALUES)),
+    max_size=5,
+)
+
+
+def _apply(changes: Any) -> Any:
+    def apply(bands: Any) -> None:
+        bands.insert_one({"_id": str(sorted(map(str, changes.items())))})
+        for id_, fields in changes.items():
+            if fields is None:
+                bands.delete_one({"_id": id_})
+            elif fields:
+                bands.update_one({"_id": id_}, {"$set": fields})
+
+    return apply
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(theirs=CHANGES, ours=CHANGES)
+def test_no_change_of_either_side_gets_lost(db, theirs, ours):
+    """A merge equals the merge of each document, and its mirror image holds the same."""
+    outcomes = []
+    for name, (there, here) in {"one": (theirs, ours), "two": (ours, theirs)}.items():
+        db.drop_collection(name)
+        bands = started(db, name)
+        fork(bands, _apply(there), _apply(here))
+        with contextlib.suppress(errors.AutoMergeFailedError):
+            bands.merge("side")
+        found = {(one.document_id, one.path, one.kind) for one in bands.conflicts()}
+        outcomes.append((found, bands))
+        bands.resolve_conflicts(resolver="ours" if name == "one" else "theirs")
+        assert problems(bands) == []
+    mirrored = {"deleted_by_us": "deleted_by_them", "deleted_by_them": "deleted_by_us"}
+    (one, first), (two, second) = outcomes
+    assert one == {(id_, path, mirrored.get(kind, kind)) for id_, path, kind in two}
+    assert raws(first) == raws(second)
+    first.drop()
+    second.drop()

@@ -1,0 +1,142 @@
+"""Three versions made one: which documents change in ours when their changes join it.
+
+The changes of each side lie on the path from the base to it, so the cost follows what the
+two sides changed. The replica holds our documents; base and theirs are computed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import NamedTuple
+
+from versioned_collection.core.delta import Delta
+from versioned_collection.core.document import OBJECT, DocumentKey, are_twins
+from versioned_collection.core.merging import (
+    Conflict,
+    MergeContext,
+    MergePolicy,
+    merge_documents,
+)
+from versioned_collection.core.version import VersionId
+from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.repository import Repository
+from versioned_collection.wire import portions
+
+
+class Sides(NamedTuple):
+    """The three versions of a merge.
+
+    Attributes:
+        base: What both sides started from.
+        ours: The version that is checked out.
+        theirs: The version whose changes join ours.
+    """
+
+    base: VersionId
+    ours: VersionId
+    theirs: VersionId
+
+
+class Outcome(NamedTuple):
+    """One document that both sides, or theirs alone, changed.
+
+    Attributes:
+        key: The document.
+        ours: Our document, None where there is none.
+        merged: The merged one, with our values where conflicts wait.
+        conflicts: What waits for a decision.
+    """
+
+    key: DocumentKey
+    ours: bytes | None
+    merged: bytes | None
+    conflicts: list[Conflict]
+
+
+class _Changed(NamedTuple):
+    """A document with its deltas from the base to each side."""
+
+    key: DocumentKey
+    ours: list[Delta]
+    theirs: list[Delta]
+
+
+def merge_sides(
+    repository: Repository, sides: Sides, policy: MergePolicy, context: MergeContext
+) -> Iterator[list[Outcome]]:
+    """Iterate over the documents that their side changed, merged, a bounded list at a time.
+
+    Raises:
+        CorruptHistory: The deltas do not fit the replica.
+        ResolverFailed: A resolver of the policy raised.
+    """
+    tree = repository.log.tree()
+    paths = tree.path(sides.base, sides.ours), tree.path(sides.base, sides.theirs)
+    changed = (_Changed(*found) for found in repository.deltas.on_sides(*paths))
+    theirs = (one for one in changed if _is_change(one.theirs))
+    # twins are neighbours in the order of ids, and have to be looked at together
+    for batch in portions(theirs, _weight, BATCH, BATCH_BYTES, _are_twins):
+        by_key = {one.key: one for one in batch}
+        for portion, recorded in repository.replica.by_keys(list(by_key)):
+            outcomes = [
+                _merged(by_key[key], recorded.get(key), policy, context) for key in portion
+            ]
+            yield list(_apart(outcomes, recorded))
+
+
+def _is_change(deltas: list[Delta]) -> bool:
+    return bool(deltas) and deltas[0].before != deltas[-1].after
+
+
+def _weight(one: _Changed) -> int:
+    deltas = [*one.ours, *one.theirs]
+    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in deltas)
+
+
+def _are_twins(one: _Changed, other: _Changed) -> bool:
+    return are_twins(one.key, other.key)
+
+
+def _merged(
+    changed: _Changed, ours: bytes | None, policy: MergePolicy, context: MergeContext
+) -> Outcome:
+    base = ours
+    for delta in reversed(changed.ours):
+        base = (~delta).apply(base)
+    theirs = base
+    for delta in changed.theirs:
+        theirs = delta.apply(theirs)
+    merged = merge_documents(changed.key, base, ours, theirs, policy, context)
+    return Outcome(changed.key, ours, merged.raw, merged.conflicts)
+
+
+def _apart(outcomes: list[Outcome], recorded: dict[DocumentKey, bytes]) -> Iterator[Outcome]:
+    """Let no document come in beside one of ours whose id the server takes for the same.
+
+    The id of a document may have become ``1.0`` on their side while we changed the document
+    ``1``: the merged state would hold both, which no collection can.
+    """
+    asked = {one.key for one in outcomes}
+    untouched = [key for key in recorded if key not in asked]  # by them
+    for place, one in enumerate(outcomes):
+        if one.ours is not None or one.merged is None:
+            yield one
+            continue
+        near = [
+            *_run(outcomes[max(place - 4, 0) : place][::-1], one.key),
+            *_run(outcomes[place + 1 : place + 5], one.key),
+        ]
+        if near or any(are_twins(key, one.key) for key in untouched):
+            theirs = bytes((OBJECT,)) + one.merged
+            conflict = Conflict(one.key, (), "both_added", None, None, theirs)
+            yield one._replace(merged=None, conflicts=[conflict])
+        else:
+            yield one
+
+
+def _run(outcomes: list[Outcome], key: DocumentKey) -> Iterator[DocumentKey]:
+    """Iterate over the ids that stay, from the start of a list, while they equal `key`."""
+    for one in takewhile(lambda one: are_twins(one.key, key), outcomes):
+        if one.merged is not None:
+            yield one.key

@@ -1,0 +1,68 @@
+"""Values that are too large for a document of a tracker: kept in chunks beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bson.objectid import ObjectId
+from gridfs import GridFSBucket
+from gridfs.errors import NoFile
+from pymongo.database import Database
+
+from versioned_collection.errors import CorruptHistory
+from versioned_collection.wire import translated
+
+
+class Chunks:
+    """Files of bytes in the GridFS bucket of a tracker.
+
+    Args:
+        db: The database.
+        name: The tracker's collection.
+    """
+
+    def __init__(self, db: Database[Any], name: str) -> None:
+        self.names = (f"{name}.files", f"{name}.chunks")
+        self._name = name
+        self._files = db[self.names[0]]
+        self._bucket = GridFSBucket(db, bucket_name=name)
+
+    def put(self, owner: ObjectId, parts: Mapping[str, bytes]) -> dict[str, ObjectId]:
+        """Store parts under the id of their owner; return the id of each."""
+        with translated():
+            return {
+                name: self._bucket.upload_from_stream(name, raw, metadata={"version": owner})
+                for name, raw in parts.items()
+            }
+
+    def get(self, file: ObjectId) -> bytes:
+        """Return a stored part.
+
+        Raises:
+            CorruptHistory: It is missing.
+        """
+        with translated():
+            try:
+                return bytes(self._bucket.open_download_stream(file).read())
+            except NoFile:
+                raise CorruptHistory(
+                    f"a large image is missing from {self.names[0]}; run verify()", file=file
+                ) from None
+
+    def delete(self, filter_: Mapping[str, Any]) -> int:
+        """Remove the parts that match a filter on their files; return how many there were."""
+        with translated():
+            files = [file["_id"] for file in self._files.find(filter_)]
+            for file in files:
+                self._bucket.delete(file)
+        return len(files)
+
+    def delete_of(self, owners: Iterable[ObjectId]) -> int:
+        """Remove the parts of these owners."""
+        return self.delete({"metadata.version": {"$in": list(owners)}})
+
+    def owners(self) -> set[ObjectId]:
+        """Return the owners of all parts."""
+        with translated():
+            return set(self._files.distinct("metadata.version"))

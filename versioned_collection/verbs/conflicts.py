@@ -1,0 +1,246 @@
+"""conflicts, resolve_conflict, resolve_conflicts, abort_merge: the end of a merge that waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from bson.objectid import ObjectId
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress, restoration
+from versioned_collection.core import merging
+from versioned_collection.core.delta import Delta, images
+from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.merging import MergeContext, settle
+from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.setting_aside import set_aside
+from versioned_collection.trackers.conflicts import StoredConflict
+from versioned_collection.versions import entry_of
+from versioned_collection.wire import by_keys
+from versioned_collection.working_copy import WorkingCopy
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two changes of one place that exclude each other, until somebody decides.
+
+    Attributes:
+        id: Under which it is stored.
+        raw: The same with values as the server stores them.
+    """
+
+    id: ObjectId
+    raw: merging.Conflict
+
+    @property
+    def document_id(self) -> Any:
+        """The ``_id`` of the document."""
+        return self.raw.document_id
+
+    @property
+    def path(self) -> merging.Path:
+        """The place in the document, a tuple of names and indexes; empty for all of it."""
+        return self.raw.path
+
+    @property
+    def kind(self) -> str:
+        """Why it is a conflict, such as ``both_modified`` or ``deleted_by_them``."""
+        return self.raw.kind
+
+    @property
+    def base(self) -> Any:
+        """The value before both changes, `MISSING` where there was none."""
+        return self.raw.base_value
+
+    @property
+    def ours(self) -> Any:
+        """The value in HEAD, `MISSING` where there is none."""
+        return self.raw.ours_value
+
+    @property
+    def theirs(self) -> Any:
+        """The value of the other side, `MISSING` where there is none."""
+        return self.raw.theirs_value
+
+    def __str__(self) -> str:
+        place = merging.path_text(self.path)
+        values = f"base {self.base!r}, ours {self.ours!r}, theirs {self.theirs!r}"
+        return f"{self.document_id!r} {place}: {self.kind} ({values})"
+
+
+Decide = Callable[[merging.Conflict], Any]
+"""Returns what shall stand in a conflict's place, as bytes; None for nothing, or `UNRESOLVED`."""
+
+
+def conflicts(repository: Repository) -> Iterator[Conflict]:
+    """Iterate over the conflicts that wait, those of one document in a row."""
+    merge = repository.state().merge
+    if merge is None:
+        return
+    for page in repository.conflicts.of_merge(merge["id"]):
+        for stored in page:
+            yield Conflict(*stored)
+
+
+def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, value: Any) -> None:
+    """Put a value in the place of one conflict.
+
+    Args:
+        repository: The trackers.
+        conflict: The conflict, or its id.
+        value: The value; `Side.OURS`, `Side.THEIRS`, `Side.BASE` for that side's, `MISSING`
+            for none.
+
+    Raises:
+        InvalidOperation: It is settled already, or its place is gone.
+        InvalidArgument: The value cannot stand there.
+    """
+    wanted = conflict.id if isinstance(conflict, Conflict) else conflict
+    if not isinstance(wanted, ObjectId):
+        raise InvalidArgument("give a conflict of conflicts(), or its id", conflict=conflict)
+    with holding(repository, "resolve_conflict") as hold:
+        merge = hold.state.merge
+        found = list(repository.conflicts.of_merge(_id_of(merge), {"_id": wanted}))
+        if merge is None or not found:
+            raise InvalidOperation(
+                "that conflict is settled already; conflicts() lists those that wait",
+                conflict=wanted,
+            )
+        _Settling(hold, lambda conflict: merging.resolved_value(conflict, value)).settle(found[0])
+
+
+def resolve_conflicts(
+    repository: Repository,
+    resolver: merging.ResolverLike | None,
+    progress: Progress | None = None,
+) -> int | None:
+    """Settle all conflicts by one rule.
+
+    Args:
+        repository: The trackers.
+        resolver: The rule; None takes the documents as they are now.
+        progress: Told how many conflicts were settled.
+
+    Returns:
+        How many conflicts still wait, None where there were none.
+
+    Raises:
+        InvalidArgument: There is no such rule.
+        ResolverFailed: The rule raised.
+    """
+    rule = None if resolver is None else merging.resolver(resolver)
+    with holding(repository, "resolve_conflicts") as hold:
+        merge = hold.state.merge
+        if merge is None or not repository.conflicts.has_any(merge["id"]):
+            return None
+        settling = _Settling(hold, None if rule is None else _by_rule(repository, rule))
+        for page in repository.conflicts.of_merge(merge["id"]):
+            settling.settle(page)
+            if progress is not None:
+                progress("settled", len(page))
+        return repository.conflicts.count(merge["id"])
+
+
+def _by_rule(repository: Repository, rule: merging.Resolver) -> Decide:
+    state = repository.state()
+    context = MergeContext()
+    if state.merge is not None and state.merge["parents"]:
+        versions = state.head, state.merge["parents"][0]
+        context = MergeContext(*(entry_of(repository, one).timestamp for one in versions))
+    return lambda conflict: merging.run_resolver(rule, conflict, context)
+
+
+def abort_merge(repository: Repository, progress: Progress | None = None) -> bool:
+    """Take a merge that waits back: the documents are those of HEAD again.
+
+    Returns:
+        Whether there was one.
+    """
+    with holding(repository, "abort_merge") as hold:
+        if hold.state.merge is None:
+            return False
+        commit = Commit(state={"merge": None})
+        if not set_aside(hold, WorkingCopy(hold), commit, Committer(hold, progress)):
+            hold.update({"merge": None})
+        repository.conflicts.delete_all_but(None)
+        return True
+
+
+def _id_of(merge: Any) -> ObjectId:
+    return ObjectId() if merge is None else merge["id"]
+
+
+class _Settling:
+    """Settles conflicts, a page at a time."""
+
+    def __init__(self, hold: Hold, decide: Decide | None) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._decide = decide
+
+    def settle(self, page: list[StoredConflict]) -> None:
+        """Write what was decided, and remove the conflicts that it settles.
+
+        Raises:
+            PlaceGone: What a conflict's path leads through is gone.
+            WorkingCopyChanged: Another client writes to the document just now.
+        """
+        if self._decide is None:
+            self._commit([one.id for one in page], {}, {})
+            return
+        keys = sorted({one.conflict.key for one in page})
+        present: dict[DocumentKey, bytes | None] = dict.fromkeys(keys)
+        for portion, found in by_keys(self._repository.db, self._repository.name, keys):
+            present.update((key, found.get(key)) for key in portion)
+        settled: list[ObjectId] = []
+        wanted: dict[DocumentKey, bytes | None] = {}
+        for key, group in groupby(page, key=lambda one: one.conflict.key):
+            raw = present[key]
+            for one in group:
+                value = self._value(one.conflict)
+                if value is not merging.UNRESOLVED:
+                    raw = settle(raw, one.conflict.path, value, raw)
+                    settled.append(one.id)
+            wanted[key] = raw
+        self._commit(settled, present, wanted)
+
+    def _value(self, conflict: merging.Conflict) -> Any:
+        assert self._decide is not None
+        return self._decide(conflict)
+
+    def _commit(
+        self,
+        settled: list[ObjectId],
+        present: dict[DocumentKey, bytes | None],
+        wanted: dict[DocumentKey, bytes | None],
+    ) -> None:
+        changed = [key for key, raw in wanted.items() if raw != present[key]]
+        commit = Commit(settled=settled, state={"progress": ObjectId()})
+        committer = Committer(self._hold)
+        self._repository.modified.add(changed)
+        if not changed:
+            committer.references(commit)
+        elif self._repository.has_transactions:
+            moves = [restoration(key, _hash(present[key]), wanted[key]) for key in changed]
+            committer.at_once(commit, [moves])
+        else:
+            deltas = [images(present[key], wanted[key]) for key in changed]
+            self._step_by_step(commit, committer, [one for one in deltas if one is not None])
+
+    def _step_by_step(self, commit: Commit, committer: Committer, deltas: list[Delta]) -> None:
+        """Put what was decided aside first, so that whoever resumes can carry it out."""
+        commit.stash = ObjectId()
+        self._hold.begin({"phase": "prepare", "stash": commit.stash})
+        self._repository.stash.append(commit.stash, deltas)
+        committer.declare(commit)
+        committer.complete(commit)
+        self._repository.stash.delete([commit.stash])
+
+
+def _hash(raw: bytes | None) -> bytes | None:
+    return None if raw is None else document_hash(raw)
