@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from api_support import edit, grown, mark, problems, raws, tracked, untracked
+from bson import Decimal128, Int64, encode
+from pymongo import MongoClient, monitoring
 
 from versioned_collection import VersionedCollection, errors
 
@@ -161,3 +163,55 @@ def test_ids_that_a_collation_takes_for_equal(anydb, small_limits):
     assert raws(bands) == clean
     assert not bands.has_changes()
     assert problems(bands) == []
+
+
+class Meanwhile(monitoring.CommandListener):
+    """Does something right before the first update of a collection is sent."""
+
+    action = None
+
+    def started(self, event):
+        if event.command.get("update") == "bands" and self.action is not None:
+            action, self.action = self.action, None
+            action()
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("seen", "changed"),
+    [
+        ({"v": 1}, {"v": 1.0}),
+        ({"v": 1.0}, {"v": Int64(1)}),
+        ({"v": Int64(1)}, {"v": 1.0}),
+        ({"v": 0.0}, {"v": -0.0}),
+        ({"v": Decimal128("1")}, {"v": Decimal128("1.0")}),
+        ({"v": {"a": {"b": 1.0}}}, {"v": {"a": {"b": Int64(1)}}}),
+        ({"v": [{"a": 1.0}, [2]]}, {"v": [{"a": Int64(1)}, [2]]}),
+        ({"v": 1, "w": 1.0}, {"v": 1.0, "w": 1}),
+        ({"a.b": 1.0}, {"a.b": Int64(1)}),
+        ({str(n): 1.0 for n in range(50)}, {str(n): Int64(1) for n in range(50)}),
+        ({"v": [1.0, {"a": -0.0}], "w": float("nan")}, None),
+        ({"v": 0.0, "w": {"x": Int64(1)}}, None),
+    ],
+)
+def test_an_equal_number_that_another_client_writes_meanwhile(standalone_db, seen, changed):
+    """Without transactions the write itself has to tell it from what was read."""
+    listener = Meanwhile()
+    host, port = standalone_db.client.address
+    with MongoClient(host, port, event_listeners=[listener]) as client:
+        bands = VersionedCollection(client[standalone_db.name], "bands")
+        bands.insert_one({"_id": 1, "v": "recorded"})
+        bands.init()
+        clean = raws(bands)
+        bands.replace_one({"_id": 1}, seen)
+        other = changed or seen
+        listener.action = lambda: standalone_db["bands"].replace_one({"_id": 1}, other)
+        bands.discard_changes()
+        assert listener.action is None
+        assert raws(bands) == (clean if changed is None else [encode({"_id": 1, **changed})])
+        assert bands.has_changes() == (changed is not None)

@@ -33,6 +33,7 @@ from versioned_collection.core.document import (
     raw_id_equals,
     raw_id_in,
 )
+from versioned_collection.core.guard import exactly
 from versioned_collection.errors import (
     DocumentRejected,
     PermissionDenied,
@@ -307,7 +308,7 @@ def replace_statement(raw: bytes, guard: bytes | None = None) -> RawBSONDocument
         guard: The document that must be there now; where another one is, nothing happens.
     """
     key = document_key(raw)
-    query = raw_id_equals(key) if guard is None else _guarded(key, guard)
+    query = raw_id_equals(key) if guard is None else exactly(key, guard)
     if needs_literal(raw):
         stage = build(b"\x03$replaceWith\0" + build(b"\x03$literal\0" + raw))
         update = b"\x04u\0" + build(b"\x030\0" + stage)
@@ -324,15 +325,8 @@ def upsert_statement(raw: bytes) -> RawBSONDocument:
 
 def delete_statement(key: DocumentKey, guard: bytes | None = None) -> RawBSONDocument:
     """Return the statement that deletes a document, where `guard` allows it."""
-    query = raw_id_equals(key) if guard is None else _guarded(key, guard)
+    query = raw_id_equals(key) if guard is None else exactly(key, guard)
     return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\x01\0\0\0"))
-
-
-def _guarded(key: DocumentKey, expected: bytes) -> bytes:
-    literal = build(b"\x03$literal\0" + expected)
-    compared = build(b"\x020\0" + b"\x07\0\0\0$$ROOT\0" + b"\x031\0" + literal)
-    expression = build(b"\x04$eq\0" + compared)
-    return build(raw_id_equals(key)[4:-1], b"\x03$expr\0" + expression)
 
 
 def delete_many_statement(keys: Iterable[DocumentKey]) -> RawBSONDocument:
