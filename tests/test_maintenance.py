@@ -16,6 +16,7 @@ def test_size(anydb):
     sizes = bands.size()
     assert {"log", "deltas", "replica", "branches", "tags", "metadata", "total"} <= set(sizes)
     assert all(isinstance(size, int) and size >= 0 for size in sizes.values())
+    assert set(sizes) - {"total"} == {one.prefix for one in bands._repository.trackers}
     assert sizes["total"] == sum(size for name, size in sizes.items() if name != "total") > 0
 
 

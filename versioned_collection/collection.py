@@ -637,7 +637,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         return verify(self._repository, tip)
 
     def size(self) -> dict[str, int]:
-        """Return the bytes on disk of each tracker, and their ``total``."""
+        """Return the bytes on disk of each tracker, and their ``total``; the collection apart."""
         return maintenance.size(self._repository)
 
     def gc(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, restoration
 from versioned_collection.core.document import document_hash
 from versioned_collection.moves import Move, is_small
-from versioned_collection.repository import Hold
+from versioned_collection.repository import Hold, Repository
 from versioned_collection.wire import create_collection
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -44,11 +44,11 @@ def set_aside(
         size += sum(len(change.old or b"") for change in batch)
         moves = [_back(change) for change in batch]
         if small is None:
-            _note_seen(hold, moves)
+            _note_seen(hold.repository, moves)
         if small is not None:
             small += moves
             if not is_small(count, size):
-                _note_seen(hold, small)
+                _note_seen(hold.repository, small)
                 small = None
     if not count:
         copy.settle_unchanged()
@@ -76,8 +76,13 @@ def _back(change: Change) -> Move:
     return restoration(change.key, seen, change.old)
 
 
-def _note_seen(hold: Hold, moves: list[Move]) -> None:
-    hold.repository.modified.note_seen({move.target.key: move.target.before for move in moves})
+def _note_seen(repository: Repository, moves: list[Move]) -> None:
+    repository.modified.note_seen({move.target.key: move.target.before for move in moves})
+
+
+def note_for_restoration(repository: Repository, changes: list[Change]) -> None:
+    """Note changes that a commit with ``restore`` takes back."""
+    _note_seen(repository, [_back(change) for change in changes])
 
 
 def _ensure_collection(hold: Hold) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
-from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import complete_drop
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.setting_aside import note_for_restoration
 from versioned_collection.versions import Resolver, RevisionLike, attachment
 from versioned_collection.working_copy import WorkingCopy
 
@@ -93,9 +93,7 @@ def _leave(hold: Hold, commit: Commit, tree: VersionTree, parent: VersionId) -> 
     repository = hold.repository
     copy = WorkingCopy(hold)
     for batch in copy.changes():
-        repository.modified.note_seen(
-            {c.key: None if c.new is None else document_hash(c.new) for c in batch}
-        )
+        note_for_restoration(repository, batch)
     commit.path = tree.path(hold.state.head, parent)
     commit.restore = True
     head = attachment_after(hold, commit, tree, parent)

@@ -11,7 +11,7 @@ from versioned_collection.working_copy import WorkingCopy
 
 
 def size(repository: Repository) -> dict[str, int]:
-    """Return the bytes on disk of the collection and of each tracker."""
+    """Return the bytes on disk of each tracker, and their ``total``; the collection apart."""
     sizes = {tracker.prefix: tracker.size() for tracker in repository.trackers}
     return {**sizes, "total": sum(sizes.values())}
 
