@@ -135,7 +135,7 @@ def test_reserved_names(anydb, name):
 
 
 def test_names_that_are_too_long_are_refused_at_init(anydb):
-    fits = 255 - len(anydb.name) - 1 - len("__deltas_") - len(".chunks")
+    fits = 255 - len(anydb.name) - 1 - len("__conflicts_") - len(".chunks")
     long = VersionedCollection(anydb, "x" * (fits + 1))
     with pytest.raises(errors.InvalidArgument, match="too long") as caught:
         long.init()
