@@ -9,12 +9,14 @@
     ├── CollectionNotTracked                a verb that needs history, before init
     ├── InvalidOperation                    the verb does not fit the present state
     │   ├── WorkingCopyChanged              another client wrote while the verb ran
+    │   ├── PlaceGone                       a conflict's place is not in the document any more
     │   └── NotSupported                    the server or the collection cannot do it
     ├── InvalidCollectionVersion            no such version
     │   └── AmbiguousRevision               a prefix that several versions share
     ├── BranchNotFound, TagNotFound
     ├── InvalidCollectionState              two histories that do not fit together
     ├── AutoMergeFailedError                conflicts remain
+    ├── ResolverFailed                      a resolver raised, or returned what cannot stand
     ├── LeaseHeld, LeaseLost                another process is at work / took over
     ├── PermissionDenied                    the server refused; names the missing right
     ├── SnapshotUnavailable                 the moment to read has left the server's window
@@ -108,6 +110,12 @@ class WorkingCopyChanged(InvalidOperation):
     code = "working_copy_changed"
 
 
+class PlaceGone(InvalidOperation):
+    """The place of a conflict is no longer in the document (`path`, `missing`)."""
+
+    code = "place_gone"
+
+
 class NotSupported(InvalidOperation):
     """The server, or the kind of collection, cannot do what was asked."""
 
@@ -148,6 +156,12 @@ class AutoMergeFailedError(VersioningError):
     """A merge left conflicts, which are stored for resolution."""
 
     code = "auto_merge_failed"
+
+
+class ResolverFailed(VersioningError):
+    """A resolver raised, or returned what cannot stand there (`document_id`, `path`)."""
+
+    code = "resolver_failed"
 
 
 class LeaseHeld(VersioningError):

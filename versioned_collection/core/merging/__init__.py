@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from versioned_collection.core.merging.conflict import KINDS, Conflict, ConflictKind
 from versioned_collection.core.merging.documents import Merged, merge_documents
-from versioned_collection.core.merging.failures import PlaceGone, ResolverFailed
 from versioned_collection.core.merging.paths import (
     ANY,
     ANY_STEPS,
@@ -58,10 +57,8 @@ __all__ = [
     "Path",
     "Pattern",
     "PatternLike",
-    "PlaceGone",
     "Resolution",
     "Resolver",
-    "ResolverFailed",
     "ResolverLike",
     "Side",
     "Step",

@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from versioned_collection.core.document import ARRAY, OBJECT, STRING, TIMESTAMP, value_end
 from versioned_collection.core.merging.conflict import Conflict
-from versioned_collection.core.merging.failures import ResolverFailed
 from versioned_collection.core.merging.lists import union_of
 from versioned_collection.core.merging.numbers import number_of, sum_of_changes, width
 from versioned_collection.core.merging.paths import path_text
@@ -29,7 +28,7 @@ from versioned_collection.core.merging.values import (
     object_of,
     raw_value,
 )
-from versioned_collection.errors import InvalidArgument
+from versioned_collection.errors import InvalidArgument, ResolverFailed
 
 
 class Side(Enum):

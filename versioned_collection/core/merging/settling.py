@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
 from versioned_collection.core.document import ARRAY, OBJECT, build, element, elements
-from versioned_collection.core.merging.failures import PlaceGone
 from versioned_collection.core.merging.orders import put_in_order
 from versioned_collection.core.merging.paths import ElementKey, Path, Step, name_of, path_text
 from versioned_collection.core.merging.values import Value, document_value, keyed
-from versioned_collection.errors import InvalidArgument
+from versioned_collection.errors import InvalidArgument, PlaceGone
 
 
 class _Element(NamedTuple):
