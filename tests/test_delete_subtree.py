@@ -133,3 +133,19 @@ def test_large_images_go_too(db):
     assert raws(bands) == clean
     assert db["__deltas_bands.files"].count_documents({}) == 0
     assert db["__deltas_bands.chunks"].count_documents({}) == 0
+
+
+def test_changes_in_the_place_of_an_equal_id(anydb):
+    """The parent's 1.0 comes back where there is a changed 1."""
+    bands = tracked(anydb)
+    bands.insert_many([{"_id": 7.0, "v": 1}, {"_id": 8.0}])
+    bands.register("doubles")
+    clean = raws(bands)
+    bands.delete_many({"_id": {"$in": [7, 8]}})
+    bands.insert_many([{"_id": 7, "v": 1}, {"_id": 8}])
+    bands.register("integers")
+    edit(bands, "uncommitted", 7)
+    bands.delete_version_subtree(2)
+    assert raws(bands) == clean
+    assert not bands.has_changes()
+    assert problems(bands) == []

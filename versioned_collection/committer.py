@@ -201,11 +201,14 @@ class Committer:
 
     def _complete_documents(self, commit: Commit) -> None:
         repository = self._repository
-        if commit.path is not None:
-            path, torn = commit.path, self._torn
-            self._complete(commit, lambda: moves_along(repository, path, torn=torn))
         if commit.restore:
             self._complete(commit, lambda: _restorations(repository))
+        if commit.path is not None:
+            if commit.restore:  # once on the way, nothing goes back to where it started
+                commit.restore = False
+                self.declare(commit)
+            path, torn = commit.path, self._torn
+            self._complete(commit, lambda: moves_along(repository, path, torn=torn))
         if commit.stash is not None:
             stash = commit.stash
             batches = settlements if commit.settled else unstashed
