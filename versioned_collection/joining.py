@@ -1,0 +1,172 @@
+"""Making a version of HEAD and the changes of another one, or leaving conflicts to decide on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+
+from bson.objectid import ObjectId
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress, TooLarge
+from versioned_collection.core.merging import MergeContext, MergePolicy
+from versioned_collection.core.tree import Path
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import AutoMergeFailedError
+from versioned_collection.merging import Outcome, Sides, merge_sides
+from versioned_collection.moves import BATCH, Move, is_small
+from versioned_collection.pipeline import prefetch
+from versioned_collection.recording import Facts, Recording
+from versioned_collection.repository import Hold
+from versioned_collection.trackers.log import entry_to_bson
+from versioned_collection.versions import entry_of
+from versioned_collection.wire import portions
+from versioned_collection.working_copy import Change, WorkingCopy
+
+
+def carry_out(
+    hold: Hold,
+    commit: Commit,
+    moves: Callable[[], Iterator[list[Move]]] | None,
+    progress: Progress | None,
+) -> None:
+    """Carry a commit out at once where it is small, step by step otherwise.
+
+    Args:
+        hold: The lease.
+        commit: The commit, with the path on which documents move.
+        moves: Returns these moves, None where they are known to be too many for one step.
+        progress: Told how many documents were written.
+    """
+    committer = Committer(hold, progress)
+    if hold.repository.has_transactions and moves is not None:
+        with suppress(TooLarge):
+            committer.at_once(commit, prefetch(moves()))
+            return
+    committer.declare(commit)
+    committer.complete(commit)
+
+
+class Joining:
+    """The steps by which the changes of another version join HEAD in a new one.
+
+    Args:
+        hold: The lease.
+        copy: The look at the working copy, which is clean.
+        sides: The three versions.
+        facts: What the new version says.
+        parents: The parents of the new version beside HEAD.
+        progress: Told how many documents were done.
+    """
+
+    def __init__(
+        self,
+        hold: Hold,
+        copy: WorkingCopy,
+        sides: Sides,
+        facts: Facts,
+        parents: tuple[VersionId, ...],
+        progress: Progress | None,
+    ) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._copy = copy
+        self._sides = sides
+        self._facts = facts
+        self._parents = parents
+        self._progress = progress
+        self._recording = Recording(hold, progress)
+        self._conflicts = 0
+        self._moves: list[Move] | None = []
+        self._bytes = 0
+
+    def run(self, policy: MergePolicy) -> Version:
+        """Make the new version.
+
+        Returns:
+            The new version; HEAD where nothing changes and it would have no other parent.
+
+        Raises:
+            AutoMergeFailedError: Conflicts wait for decisions.
+        """
+        repository, recording, sides = self._repository, self._recording, self._sides
+        ours, theirs = (entry_of(repository, one) for one in (sides.ours, sides.theirs))
+        context = MergeContext(ours.timestamp, theirs.timestamp)
+        recording.begin()
+        with closing(prefetch(merge_sides(repository, sides, policy, context))) as outcomes:
+            recording.append(self._changes(outcomes), self._keep)
+        if self._conflicts:
+            raise self._wait_for_decisions()
+        if not recording.count and not self._parents:
+            self._hold.update({"intent": None})
+            return ours
+        parents = [ours, *(entry_of(repository, one) for one in self._parents)]
+        version = recording.version(self._facts, parents)
+        commit = Commit(
+            state={"head": version.id, **self._copy.noticed.position()},
+            log=entry_to_bson(version),
+            branches={version.branch: version.id},
+            path=Path((), (version.id,)),
+            strict=True,
+        )
+        self._commit(commit)
+        return version
+
+    def _changes(self, outcomes: Iterator[list[Outcome]]) -> Iterator[list[Change]]:
+        for batch in outcomes:
+            conflicts = [conflict for one in batch for conflict in one.conflicts]
+            self._repository.conflicts.add(self._recording.id, conflicts)
+            self._conflicts += len(conflicts)
+            changes = [
+                Change(one.key, one.ours, one.merged) for one in batch if one.ours != one.merged
+            ]
+            if changes:
+                yield changes
+
+    def _keep(self, moves: list[Move]) -> None:
+        """Keep the moves as long as one transaction can carry them."""
+        if self._moves is not None:
+            self._moves += moves
+            self._bytes += sum(len(move.target.raw or b"") for move in moves)
+            if not is_small(len(self._moves), self._bytes):
+                self._moves = None
+
+    def _commit(self, commit: Commit) -> None:
+        moves = self._moves
+        again = None if moves is None else lambda: iter([moves])
+        carry_out(self._hold, commit, again, self._progress)
+
+    def _wait_for_decisions(self) -> AutoMergeFailedError:
+        """Bring the working copy to the merged state; return the error to raise."""
+        merge = self._recording.id
+        note = {
+            "id": merge,
+            "verb": self._hold.verb,
+            "parents": list(self._parents),
+            "message": self._facts.message,
+            "author": self._facts.author,
+            "metadata": self._facts.metadata,
+        }
+        commit = Commit(
+            state={"merge": note, **self._copy.noticed.position()},
+            path=Path((), (merge,)),
+            replica=False,
+            strict=True,
+            forgotten=[merge],
+        )
+        self._note_modified(merge)
+        self._commit(commit)
+        self._repository.deltas.delete([merge])
+        return AutoMergeFailedError(
+            f"{self._conflicts} conflicts wait for decisions: conflicts() lists them, "
+            "resolve_conflict() or resolve_conflicts() settles them, then register() records "
+            "the merge; abort_merge() takes everything back",
+            conflicts=self._conflicts,
+            merge=merge,
+        )
+
+    def _note_modified(self, merge: ObjectId) -> None:
+        """Note which documents will differ from HEAD: our own writes are not noticed."""
+        deltas = self._repository.deltas.of_version(merge)
+        for batch in portions(deltas, lambda _: 1, BATCH, BATCH):
+            self._repository.modified.add([delta.key for delta in batch])
