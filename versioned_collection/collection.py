@@ -38,6 +38,7 @@ from versioned_collection.verbs import lifecycle as lifecycle_verbs
 from versioned_collection.verbs import log as log_verbs
 from versioned_collection.verbs import maintenance
 from versioned_collection.verbs import merge as merge_verb
+from versioned_collection.verbs import pick as pick_verbs
 from versioned_collection.verbs import stash as stash_verbs
 from versioned_collection.verbs import tag as tag_verbs
 from versioned_collection.verbs.checkout import checkout
@@ -48,6 +49,7 @@ from versioned_collection.verbs.diff import Change
 from versioned_collection.verbs.discard import discard_changes
 from versioned_collection.verbs.init import init
 from versioned_collection.verbs.register import register
+from versioned_collection.verbs.reset import reset
 from versioned_collection.verbs.status import current_number, has_changes, status
 from versioned_collection.verbs.verify import Problem, verify
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
@@ -377,6 +379,106 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         """
         wanted = merge_verb.Wanted(message, author, metadata, not no_ff, _policy(resolver, policy))
         return merge_verb.merge(self._repository, revision, wanted, progress)
+
+    def cherry_pick(
+        self,
+        revision: RevisionLike,
+        resolver: ResolverLike | None = None,
+        *,
+        parent: int | None = None,
+        policy: MergePolicy | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Make the changes of one version again on HEAD, with its message and author.
+
+        Args:
+            revision: The version.
+            resolver: What settles all conflicts; see `merge`.
+            parent: Of a merge, the parent whose difference to it is meant, counted from 1.
+            policy: How to merge; see `merge`.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The new version; HEAD as it was where it has all these changes already.
+
+        Raises:
+            AutoMergeFailedError: Conflicts wait; see `conflicts`.
+            InvalidArgument: The version is the root, or a merge and `parent` is missing.
+            InvalidOperation: HEAD is detached, there are uncommitted changes, or a merge waits.
+            InvalidCollectionVersion: There is no such version.
+            DocumentRejected: The server refuses a document; everything is as before.
+        """
+        return pick_verbs.cherry_pick(
+            self._repository, revision, _policy(resolver, policy), parent, progress
+        )
+
+    def revert(
+        self,
+        revision: RevisionLike,
+        message: str | None = None,
+        resolver: ResolverLike | None = None,
+        *,
+        parent: int | None = None,
+        policy: MergePolicy | None = None,
+        author: Author | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Take the changes of one version back, in a new version.
+
+        Args:
+            revision: The version.
+            message: What the new version says; made up where it is left out.
+            resolver: What settles all conflicts; see `merge`.
+            parent: Of a merge, the parent to go back to, counted from 1.
+            policy: How to merge; see `merge`.
+            author: Who does it.
+            metadata: Free facts to record.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The new version; HEAD as it was where nothing of these changes is left.
+
+        Raises:
+            AutoMergeFailedError: Conflicts wait; see `conflicts`.
+            InvalidArgument: The version is the root, or a merge and `parent` is missing.
+            InvalidOperation: HEAD is detached, there are uncommitted changes, or a merge waits.
+            InvalidCollectionVersion: There is no such version.
+            DocumentRejected: The server refuses a document; everything is as before.
+        """
+        return pick_verbs.revert(
+            self._repository,
+            revision,
+            _policy(resolver, policy),
+            parent,
+            message,
+            author,
+            metadata,
+            progress,
+        )
+
+    def reset(
+        self, revision: RevisionLike, hard: bool = False, *, progress: Progress | None = None
+    ) -> Version:
+        """Put the current branch, and HEAD, on another version.
+
+        Versions that no branch leads to any more stay in the log under their labels.
+
+        Args:
+            revision: The version.
+            hard: Bring the documents there too, and lose uncommitted changes. Without it they
+                stay as they are, and what differs shows as uncommitted changes.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The version.
+
+        Raises:
+            InvalidOperation: A merge waits.
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return reset(self._repository, revision, hard, progress)
 
     def conflicts(self) -> Iterator[Conflict]:
         """Iterate over the conflicts that wait for decisions, those of a document in a row."""

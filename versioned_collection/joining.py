@@ -142,6 +142,7 @@ class Joining:
         note = {
             "id": merge,
             "verb": self._hold.verb,
+            "theirs": self._sides.theirs,
             "parents": list(self._parents),
             "message": self._facts.message,
             "author": self._facts.author,

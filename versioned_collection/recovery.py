@@ -17,11 +17,14 @@ from versioned_collection.trackers.metadata import Metadata
 _NOT_WHILE_MERGING = frozenset(
     (
         "checkout",
+        "cherry_pick",
         "create_branch",
         "delete_version_subtree",
         "discard_changes",
         "merge",
         "rename",
+        "reset",
+        "revert",
         "stash",
         "stash_apply",
     )

@@ -40,8 +40,8 @@ class Metadata:
         intent: The multi-step operation under way, None where there is none.
         scan: Whether the next look at the working copy has to compare everything.
         merge: The merge that waits for decisions or for `register`: ``id``, ``verb``,
-            ``parents`` (further ones of the version to come), ``message``, ``author``,
-            ``metadata``; None where there is none.
+            ``theirs``, ``parents`` (of the version to come, beside HEAD), ``message``,
+            ``author``, ``metadata``; None where there is none.
     """
 
     head: VersionId

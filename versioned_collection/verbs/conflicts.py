@@ -149,8 +149,8 @@ def resolve_conflicts(
 def _by_rule(repository: Repository, rule: merging.Resolver) -> Decide:
     state = repository.state()
     context = MergeContext()
-    if state.merge is not None and state.merge["parents"]:
-        versions = state.head, state.merge["parents"][0]
+    if state.merge is not None:
+        versions = state.head, state.merge["theirs"]
         context = MergeContext(*(entry_of(repository, one).timestamp for one in versions))
     return lambda conflict: merging.run_resolver(rule, conflict, context)
 

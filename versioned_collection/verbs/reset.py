@@ -1,0 +1,73 @@
+"""reset: put the current branch on another version."""
+
+from __future__ import annotations
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress
+from versioned_collection.core.tree import Path
+from versioned_collection.core.version import Version
+from versioned_collection.moves import BATCH
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.setting_aside import note_for_restoration
+from versioned_collection.versions import Resolver, RevisionLike, attachment, entry_of
+from versioned_collection.wire import portions
+from versioned_collection.working_copy import WorkingCopy
+
+
+def reset(
+    repository: Repository,
+    revision: RevisionLike,
+    hard: bool = False,
+    progress: Progress | None = None,
+) -> Version:
+    """Put the current branch, and HEAD, on another version.
+
+    The documents stay as they are, so that what differs shows as uncommitted changes; with
+    `hard` they become those of the version, and uncommitted changes are lost. Versions that
+    no branch leads to any more stay in the log under their labels.
+
+    Returns:
+        The version.
+
+    Raises:
+        InvalidCollectionVersion: There is no such version.
+    """
+    with holding(repository, "reset") as hold:
+        target = Resolver(repository, hold.state).resolve(revision)
+        state = hold.state
+        path = repository.log.tree().path(state.head, target)
+        if state.detached:
+            commit = Commit(state=attachment(repository, state, target))
+        else:
+            commit = Commit(state={"head": target}, branches={state.branch: target})
+        commit.path = path
+        if hard:
+            _with_documents(hold, commit, progress)
+        else:
+            _without_documents(hold, commit, path, progress)
+        return entry_of(repository, target)
+
+
+def _with_documents(hold: Hold, commit: Commit, progress: Progress | None) -> None:
+    copy = WorkingCopy(hold)
+    for batch in copy.changes():
+        note_for_restoration(hold.repository, batch)
+    commit.restore = True
+    commit.state.update(copy.noticed.position())
+    committer = Committer(hold, progress)
+    committer.declare(commit)
+    committer.complete(commit)
+    copy.forget()
+    hold.repository.modified.add(committer.kept)  # what other clients changed meanwhile
+
+
+def _without_documents(hold: Hold, commit: Commit, path: Path, progress: Progress | None) -> None:
+    WorkingCopy(hold).persist()
+    modified = hold.repository.modified
+    for batch in portions(hold.repository.deltas.along(path), lambda _: 1, BATCH, BATCH):
+        modified.add([key for key, _ in batch])
+    commit.working_copy = False
+    committer = Committer(hold, progress)
+    committer.declare(commit)
+    committer.complete(commit)
