@@ -22,6 +22,7 @@ from versioned_collection.moves import (
     move_replica,
     moves_along,
 )
+from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.wire import by_keys, portions
@@ -303,7 +304,7 @@ class _Small:
 
         It may be while the driver holds a lock that the end of a cursor needs as well.
         """
-        if isinstance(self._source, Generator):
+        if isinstance(self._source, (Generator, prefetch)):
             self._source.close()
 
 

@@ -4,25 +4,56 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
 _END: Any = object()
 
 
-def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
+class prefetch(Iterator[T]):
     """Iterate over `items` while a thread fetches the next ones.
+
+    Close it where nothing may be read any more once a verb is over. One that is only
+    forgotten ends soon, but nobody waits for it: the garbage collector may come while this
+    very thread holds a lock that the fetching one needs to end its cursor.
 
     Args:
         items: The source; it runs in the thread and is closed there.
         depth: How many items may wait; 0 for any number.
     """
-    waiting: queue.Queue[Any] = queue.Queue(depth)
-    stop = threading.Event()
 
+    def __init__(self, items: Iterable[T], depth: int = 2) -> None:
+        self._waiting: queue.Queue[Any] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._is_over = False
+        self._worker = threading.Thread(
+            target=_fetch, args=(items, self._waiting, self._stop), name="prefetch", daemon=True
+        )
+        self._worker.start()
+
+    def __next__(self) -> T:
+        if self._is_over:
+            raise StopIteration
+        item, error = self._waiting.get()
+        if item is not _END:
+            return cast(T, item)
+        self.close()
+        raise error or StopIteration
+
+    def close(self) -> None:
+        """End it, and wait until the thread has ended too."""
+        self._is_over = True
+        self._stop.set()
+        self._worker.join()
+
+    def __del__(self) -> None:
+        self._stop.set()
+
+
+def _fetch(items: Iterable[Any], waiting: queue.Queue[Any], stop: threading.Event) -> None:
     def put(item: Any) -> bool:
         while not stop.is_set():
             try:
@@ -32,34 +63,19 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
                 continue
         return False
 
-    def fetch() -> None:
-        source = iter(items)
-        try:
-            for item in source:
-                if not put((item, None)):
-                    break
-            else:
-                put((_END, None))
-        except BaseException as error:  # handed over to the consumer
-            put((_END, error))
-        finally:
-            close = getattr(source, "close", None)
-            if close is not None:
-                close()
-
-    worker = threading.Thread(target=fetch, name="prefetch", daemon=True)
-    worker.start()
+    source = iter(items)
     try:
-        while True:
-            item, error = waiting.get()
-            if error is not None:
-                raise error
-            if item is _END:
-                return
-            yield item
+        for item in source:
+            if not put((item, None)):
+                break
+        else:
+            put((_END, None))
+    except BaseException as error:  # handed over to the consumer
+        put((_END, error))
     finally:
-        stop.set()
-        worker.join()
+        close = getattr(source, "close", None)
+        if close is not None:
+            close()
 
 
 class Behind:
