@@ -28,6 +28,7 @@ from versioned_collection.errors import (
     InvalidType,
     NotSupported,
 )
+from versioned_collection.operations import Operation
 from versioned_collection.recovery import recover_on_open
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
@@ -41,6 +42,7 @@ from versioned_collection.verbs import merge as merge_verb
 from versioned_collection.verbs import pick as pick_verbs
 from versioned_collection.verbs import stash as stash_verbs
 from versioned_collection.verbs import tag as tag_verbs
+from versioned_collection.verbs import undo as undo_verbs
 from versioned_collection.verbs.checkout import checkout
 from versioned_collection.verbs.compare import History, history_of
 from versioned_collection.verbs.conflicts import Conflict
@@ -479,6 +481,29 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             CollectionNotTracked: There is no history.
         """
         return reset(self._repository, revision, hard, progress)
+
+    def undo(self, *, progress: Progress | None = None) -> Operation:
+        """Take the latest verb that moved HEAD, a branch or a tag back.
+
+        Called again it takes back the one before, and so on. Where the verb moved the
+        documents they move back; where it did not, as with `register`, they stay and show
+        as uncommitted changes.
+
+        Returns:
+            What was undone.
+
+        Raises:
+            InvalidOperation: There is nothing to undo, versions were removed for good, there
+                are uncommitted changes in the way, or a merge waits (see `abort_merge`).
+            CollectionNotTracked: There is no history.
+        """
+        return undo_verbs.undo(self._repository, progress)
+
+    def reflog(self) -> Iterator[Operation]:
+        """Iterate over what moved HEAD, branches and tags, the latest first."""
+        if not self.is_tracked():
+            return iter(())
+        return undo_verbs.reflog(self._repository)
 
     def conflicts(self) -> Iterator[Conflict]:
         """Iterate over the conflicts that wait for decisions, those of a document in a row."""

@@ -38,6 +38,10 @@ class Commit:
         strict: Whether a validator or unique index that refuses a document fails the commit,
             as the state is a new one; else the validator is bypassed.
         settled: Conflicts to remove.
+        tagged: Tags to set, as they are stored.
+        untagged: Tags to remove.
+        operation: What the log of operations says about it, None where no reference moves;
+            see `operations`.
         restore: Whether the documents noted in the modified set with the state they were
             seen in go back to what the replica holds.
         stash: The stash whose documents are brought back.
@@ -58,6 +62,9 @@ class Commit:
     restore: bool = False
     stash: ObjectId | None = None
     displace: bool = False
+    tagged: dict[str, Any] = field(default_factory=dict)
+    untagged: list[str] = field(default_factory=list)
+    operation: Mapping[str, Any] | None = None
 
     def to_bson(self) -> dict[str, Any]:
         """Return the commit as an intent that can be carried out later."""
@@ -76,6 +83,9 @@ class Commit:
             "restore": self.restore,
             "stash": self.stash,
             "displace": self.displace,
+            "tagged": [[name, tag] for name, tag in self.tagged.items()],
+            "untagged": self.untagged,
+            "operation": self.operation,
         }
         if self.path is not None:
             stored["path"] = {
@@ -89,6 +99,7 @@ class Commit:
         """Return the commit that `to_bson` stored."""
         facts = {name: stored[name] for name in cls.__dataclass_fields__}
         facts["branches"] = dict(stored["branches"])
+        facts["tagged"] = dict(stored["tagged"])
         if stored["path"] is not None:
             way = stored["path"]
             facts["path"] = Path(tuple(way["backward"]), tuple(way["forward"]))
@@ -117,6 +128,12 @@ def _reference_steps(
         yield partial(repository.branches.set, name, version, session)
     if commit.dropped_branches:
         yield partial(repository.branches.delete, commit.dropped_branches, session)
+    for name, tag in commit.tagged.items():
+        yield partial(repository.tags.put, name, tag, session)
+    if commit.untagged:
+        yield partial(repository.tags.delete, commit.untagged, session)
+    if commit.operation is not None:
+        yield partial(repository.operations.append, commit.operation, session)
     if commit.settled:
         yield partial(repository.conflicts.remove, commit.settled, session)
     if commit.forgotten:

@@ -22,6 +22,7 @@ from versioned_collection.moves import (
     move_replica,
     moves_along,
 )
+from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
@@ -71,6 +72,7 @@ class Committer:
             WorkingCopyChanged: Another client changed a document; nothing was done.
             TooLarge: It is too much for one transaction; nothing was done.
         """
+        describe(self._hold, commit)
         small = _Small(batches)
         writer = WorkingCopyWriter(
             self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
@@ -158,6 +160,7 @@ class Committer:
 
     def declare(self, commit: Commit) -> None:
         """Write the commit as an intent: from here on it will happen."""
+        describe(self._hold, commit)
         self._hold.begin({"phase": "apply", "commit": commit.to_bson()})
 
     def complete(self, commit: Commit) -> None:

@@ -12,6 +12,7 @@ from pymongo.write_concern import WriteConcern
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.committer import Committer
 from versioned_collection.moves import Move, is_small, move_replica
+from versioned_collection.operations import describe
 from versioned_collection.pipeline import Behind
 from versioned_collection.repository import Hold
 
@@ -62,6 +63,7 @@ class EagerReplica:
 
     def commit(self, commit: Commit) -> None:
         """Make the moves and the commit true together."""
+        describe(self._hold, commit)
         session, moves = self._hold.session, self._moves
         try:
             self._behind.finish()

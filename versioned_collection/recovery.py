@@ -27,6 +27,7 @@ _NOT_WHILE_MERGING = frozenset(
         "revert",
         "stash",
         "stash_apply",
+        "undo",
     )
 )
 _LONGEST_PAUSE = 0.25

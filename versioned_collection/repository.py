@@ -35,6 +35,7 @@ from versioned_collection.trackers.lease import (
 from versioned_collection.trackers.log import LogCollection
 from versioned_collection.trackers.metadata import Metadata, MetadataCollection
 from versioned_collection.trackers.modified import ModifiedCollection
+from versioned_collection.trackers.operations import OperationsCollection
 from versioned_collection.trackers.replica import ReplicaCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
@@ -95,6 +96,7 @@ class Repository:
         self.replica = ReplicaCollection(db, name)
         self.stash = StashCollection(db, name)
         self.conflicts = ConflictsCollection(db, name)
+        self.operations = OperationsCollection(db, name)
         self.leases = LeaseCollection(db, name)
 
     @property
@@ -110,6 +112,7 @@ class Repository:
             self.replica,
             self.stash,
             self.conflicts,
+            self.operations,
             self.metadata,
         )
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, restoration
 from versioned_collection.core.document import document_hash
-from versioned_collection.moves import Move, is_small
+from versioned_collection.core.tree import Path
+from versioned_collection.moves import BATCH, Move, is_small
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.wire import create_collection
+from versioned_collection.wire import create_collection, portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
 _OPTIONS_OF_CREATE = ("collation", "validator", "validationLevel", "validationAction")
@@ -83,6 +84,14 @@ def _note_seen(repository: Repository, moves: list[Move]) -> None:
 def note_for_restoration(repository: Repository, changes: list[Change]) -> None:
     """Note changes that a commit with ``restore`` takes back."""
     _note_seen(repository, [_back(change) for change in changes])
+
+
+def keep_as_modified(hold: Hold, path: Path) -> None:
+    """Note what will differ from HEAD once it has moved along a path without the documents."""
+    repository = hold.repository
+    WorkingCopy(hold).persist()
+    for batch in portions(repository.deltas.along(path), lambda _: 1, BATCH, BATCH):
+        repository.modified.add([key for key, _ in batch])
 
 
 def _ensure_collection(hold: Hold) -> bool:

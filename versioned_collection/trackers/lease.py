@@ -177,12 +177,14 @@ class Lease:
     Attributes:
         token: What tells this lease from all others.
         fence: A number higher than that of every earlier lease.
+        owner: ``host`` and ``pid`` of this process, and the verb.
         inherited: Whether an earlier owner let it expire, and may be alive still.
     """
 
     def __init__(self, leases: LeaseCollection, stored: Mapping[str, Any], seconds: float) -> None:
         self.token: ObjectId = stored["token"]
         self.fence: int = stored["fence"]
+        self.owner: Mapping[str, Any] = stored["owner"]
         self.inherited: bool = stored.get("predecessor") is not None
         self._leases = leases
         self._seconds = seconds

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.trackers.base import FORMAT, Session
@@ -16,29 +16,12 @@ class TagsCollection(References):
 
     prefix = "tags"
 
-    def insert(
-        self,
-        name: str,
-        version: VersionId,
-        message: str | None,
-        timestamp: datetime,
-        session: Session = None,
-    ) -> None:
-        """Add a tag.
-
-        Raises:
-            pymongo.errors.DuplicateKeyError: The name is taken.
-        """
+    def put(self, name: str, tag: Mapping[str, Any], session: Session = None) -> None:
+        """Set a tag: ``version``, ``message`` and ``timestamp``."""
+        facts = {fact: tag[fact] for fact in ("version", "message", "timestamp")}
         with translated():
-            self.collection.insert_one(
-                {
-                    "_id": name,
-                    "format": FORMAT,
-                    "version": version,
-                    "message": message,
-                    "timestamp": timestamp,
-                },
-                session=session,
+            self.collection.replace_one(
+                {"_id": name}, {"format": FORMAT, **facts}, upsert=True, session=session
             )
 
     def delete_versions(self, versions: Sequence[VersionId], session: Session = None) -> None:

@@ -69,7 +69,7 @@ def _stay(hold: Hold, copy: WorkingCopy, state: dict[str, object]) -> None:
     same = all(getattr(hold.state, name) == value for name, value in state.items())
     if not same:
         copy.require_clean()
-        hold.update(state)
+        Committer(hold).references(Commit(state=state))
 
 
 def _go(

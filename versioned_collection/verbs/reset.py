@@ -6,12 +6,10 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
-from versioned_collection.moves import BATCH
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.setting_aside import note_for_restoration
+from versioned_collection.setting_aside import keep_as_modified, note_for_restoration
 from versioned_collection.versions import Resolver, RevisionLike, attachment, entry_of
-from versioned_collection.wire import portions
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -63,10 +61,7 @@ def _with_documents(hold: Hold, commit: Commit, progress: Progress | None) -> No
 
 
 def _without_documents(hold: Hold, commit: Commit, path: Path, progress: Progress | None) -> None:
-    WorkingCopy(hold).persist()
-    modified = hold.repository.modified
-    for batch in portions(hold.repository.deltas.along(path), lambda _: 1, BATCH, BATCH):
-        modified.add([key for key, _ in batch])
+    keep_as_modified(hold, path)
     commit.working_copy = False
     committer = Committer(hold, progress)
     committer.declare(commit)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pymongo import errors as driver
-from pymongo.client_session import ClientSession
-
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType, TagNotFound
@@ -28,18 +27,12 @@ def tag(
         version = Resolver(repository, hold.state).resolve(revision)
         if repository.branches.get(name) is not None:
             raise InvalidArgument(f"{name!r} is a branch; choose another name", tag=name)
-        now = repository.now()
-
-        def work(session: ClientSession | None) -> None:
-            hold.touch(session)
-            repository.tags.insert(name, version, message, now, session)
-
-        try:
-            hold.transaction(work)
-        except driver.DuplicateKeyError:
+        if repository.tags.get(name) is not None:
             raise InvalidArgument(
                 f"there is a tag {name!r} already; delete_tag() removes it", tag=name
-            ) from None
+            )
+        found = {"version": version, "message": message, "timestamp": repository.now()}
+        Committer(hold).references(Commit(tagged={name: found}))
         return version
 
 
@@ -50,10 +43,6 @@ def delete_tag(repository: Repository, name: str) -> None:
         TagNotFound: There is no such tag.
     """
     with holding(repository, "delete_tag") as hold:
-
-        def work(session: ClientSession | None) -> int:
-            hold.touch(session)
-            return repository.tags.delete([name], session)
-
-        if not hold.transaction(work):
+        if repository.tags.get(name) is None:
             raise TagNotFound(f"there is no tag {name!r}; tags() lists them", tag=name)
+        Committer(hold).references(Commit(untagged=[name]))

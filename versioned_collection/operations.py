@@ -1,0 +1,120 @@
+"""What a commit does to HEAD, branches and tags, in words that can be undone."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson.objectid import ObjectId
+
+from versioned_collection.commit import Commit
+from versioned_collection.repository import Hold
+from versioned_collection.trackers.metadata import Metadata
+
+_HEAD = ("head", "branch", "detached")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One entry of the log of operations.
+
+    Attributes:
+        id: Its identity.
+        verb: The verb that did it.
+        timestamp: When (UTC, server's clock).
+        who: ``user``, ``host`` and ``pid`` of the process.
+        before: ``head``, ``branch`` and ``detached`` before.
+        after: The same afterwards.
+        branches: The tips of the branches that moved: name to ``(before, after)``, None
+            where there was no such branch.
+        tags: The same for tags, as they are stored.
+        documents: Whether the documents moved with HEAD.
+        relabelled: The old and the new name of a branch whose labels changed; empty mostly.
+        removed: Whether versions were removed for good.
+        undoes: The operation that this one undid, None otherwise.
+    """
+
+    id: ObjectId
+    verb: str
+    timestamp: datetime
+    who: Mapping[str, Any]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    branches: Mapping[str, tuple[Any, Any]]
+    tags: Mapping[str, tuple[Any, Any]]
+    documents: bool
+    relabelled: tuple[str, ...]
+    removed: bool
+    undoes: ObjectId | None
+
+    @classmethod
+    def from_bson(cls, stored: Mapping[str, Any]) -> Operation:
+        """Return the operation as it is stored."""
+        return cls(
+            stored["_id"],
+            stored["verb"],
+            stored["timestamp"],
+            stored["who"],
+            stored["before"],
+            stored["after"],
+            {name: (before, after) for name, before, after in stored["branches"]},
+            {name: (before, after) for name, before, after in stored["tags"]},
+            stored["documents"],
+            tuple(stored["relabelled"]),
+            stored["removed"],
+            stored["undoes"],
+        )
+
+    def __str__(self) -> str:
+        when = self.timestamp.strftime("%Y-%m-%d %H:%M:%S UTC")
+        moved = f"{self.before['head']} -> {self.after['head']}"
+        who = f"{self.who['user']}@{self.who['host']}"
+        return f"{self.id} {when} {who} {self.verb} on {self.after['branch']}: {moved}"
+
+
+def describe(hold: Hold, commit: Commit, undoes: ObjectId | None = None) -> None:
+    """Note in a commit what it moves, unless it moves nothing or says so already."""
+    if commit.operation is not None or not _moves_references(hold.state, commit):
+        return
+    repository = hold.repository
+    before = {name: getattr(hold.state, name) for name in _HEAD}
+    moved = [*commit.branches, *commit.dropped_branches]
+    tips = repository.branches.all() if moved else {}
+    named = [*commit.tagged, *commit.untagged]
+    tags = repository.tags.documents() if named else {}
+    commit.operation = {
+        "_id": ObjectId(),
+        "fence": hold.lease.fence,
+        "verb": hold.verb,
+        "timestamp": repository.now(),
+        "who": {**hold.lease.owner, "user": _user()},
+        "before": before,
+        "after": {**before, **{n: commit.state[n] for n in _HEAD if n in commit.state}},
+        "branches": [[name, tips.get(name), commit.branches.get(name)] for name in moved],
+        "tags": [[name, tags.get(name), commit.tagged.get(name)] for name in named],
+        "documents": commit.working_copy and commit.path is not None,
+        "relabelled": commit.relabelled,
+        "removed": bool(commit.forgotten),
+        "undoes": undoes,
+    }
+
+
+def _moves_references(state: Metadata, commit: Commit) -> bool:
+    moved = [name for name in _HEAD if name in commit.state]
+    return bool(
+        commit.branches
+        or commit.dropped_branches
+        or commit.tagged
+        or commit.untagged
+        or any(commit.state[name] != getattr(state, name) for name in moved)
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a user without a name
+        return ""

@@ -1,0 +1,42 @@
+"""The log of operations: what moved HEAD, branches and tags, and from where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.wire import translated
+
+
+class OperationsCollection(Tracker):
+    """The tracker ``__operations_<name>``.
+
+    The number of the lease, of which each verb has its own, tells their order, whatever the
+    clocks say.
+    """
+
+    prefix = "operations"
+
+    def create_indexes(self) -> None:
+        """Create the index for the order."""
+        with translated():
+            self.collection.create_index("fence")
+
+    def append(self, operation: Mapping[str, Any], session: Session = None) -> None:
+        """Add an operation; one that is there already stays as it is."""
+        facts = {name: value for name, value in operation.items() if name != "_id"}
+        with translated():
+            self.collection.update_one(
+                {"_id": operation["_id"]},
+                {"$setOnInsert": {"format": FORMAT, **facts}},
+                upsert=True,
+                session=session,
+            )
+
+    def newest_first(self) -> Iterator[Mapping[str, Any]]:
+        """Iterate over the operations, the latest first."""
+        with translated():
+            for stored in self.collection.find({}).sort("fence", -1):
+                check_format(stored, self.name)
+                yield stored

@@ -1,0 +1,117 @@
+"""undo and reflog: what moved HEAD, branches and tags, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidOperation
+from versioned_collection.joining import carry_out
+from versioned_collection.moves import moves_along
+from versioned_collection.operations import Operation, describe
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.setting_aside import keep_as_modified
+from versioned_collection.working_copy import WorkingCopy
+
+
+def reflog(repository: Repository) -> Iterator[Operation]:
+    """Iterate over what moved HEAD, branches and tags, the latest first."""
+    repository.state()
+    return map(Operation.from_bson, repository.operations.newest_first())
+
+
+def undo(repository: Repository, progress: Progress | None = None) -> Operation:
+    """Take the latest operation that is not undone yet back.
+
+    Where the documents moved with HEAD they move back; where they did not, as with
+    ``register``, they stay, and what was recorded shows as uncommitted changes.
+
+    Returns:
+        The operation that was undone.
+
+    Raises:
+        InvalidOperation: There is none, it removed versions for good, or the documents
+            have uncommitted changes in the way.
+    """
+    with holding(repository, "undo") as hold:
+        operation = _latest(repository)
+        _check(hold, operation)
+        commit = _reverse(hold, operation)
+        source, target = hold.state.head, operation.before["head"]
+        if source != target:
+            commit.path = repository.log.tree().path(source, target)
+        if commit.path is not None and operation.documents:
+            copy = WorkingCopy(hold)
+            copy.require_clean()
+            commit.state.update(copy.noticed.position())
+            path = commit.path
+            describe(hold, commit, operation.id)
+            carry_out(hold, commit, lambda: moves_along(repository, path), progress)
+            return operation
+        if commit.path is not None:
+            commit.working_copy = False
+            keep_as_modified(hold, commit.path)
+        describe(hold, commit, operation.id)
+        committer = Committer(hold, progress)
+        if commit.path is None:
+            committer.references(commit)
+        else:
+            committer.declare(commit)
+            committer.complete(commit)
+        return operation
+
+
+def _latest(repository: Repository) -> Operation:
+    undone = set()
+    for operation in reflog(repository):
+        if operation.undoes is not None:
+            undone.add(operation.undoes)
+        elif operation.id not in undone:
+            return operation
+    raise InvalidOperation("there is nothing to undo; reflog() lists what was done")
+
+
+def _check(hold: Hold, operation: Operation) -> None:
+    if operation.removed:
+        raise InvalidOperation(
+            f"{operation.verb} removed versions for good, which cannot be undone",
+            operation=operation.id,
+        )
+    repository = hold.repository
+    tips, known = repository.branches.all(), repository.log.tree()
+    head = {name: getattr(hold.state, name) for name in operation.after}
+    moved = {name: after for name, (_, after) in operation.branches.items()}
+    if head != operation.after or any(tips.get(name) != tip for name, tip in moved.items()):
+        raise InvalidOperation(
+            f"HEAD or a branch is not where {operation.verb} left it, so it cannot be undone",
+            operation=operation.id,
+        )
+    needed: list[VersionId] = [operation.before["head"]]
+    needed += [before for before, _ in operation.branches.values() if before is not None]
+    needed += [before["version"] for before, _ in operation.tags.values() if before is not None]
+    if any(version not in known for version in needed):
+        raise InvalidOperation(
+            f"a version that {operation.verb} left is not in the log any more",
+            operation=operation.id,
+        )
+
+
+def _reverse(hold: Hold, operation: Operation) -> Commit:
+    """Return the commit that puts names and HEAD back, without documents."""
+    commit = Commit(state=dict(operation.before))
+    for name, (before, _) in operation.branches.items():
+        if before is None:
+            commit.dropped_branches.append(name)
+        else:
+            commit.branches[name] = before
+    for name, (before, _) in operation.tags.items():
+        if before is None:
+            commit.untagged.append(name)
+        else:
+            commit.tagged[name] = before
+    if operation.relabelled:
+        commit.relabelled = list(operation.relabelled[::-1])
+    return commit
