@@ -165,7 +165,7 @@ def test_drop(cli: Cli, bands: VersionedCollection, db: Database[Any]) -> None:
 
 def test_status(cli: Cli, bands: VersionedCollection, db: Database[Any]) -> None:
     found = cli("status", "--json").json
-    assert found == {**bands.status(), "collection": f"{db.name}.bands"}
+    assert found == {"conflicts": 0, **bands.status(), "collection": f"{db.name}.bands"}
     db.bands.update_one({"_id": 1}, {"$set": {"albums": 16}})
     cli("stash")
     db.bands.delete_one({"_id": 1})
@@ -461,6 +461,15 @@ UNTRACKED = [
     ("stash",),
     ("stash-apply",),
     ("stash-discard", "-y"),
+    ("merge", "side"),
+    ("cherry-pick", "side"),
+    ("revert", "side"),
+    ("reset", "side"),
+    ("conflicts",),
+    ("resolve", "--ours"),
+    ("resolve-conflict", "--ours"),
+    ("resolve-conflicts", "--theirs"),
+    ("abort-merge", "-y"),
     ("verify",),
     ("size",),
     ("gc",),

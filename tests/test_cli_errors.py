@@ -47,7 +47,7 @@ def test_an_error_of_a_later_release_has_the_code_of_its_base() -> None:
 
 def test_every_exit_code_has_a_meaning() -> None:
     assert all(one.meaning for one in Exit)
-    assert [int(one) for one in Exit] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]
+    assert [int(one) for one in Exit] == [*range(12), 130]
 
 
 @pytest.mark.parametrize(

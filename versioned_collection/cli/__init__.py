@@ -14,9 +14,11 @@ failures   errors in words, and their exit codes (`exits`)
 redact     keeping credentials out of everything that is printed
 render     versions, diffs and tables for people; `graph` draws the tree
 lines      documents and values as Extended JSON
+policies   a merge policy from options
+clashes    conflicts as texts; `settling`, how one is settled by hand
 progress   progress on long work
 ========== ==========================================================================
 
-The commands are in ``tracking``, ``looking``, ``references``, ``stashing``, ``care``,
-``preferences`` and ``demo``.
+The commands are in ``tracking``, ``looking``, ``comparing``, ``references``, ``stashing``,
+``merging``, ``conflicts``, ``care``, ``preferences`` and ``demo``.
 """

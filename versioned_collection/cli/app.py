@@ -135,6 +135,8 @@ app.callback()(_root)
 
 for _module in (
     "tracking",
+    "merging",
+    "conflicts",
     "looking",
     "comparing",
     "references",

@@ -19,6 +19,7 @@ class Exit(IntEnum):
     UNREACHABLE = 8
     CORRUPT = 9
     FAILED = 10
+    CONFLICTS = 11
     INTERRUPTED = 130
 
     @property
@@ -37,7 +38,8 @@ _MEANINGS = {
     Exit.NOT_TRACKED: "The collection has no history; `vc init` starts one.",
     Exit.STATE: (
         "The command does not fit the present state: uncommitted changes, a stash or a history "
-        "that is there already, conflicts, a document or collection that the server refuses."
+        "that is there already, a merge that waits, a document or collection that the server "
+        "refuses."
     ),
     Exit.NOT_FOUND: "There is no such version, branch or tag, or several fit.",
     Exit.BUSY: "Another process is at work on the collection; try again.",
@@ -45,5 +47,9 @@ _MEANINGS = {
     Exit.UNREACHABLE: "The server cannot be reached, or the embedded one cannot start.",
     Exit.CORRUPT: "`vc verify` found problems, or the history cannot be read.",
     Exit.FAILED: "Anything else, such as a refusal by the server that has no code of its own.",
+    Exit.CONFLICTS: (
+        "Conflicts wait for decisions: after `vc merge` and its like, and where `vc "
+        "resolve-conflict` or `vc resolve-conflicts` leaves some. `vc conflicts` lists them."
+    ),
     Exit.INTERRUPTED: "Interrupted with Ctrl-C.",
 }

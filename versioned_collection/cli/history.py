@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +83,23 @@ def all_versions(collection: VersionedCollection) -> list[Version]:
     tree = collection.version_tree
     if tree is None:
         return []
+    return _above(collection, [version for version in tree if not tree.children(version)])
+
+
+def ancestors(collection: VersionedCollection, start: Any) -> list[Version]:
+    """Return a version and all it descends from, through merges too, newest first."""
+    return _above(collection, [start])
+
+
+def _above(collection: VersionedCollection, starts: Iterable[Any]) -> list[Version]:
     found: dict[Any, Version] = {}
-    for tip in (version for version in tree if not tree.children(version)):
-        for version in collection.log(tip):
+    waiting = list(starts)
+    while waiting:
+        for version in collection.log(waiting.pop()):
             if version.id in found:
                 break
             found[version.id] = version
+            waiting += version.parents[1:]
     return in_order(list(found.values()))
 
 

@@ -21,6 +21,26 @@ def dump(value: Any, indent: int | None = None) -> str:
     )
 
 
+def dump_exactly(value: Any, indent: int | None = None) -> str:
+    """Return a value as Extended JSON that keeps apart what `dump` writes alike.
+
+    That is short and long integers: a value that is read back and stored has the same types.
+    """
+    return dump(_with_long_integers(plain(value)), indent)
+
+
+def _with_long_integers(value: Any) -> Any:
+    from bson.int64 import Int64
+
+    if isinstance(value, Int64):
+        return {"$numberLong": str(int(value))}
+    if isinstance(value, dict):
+        return {name: _with_long_integers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_long_integers(item) for item in value]
+    return value
+
+
 def plain(value: Any) -> Any:
     """Return a value made of what JSON and Extended JSON know.
 

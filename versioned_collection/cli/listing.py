@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from versioned_collection.cli.graph import simplify
-from versioned_collection.cli.history import all_versions, in_order
+from versioned_collection.cli.history import all_versions, ancestors
 
 if TYPE_CHECKING:
     from versioned_collection import Version, VersionedCollection
@@ -66,10 +66,7 @@ def listed(collection: VersionedCollection, start: Any, wanted: Filter) -> list[
 
 def drawn(collection: VersionedCollection, start: Any, wanted: Filter) -> Drawing:
     """Return what a graph shows: all versions, or those that a start descends from."""
-    if start is None:
-        versions = all_versions(collection)
-    else:
-        versions = in_order(list(collection.log(start)))
+    versions = all_versions(collection) if start is None else ancestors(collection, start)
     kept = _passing(collection, versions, wanted)
     parents = simplify(
         {version.id: version.parents for version in versions}, lambda one: one in kept

@@ -9,6 +9,16 @@ import typer
 
 from versioned_collection.cli.arguments import REVISION_HELP, Branch, time_of
 from versioned_collection.cli.command import command
+from versioned_collection.cli.conflicts import (
+    Base,
+    Edit,
+    Ours,
+    Remove,
+    Theirs,
+    Tool,
+    Value,
+    resolve_conflict,
+)
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import facts, names, revision
@@ -36,6 +46,8 @@ Limit = Annotated[
         "changed",
         "has_stash",
         "has_conflicts",
+        "conflicts",
+        "merging",
         "changes",
         "head",
         "capture_mode",
@@ -45,7 +57,8 @@ Limit = Annotated[
 def status(session: Session) -> Exit | None:
     """Show what is checked out, and what has changed since.
 
-    Of a collection without history --json prints "tracked" and "collection" only.
+    Of a collection without history --json prints "tracked" and "collection" only. "conflicts"
+    is the number of those that wait.
     """
     collection = session.collection
     with session.working("status"):
@@ -54,6 +67,8 @@ def status(session: Session) -> Exit | None:
         hint = "not tracked; 'vc init' starts a history"
         session.answer(found, f"{collection.full_name}: {hint}")
         return Exit.NOT_TRACKED
+    waiting = collection.conflicts() if found["has_conflicts"] else ()
+    found.setdefault("conflicts", sum(1 for _ in waiting))
     session.answer(found, *([] if session.json else _status_lines(session, found)))
     return None
 
@@ -75,10 +90,21 @@ def _status_lines(session: Session, found: dict[str, Any]) -> list[str]:
         lines.append("nothing changed since")
     if found["has_stash"]:
         lines.append("there is a stash ('vc stash-apply' brings it back)")
-    if found["has_conflicts"]:
-        lines.append("conflicts wait for resolution")
+    if found["merging"]:
+        lines.append(_merge_line(found["conflicts"]))
     lines.append(f"changes are noticed by {found['capture_mode'].replace('_', ' ')}")
     return lines
+
+
+def _merge_line(conflicts: int) -> str:
+    back = "'vc abort-merge' takes it back"
+    if not conflicts:
+        return f"a merge waits, all settled: 'vc register' records it, {back}"
+    count = "1 conflict" if conflicts == 1 else f"{conflicts:,} conflicts"
+    return (
+        f"a merge waits for {count}: 'vc conflicts' lists them, 'vc resolve-conflict' and "
+        f"'vc resolve-conflicts' settle them, {back}"
+    )
 
 
 LogRevision = Annotated[
@@ -167,23 +193,60 @@ def log(
     session.show(*(write(version, pointing.of(version.id)) for version in versions))
 
 
-RevisionToResolve = Annotated[str, typer.Argument(metavar="REVISION", help=REVISION_HELP)]
+RevisionToResolve = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REVISION",
+        help=f"{REVISION_HELP} With an option that settles, the id of a conflict.",
+        show_default=False,
+    ),
+]
 
 
-@command("resolve", panel=_LOOK, twin="VersionedCollection.resolve", keys=("version",))
-def resolve(session: Session, text: RevisionToResolve, branch: Branch = None) -> None:
-    """Show the version that a revision names."""
+@command(
+    "resolve",
+    panel=_LOOK,
+    twin="VersionedCollection.resolve",
+    keys=("version", "settled", "waiting"),
+)
+def resolve(
+    session: Session,
+    text: RevisionToResolve = None,
+    branch: Branch = None,
+    ours: Ours = False,
+    theirs: Theirs = False,
+    base: Base = False,
+    value: Value = None,
+    remove: Remove = False,
+    edit: Edit = False,
+    tool: Tool = None,
+) -> Exit | None:
+    """Show the version that a revision names, or settle a conflict.
+
+    With --ours, --theirs, --base, --value, --remove, --edit or --tool this is
+    "resolve-conflict".
+    """
+    if ours or theirs or base or value is not None or remove or edit or tool is not None:
+        if branch is not None:
+            raise UsageFailure("--branch goes with a revision, not with a conflict")
+        return resolve_conflict(session, text, ours, theirs, base, value, remove, edit, tool)
+    if text is None:
+        raise UsageFailure(
+            "resolve what? Give a revision; to settle a conflict, one of --ours, --theirs, "
+            "--base, --value, --remove, --edit and --tool"
+        )
     collection = session.tracked
     number = revision(text)
     version = collection.resolve(number if branch is None else (number, branch))
     pointing = names(collection)
     if session.json:
         session.emit({"version": facts(version, pointing)})
-        return
+        return None
     from versioned_collection.cli.render import version_text
 
     shown = version_text(version, pointing.of(version.id))
     session.show(shown, f"id:       {version.id}\nchecksum: {version.checksum}")
+    return None
 
 
 First = Annotated[

@@ -22,9 +22,17 @@ from versioned_collection.cli.history import facts, revision
 from versioned_collection.cli.session import Session
 
 _RECORD, _MOVE, _REMOVE = "Record", "Move", "Rename and remove"
+_NO_MESSAGE = "say what changed and why: --message TEXT"
 
 Message = Annotated[
-    str, typer.Option("--message", "-m", metavar="TEXT", help="What changed and why.")
+    str | None,
+    typer.Option(
+        "--message",
+        "-m",
+        metavar="TEXT",
+        help="What changed and why; only a merge that waits has words of its own.",
+        show_default=False,
+    ),
 ]
 InitialMessage = Annotated[
     str | None,
@@ -79,18 +87,31 @@ def init(
 )
 def register(
     session: Session,
-    message: Message,
+    message: Message = None,
     branch: NewBranchWhenDetached = None,
     author: Author = None,
     metadata: Metadata = None,
 ) -> Exit | None:
-    """Record the present documents as the next version."""
-    from versioned_collection.cli.render import stats_text
+    """Record the present documents as the next version.
 
+    After a merge whose conflicts are settled this records the merge.
+    """
+    from versioned_collection.cli.render import stats_text
+    from versioned_collection.errors import InvalidType
+
+    if message is None and not session.collection.is_tracked():
+        raise UsageFailure(_NO_MESSAGE)
     collection = session.tracked
     who, what = author_of(session, author), document_of(metadata, "--metadata")
-    with session.working("register") as progress:
-        done = collection.register(message, branch, author=who, metadata=what, progress=progress)
+    try:
+        with session.working("register") as progress:
+            done = collection.register(
+                message, branch, author=who, metadata=what, progress=progress
+            )
+    except InvalidType as error:
+        if message is None and error.facts.get("argument") == "message":
+            raise UsageFailure(_NO_MESSAGE) from None
+        raise
     if not done:
         session.answer({"registered": False, "version": None}, "nothing changed since HEAD")
         return Exit.NOTHING

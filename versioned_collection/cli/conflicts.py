@@ -1,0 +1,283 @@
+"""Commands that show conflicts and settle them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from versioned_collection.cli.arguments import Yes
+from versioned_collection.cli.command import command
+from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.failures import UsageFailure
+from versioned_collection.cli.session import Session
+
+if TYPE_CHECKING:
+    from versioned_collection import VersionedCollection
+    from versioned_collection.cli.settling import Decide
+
+_MERGE = "Merge"
+
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", "-n", min=0, metavar="N", help="At most so many.", show_default=False),
+]
+
+
+@command("conflicts", panel=_MERGE, twin="VersionedCollection.conflicts", keys=("conflicts",))
+def conflicts(session: Session, limit: Limit = None) -> None:
+    """List the conflicts that wait for decisions: base, ours and theirs side by side.
+
+    Long values are shortened. With --json each conflict has id, document_id, path, place,
+    kind, base, ours and theirs in full; a side without a value is left out.
+    """
+    from versioned_collection.cli.clashes import clash_facts, clash_tables
+    from versioned_collection.cli.comparing import write_array
+
+    found = islice(session.tracked.conflicts(), limit)
+    if session.json:
+        write_array(session, "conflicts", map(clash_facts, found))
+        return
+    for table in clash_tables(found, session.out.width):
+        session.show(table)
+
+
+ConflictId = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CONFLICT",
+        help="The id that 'vc conflicts' shows. It may be left out where only one conflict "
+        "waits; --edit and --tool then go through all.",
+        show_default=False,
+    ),
+]
+Ours = Annotated[bool, typer.Option("--ours", help="Take the value of HEAD.")]
+Theirs = Annotated[bool, typer.Option("--theirs", help="Take the value of the other side.")]
+Base = Annotated[bool, typer.Option("--base", help="Take the value before both changes.")]
+Value = Annotated[
+    str | None,
+    typer.Option(
+        "--value",
+        metavar="JSON",
+        help="Put this value there (Extended JSON).",
+        show_default=False,
+    ),
+]
+Remove = Annotated[bool, typer.Option("--remove", help="Remove what is there.")]
+Edit = Annotated[
+    bool,
+    typer.Option("--edit", help="Edit the value in $VISUAL or $EDITOR, which sees all three."),
+]
+Tool = Annotated[
+    str | None,
+    typer.Option(
+        "--tool",
+        metavar="COMMAND",
+        help="Run a three-way merge tool on files: a command with $BASE, $LOCAL, $REMOTE and "
+        "$MERGED, as mergetool.<tool>.cmd of git. Another exit code than 0 leaves the conflict.",
+        show_default=False,
+    ),
+]
+
+
+@command(
+    "resolve-conflict",
+    panel=_MERGE,
+    twin="VersionedCollection.resolve_conflict",
+    keys=("settled", "waiting"),
+)
+def resolve_conflict(
+    session: Session,
+    conflict: ConflictId = None,
+    ours: Ours = False,
+    theirs: Theirs = False,
+    base: Base = False,
+    value: Value = None,
+    remove: Remove = False,
+    edit: Edit = False,
+    tool: Tool = None,
+) -> Exit | None:
+    """Settle one conflict: by a side, by a value, in an editor or in a merge tool.
+
+    'vc resolve' with one of these options does the same.
+    """
+    collection = session.tracked
+    decide, by_hand = _decision(ours, theirs, base, value, remove, edit, tool)
+    settled, left = _settle(collection, _chosen(collection, conflict, by_hand), decide)
+    waiting = collection.has_conflicts()
+    session.answer({"settled": settled, "waiting": waiting}, _outcome(settled, left, waiting))
+    return Exit.CONFLICTS if left else None if settled else Exit.NOTHING
+
+
+def _decision(
+    ours: bool,
+    theirs: bool,
+    base: bool,
+    value: str | None,
+    remove: bool,
+    edit: bool,
+    tool: str | None,
+) -> tuple[Decide, bool]:
+    """Return what decides, and whether it is a person who looks at the three values.
+
+    Raises:
+        UsageFailure: Not exactly one way was chosen, or the value is no JSON.
+    """
+    from versioned_collection import MISSING, Side
+    from versioned_collection.cli import settling
+    from versioned_collection.cli.lines import load
+
+    given = [ours, theirs, base, value is not None, remove, edit, tool is not None]
+    if sum(given) != 1:
+        raise UsageFailure(
+            "settle it how? Give one of --ours, --theirs, --base, --value, --remove, --edit "
+            "and --tool"
+        )
+    if edit:
+        return settling.edited, True
+    if tool is not None:
+        return settling.tool(tool), True
+    fixed: Any = Side.OURS if ours else Side.THEIRS if theirs else Side.BASE if base else MISSING
+    if value is not None:
+        try:
+            fixed = load(value)
+        except ValueError as error:
+            raise UsageFailure(f"--value is not JSON: {error}") from error
+    return lambda _: fixed, False
+
+
+def _chosen(collection: VersionedCollection, text: str | None, by_hand: bool) -> Iterable[Any]:
+    """Return the conflicts that are meant, as ids where nobody has to look at them.
+
+    Raises:
+        UsageFailure: The id is none, or it was left out and several conflicts wait.
+        InvalidOperation: There is no such conflict.
+    """
+    from versioned_collection.errors import InvalidOperation
+
+    if text is None:
+        if by_hand:
+            return collection.conflicts()
+        first = list(islice(collection.conflicts(), 2))
+        if len(first) > 1:
+            raise UsageFailure(
+                "which conflict? Give the id that 'vc conflicts' shows; 'vc resolve-conflicts' "
+                "settles all"
+            )
+        return first
+    from bson.objectid import ObjectId
+
+    if not ObjectId.is_valid(text):
+        raise UsageFailure(f"{text!r} is no id of a conflict; 'vc conflicts' shows them")
+    wanted = ObjectId(text)
+    if not by_hand:
+        return [wanted]
+    found = [one for one in collection.conflicts() if one.id == wanted]
+    if not found:
+        raise InvalidOperation(
+            "that conflict is settled already; conflicts() lists those that wait", conflict=wanted
+        )
+    return found
+
+
+def _settle(
+    collection: VersionedCollection, chosen: Iterable[Any], decide: Decide
+) -> tuple[int, int]:
+    """Settle conflicts; return how many were settled, and how many left."""
+    from versioned_collection import UNRESOLVED
+
+    settled = left = 0
+    for one in chosen:
+        value = decide(one)
+        if value is UNRESOLVED:
+            left += 1
+        else:
+            collection.resolve_conflict(one, value)
+            settled += 1
+    return settled, left
+
+
+def _outcome(settled: int, left: int, waiting: bool) -> str:
+    if not settled and not left:
+        return "no conflict waits"
+    if waiting:
+        return f"{settled:,} settled; 'vc conflicts' lists those that wait"
+    return f"{settled:,} settled, none waits: 'vc register' records the outcome"
+
+
+AllOurs = Annotated[bool, typer.Option("--ours", help="Take the values of HEAD.")]
+AllTheirs = Annotated[
+    bool,
+    typer.Option("--theirs", "--discard-local-changes", help="Take the values of the other side."),
+]
+ByResolver = Annotated[
+    str | None,
+    typer.Option(
+        "--resolver",
+        metavar="NAME",
+        help="Settle each one by this: ours, theirs, union, max, min, latest or "
+        "sum_of_changes. What it cannot settle waits on.",
+        show_default=False,
+    ),
+]
+AsTheyAre = Annotated[
+    bool,
+    typer.Option(
+        "--as-they-are",
+        help="Take the documents as they are: with the values of HEAD, or as they were edited.",
+    ),
+]
+
+
+@command(
+    "resolve-conflicts",
+    panel=_MERGE,
+    twin="VersionedCollection.resolve_conflicts",
+    keys=("settled", "waiting"),
+)
+def resolve_conflicts(
+    session: Session,
+    ours: AllOurs = False,
+    theirs: AllTheirs = False,
+    resolver: ByResolver = None,
+    as_they_are: AsTheyAre = False,
+) -> Exit | None:
+    """Settle all conflicts at once.
+
+    "settled" tells whether none waits any more.
+    """
+    collection = session.tracked
+    if sum((ours, theirs, resolver is not None, as_they_are)) != 1:
+        raise UsageFailure(
+            "settle them how? Give one of --ours, --theirs, --resolver and --as-they-are"
+        )
+    rule = "ours" if ours else "theirs" if theirs else resolver
+    with session.working("resolve-conflicts") as progress:
+        done = collection.resolve_conflicts(resolver=rule, progress=progress)
+    waiting = collection.has_conflicts()
+    text = "no conflict waits"
+    if done:
+        text = "all conflicts are settled: 'vc register' records the outcome"
+    elif waiting:
+        text = "some conflicts still wait; 'vc conflicts' lists them"
+    session.answer({"settled": done, "waiting": waiting}, text)
+    return Exit.CONFLICTS if waiting else None if done else Exit.NOTHING
+
+
+@command("abort-merge", panel=_MERGE, twin="VersionedCollection.abort_merge", keys=("aborted",))
+def abort_merge(session: Session, yes: Yes = False) -> Exit | None:
+    """Take a merge that waits back: decisions and edits since are lost."""
+    collection = session.tracked
+    if not collection.status()["merging"]:
+        session.answer({"aborted": False}, "no merge waits")
+        return Exit.NOTHING
+    if not session.confirm("Lose the merge, and what was decided and edited since?", yes):
+        session.answer({"aborted": False}, "nothing was taken back")
+        return Exit.NOTHING
+    with session.working("abort-merge") as progress:
+        done = collection.abort_merge(progress=progress)
+    head = collection.resolve("HEAD").label
+    session.answer({"aborted": done}, f"back to {head}" if done else "no merge waits")
+    return None if done else Exit.NOTHING
