@@ -470,6 +470,8 @@ UNTRACKED = [
     ("resolve-conflict", "--ours"),
     ("resolve-conflicts", "--theirs"),
     ("abort-merge", "-y"),
+    ("undo",),
+    ("reflog",),
     ("verify",),
     ("size",),
     ("gc",),

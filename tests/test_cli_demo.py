@@ -25,6 +25,13 @@ def test_demo(tmp_path: Path) -> None:
         "221 documents differ",
         "equals mime-db 1.45.0",
         "equals mime-db 1.54.0",
+        "1 conflict waits",
+        '["markdown", "md"]',
+        "extensions: md, markdown, mdown",
+        "all of mime-db 1.54.0 and both edits",
+        "* main@10 ",
+        "Merge my-edit into main",
+        "\n|\\\n",
         "verify",
         "total",
     ):
@@ -35,7 +42,7 @@ def test_demo(tmp_path: Path) -> None:
 def test_demo_keeps_what_it_made(tmp_path: Path) -> None:
     cli, kept = Cli(tmp_path / "home", {"VC_LINGER": "30"}), str(tmp_path / "kept")
     found = cli("demo", "--keep", kept, "--json").json
-    assert found["versions"] == 11
+    assert found["versions"] == 12
     assert found["directory"] == kept
     assert found["seconds"] > 0
     assert {"name", "seconds", "detail"} == set(found["steps"][0])

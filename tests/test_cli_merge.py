@@ -506,3 +506,17 @@ def test_cherry_pick_revert_and_reset(cli: Cli, bands: VersionedCollection) -> N
     assert not bands.has_changes()
     cli("cherry-pick", "side", code=11)
     assert json.loads(cli("conflicts", "--json").out)["conflicts"][0]["place"] == "n"
+
+
+def test_undo_and_reflog(cli: Cli, bands: VersionedCollection) -> None:
+    cli("merge", "side", "--resolver", "theirs")
+    found = cli("undo", "--json").json
+    assert (found["undone"]["verb"], found["version"]["label"]) == ("merge", "main@1")
+    assert cli("undo").out.startswith("undid register of ")
+    listed = cli("reflog", "--json", "-n", "3").json["operations"]
+    assert [one["verb"] for one in listed] == ["undo", "undo", "merge"]
+    assert listed[1]["undoes"] == listed[2]["id"]
+    lines = cli("reflog").out.splitlines()
+    assert lines[0].split() == ["time", "verb", "from", "to", "who"]
+    assert lines[3].split()[2:5] == ["merge", "main@1", "main@2"]
+    assert lines[2].endswith("takes back an earlier one")

@@ -141,6 +141,7 @@ for _module in (
     "comparing",
     "references",
     "stashing",
+    "undoing",
     "care",
     "preferences",
     "demo",

@@ -10,7 +10,7 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import names
 from versioned_collection.cli.listing import Filter, drawn
-from versioned_collection.cli.replay import COLLECTION, DATABASE, Replay, Step
+from versioned_collection.cli.replay import BRANCH, COLLECTION, DATABASE, Replay, Step
 from versioned_collection.cli.session import Session
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def demo(session: Session, keep: Keep = None) -> None:
 
     Each release becomes a version, with its author and date. Then come the log, a diff of two
     releases, a checkout of an old one that is compared with the original, a branch with an
-    edit, and a check of everything on disk. No configured server is touched.
+    edit, a merge with one conflict, and a check of everything on disk. No configured server is
+    touched.
     """
     replay = Replay()
     collection = None
@@ -47,6 +48,7 @@ def demo(session: Session, keep: Keep = None) -> None:
     collection = _record(session, replay, database)
     _look(session, replay, collection)
     _branch_off(session, replay, collection)
+    _merge(session, replay, collection)
     with replay.step("verify", "every version, in both directions"):
         replay.verify(collection)
     _sum_up(session, replay, collection, keep)
@@ -91,11 +93,29 @@ def _look(session: Session, replay: Replay, collection: VersionedCollection) -> 
 
 def _branch_off(session: Session, replay: Replay, collection: VersionedCollection) -> None:
     """Edit an old release on a branch of its own, and come back."""
-    with replay.step("branch off, edit, register", "branch my-edit at v1.45.0"):
+    with replay.step("branch off, edit, register", f"branch {BRANCH} at v1.45.0"):
         replay.edit(collection)
     with replay.step("checkout main") as step:
         collection.checkout(branch="main")
         step.detail = replay.compare(collection, "1.54.0")
+    _graph(session, collection)
+
+
+def _merge(session: Session, replay: Replay, collection: VersionedCollection) -> None:
+    """Merge the branch: one conflict waits, is shown and settled."""
+    from versioned_collection.cli.clashes import clash_tables
+
+    with replay.step(f"merge {BRANCH}, nine releases later") as step:
+        conflicts = replay.merge(collection)
+        step.detail = f"{len(conflicts)} conflict waits"
+    _heading(session, "conflicts")
+    if not session.json:
+        session.show(*clash_tables(conflicts, session.out.width))
+    with replay.step("settle it, register the merge") as step:
+        extensions = replay.settle(collection, conflicts[0])
+        step.detail = f"extensions: {', '.join(extensions)}"
+    with replay.step("compare it with both sides") as step:
+        step.detail = replay.compare_merged(collection, extensions)
     _graph(session, collection)
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from versioned_collection.errors import CorruptHistory
+from versioned_collection.errors import AutoMergeFailedError, CorruptHistory
 
 if TYPE_CHECKING:
-    from versioned_collection import VersionedCollection
+    from versioned_collection import Conflict, VersionedCollection
     from versioned_collection.demo_data import Release
 
 DATABASE = "demo"
 COLLECTION = "mime_types"
 _AUTHOR = "mime-db"
-_BRANCH = "my-edit"
+BRANCH = "my-edit"
+
+_LAST = "1.54.0"
+_OTHER_FIELD = "application/sql"
+_SAME_FIELD = "text/markdown"
 
 Documents = dict[str, dict[str, Any]]
 
@@ -94,12 +98,49 @@ class Replay:
         return f"equals mime-db {release}: sha256 {found[:16]}"
 
     def edit(self, collection: VersionedCollection) -> None:
-        """Register an edit of one document on a branch of its own."""
-        collection.create_branch(_BRANCH)
-        collection.update_one(
-            {"_id": "text/markdown"}, {"$push": {"extensions": "mdown"}}, upsert=True
-        )
-        collection.register("Markdown files may end in .mdown", author="me")
+        """Register edits of two documents on a branch of its own.
+
+        Later releases change both as well: of the first one another field, of the second one
+        the same.
+        """
+        collection.create_branch(BRANCH)
+        collection.update_one({"_id": _OTHER_FIELD}, {"$set": {"compressible": True}})
+        collection.update_one({"_id": _SAME_FIELD}, {"$push": {"extensions": "mdown"}})
+        collection.register("SQL compresses, Markdown files may end in .mdown", author="me")
+
+    def merge(self, collection: VersionedCollection) -> list[Conflict]:
+        """Merge the edits into main; return the conflicts that wait.
+
+        Raises:
+            CorruptHistory: There is another number of them than one.
+        """
+        with suppress(AutoMergeFailedError):
+            collection.merge(BRANCH)
+        conflicts = list(collection.conflicts())
+        if [(one.document_id, one.path) for one in conflicts] != [(_SAME_FIELD, ("extensions",))]:
+            raise CorruptHistory("the merge left other conflicts than the one that was expected")
+        return conflicts
+
+    def settle(self, collection: VersionedCollection, conflict: Conflict) -> list[str]:
+        """Settle the conflict by what both sides want, and record the merge."""
+        extensions = [*conflict.ours, "mdown"]
+        collection.resolve_conflict(conflict, extensions)
+        collection.register(author="me")
+        return extensions
+
+    def compare_merged(self, collection: VersionedCollection, extensions: list[str]) -> str:
+        """Compare the present documents with the last release and the two edits.
+
+        Raises:
+            CorruptHistory: They differ.
+        """
+        expected = dict(self._documents[_LAST])
+        expected[_OTHER_FIELD] = {**expected[_OTHER_FIELD], "compressible": True}
+        expected[_SAME_FIELD] = {**expected[_SAME_FIELD], "extensions": extensions}
+        present = {document["_id"]: document for document in collection.find()}
+        if present != expected or collection.has_changes():
+            raise CorruptHistory("the merged documents are not those of both sides")
+        return f"all of mime-db {_LAST} and both edits"
 
     def verify(self, collection: VersionedCollection) -> None:
         """Check everything on disk.
