@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import checkout, disk, looking, memory, register, tracking, writes
+from benchmarks import checkout, disk, looking, memory, merging, register, tracking, writes
 from benchmarks.harness import Bench, Result
 
 Case = Callable[[Bench], Iterator[Result]]
@@ -14,6 +14,8 @@ CASES: dict[str, Case] = {
     "register": register.many,
     "small-register": register.few,
     "checkout": checkout.back_and_forth,
+    "merge": merging.branches,
+    "conflicts": merging.conflicts,
     "init": tracking.init,
     "status-diff": looking.status_and_diff,
     "scan": looking.full_comparison,
@@ -22,5 +24,5 @@ CASES: dict[str, Case] = {
     "memory": memory.register,
 }
 
-HEAVY = frozenset(("memory",))
+HEAVY = frozenset(("memory", "conflicts"))
 """Cases that run only with ``--heavy``, or when they are named."""

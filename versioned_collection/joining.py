@@ -118,7 +118,9 @@ class Joining:
             self._repository.conflicts.add(self._recording.id, conflicts)
             self._conflicts += len(conflicts)
             changes = [
-                Change(one.key, one.ours, one.merged) for one in batch if one.ours != one.merged
+                Change(one.key, one.ours, one.merged, one.delta)
+                for one in batch
+                if one.ours != one.merged
             ]
             if changes:
                 yield changes

@@ -46,12 +46,14 @@ class Outcome(NamedTuple):
         ours: Our document, None where there is none.
         merged: The merged one, with our values where conflicts wait.
         conflicts: What waits for a decision.
+        delta: The delta from ours to the merged document, where theirs is one.
     """
 
     key: DocumentKey
     ours: bytes | None
     merged: bytes | None
     conflicts: list[Conflict]
+    delta: Delta | None = None
 
 
 class _Changed(NamedTuple):
@@ -73,8 +75,7 @@ def merge_sides(
     """
     tree = repository.log.tree()
     paths = tree.path(sides.base, sides.ours), tree.path(sides.base, sides.theirs)
-    changed = (_Changed(*found) for found in repository.deltas.on_sides(*paths))
-    theirs = (one for one in changed if _is_change(one.theirs))
+    theirs = (_Changed(*found) for found in repository.deltas.changed_by_them(*paths))
     # twins are neighbours in the order of ids, and have to be looked at together
     for batch in portions(theirs, _weight, BATCH, BATCH_BYTES, _are_twins):
         by_key = {one.key: one for one in batch}
@@ -83,10 +84,6 @@ def merge_sides(
                 _merged(by_key[key], recorded.get(key), policy, context) for key in portion
             ]
             yield list(_apart(outcomes, recorded))
-
-
-def _is_change(deltas: list[Delta]) -> bool:
-    return bool(deltas) and deltas[0].before != deltas[-1].after
 
 
 def _weight(one: _Changed) -> int:
@@ -107,6 +104,8 @@ def _merged(
     theirs = base
     for delta in changed.theirs:
         theirs = delta.apply(theirs)
+    if not changed.ours and len(changed.theirs) == 1:
+        return Outcome(changed.key, ours, theirs, [], changed.theirs[0])
     merged = merge_documents(changed.key, base, ours, theirs, policy, context)
     return Outcome(changed.key, ours, merged.raw, merged.conflicts)
 
@@ -130,7 +129,7 @@ def _apart(outcomes: list[Outcome], recorded: dict[DocumentKey, bytes]) -> Itera
         if near or any(are_twins(key, one.key) for key in untouched):
             theirs = bytes((OBJECT,)) + one.merged
             conflict = Conflict(one.key, (), "both_added", None, None, theirs)
-            yield one._replace(merged=None, conflicts=[conflict])
+            yield one._replace(merged=None, conflicts=[conflict], delta=None)
         else:
             yield one
 

@@ -77,7 +77,7 @@ class Recording:
                 self._progress("recorded", len(batch))
 
     def _counted(self, change: Change) -> Delta:
-        delta = compare(change.old, change.new)
+        delta = change.delta or compare(change.old, change.new)
         assert delta is not None
         self.count += 1
         self._stats[_COUNTED[delta.op]] += 1

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from versioned_collection.capture import Capture, Noticed, capture_for
+from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.pipeline import prefetch
@@ -24,11 +25,13 @@ class Change(NamedTuple):
         key: Its key.
         old: The document as of HEAD, None where there was none.
         new: The document now, None where it is gone.
+        delta: The delta from `old` to `new`, where it is known already.
     """
 
     key: DocumentKey
     old: bytes | None
     new: bytes | None
+    delta: Delta | None = None
 
 
 class WorkingCopy:

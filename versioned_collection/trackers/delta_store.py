@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import bson
+from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import IndexModel
 
@@ -148,11 +149,14 @@ class DeltaStore(Tracker):
 
     def find(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, Delta]]:
         """Iterate over deltas in the order of their documents' ids."""
+        return map(self._decode, self._stored(filter_))
+
+    def _stored(self, filter_: Mapping[str, Any]) -> Iterator[bytes]:
         order = {"document_id": 1, "key": 1}
         for batch in documents(
             self.db, self.name, filter_, sort=order, allowDiskUse=True, batch_size=5_000
         ):
-            yield from map(self._decode, batch)
+            yield from batch
 
     def of_version(self, version: VersionId) -> Iterator[Delta]:
         """Iterate over the deltas of one version."""
@@ -181,21 +185,29 @@ class DeltaStore(Tracker):
         for key, group in groupby(found, key=lambda pair: pair[1].key):
             yield key, _in_turn(group, steps)
 
-    def on_sides(
+    def changed_by_them(
         self, ours: Path, theirs: Path
     ) -> Iterator[tuple[DocumentKey, list[Delta], list[Delta]]]:
-        """Iterate over the documents that change on either of two paths.
+        """Iterate over the documents that differ between the ends of their path.
+
+        What changes on our path alone is passed over undecoded.
 
         Yields:
             A document's key, its deltas on our path and those on theirs, each in the order
             and direction of the path.
         """
-        sides = ours.steps(), theirs.steps()
-        versions = list({**sides[0], **sides[1]})
-        found = self.find({"version": {"$in": versions}}) if versions else iter(())
-        for key, group in groupby(found, key=lambda pair: pair[1].key):
-            deltas = list(group)
-            yield key, _in_turn(deltas, sides[0]), _in_turn(deltas, sides[1])
+        our_steps, their_steps = ours.steps(), theirs.steps()
+        versions = list({**our_steps, **their_steps})
+        if not their_steps:
+            return
+        stored = self._stored({"version": {"$in": versions}})
+        for _, group in groupby(stored, key=_document_key):
+            raws = list(group)
+            if any(_version(raw) in their_steps for raw in raws):
+                deltas = list(map(self._decode, raws))
+                there = _in_turn(deltas, their_steps)
+                if there[0].before != there[-1].after:
+                    yield there[0].key, _in_turn(deltas, our_steps), there
 
     def versions_of(self, key: DocumentKey) -> set[VersionId]:
         """Return the versions that changed a document."""
@@ -270,7 +282,15 @@ def _kept_raw(raw: bytes) -> Mapping[str, Any]:
 
 
 def _document_key(raw: bytes) -> DocumentKey:
+    return _element(raw, b"document_id")
+
+
+def _version(raw: bytes) -> VersionId:
+    return ObjectId(_element(raw, b"version")[1:])
+
+
+def _element(raw: bytes, wanted: bytes) -> bytes:
     for kind, name, start, end in elements(raw):
-        if name == b"document_id":
+        if name == wanted:
             return bytes((kind,)) + raw[start:end]
-    raise CorruptHistory("a stored delta has no document_id; run verify()")
+    raise CorruptHistory(f"a stored delta has no {wanted.decode()}; run verify()")
