@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SIDES = ("base", "ours", "theirs")
 
+_HEADINGS = ("conflict", "document", "path", "kind", *SIDES)
+_ID_WIDTH, _KIND_WIDTH = 24, 15
 _PAGE = 100
 _LONGEST = 200
 _NOTHING = "(nothing)"
@@ -74,16 +76,20 @@ def _table(page: list[Conflict], width: int, heading: bool) -> Table:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=heading, width=width)
-    table.add_column("conflict", no_wrap=True, width=24)
-    for name, ratio in (("document", 3), ("path", 3)):
-        table.add_column(name, ratio=ratio, overflow="fold")
-    table.add_column("kind", no_wrap=True, width=15)
-    for name in SIDES:
-        table.add_column(name, ratio=4, overflow="fold")
+    # fixed widths spare measuring every cell, and make all pages look alike
+    for name, size in zip(_HEADINGS, _widths(width), strict=True):
+        table.add_column(name, width=size, overflow="fold")
     for one in page:
         cells = (str(one.id), shortened(one.document_id), printable(place_text(one)), one.kind)
         table.add_row(*map(Text, cells), *(_cell(getattr(one, side)) for side in SIDES))
     return table
+
+
+def _widths(total: int) -> list[int]:
+    """Return the widths of the columns, which have a blank between them."""
+    free = total - _ID_WIDTH - _KIND_WIDTH - len(_HEADINGS) + 1
+    narrow, wide = free * 3 // 18, free * 4 // 18
+    return [_ID_WIDTH, narrow, narrow, _KIND_WIDTH, wide, wide, wide]
 
 
 def _cell(value: Any) -> Any:
