@@ -6,12 +6,15 @@ raise the error types of the real ones and return what those return.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from versioned_collection.core.merging import MergePolicy, merge_documents
 from versioned_collection.errors import (
+    AutoMergeFailedError,
     BranchNotFound,
     CollectionAlreadyInitialised,
     CollectionNotTracked,
@@ -33,6 +36,8 @@ class ModelVersion:
     parent: ModelVersion | None
     contents: Contents
     message: str
+    merged: tuple[ModelVersion, ...] = ()
+    serial: int = field(default_factory=itertools.count().__next__)
 
     @property
     def label(self) -> tuple[int, str]:
@@ -44,6 +49,17 @@ class ModelVersion:
         while current is not None:
             yield current
             current = current.parent
+
+    def contained(self) -> set[ModelVersion]:
+        """Return this version and all that was merged into it, at any time."""
+        found: set[ModelVersion] = set()
+        waiting = [self]
+        while waiting:
+            version = waiting.pop()
+            if version not in found:
+                found.add(version)
+                waiting += [*filter(None, [version.parent]), *version.merged]
+        return found
 
 
 def canonical(key: bytes) -> Any:
@@ -61,6 +77,17 @@ def canonical(key: bytes) -> Any:
 
 
 @dataclass
+class Done:
+    """What a verb did to HEAD and names, to be undone."""
+
+    before: dict[str, Any]
+    documents: bool
+    removed: bool
+    renamed: tuple[str, str] | None
+    undone: bool = False
+
+
+@dataclass
 class Model:
     """The collection and its history."""
 
@@ -72,6 +99,7 @@ class Model:
     head: ModelVersion | None = None
     branch: str | None = None
     detached: bool = False
+    done: list[Done] = field(default_factory=list)
 
     # -- looking -------------------------------------------------------------------------
 
@@ -136,8 +164,9 @@ class Model:
 
     def _by_number(self, number: int, branch: str) -> ModelVersion:
         found = self.labelled(number, branch) if number >= 0 else None
-        if number == -1 and self.labelled(0, branch) is None:
-            found = self.branches.get(branch)
+        if number == -1:
+            tip = self.branches.get(branch)
+            found = tip if tip is not None and tip.branch != branch else None
         if found is None:
             raise InvalidCollectionVersion(f"{number} on {branch}")
         return found
@@ -175,7 +204,7 @@ class Model:
         root = ModelVersion(0, "main", None, dict(self.working), message)
         self.versions = [root]
         self.branches = {"main": root}
-        self.tags, self.stashed = {}, None
+        self.tags, self.stashed, self.done = {}, None, []
         self.head, self.branch, self.detached = root, "main", False
 
     def register(self, message: str, branch_name: str | None = None) -> bool:
@@ -242,8 +271,8 @@ class Model:
         if not self.detached and self.branch == name:
             raise InvalidOperation("checked out")
         others = [v for branch, v in self.branches.items() if branch != name]
-        kept = {a for v in [*others, *self.tags.values(), self.head] if v for a in v.ancestors()}
-        if any(version not in kept for version in tip.ancestors()):
+        kept = {a for v in [*others, *self.tags.values(), self.head] if v for a in v.contained()}
+        if tip.contained() - kept:
             raise InvalidOperation("versions would be lost")
         del self.branches[name]
 
@@ -319,11 +348,13 @@ class Model:
             self.drop()
             return True
         doomed = {v for v in self.versions if target in v.ancestors()}
+        if any(doomed.intersection(v.merged) for v in self.versions if v not in doomed):
+            raise InvalidOperation("merged elsewhere")
         self.versions = [v for v in self.versions if v not in doomed]
         self.tags = {name: v for name, v in self.tags.items() if v not in doomed}
         for name, tip in list(self.branches.items()):
-            if tip in doomed and parent.branch == name:
-                self.branches[name] = parent
+            if tip in doomed and any(v.branch == name for v in self.versions):
+                self.branches[name] = next(v for v in tip.ancestors() if v not in doomed)
             elif tip in doomed:
                 del self.branches[name]
         if self.head in doomed:
@@ -333,6 +364,149 @@ class Model:
         elif self.detached:
             self.branch, self.detached = self._attachment(self.head)
         return True
+
+    # -- merging and rewriting -----------------------------------------------------------
+
+    def merge(self, revision: str, resolver: str, no_ff: bool) -> ModelVersion:
+        theirs = self.resolve(revision)
+        self._require_branch_and_clean()
+        assert self.head is not None
+        if theirs in self.head.contained():
+            return self.head
+        if not no_ff and self.head in theirs.contained():
+            self._move(theirs)
+            return theirs
+        common = self.head.contained() & theirs.contained()
+        best = common - {a for v in common for a in v.contained() if a is not v}
+        base = max(best, key=lambda version: version.serial)
+        contents = self._joined(base, theirs, resolver)
+        return self._record(contents, f"Merge {revision} into {self.branch}", (theirs,))
+
+    def cherry_pick(self, revision: str, resolver: str, parent: int | None) -> ModelVersion:
+        version = self.resolve(revision)
+        base = self._parent(version, parent)
+        self._require_branch_and_clean()
+        return self._picked(base, version, resolver, version.message)
+
+    def revert(self, revision: str, resolver: str, parent: int | None) -> ModelVersion:
+        version = self.resolve(revision)
+        target = self._parent(version, parent)
+        self._require_branch_and_clean()
+        return self._picked(version, target, resolver, f'Revert "{version.message}"')
+
+    @staticmethod
+    def _parent(version: ModelVersion, number: int | None) -> ModelVersion:
+        parents = [*filter(None, [version.parent]), *version.merged]
+        if not parents or (number is None and len(parents) > 1):
+            raise InvalidArgument("which parent?")
+        number = 1 if number is None else number
+        if not 1 <= number <= len(parents):
+            raise InvalidArgument("no such parent")
+        return parents[number - 1]
+
+    def _picked(
+        self, base: ModelVersion, theirs: ModelVersion, resolver: str, message: str
+    ) -> ModelVersion:
+        assert self.head is not None
+        contents = self._joined(base, theirs, resolver)
+        return self.head if contents == self.head.contents else self._record(contents, message)
+
+    def _require_branch_and_clean(self) -> None:
+        if self.detached or self.changed:
+            raise InvalidOperation("detached or changed")
+
+    def _joined(self, base: ModelVersion, theirs: ModelVersion, resolver: str) -> Contents:
+        assert self.head is not None
+        start, ours, there = (by_key(v.contents) for v in (base, self.head, theirs))
+        policy = MergePolicy(default=resolver)
+        merged = dict(ours)
+        for key in start.keys() | there.keys():
+            if start.get(key) != there.get(key):
+                states = start.get(key), ours.get(key), there.get(key)
+                raw = merge_documents(key, *states, policy).raw
+                merged.pop(key, None)
+                if raw is not None:
+                    merged[key] = raw
+        return self._without_twins(merged, ours, resolver)
+
+    @staticmethod
+    def _without_twins(
+        merged: dict[bytes, bytes], ours: dict[bytes, bytes], resolver: str
+    ) -> Contents:
+        """Let none come in beside one of ours whose id the server takes for the same."""
+        contents: Contents = {canonical(key): merged[key] for key in merged if key in ours}
+        for key, raw in merged.items():
+            if key not in ours and canonical(key) not in contents:
+                contents[canonical(key)] = raw
+            elif key not in ours and resolver != "ours":
+                raise AutoMergeFailedError("both cannot be")
+        return contents
+
+    def _record(
+        self, contents: Contents, message: str, merged: tuple[ModelVersion, ...] = ()
+    ) -> ModelVersion:
+        branch = self.branch or ""
+        number = self.last_number(branch) + 1
+        version = ModelVersion(number, branch, self.head, contents, message, merged)
+        self.versions.append(version)
+        self._move(version)
+        return version
+
+    def _move(self, version: ModelVersion) -> None:
+        self.branches[self.branch or ""] = version
+        self.head, self.working = version, dict(version.contents)
+
+    def reset(self, revision: str, hard: bool) -> ModelVersion:
+        target = self.resolve(revision)
+        if self.detached:
+            self.branch, self.detached = self._attachment(target)
+        else:
+            self.branches[self.branch or ""] = target
+        self.head = target
+        if hard:
+            self.working = dict(target.contents)
+        return target
+
+    # -- undo ----------------------------------------------------------------------------
+
+    def names(self) -> dict[str, Any]:
+        """Return HEAD and where all names point."""
+        return {
+            "head": self.head,
+            "branch": self.branch,
+            "detached": self.detached,
+            "branches": dict(self.branches),
+            "tags": dict(self.tags),
+        }
+
+    def note(self, before: dict[str, Any], verb: str, args: tuple[Any, ...]) -> None:
+        """Remember what a verb did, if it moved HEAD or a name."""
+        removed = verb == "delete_version_subtree"
+        if self.tracked and (removed or self.names() != before):
+            documents = verb in ("checkout", "merge", "cherry_pick", "revert") or (
+                verb == "reset" and args[1]
+            )
+            renamed = (args[0], args[1]) if verb == "rename_branch" else None
+            self.done.append(Done(before, documents, removed, renamed))
+
+    def undo(self) -> None:
+        found = next((done for done in reversed(self.done) if not done.undone), None)
+        if found is None or found.removed:
+            raise InvalidOperation("nothing to undo")
+        if found.renamed and self.last_number(found.renamed[0]) >= 0:
+            raise InvalidOperation("labels in use")
+        head = found.before["head"]
+        if found.documents and head is not self.head:
+            if self.changed:
+                raise InvalidOperation("uncommitted changes")
+            self.working = dict(head.contents)
+        for version in self.versions:
+            if found.renamed and version.branch == found.renamed[1]:
+                version.branch = found.renamed[0]
+        self.head, self.branch = head, found.before["branch"]
+        self.detached = found.before["detached"]
+        self.branches, self.tags = dict(found.before["branches"]), dict(found.before["tags"])
+        found.undone = True
 
     def drop(self) -> None:
         """Forget everything, the documents too."""

@@ -38,7 +38,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from versioned_collection import VersionedCollection
 from versioned_collection.core.document import document_key, key_of
-from versioned_collection.errors import VersioningError
+from versioned_collection.errors import AutoMergeFailedError, VersioningError
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 
@@ -69,6 +69,7 @@ values = st.sampled_from(VALUES)
 groups = st.integers(0, 2)
 branch_names = st.sampled_from(BRANCHES)
 tag_names = st.sampled_from(TAGS)
+resolvers = st.sampled_from(("ours", "theirs"))
 numbers = st.integers(-2, 4)
 new_documents = st.builds(lambda i, k, v: {"_id": i, "k": k, "v": v}, ids, groups, values)
 some_documents = st.lists(new_documents, min_size=1, max_size=6)
@@ -158,6 +159,7 @@ class Machine(RuleBasedStateMachine):
 
     def both(self, verb: str, *args: Any, **kwargs: Any) -> Any:
         """Call a verb on both; outcomes and error types have to be the same."""
+        before = self.model.names()
         try:
             expected, error = getattr(self.model, verb)(*args, **kwargs), None
         except VersioningError as refused:
@@ -165,9 +167,14 @@ class Machine(RuleBasedStateMachine):
         if error is None:
             found = getattr(self.vc, verb)(*args, **kwargs)
             self.changed_history = True
+            if verb != "undo":
+                self.model.note(before, verb, args)
             return found, expected
         with pytest.raises(type(error)):
             getattr(self.vc, verb)(*args, **kwargs)
+        if isinstance(error, AutoMergeFailedError):
+            assert self.vc.has_conflicts()
+            assert self.vc.abort_merge()
         return None, None
 
     def same(self, verb: str, *args: Any, **kwargs: Any) -> None:
@@ -518,6 +525,44 @@ class Machine(RuleBasedStateMachine):
         if doomed is not None and doomed.parent is None and not data.draw(st.booleans()):
             return  # the whole history goes less often
         self.same("delete_version_subtree", revision)
+
+    def version(self, verb: str, *args: Any, **kwargs: Any) -> None:
+        """Call a verb on both that returns a version."""
+        found, expected = self.both(verb, *args, **kwargs)
+        assert found is None or (found.number, found.branch) == expected.label
+
+    @precondition(lambda self: self.model.tracked)
+    @rule(data=st.data(), resolver=resolvers, no_ff=st.booleans())
+    def merge(self, data: st.DataObject, resolver: str, no_ff: bool) -> None:
+        self.version("merge", data.draw(self.revisions()), resolver=resolver, no_ff=no_ff)
+
+    @precondition(lambda self: self.model.tracked and not self.model.changed)
+    @rule(data=st.data(), resolver=resolvers)
+    def merge_existing(self, data: st.DataObject, resolver: str) -> None:
+        self.same("checkout", None, data.draw(st.sampled_from(sorted(self.model.branches))))
+        other = _text(data.draw(st.sampled_from(self.model.versions)))
+        self.version("merge", other, resolver=resolver, no_ff=True)
+
+    @precondition(lambda self: self.model.tracked)
+    @rule(
+        data=st.data(),
+        verb=st.sampled_from(("cherry_pick", "revert")),
+        resolver=resolvers,
+        parent=st.sampled_from((None, 1, 2)),
+    )
+    def pick(self, data: st.DataObject, verb: str, resolver: str, parent: int | None) -> None:
+        revision = data.draw(self.revisions())
+        self.version(verb, revision, resolver=resolver, parent=parent)
+
+    @precondition(lambda self: self.model.tracked)
+    @rule(data=st.data(), hard=st.booleans())
+    def reset(self, data: st.DataObject, hard: bool) -> None:
+        self.version("reset", data.draw(self.revisions()), hard)
+
+    @precondition(lambda self: self.model.tracked)
+    @rule()
+    def undo(self) -> None:
+        self.both("undo")
 
     # -- looking -------------------------------------------------------------------------
 

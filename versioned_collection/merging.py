@@ -6,17 +6,19 @@ two sides changed. The replica holds our documents; base and theirs are computed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import OBJECT, DocumentKey, are_twins
 from versioned_collection.core.merging import (
+    UNRESOLVED,
     Conflict,
     MergeContext,
     MergePolicy,
     merge_documents,
+    run_resolver,
 )
 from versioned_collection.core.version import VersionId
 from versioned_collection.moves import BATCH, BATCH_BYTES
@@ -77,13 +79,18 @@ def merge_sides(
     paths = tree.path(sides.base, sides.ours), tree.path(sides.base, sides.theirs)
     theirs = (_Changed(*found) for found in repository.deltas.changed_by_them(*paths))
     # twins are neighbours in the order of ids, and have to be looked at together
+
+    def decide(conflict: Conflict) -> Any:
+        rule = policy.resolver_for(conflict.path)
+        return UNRESOLVED if rule is None else run_resolver(rule, conflict, context)
+
     for batch in portions(theirs, _weight, BATCH, BATCH_BYTES, _are_twins):
         by_key = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(by_key)):
             outcomes = [
                 _merged(by_key[key], recorded.get(key), policy, context) for key in portion
             ]
-            yield list(_apart(outcomes, recorded))
+            yield list(_apart(outcomes, recorded, decide))
 
 
 def _weight(one: _Changed) -> int:
@@ -110,7 +117,11 @@ def _merged(
     return Outcome(changed.key, ours, merged.raw, merged.conflicts)
 
 
-def _apart(outcomes: list[Outcome], recorded: dict[DocumentKey, bytes]) -> Iterator[Outcome]:
+def _apart(
+    outcomes: list[Outcome],
+    recorded: dict[DocumentKey, bytes],
+    decide: Callable[[Conflict], Any],
+) -> Iterator[Outcome]:
     """Let no document come in beside one of ours whose id the server takes for the same.
 
     The id of a document may have become ``1.0`` on their side while we changed the document
@@ -129,7 +140,9 @@ def _apart(outcomes: list[Outcome], recorded: dict[DocumentKey, bytes]) -> Itera
         if near or any(are_twins(key, one.key) for key in untouched):
             theirs = bytes((OBJECT,)) + one.merged
             conflict = Conflict(one.key, (), "both_added", None, None, theirs)
-            yield one._replace(merged=None, conflicts=[conflict], delta=None)
+            settled = decide(conflict) is None
+            conflicts = [] if settled else [conflict]
+            yield one._replace(merged=None, conflicts=conflicts, delta=None)
         else:
             yield one
 

@@ -109,6 +109,7 @@ def _moves_references(state: Metadata, commit: Commit) -> bool:
         or commit.dropped_branches
         or commit.tagged
         or commit.untagged
+        or commit.forgotten
         or any(commit.state[name] != getattr(state, name) for name in moved)
     )
 

@@ -11,7 +11,7 @@ from versioned_collection.lifecycle import complete_drop
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import note_for_restoration
-from versioned_collection.versions import Resolver, RevisionLike, attachment
+from versioned_collection.versions import Resolver, RevisionLike
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -77,11 +77,12 @@ def _references(repository: Repository, tree: VersionTree, doomed: list[VersionI
     """Return the commit that removes the versions and mends the branches."""
     gone = set(doomed)
     commit = Commit(forgotten=doomed)
+    owners = {node.branch for node in tree.nodes.values() if node.id not in gone}
     for name, tip in repository.branches.all().items():
         if tip not in gone:
             continue
         survivor = next(v for v in tree.ancestors(tip) if v not in gone)
-        if tree.nodes[survivor].branch == name:
+        if name in owners:  # it has versions of its own left
             commit.branches[name] = survivor
         else:
             commit.dropped_branches.append(name)
@@ -105,10 +106,9 @@ def attachment_after(
     hold: Hold, commit: Commit, tree: VersionTree, parent: VersionId
 ) -> dict[str, object]:
     """Return the fields of HEAD at the parent once the commit has moved the branches."""
-    state = attachment(hold.repository, hold.state, parent)
+    tips = {**hold.repository.branches.all(), **commit.branches}
     label = tree.nodes[parent].branch
-    if commit.branches.get(label) == parent:
-        return {"head": parent, "branch": label, "detached": False}
-    if state["branch"] in commit.dropped_branches:
-        return {"head": parent, "branch": label, "detached": True}
-    return state
+    for branch in (hold.state.branch, label):
+        if branch not in commit.dropped_branches and tips.get(branch) == parent:
+            return {"head": parent, "branch": branch, "detached": False}
+    return {"head": parent, "branch": label, "detached": True}

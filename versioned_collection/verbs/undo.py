@@ -89,6 +89,12 @@ def _check(hold: Hold, operation: Operation) -> None:
             f"HEAD or a branch is not where {operation.verb} left it, so it cannot be undone",
             operation=operation.id,
         )
+    if operation.relabelled and repository.log.last_number(operation.relabelled[0]) >= 0:
+        raise InvalidOperation(
+            f"there are versions labelled {operation.relabelled[0]!r} again, so the branch cannot "
+            "have that name back",
+            operation=operation.id,
+        )
     needed: list[VersionId] = [operation.before["head"]]
     needed += [before for before, _ in operation.branches.values() if before is not None]
     needed += [before["version"] for before, _ in operation.tags.values() if before is not None]
