@@ -1,4 +1,4 @@
-"""README's example runs, and prints what README says."""
+"""The examples of README and docs/merging.md run, and print what stands below them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import contextlib
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 README = Path(__file__).parent.parent / "README.md"
+MERGING = README.parent / "docs" / "merging.md"
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def test_the_example_prints_what_the_readme_shows() -> None:
@@ -18,6 +22,36 @@ def test_the_example_prints_what_the_readme_shows() -> None:
     with contextlib.redirect_stdout(printed):
         exec(compile(code.group(1), "README.md", "exec"), {})
     assert printed.getvalue() == code.group(2)
+
+
+def test_the_examples_of_merging_print_what_is_shown() -> None:
+    """They are one program; each one's output stands in the block behind it."""
+    blocks = BLOCK.findall(MERGING.read_text(encoding="utf-8"))
+    assert {language for language, _ in blocks} == {"python", "text"}
+    names: dict[str, Any] = {}
+    found = ""
+    try:
+        for language, text in blocks:
+            if language == "text":
+                assert found == text
+                found = ""
+                continue
+            assert found == "", "what an example prints is shown"
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(text, "merging.md", "exec"), names)
+            found = printed.getvalue()
+    finally:
+        names["client"].close()
+        names["server"].stop()
+
+
+def test_the_resolvers_and_kinds_are_all_described() -> None:
+    from versioned_collection.core.merging import KINDS, RESOLVERS
+
+    text = MERGING.read_text(encoding="utf-8")
+    assert all(re.search(rf"^\|.*`{name}`.*\|", text, re.MULTILINE) for name in RESOLVERS)
+    assert all(re.search(rf"^\|.*`{kind}`.*\|", text, re.MULTILINE) for kind in KINDS)
 
 
 def test_links_lead_somewhere() -> None:
