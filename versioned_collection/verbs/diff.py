@@ -185,7 +185,7 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
     if base == hold.state.head:
         for changed in copy.changes(note=True):
             for change in changed:
-                yield Difference(*change)
+                yield Difference(change.key, change.old, change.new)
         copy.persist()
         return
     done: set[DocumentKey] = set()
@@ -202,5 +202,5 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
     for changed in copy.changes(note=True):
         for change in changed:
             if change.key not in done:
-                yield Difference(*change)
+                yield Difference(change.key, change.old, change.new)
     copy.persist()
