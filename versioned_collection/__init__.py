@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Side,
     )
     from versioned_collection.core.version import Version
+    from versioned_collection.selection import Only
     from versioned_collection.verbs.conflicts import Conflict
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "DocumentId",
     "ElementKey",
     "MergePolicy",
+    "Only",
     "Side",
     "Version",
     "VersionedCollection",
@@ -40,6 +42,7 @@ _HOMES = {
     **dict.fromkeys(("MISSING", "UNRESOLVED", "ElementKey", "MergePolicy", "Side"), _MERGING),
     "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
+    "Only": "versioned_collection.selection",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",
 }

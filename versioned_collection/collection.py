@@ -6,7 +6,7 @@ Reads and writes pass through to PyMongo. Each verb delegates to its module in `
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from versioned_collection.errors import (
 from versioned_collection.operations import Operation
 from versioned_collection.recovery import recover_on_open
 from versioned_collection.repository import Repository
+from versioned_collection.selection import Only, only_of
 from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
 from versioned_collection.verbs import branch as branch_verbs
 from versioned_collection.verbs import conflicts as conflict_verbs
@@ -244,6 +245,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         *,
         author: Author | None = None,
         metadata: Mapping[str, Any] | None = None,
+        only: Only | Mapping[str, Any] | Iterable[Any] | None = None,
         progress: Progress | None = None,
     ) -> bool:
         """Record the present documents as the next version.
@@ -255,21 +257,28 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             branch_name: The new branch when HEAD is detached; ignored otherwise.
             author: Who registers it: a text, or a dict such as ``{"name", "email"}``.
             metadata: Free facts to record.
+            only: Which changes: a list or set of ``_id`` values, a filter, or `Only`. The
+                others stay uncommitted, and the next `register` can have them. Where an
+                ``_id`` took the place of another that the server takes for the same, such as
+                ``1.0`` for ``1``, both changes go together. A version of parts may hold what
+                the collection's unique indexes or validator refuse.
             progress: Called with a phase and a number of documents done.
 
         Returns:
-            True; False when nothing changed (or the collection is not tracked).
+            True; False when nothing (that is chosen) changed (or the collection is not tracked).
 
         Raises:
-            InvalidType: There is no message (a TypeError).
-            InvalidArgument: HEAD is detached and `branch_name` is missing or taken (a
-                ValueError).
-            InvalidOperation: Conflicts wait for resolution.
+            InvalidType: There is no message, or `only` is something else (a TypeError).
+            InvalidArgument: HEAD is detached and `branch_name` is missing or taken, or `only`
+                has an id, filter or pattern that cannot be (a ValueError).
+            InvalidOperation: Conflicts wait for resolution, or `only` was given while a merge
+                waits.
             LeaseHeld: Another process is at work.
         """
+        chosen = only_of(only)
         version = self._unless_untracked(
             lambda repository: register(
-                repository, message, branch_name, author, metadata, progress
+                repository, message, branch_name, author, metadata, progress, chosen
             ),
             None,
         )

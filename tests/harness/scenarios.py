@@ -13,7 +13,7 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
-from versioned_collection import VersionedCollection
+from versioned_collection import Only, VersionedCollection
 from versioned_collection.core.document import build, element, key_of
 from versioned_collection.errors import AutoMergeFailedError, VersioningError
 
@@ -159,6 +159,14 @@ SCENARIOS = {
     "register": Scenario(lambda c: c.register("three"), (with_history, dirty), large=True),
     "register detached": Scenario(
         lambda c: c.register("other", "other"), (with_history, _at(1), dirty), large=True
+    ),
+    "register of documents": Scenario(
+        lambda c: c.register("part", only=[1, 3, 5, "new"]), (with_history, dirty), large=True
+    ),
+    "register of fields": Scenario(
+        lambda c: c.register("part", only=Only(filter={"_id": {"$ne": 9}}, fields=["x"])),
+        (with_history, dirty),
+        large=True,
     ),
     "checkout back": Scenario(_at(0), large=True),
     "checkout forward": Scenario(_at("main"), (with_history, _at(0)), large=True),

@@ -170,7 +170,12 @@ def id_value(key: DocumentKey) -> Any:
 
 def are_twins(one: DocumentKey, other: DocumentKey) -> bool:
     """Tell whether the server takes two ids for the same, as it does ``1`` and ``1.0``."""
-    return one == other or _comparable(one[0], one[1:]) == _comparable(other[0], other[1:])
+    return one == other or twin_token(one) == twin_token(other)
+
+
+def twin_token(key: DocumentKey) -> Any:
+    """Return something hashable that is equal for ids that the server takes for the same."""
+    return _comparable(key[0], key[1:])
 
 
 def _comparable(kind: int, value: bytes) -> Any:
@@ -183,7 +188,7 @@ def _comparable(kind: int, value: bytes) -> Any:
         return "text", value
     if kind in (OBJECT, ARRAY):
         parts = elements(value)
-        return kind, [(name, _comparable(k, value[a:b])) for k, name, a, b in parts]
+        return kind, tuple((name, _comparable(k, value[a:b])) for k, name, a, b in parts)
     return kind, value
 
 

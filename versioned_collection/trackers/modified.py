@@ -19,9 +19,11 @@ from versioned_collection.core.document import (
     elements,
     raw_id_in,
 )
-from versioned_collection.trackers.base import Session, Tracker, drop_exactly, identities
+from versioned_collection.trackers.base import Tracker, drop_exactly, identities
 from versioned_collection.wire import (
     DUPLICATE_KEY,
+    NAMESPACE_NOT_FOUND,
+    UUID_MISMATCH,
     WriteOutcome,
     delete_many_statement,
     documents,
@@ -106,11 +108,29 @@ class ModifiedCollection(Tracker):
         """Tell whether no id is noted."""
         return self.collection.find_one({}, {"_id": 1}) is None
 
-    def remove(self, keys: Sequence[DocumentKey], session: Session = None) -> None:
-        """Remove ids."""
-        if keys:
-            statement = delete_many_statement(map(_own, keys))
-            write(self.db, "delete", self.name, [statement], session=session)
+    def remove(self, keys: Iterable[Sequence[DocumentKey]], check: Callable[[], None]) -> None:
+        """Remove ids, unless another owner took over; see `clear`.
+
+        Args:
+            keys: The ids, a bounded list at a time.
+            check: Makes sure that the lease is still held.
+        """
+        identity = identities(self.db, [self.name]).get(self.name)
+        for portion in keys:
+            statement = delete_many_statement(map(_own, portion))
+            try:
+                write(
+                    self.db,
+                    "delete",
+                    self.name,
+                    [statement],
+                    check=check,
+                    collectionUUID=identity,
+                )
+            except driver.OperationFailure as error:
+                if error.code not in (NAMESPACE_NOT_FOUND, UUID_MISMATCH):
+                    raise
+                return
 
     def clear(self, check: Callable[[], None]) -> None:
         """Remove all ids, unless another owner took over, who has renewed the collection.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from itertools import chain
 from typing import Any
@@ -13,15 +13,22 @@ from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.eager import EagerReplica
-from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
+from versioned_collection.errors import (
+    InvalidArgument,
+    InvalidOperation,
+    InvalidType,
+    LeaseLost,
+)
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.selection import Only, Selection
 from versioned_collection.trackers.log import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import check_texts, entry_of, name_taken
-from versioned_collection.working_copy import Overtaken, WorkingCopy
+from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
+from versioned_collection.working_copy import Change, Overtaken, WorkingCopy
 
 
 def register(
@@ -31,16 +38,17 @@ def register(
     author: str | Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    only: Only | None = None,
 ) -> Version | None:
-    """Record the present documents.
+    """Record the present documents, or some of their changes.
 
     Returns:
-        The new version, None when nothing changed.
+        The new version, None when nothing (that is chosen) changed.
 
     Raises:
         InvalidType: There is no message, and no merge that has one.
         InvalidArgument: HEAD is detached and `branch_name` is missing, taken or malformed.
-        InvalidOperation: Conflicts wait for resolution.
+        InvalidOperation: Conflicts wait for resolution, or a merge is to be registered in part.
     """
     check_texts(message or "", author, metadata)
     with holding(repository, "register") as hold:
@@ -49,7 +57,15 @@ def register(
             raise InvalidOperation(
                 "conflicts wait for resolution; resolve them before registering a version"
             )
+        if only is not None and hold.state.merge is not None:
+            raise InvalidOperation(
+                "a merge is registered as a whole: register() without `only`, or abort_merge() "
+                "first",
+                merge=hold.state.merge["id"],
+            )
         facts = _facts(hold.state, branch, message, author, metadata)
+        if only is not None:
+            return _record_part(hold, only, facts, progress)
         copy = WorkingCopy(hold, eager=True)
         with suppress(Overtaken):
             return _record(hold, copy, facts, progress)
@@ -97,18 +113,57 @@ def _record(
         if first is None and hold.state.merge is None:
             copy.settle_unchanged()
             return None
-        recording = Recording(hold, progress)
-        recording.begin()
-        replica = EagerReplica(hold, copy.wait_until_noticed)
-        try:
-            found = changes if first is None else chain((first,), changes)
-            recording.append(found, replica.add, copy.wait_until_noticed)
-            version = recording.version(facts, _parents(hold))
-            _commit(hold, replica, _commit_of(version, copy), progress)
-        except BaseException:
-            replica.abandon()
-            raise
+        found = changes if first is None else chain((first,), changes)
+        version = _make(hold, copy, found, facts, progress)
     copy.forget()
+    return version
+
+
+def _record_part(
+    hold: Hold, only: Only, facts: Facts, progress: Progress | None
+) -> Version | None:
+    """Record the chosen changes; the others are noted before the look counts as seen."""
+    copy, repository = WorkingCopy(hold), hold.repository
+    selection = Selection(hold, copy, only)
+    repository.modified.add(copy.noticed.keys)
+    with closing(prefetch(selection.of(copy.changes(note=True)))) as changes:
+        first = next(changes, None)
+        if first is None:
+            copy.persist()
+            return None
+        version = _make(hold, copy, chain((first,), changes), facts, progress)
+    if only.patterns is None:
+        _forget_recorded(hold, version)
+    repository.journal.remove(copy.noticed.settled)
+    return version
+
+
+def _forget_recorded(hold: Hold, version: Version) -> None:
+    """Drop the ids of documents that are now as they were recorded, as far as noticed."""
+    repository = hold.repository
+    deltas = repository.deltas.of_version(version.id)
+    recorded = portions((delta.key for delta in deltas), len, IDS_PER_READ, BYTES_OF_IDS)
+    with suppress(LeaseLost):  # then whoever took over finds that they do not differ
+        repository.modified.remove(recorded, hold.lease.check)
+
+
+def _make(
+    hold: Hold,
+    copy: WorkingCopy,
+    changes: Iterable[list[Change]],
+    facts: Facts,
+    progress: Progress | None,
+) -> Version:
+    recording = Recording(hold, progress)
+    recording.begin()
+    replica = EagerReplica(hold, copy.wait_until_noticed)
+    try:
+        recording.append(changes, replica.add, copy.wait_until_noticed)
+        version = recording.version(facts, _parents(hold))
+        _commit(hold, replica, _commit_of(version, copy), progress)
+    except BaseException:
+        replica.abandon()
+        raise
     return version
 
 
