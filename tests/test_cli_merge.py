@@ -14,9 +14,10 @@ from bson import ObjectId
 from bson.int64 import Int64
 from cli_support import Cli
 from pymongo.database import Database
+from rich.cells import cell_len
 
 from versioned_collection import VersionedCollection, embedded
-from versioned_collection.cli.clashes import clash_tables, shortened
+from versioned_collection.cli.clashes import clash_table, shortened
 from versioned_collection.cli.policies import policy_of
 
 Document = dict[str, Any]
@@ -220,16 +221,30 @@ def test_elements_of_keyed_lists(cli: Cli, db: Database[Any]) -> None:
     assert "items[sku='a'].n" in cli("conflicts").out
 
 
-def test_pages_have_one_heading_and_one_layout() -> None:
+def test_a_long_table_comes_in_pages_of_one_layout() -> None:
     class Shown:
         id, document_id, path, kind = ObjectId(), 1, ("n",), "both_modified"
-        base = ours = theirs = "x" * 1000
+        base, ours, theirs = "x" * 1000, "\u8a9e" * 30, None
 
-    found: Any = (Shown() for _ in range(250))
-    tables = list(clash_tables(found, 80))
-    assert [len(table.rows) for table in tables] == [100, 100, 50]
-    assert [table.show_header for table in tables] == [True, False, False]
-    assert {table.width for table in tables} == {100}
+    taken: list[Any] = []
+
+    def found() -> Any:
+        for _ in range(1200):
+            taken.append(Shown())
+            yield taken[-1]
+
+    pages = clash_table(found(), 120)
+    heading = next(pages).plain
+    assert len(taken) == 500, "the first page needs no more"
+    assert heading.count("\n") == 0
+    rows = [line for page in pages for line in page.plain.split("\n")]
+    first = [line for line in rows if "both_modified" in line]
+    assert len(first) == len(taken) == 1200
+    assert len({line.index("both_modified") for line in first}) == 1
+    assert heading.index("kind") == first[0].index("both_modified")
+    assert all(cell_len(line) <= 120 for line in rows)
+    assert "".join(rows).count("x") == 1200 * 198  # quote, 198, the sign of what is left out
+    assert list(clash_table([], 80)) == []
     assert len(shortened("x" * 1000)) == 200
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from versioned_collection.cli.lines import dump, dump_exactly, printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from versioned_collection import Conflict
 
@@ -17,7 +17,8 @@ SIDES = ("base", "ours", "theirs")
 
 _HEADINGS = ("conflict", "document", "path", "kind", *SIDES)
 _ID_WIDTH, _KIND_WIDTH = 24, 15
-_PAGE = 100
+_NARROWEST = 100
+_PAGE = 500
 _LONGEST = 200
 _NOTHING = "(nothing)"
 
@@ -58,31 +59,28 @@ def clash_facts(conflict: Conflict) -> dict[str, Any]:
     }
 
 
-def clash_tables(conflicts: Iterable[Conflict], width: int) -> Iterator[Table]:
-    """Show conflicts a page at a time, base, ours and theirs beside one another.
+def clash_table(conflicts: Iterable[Conflict], width: int) -> Iterator[Text]:
+    """Show conflicts in a table, base, ours and theirs beside one another.
+
+    The columns depend on the width alone, so nothing has to be measured or kept: a table of
+    100,000 rows begins at once.
 
     Args:
         conflicts: The conflicts; no more than a page is held.
-        width: The width of the terminal, which decides that of the columns.
+        width: The width of the terminal.
+
+    Yields:
+        The heading, then the rows of a page each time; nothing where there is no conflict.
     """
-    waiting, first = iter(conflicts), True
-    while page := list(islice(waiting, _PAGE)):
-        yield _table(page, max(width, 100), first)
-        first = False
-
-
-def _table(page: list[Conflict], width: int, heading: bool) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=heading, width=width)
-    # fixed widths spare measuring every cell, and make all pages look alike
-    for name, size in zip(_HEADINGS, _widths(width), strict=True):
-        table.add_column(name, width=size, overflow="fold")
-    for one in page:
-        cells = (str(one.id), shortened(one.document_id), printable(place_text(one)), one.kind)
-        table.add_row(*map(Text, cells), *(_cell(getattr(one, side)) for side in SIDES))
-    return table
+    widths = _widths(max(width, _NARROWEST))
+    waiting, heading = iter(conflicts), True
+    while page := list(islice(waiting, _PAGE)):
+        if heading:
+            yield Text("\n".join(_lines(_HEADINGS, widths)), style="bold")
+            heading = False
+        yield Text("\n".join(line for one in page for line in _lines(_cells(one), widths)))
 
 
 def _widths(total: int) -> list[int]:
@@ -92,12 +90,29 @@ def _widths(total: int) -> list[int]:
     return [_ID_WIDTH, narrow, narrow, _KIND_WIDTH, wide, wide, wide]
 
 
-def _cell(value: Any) -> Any:
-    from rich.text import Text
+def _cells(conflict: Conflict) -> list[str]:
+    place = printable(place_text(conflict))
+    sides = (_cell(getattr(conflict, side)) for side in SIDES)
+    return [str(conflict.id), shortened(conflict.document_id), place, conflict.kind, *sides]
 
+
+def _cell(value: Any) -> str:
     from versioned_collection import MISSING
 
-    return Text(_NOTHING, style="dim") if value is MISSING else Text(shortened(value))
+    return _NOTHING if value is MISSING else shortened(value)
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """Return the lines of a row; what is too wide for its column goes on below."""
+    from rich.cells import cell_len, chop_cells, set_cell_size
+
+    columns = [
+        chop_cells(cell, size) if len(cell) * 2 > size and cell_len(cell) > size else [cell]
+        for cell, size in zip(cells, widths, strict=True)
+    ]
+    for parts in zip_longest(*columns, fillvalue=""):
+        line = (set_cell_size(part, size) for part, size in zip(parts, widths, strict=True))
+        yield " ".join(line).rstrip()
 
 
 def shortened(value: Any) -> str:

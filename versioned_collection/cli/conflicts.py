@@ -33,15 +33,15 @@ def conflicts(session: Session, limit: Limit = None) -> None:
     Long values are shortened. With --json each conflict has id, document_id, path, place,
     kind, base, ours and theirs in full; a side without a value is left out.
     """
-    from versioned_collection.cli.clashes import clash_facts, clash_tables
+    from versioned_collection.cli.clashes import clash_facts, clash_table
     from versioned_collection.cli.comparing import write_array
 
     found = islice(session.tracked.conflicts(), limit)
     if session.json:
         write_array(session, "conflicts", map(clash_facts, found))
         return
-    for table in clash_tables(found, session.out.width):
-        session.show(table)
+    for lines in clash_table(found, session.out.width):
+        session.show(lines)
 
 
 ConflictId = Annotated[

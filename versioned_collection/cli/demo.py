@@ -103,14 +103,14 @@ def _branch_off(session: Session, replay: Replay, collection: VersionedCollectio
 
 def _merge(session: Session, replay: Replay, collection: VersionedCollection) -> None:
     """Merge the branch: one conflict waits, is shown and settled."""
-    from versioned_collection.cli.clashes import clash_tables
+    from versioned_collection.cli.clashes import clash_table
 
     with replay.step(f"merge {BRANCH}, nine releases later") as step:
         conflicts = replay.merge(collection)
         step.detail = f"{len(conflicts)} conflict waits"
     _heading(session, "conflicts")
     if not session.json:
-        session.show(*clash_tables(conflicts, session.out.width))
+        session.show(*clash_table(conflicts, session.out.width))
     with replay.step("settle it, register the merge") as step:
         extensions = replay.settle(collection, conflicts[0])
         step.detail = f"extensions: {', '.join(extensions)}"
