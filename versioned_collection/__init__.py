@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from versioned_collection.core.version import Version
     from versioned_collection.selection import Only
     from versioned_collection.verbs.conflicts import Conflict
+    from versioned_collection.verbs.stash import Stash
 
 __all__ = [
     "MISSING",
@@ -27,6 +28,7 @@ __all__ = [
     "MergePolicy",
     "Only",
     "Side",
+    "Stash",
     "Version",
     "VersionedCollection",
     "embedded",
@@ -43,6 +45,7 @@ _HOMES = {
     "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
     "Only": "versioned_collection.selection",
+    "Stash": "versioned_collection.verbs.stash",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",
 }

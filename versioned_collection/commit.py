@@ -45,6 +45,9 @@ class Commit:
         restore: Whether the documents noted in the modified set with the state they were
             seen in go back to what the replica holds.
         stash: The stash whose documents are brought back.
+        guarded: Whether those move only from the very state their changes start from; what
+            another client changed meanwhile stays, and the stash is then not dropped.
+        reverse: Whether they go back to what they were before the stashed changes.
         displace: See `WorkingCopyWriter`.
     """
 
@@ -61,6 +64,8 @@ class Commit:
     settled: list[ObjectId] = field(default_factory=list)
     restore: bool = False
     stash: ObjectId | None = None
+    guarded: bool = False
+    reverse: bool = False
     displace: bool = False
     tagged: dict[str, Any] = field(default_factory=dict)
     untagged: list[str] = field(default_factory=list)
@@ -82,6 +87,8 @@ class Commit:
             "settled": self.settled,
             "restore": self.restore,
             "stash": self.stash,
+            "guarded": self.guarded,
+            "reverse": self.reverse,
             "displace": self.displace,
             "tagged": [[name, tag] for name, tag in self.tagged.items()],
             "untagged": self.untagged,
@@ -97,7 +104,7 @@ class Commit:
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Commit:
         """Return the commit that `to_bson` stored."""
-        facts = {name: stored[name] for name in cls.__dataclass_fields__}
+        facts = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
         facts["branches"] = dict(stored["branches"])
         facts["tagged"] = dict(stored["tagged"])
         if stored["path"] is not None:

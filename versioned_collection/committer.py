@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
@@ -26,6 +26,7 @@ from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
+from versioned_collection.trackers.metadata import with_stashes
 from versioned_collection.wire import by_keys, portions
 
 _MOST_OWN_TIMES = 200
@@ -135,6 +136,13 @@ class Committer:
             self.kept += writer.kept
             writer.kept = []
 
+    def _keep_stash(self, commit: Commit, writer: WorkingCopyWriter) -> None:
+        """Drop no stash of which something was not brought back."""
+        if commit.guarded and writer.kept and "stashes" in commit.state:
+            fields = with_stashes(()).keys()
+            commit.state = {n: value for n, value in commit.state.items() if n not in fields}
+            self.declare(commit)
+
     def _note_own_writes(self) -> None:
         """Store the commit time, whose events in the change stream are ours."""
         self._remember_time()
@@ -155,6 +163,16 @@ class Committer:
         else:
             self.declare(commit)
             self.complete(commit)
+
+    def bring_back(self, commit: Commit, stash: ObjectId) -> None:
+        """Carry out a commit that brings a stash back over the present documents."""
+        if self._repository.has_transactions:
+            with suppress(TooLarge):
+                self.at_once(commit, unstashed(self._repository, stash, commit.reverse))
+                return
+        commit.stash = stash
+        self.declare(commit)
+        self.complete(commit)
 
     # -- step by step --------------------------------------------------------------------
 
@@ -186,7 +204,8 @@ class Committer:
         """Leave nothing half done after the server has refused a document for good.
 
         A move turns back. What a restoration could not restore shows as modified, and the
-        stash that was made of it is complete. A stash that was not applied is kept.
+        stash that was made of it is complete. A stash that was not applied is kept; where
+        its documents moved from known states, they turn back as well.
         """
         if commit.path is not None and commit.working_copy and commit.state:
             way = commit.path
@@ -200,6 +219,11 @@ class Committer:
             self.complete(back)
         elif commit.restore:
             self._finish(commit)
+        elif commit.stash is not None and commit.guarded and not commit.reverse:
+            back = Commit(stash=commit.stash, guarded=True, reverse=True, displace=True)
+            self.declare(back)
+            self.complete(back)
+            self._repository.stash.delete([commit.stash])
         elif commit.stash is not None:
             self._hold.update({"intent": None})
 
@@ -215,8 +239,8 @@ class Committer:
             self._complete(commit, lambda: moves_along(repository, path, torn=torn))
         if commit.stash is not None:
             stash = commit.stash
-            batches = settlements if commit.settled else unstashed
-            self._complete(commit, lambda: batches(repository, stash))
+            batches = exactly_unstashed if commit.guarded else unstashed
+            self._complete(commit, lambda: batches(repository, stash, commit.reverse))
 
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""
@@ -234,6 +258,7 @@ class Committer:
         with closing(batches()) as source:
             for batch in source:
                 self._write_batch(commit, batch, writer, batches)
+                self._keep_stash(commit, writer)
                 self._keep(writer)
                 self._remember_time()
                 self._progress("written", len(batch))
@@ -331,21 +356,25 @@ def _making_room(repository: Repository, moves: Iterable[Move]) -> Iterator[Move
             yield from (restoration(key, seen[key], recorded.get(key)) for key in part)
 
 
-def unstashed(repository: Repository, stash: ObjectId) -> Batches:
+def unstashed(repository: Repository, stash: ObjectId, reverse: bool = False) -> Batches:
     """Iterate over the moves that bring a stash back over the present documents."""
-    stored = repository.stash.of_version(stash)
-    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
+    for batch in _stashed(repository, stash, reverse):
         yield from _overwriting(repository, {delta.key: delta.new for delta in batch})
 
 
-def settlements(repository: Repository, stash: ObjectId) -> Batches:
-    """Iterate over the moves that put decisions on conflicts into the documents.
+def exactly_unstashed(repository: Repository, stash: ObjectId, reverse: bool = False) -> Batches:
+    """Iterate over the moves that bring a stash back where its changes started from.
 
     A document that another client changed meanwhile stays as it is.
     """
-    stored = repository.stash.of_version(stash)
-    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
+    for batch in _stashed(repository, stash, reverse):
         yield [restoration(delta.key, delta.before, delta.new) for delta in batch]
+
+
+def _stashed(repository: Repository, stash: ObjectId, reverse: bool) -> Iterator[list[Delta]]:
+    stored = repository.stash.of_version(stash)
+    directed = (~delta if reverse else delta for delta in stored)
+    return portions(directed, _stash_weight, BATCH, BATCH_BYTES)
 
 
 def _overwriting(

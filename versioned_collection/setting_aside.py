@@ -35,7 +35,7 @@ def set_aside(
     Returns:
         The number of documents that were changed.
     """
-    if _ensure_collection(hold):
+    if ensure_collection(hold):
         copy.look_again()  # the earlier look's time is before the collection came to be
     count = size = 0
     small: list[Move] | None = [] if hold.repository.has_transactions else None
@@ -94,7 +94,7 @@ def keep_as_modified(hold: Hold, path: Path) -> None:
         repository.modified.add([key for key, _ in batch])
 
 
-def _ensure_collection(hold: Hold) -> bool:
+def ensure_collection(hold: Hold) -> bool:
     """Create the collection again, with its options, where another client dropped it.
 
     Returns:

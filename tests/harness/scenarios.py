@@ -50,6 +50,47 @@ def stashed_and_dirty(collection: VersionedCollection) -> None:
     collection.insert_many([{"_id": 77, "x": "other"}, {"_id": 78, "x": "other"}])
 
 
+def stashed_twice(collection: VersionedCollection) -> None:
+    """Have two stashes with names, and be clean."""
+    dirty(collection)
+    collection.stash(name="first")
+    stash_more(collection)
+
+
+def stash_more(collection: VersionedCollection) -> None:
+    """Have another stash."""
+    collection.update_one({"_id": 1}, {"$set": {"more": 1}})
+    collection.insert_one({"_id": "more"})
+    collection.stash(name="second", message="more")
+
+
+def edited_elsewhere(collection: VersionedCollection) -> None:
+    """Have uncommitted changes that go with those of the stash."""
+    collection.update_many({"_id": {"$in": [1, 5, 9]}}, {"$set": {"elsewhere": 1}})
+    collection.delete_one({"_id": 8})
+
+
+def edited_at_odds(collection: VersionedCollection) -> None:
+    """Have uncommitted changes of what the stash changes too."""
+    edited_elsewhere(collection)
+    collection.update_one({"_id": 1}, {"$set": {"x": "at odds"}})
+    collection.update_one({"_id": 3}, {"$set": {"x": "kept"}})
+    collection.insert_one({"_id": "new", "x": "also new"})
+
+
+def apply_with_conflicts(collection: VersionedCollection) -> Any:
+    """Apply the stash; conflicts are no failure here."""
+    try:
+        return collection.stash_apply(merge=True)
+    except AutoMergeFailedError as error:
+        return error.conflicts
+
+
+def _once(collection: VersionedCollection, name: str | None, act: Callable[[], Any]) -> Any:
+    """Call a verb while there is a stash of that name."""
+    return name in [one.name for one in collection.stashes()] and act()
+
+
 def with_history(collection: VersionedCollection) -> None:
     """Have main@0 to main@2, side@0 on main@1, a tag, and main@2 checked out."""
     collection.insert_many([{"_id": i, "x": i, "text": "a" * i} for i in range(1, 7)])
@@ -190,6 +231,37 @@ SCENARIOS = {
         lambda c: c.stash_apply(), (with_history, stashed, _at(0)), large=True
     ),
     "stash_discard": Scenario(lambda c: c.stash_discard(), (with_history, stashed)),
+    "named stash": Scenario(
+        lambda c: c.stash(name="other"), (with_history, stashed_and_dirty), large=True
+    ),
+    "named stash over": Scenario(
+        lambda c: c.stash(True, name="first"), (with_history, stashed_twice, dirty), large=True
+    ),
+    "stash_apply of one of several": Scenario(
+        lambda c: _once(c, "first", lambda: c.stash_apply("first")),
+        (with_history, stashed_twice),
+        large=True,
+    ),
+    "stash_apply with merge": Scenario(
+        lambda c: _once(c, None, lambda: c.stash_apply(merge=True)),
+        (with_history, stashed, edited_elsewhere),
+        large=True,
+    ),
+    "stash_apply with conflicts": Scenario(
+        apply_with_conflicts, (with_history, stashed, edited_at_odds), large=True
+    ),
+    "resolve conflicts of a stash": Scenario(
+        lambda c: c.resolve_conflicts(resolver="theirs"),
+        (with_history, stashed, edited_at_odds, apply_with_conflicts),
+    ),
+    "abort a stash": Scenario(
+        lambda c: c.abort_merge(),
+        (with_history, stashed, edited_at_odds, apply_with_conflicts),
+        large=True,
+    ),
+    "stash_discard of one of several": Scenario(
+        lambda c: c.stash_discard("first"), (with_history, stashed_twice)
+    ),
     "delete subtree inside": Scenario(
         lambda c: c.delete_version_subtree(1, "main"), (with_history, with_side, dirty), large=True
     ),
@@ -293,9 +365,14 @@ def _state(database: Database[Any], name: str) -> State:
     }
     repository = collection._repository
     state = repository.state()
-    stash = {}
-    if state.stash is not None:
-        stash = {d.key: (d.old, d.new) for d in repository.stash.of_version(state.stash["id"])}
+    stashes = [
+        (
+            header["name"],
+            header["documents"],
+            {d.key: (d.old, d.new) for d in repository.stash.of_version(header["id"])},
+        )
+        for header in state.stashes
+    ]
     return {
         "tracked": True,
         "contents": contents(database, name),
@@ -304,7 +381,7 @@ def _state(database: Database[Any], name: str) -> State:
         "tags": {name: labels[version.id] for name, version in collection.tags().items()},
         "head": (labels[state.head], state.branch, state.detached),
         "version": collection.version,
-        "stash": stash,
+        "stashes": stashes,
         "merge": None if state.merge is None else [labels[one] for one in state.merge["parents"]],
         "conflicts": [(one.raw, one.kind) for one in collection.conflicts()],
         "changes": {(change.op, change.old, change.new) for change in collection.changes()},

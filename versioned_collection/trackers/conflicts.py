@@ -92,10 +92,13 @@ class ConflictsCollection(Tracker):
             stored[side] = self._chunks.get(file)
         return StoredConflict(stored["_id"], Conflict.from_bson(stored))
 
-    def has_any(self, merge: ObjectId) -> bool:
-        """Tell whether a conflict of a merge waits."""
+    def has_any(self, merge: ObjectId, but: Sequence[ObjectId] = ()) -> bool:
+        """Tell whether a conflict of a merge waits, some apart."""
+        filter_: dict[str, Any] = {"merge": merge}
+        if but:
+            filter_["_id"] = {"$nin": list(but)}
         with translated():
-            return self.collection.find_one({"merge": merge}, {"_id": 1}) is not None
+            return self.collection.find_one(filter_, {"_id": 1}) is not None
 
     def count(self, merge: ObjectId) -> int:
         """Return how many conflicts of a merge wait."""

@@ -1,4 +1,4 @@
-"""The state of one working copy: HEAD, capture position, stash, and the intent under way.
+"""The state of one working copy: HEAD, capture position, stashes, and the intent under way.
 
 A single document. Every change of it is a compare-and-set on the lease that its writer
 holds, so an owner that lost the lease cannot move HEAD.
@@ -6,7 +6,7 @@ holds, so an owner that lost the lease cannot move HEAD.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,16 @@ class Metadata:
         uuid: The identity of the collection when changes were last noticed.
         options: The options with which the collection was created.
         own: Commit times of our own writes behind `captured`.
-        stash: The stash: ``id``, ``head``, ``created``; None where there is none.
+        stashes: What was set aside, the latest last: ``id``, ``name``, ``message``, ``head``,
+            ``branch``, ``created``, ``documents`` (how many) and ``digest`` of each.
         intent: The multi-step operation under way, None where there is none.
         scan: Whether the next look at the working copy has to compare everything.
         merge: The merge that waits for decisions or for `register`: ``id``, ``verb``,
             ``theirs``, ``parents`` (of the version to come, beside HEAD), ``message``,
-            ``author``, ``metadata``; None where there is none.
+            ``author``, ``metadata``; None where there is none. Where a stash is applied there
+            is no version to come, and ``stash``, ``drop`` and ``times`` (of both sides)
+            instead of ``theirs``; its id is also that of what the trackers of stashes keep
+            to take it back.
     """
 
     head: VersionId
@@ -51,7 +55,7 @@ class Metadata:
     uuid: Any
     options: Mapping[str, Any]
     own: tuple[Timestamp, ...]
-    stash: Mapping[str, Any] | None
+    stashes: tuple[Mapping[str, Any], ...]
     intent: Mapping[str, Any] | None
     scan: bool
     merge: Mapping[str, Any] | None = None
@@ -67,11 +71,22 @@ class Metadata:
             stored.get("uuid"),
             stored.get("options") or {},
             tuple(stored.get("own") or ()),
-            stored.get("stash"),
+            _stashes(stored),
             stored.get("intent"),
             bool(stored.get("scan")),
             stored.get("merge"),
         )
+
+
+def with_stashes(stashes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fields that say what is stashed, the latest last."""
+    return {"stashes": list(stashes), "stash": None}
+
+
+def _stashes(stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the headers of all stashes; there was one alone, in a field of its own, once."""
+    single = stored.get("stash")
+    return (*(() if single is None else (single,)), *(stored.get("stashes") or ()))
 
 
 class MetadataCollection(Tracker):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -16,12 +17,15 @@ from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.merging import MergeContext, settle
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.moves import BATCH
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.setting_aside import set_aside
+from versioned_collection.setting_aside import ensure_collection, set_aside
 from versioned_collection.trackers.conflicts import StoredConflict
+from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.unstashing import as_in_log, clear_away, end_of_unstashing
 from versioned_collection.versions import entry_of
-from versioned_collection.wire import by_keys
+from versioned_collection.wire import by_keys, portions
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -150,25 +154,49 @@ def _by_rule(repository: Repository, rule: merging.Resolver) -> Decide:
     state = repository.state()
     context = MergeContext()
     if state.merge is not None:
-        versions = state.head, state.merge["theirs"]
-        context = MergeContext(*(entry_of(repository, one).timestamp for one in versions))
+        context = MergeContext(*_times(repository, state))
     return lambda conflict: merging.run_resolver(rule, conflict, context)
+
+
+def _times(repository: Repository, state: Metadata) -> list[datetime]:
+    """Return when both sides of the merge that waits came to be."""
+    assert state.merge is not None
+    if "times" in state.merge:
+        return [as_in_log(repository, time) for time in state.merge["times"]]
+    return [entry_of(repository, one).timestamp for one in (state.head, state.merge["theirs"])]
 
 
 def abort_merge(repository: Repository, progress: Progress | None = None) -> bool:
     """Take a merge that waits back: the documents are those of HEAD again.
 
+    Where a stash was applied, the documents that it changed are what they were before that,
+    and others stay as they are.
+
     Returns:
         Whether there was one.
     """
     with holding(repository, "abort_merge") as hold:
-        if hold.state.merge is None:
+        merge = hold.state.merge
+        if merge is None:
             return False
-        commit = Commit(state={"merge": None})
-        if not set_aside(hold, WorkingCopy(hold), commit, Committer(hold, progress)):
+        commit, committer = Commit(state={"merge": None}), Committer(hold, progress)
+        if merge.get("stash") is not None:
+            _take_stash_out(hold, commit, committer, merge["id"])
+        elif not set_aside(hold, WorkingCopy(hold), commit, committer):
             hold.update({"merge": None})
         repository.conflicts.delete_all_but(None)
         return True
+
+
+def _take_stash_out(hold: Hold, commit: Commit, committer: Committer, merge: ObjectId) -> None:
+    repository = hold.repository
+    ensure_collection(hold)
+    deltas = repository.stash.of_version(merge)
+    for batch in portions(deltas, lambda _: 1, BATCH, BATCH):
+        repository.modified.add([delta.key for delta in batch])
+    commit.reverse = True
+    committer.bring_back(commit, merge)
+    repository.stash.delete([merge])
 
 
 def _id_of(merge: Any) -> ObjectId:
@@ -219,8 +247,11 @@ class _Settling:
         present: dict[DocumentKey, bytes | None],
         wanted: dict[DocumentKey, bytes | None],
     ) -> None:
+        merge: Mapping[str, Any] = self._hold.state.merge or {}
         changed = [key for key, raw in wanted.items() if raw != present[key]]
-        commit = Commit(settled=settled, state={"progress": ObjectId()})
+        is_last = self._is_last_of_stash(settled)
+        state = end_of_unstashing(self._hold.state) if is_last else {"progress": ObjectId()}
+        commit = Commit(settled=settled, state=state)
         committer = Committer(self._hold)
         self._repository.modified.add(changed)
         if not changed:
@@ -231,10 +262,19 @@ class _Settling:
         else:
             deltas = [images(present[key], wanted[key]) for key in changed]
             self._step_by_step(commit, committer, [one for one in deltas if one is not None])
+        if is_last:
+            clear_away(self._hold, [merge["id"], merge["stash"]])
+
+    def _is_last_of_stash(self, settled: list[ObjectId]) -> bool:
+        """Tell whether nothing of a stash that was applied waits any more."""
+        merge = self._hold.state.merge
+        if merge is None or merge.get("stash") is None:
+            return False
+        return not self._repository.conflicts.has_any(merge["id"], settled)
 
     def _step_by_step(self, commit: Commit, committer: Committer, deltas: list[Delta]) -> None:
         """Put what was decided aside first, so that whoever resumes can carry it out."""
-        commit.stash = ObjectId()
+        commit.stash, commit.guarded = ObjectId(), True
         self._hold.begin({"phase": "prepare", "stash": commit.stash})
         self._repository.stash.append(commit.stash, deltas)
         committer.declare(commit)

@@ -194,7 +194,7 @@ class _Initialiser:
                 "uuid": info["info"]["uuid"],
                 "options": info.get("options", {}),
                 "own": [],
-                "stash": None,
+                "stashes": [],
                 "intent": None,
                 "scan": False,
             },

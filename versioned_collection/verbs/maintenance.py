@@ -21,12 +21,12 @@ def gc(repository: Repository) -> dict[str, int]:
     with holding(repository, "gc") as hold:
         known = set(repository.log.tree())
         orphans = [version for version in repository.deltas.versions() if version not in known]
-        kept = {hold.state.stash["id"]} if hold.state.stash else set()
+        merge = None if hold.state.merge is None else hold.state.merge["id"]
+        kept = {merge, *(header["id"] for header in hold.state.stashes)}
         stashes = [one for one in repository.stash.versions() if one not in kept]
         hold.update({})
         repository.deltas.delete(orphans)
         repository.stash.delete(stashes)
-        merge = None if hold.state.merge is None else hold.state.merge["id"]
         return {
             "versions_without_log_entry": len(orphans),
             "stashes": len(stashes),

@@ -1,26 +1,78 @@
-"""stash, stash_apply, stash_discard: set uncommitted changes aside and bring them back."""
+"""stash, stashes, stash_apply, stash_discard: changes set aside, and brought back."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+import bson
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, TooLarge, unstashed
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.delta import images
-from versioned_collection.core.version import fingerprint_text
-from versioned_collection.errors import InvalidOperation
+from versioned_collection.core.merging import MergePolicy
+from versioned_collection.core.revision import check_name
+from versioned_collection.core.version import VersionId, fingerprint_text
+from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside
+from versioned_collection.trackers.metadata import Metadata, with_stashes
+from versioned_collection.unstashing import Unstashing, as_in_log, without_stash
+from versioned_collection.versions import check_texts
 from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
+_LARGEST_LIST = 1 << 20
+"""Bytes of all headers; they are part of the one document that every verb reads and writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stash:
+    """Uncommitted changes that were set aside.
+
+    Attributes:
+        index: Its place, 0 for the latest.
+        name: Its name, None where it has none.
+        message: What was said about it, None for nothing.
+        head: The id of the version whose documents were changed; it may be gone by now.
+        branch: The branch that was checked out.
+        created: When (UTC, server's clock).
+        documents: How many documents it changes.
+        id: Its identity, which the others do not share, whatever comes and goes.
+    """
+
+    index: int
+    name: str | None
+    message: str | None
+    head: VersionId
+    branch: str | None
+    created: datetime
+    documents: int
+    id: ObjectId
+
+    def __str__(self) -> str:
+        when = self.created.strftime("%Y-%m-%d %H:%M:%S UTC")
+        named = "" if self.name is None else f" {self.name}"
+        said = "" if self.message is None else f": {self.message}"
+        place = "" if self.branch is None else f" on {self.branch}"
+        return f"{self.index}{named} {when}{place}, {self.documents} documents{said}"
+
+
+Which = int | str | Stash | None
+"""A stash by its index, by its name, or as `stashes` returned it; None means the latest."""
+
 
 def stash(
-    repository: Repository, overwrite: bool = False, progress: Progress | None = None
+    repository: Repository,
+    overwrite: bool = False,
+    name: str | None = None,
+    push: bool = False,
+    message: str | None = None,
+    progress: Progress | None = None,
 ) -> bool:
     """Set uncommitted changes aside.
 
@@ -28,16 +80,31 @@ def stash(
         Whether there were any.
 
     Raises:
-        InvalidOperation: There is a stash already and `overwrite` is not set.
+        InvalidOperation: There is a stash already, and neither `overwrite` nor `push` nor a
+            name is given; or there are too many.
+        InvalidArgument: The name is malformed or taken, or `push` goes with `overwrite`.
+        InvalidType: `name` or `message` is no text.
     """
+    _check_words(name, message)
+    if push and overwrite:
+        raise InvalidArgument("overwrite replaces a stash and push adds one: give one of them")
     with holding(repository, "stash") as hold:
-        old = hold.state.stash
-        if old is not None and not overwrite:
-            raise InvalidOperation(
-                "there is a stash already; apply or discard it, or pass overwrite=True"
-            )
+        state = hold.state
+        replaced = _replaced(state, overwrite, name, push)
         copy = WorkingCopy(hold)
         stash_id = ObjectId()
+        header: dict[str, Any] = {
+            "id": stash_id,
+            "name": name,
+            "message": message,
+            "head": state.head,
+            "branch": state.branch,
+            "created": repository.now(),
+            "documents": 0,
+            "digest": fingerprint_text(0),
+        }
+        stashes = [one for one in state.stashes if one is not replaced] + [header]
+        _check_size(stashes)
         hold.begin({"phase": "prepare", "stash": stash_id})
 
         def keep(changes: list[Change]) -> None:
@@ -45,63 +112,176 @@ def stash(
             digest = repository.stash.append(stash_id, [one for one in deltas if one is not None])
             total = (int(header["digest"], 16) + digest) % (1 << 256)
             header["digest"] = fingerprint_text(total)
+            header["documents"] += len(changes)
 
-        header: dict[str, Any] = {
-            "id": stash_id,
-            "head": hold.state.head,
-            "created": repository.now(),
-            "digest": fingerprint_text(0),
-        }
-        commit = Commit(state={"stash": header})
+        commit = Commit(state=with_stashes(stashes))
         if not set_aside(hold, copy, commit, Committer(hold, progress), keep):
             hold.update({"intent": None})
             return False
-        if old is not None:
-            repository.stash.delete([old["id"]])
+        if replaced is not None:
+            repository.stash.delete([replaced["id"]])
         return True
 
 
-def stash_apply(repository: Repository, progress: Progress | None = None) -> bool:
-    """Bring the stashed changes back over the present documents, and drop the stash.
+def _check_words(name: Any, message: Any) -> None:
+    check_texts("" if message is None else message, None, None)
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise InvalidType(f"name is a text, not {type(name).__name__}", argument="name")
+    check_name(name, "stash")
+    if name.isdecimal():
+        raise InvalidArgument(f"{name!r} would be read as the place of a stash", name=name)
+
+
+def _replaced(
+    state: Metadata, overwrite: bool, name: str | None, push: bool
+) -> Mapping[str, Any] | None:
+    """Return the stash that gives way to the new one, None where the new one is added."""
+    if name is not None:
+        taken = [header for header in state.stashes if header.get("name") == name]
+        if taken and not overwrite:
+            raise InvalidArgument(
+                f"there is a stash {name!r} already; choose another name, apply or discard it, "
+                "or pass overwrite=True",
+                name=name,
+            )
+        return taken[0] if taken else None
+    if push or not state.stashes:
+        return None
+    if not overwrite:
+        raise InvalidOperation(
+            "there is a stash already; apply or discard it, pass overwrite=True, or give the "
+            "new one a name or push=True to keep both"
+        )
+    return state.stashes[-1]
+
+
+def _check_size(stashes: list[Any]) -> None:
+    try:
+        size = len(bson.encode({"stashes": stashes}))
+    except (bson.errors.BSONError, ValueError) as error:
+        raise InvalidArgument(f"BSON cannot hold the name or message: {error}") from error
+    if size > _LARGEST_LIST:
+        raise InvalidOperation(
+            f"names and messages of all stashes take {size} bytes, at most {_LARGEST_LIST} are "
+            "kept; say less, or apply or discard some first",
+            bytes=size,
+        )
+
+
+def stashes(repository: Repository) -> list[Stash]:
+    """Return what is set aside, the latest first."""
+    headers = repository.state().stashes[::-1]
+    return [_public(repository, place, header) for place, header in enumerate(headers)]
+
+
+def _public(repository: Repository, place: int, header: Mapping[str, Any]) -> Stash:
+    count = header.get("documents")
+    return Stash(
+        place,
+        header.get("name"),
+        header.get("message"),
+        header["head"],
+        header.get("branch"),
+        as_in_log(repository, header["created"]),
+        repository.stash.count(header["id"]) if count is None else count,
+        header["id"],
+    )
+
+
+def stash_apply(
+    repository: Repository,
+    which: Which = None,
+    drop: bool = True,
+    policy: MergePolicy | None = None,
+    progress: Progress | None = None,
+) -> bool:
+    """Bring stashed changes back.
+
+    Args:
+        repository: The trackers.
+        which: The stash.
+        drop: Whether the stash goes.
+        policy: How to merge it with what the documents are now; None overwrites them.
+        progress: Told how many documents were written.
 
     Returns:
         Whether there was a stash.
 
     Raises:
-        InvalidOperation: There are uncommitted changes.
+        InvalidOperation: There are uncommitted changes, which only a merge goes with.
+        InvalidArgument: There is no such stash.
+        AutoMergeFailedError: Conflicts wait for decisions.
     """
+    _check_which(which)
+    if policy is not None and not isinstance(policy, MergePolicy):
+        raise InvalidType("policy is a MergePolicy", argument=policy)
     with holding(repository, "stash_apply") as hold:
-        header = hold.state.stash
+        header = _found(hold.state, which)
         if header is None:
             return False
+        if policy is not None:
+            Unstashing(hold, header, drop, progress).run(policy)
+            return True
         copy = WorkingCopy(hold)
         copy.require_clean()
         stash_id = header["id"]
         # the documents brought back are uncommitted: note them before they are written
         for batch in portions(repository.stash.of_version(stash_id), lambda _: 1, 2_000, 2_000):
             repository.modified.add([delta.key for delta in batch])
-        _bring_back(repository, stash_id, Committer(hold, progress))
-        repository.stash.delete([stash_id])
+        commit = Commit(state=without_stash(hold.state, stash_id) if drop else {})
+        Committer(hold, progress).bring_back(commit, stash_id)
+        if drop:
+            repository.stash.delete([stash_id])
         return True
 
 
-def _bring_back(repository: Repository, stash_id: ObjectId, committer: Committer) -> None:
-    commit = Commit(state={"stash": None})
-    if repository.has_transactions:
-        with suppress(TooLarge):
-            committer.at_once(commit, unstashed(repository, stash_id))
-            return
-    commit.stash = stash_id
-    committer.declare(commit)
-    committer.complete(commit)
+def stash_discard(repository: Repository, which: Which = None) -> bool:
+    """Drop a stash; return whether there was one.
 
-
-def stash_discard(repository: Repository) -> bool:
-    """Drop the stash; return whether there was one."""
+    Raises:
+        InvalidArgument: There is no such stash.
+        InvalidOperation: Its conflicts wait for decisions.
+    """
+    _check_which(which)
     with holding(repository, "stash_discard") as hold:
-        header = hold.state.stash
+        header = _found(hold.state, which)
         if header is None:
             return False
-        hold.update({"stash": None})
+        merge = hold.state.merge
+        if merge is not None and merge.get("stash") == header["id"]:
+            raise InvalidOperation(
+                "conflicts of this stash wait: settle them, or take it out again with "
+                "abort_merge(), then discard it",
+                merge=merge["id"],
+            )
+        hold.update(without_stash(hold.state, header["id"]))
         repository.stash.delete([header["id"]])
         return True
+
+
+def _check_which(which: Any) -> None:
+    if which is not None and (isinstance(which, bool) or not isinstance(which, (int, str, Stash))):
+        raise InvalidType(
+            f"name a stash by its index or its name, not by {type(which).__name__}",
+            argument="which",
+        )
+
+
+def _found(state: Metadata, which: Which) -> Mapping[str, Any] | None:
+    headers = state.stashes[::-1]
+    if which is None:
+        return headers[0] if headers else None
+    if isinstance(which, int):
+        found = headers[which : which + 1] if which >= 0 else ()
+    elif isinstance(which, Stash):
+        found = tuple(header for header in headers if header["id"] == which.id)
+    else:
+        found = tuple(header for header in headers if header.get("name") == which)
+    if not found:
+        raise InvalidArgument(
+            f"there is no stash {getattr(which, 'name', which)!r}; stashes() lists them",
+            stash=getattr(which, "id", which),
+        )
+    return found[0]

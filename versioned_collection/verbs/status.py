@@ -59,7 +59,7 @@ def status(repository: Repository) -> dict[str, Any]:
             "current_branch": state.branch,
             "detached": state.detached,
             "changed": changed,
-            "has_stash": state.stash is not None,
+            "has_stash": bool(state.stashes),
             "has_conflicts": repository.has_conflicts(state),
             "merging": state.merge is not None,
             "changes": counts,

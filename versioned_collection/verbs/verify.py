@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bson
+from bson.objectid import ObjectId
 from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
@@ -62,7 +63,7 @@ def verify(
         tree = repository.log.tree()
         yield from _references(repository, hold.state, tree)
         yield from _recorded(entries, tip)
-        yield from _stash(repository, hold.state)
+        yield from _stashes(repository, hold.state)
         if not _is_tree(tree):
             yield Problem("log", "the versions in the log do not form one tree")
             return
@@ -94,21 +95,26 @@ def _recorded(
         )
 
 
-def _stash(repository: Repository, state: Metadata) -> Iterator[Problem]:
-    if state.stash is None:
-        return
-    total = 0
+def _stashes(repository: Repository, state: Metadata) -> Iterator[Problem]:
+    for header in state.stashes:
+        yield from _stash(repository, header["id"], header.get("digest"))
+    if state.merge is not None and state.merge.get("stash") is not None:
+        yield from _stash(repository, state.merge["id"], state.merge["digest"])
+
+
+def _stash(repository: Repository, stash: ObjectId, digest: str | None) -> Iterator[Problem]:
+    facts, total = {"stash": stash}, 0
     try:
-        for delta in repository.stash.of_version(state.stash["id"]):
+        for delta in repository.stash.of_version(stash):
             total += delta_digest(delta, encoded_rows(delta))
             for raw, recorded in ((delta.old, delta.before), (delta.new, delta.after)):
                 if raw is not None and document_hash(raw) != recorded:
                     raise CorruptHistory("an image does not match its hash")
     except (CorruptHistory, bson.errors.BSONError, GridFSError, ValueError) as error:
-        yield Problem("stash", f"the stash cannot be read: {error}")
+        yield Problem("stash", f"the stash cannot be read: {error}", facts)
         return
-    if fingerprint_text(total % _MODULUS) != state.stash.get("digest"):
-        yield Problem("stash", "the stash does not hold the changes that were set aside")
+    if fingerprint_text(total % _MODULUS) != digest:
+        yield Problem("stash", "the stash does not hold the changes that were set aside", facts)
 
 
 def _references(repository: Repository, state: Metadata, tree: VersionTree) -> Iterator[Problem]:
