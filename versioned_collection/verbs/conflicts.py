@@ -11,7 +11,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, restoration
+from versioned_collection.committer import Committer, Progress, TooLarge, restoration
 from versioned_collection.core import merging
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_hash
@@ -256,10 +256,7 @@ class _Settling:
         self._repository.modified.add(changed)
         if not changed:
             committer.references(commit)
-        elif self._repository.has_transactions:
-            moves = [restoration(key, _hash(present[key]), wanted[key]) for key in changed]
-            committer.at_once(commit, [moves])
-        else:
+        elif not self._at_once(commit, committer, changed, present, wanted):
             deltas = [images(present[key], wanted[key]) for key in changed]
             self._step_by_step(commit, committer, [one for one in deltas if one is not None])
         if is_last:
@@ -271,6 +268,24 @@ class _Settling:
         if merge is None or merge.get("stash") is None:
             return False
         return not self._repository.conflicts.has_any(merge["id"], settled)
+
+    def _at_once(
+        self,
+        commit: Commit,
+        committer: Committer,
+        changed: list[DocumentKey],
+        present: dict[DocumentKey, bytes | None],
+        wanted: dict[DocumentKey, bytes | None],
+    ) -> bool:
+        """Carry the commit out in one transaction, unless it is too much for one."""
+        if not self._repository.has_transactions:
+            return False
+        moves = [restoration(key, _hash(present[key]), wanted[key]) for key in changed]
+        try:
+            committer.at_once(commit, [moves])
+        except TooLarge:
+            return False
+        return True
 
     def _step_by_step(self, commit: Commit, committer: Committer, deltas: list[Delta]) -> None:
         """Put what was decided aside first, so that whoever resumes can carry it out."""
