@@ -56,8 +56,8 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
             settle(hold, state)
         if hold.state.merge is not None and verb in _NOT_WHILE_MERGING:
             raise InvalidOperation(
-                f"a {hold.state.merge['verb']} waits: settle its conflicts, then register() "
-                f"records it, or abort_merge() takes it back; {verb} comes after that",
+                f"a {hold.state.merge['verb']} waits: settle its conflicts{_then(hold.state)}, "
+                f"or abort_merge() takes it back; {verb} comes after that",
                 merge=hold.state.merge["id"],
             )
         try:
@@ -67,6 +67,12 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
         except BaseException:
             _clean_up(hold)
             raise
+
+
+def _then(state: Metadata) -> str:
+    """Return what comes once conflicts are settled; with a stash nothing does."""
+    is_stash = state.merge is not None and state.merge.get("stash") is not None
+    return "" if is_stash else ", then register() records it"
 
 
 def settle(hold: Hold, state: Metadata) -> None:
