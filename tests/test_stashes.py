@@ -545,3 +545,94 @@ def test_many(anydb):
     assert bands.count_documents({"stashed": 1}) == 10_500
     assert bands.count_documents({"mine": 1}) == 200
     assert not bands.has_stash()
+
+
+# -- while others write --------------------------------------------------------------------
+
+
+def numbered(db: Any) -> VersionedCollection:
+    """Return a collection with changes of eight documents stashed."""
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": n, "n": n} for n in range(8)])
+    bands.init()
+    bands.update_many({}, {"$set": {"n": "stashed"}})
+    bands.stash()
+    return bands
+
+
+def test_a_change_while_many_are_written_keeps_the_stash(anydb, small_limits):
+    bands = numbered(anydb)
+    other = anydb["bands"] if bands.capture_mode == "change_stream" else bands
+
+    def disturb(phase: str, count: int) -> None:
+        if not other.find_one({"_id": 7, "n": "theirs"}):
+            other.update_one({"_id": 7}, {"$set": {"n": "theirs"}})
+
+    assert bands.stash_apply(merge=True, progress=disturb)
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == ["stashed"] * 7 + ["theirs"]
+    assert bands.has_stash(), "one of its changes is nowhere else"
+    assert bands.status()["changes"]["updated"] == 8
+    assert bands.gc()["stashes"] == 0
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True)
+    (conflict,) = bands.conflicts()
+    assert (conflict.document_id, conflict.path) == (7, ("n",))
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.count_documents({"n": "stashed"}) == 8
+    assert not bands.has_stash()
+    assert problems(bands) == []
+
+
+def test_a_change_while_few_are_written_stops_it(db):
+    bands = numbered(db)
+    field(bands, "n", "mine", 3)
+
+    def disturb(conflict: Any, context: Any) -> Any:
+        db["bands"].update_one({"_id": 3}, {"$set": {"n": "other"}})
+        return Side.THEIRS
+
+    with pytest.raises(errors.WorkingCopyChanged):
+        bands.stash_apply(merge=True, resolver=disturb)
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [0, 1, 2, "other", 4, 5, 6, 7]
+    assert len(bands.stashes()) == 1
+    assert bands.gc()["stashes"] == 0
+    assert problems(bands) == []
+
+
+def test_a_resolver_that_fails_changes_nothing(anydb):
+    bands = numbered(anydb)
+    field(bands, "n", "mine", 3)
+    before = raws(bands)
+
+    def fail(conflict: Any, context: Any) -> Any:
+        raise RuntimeError("no idea")
+
+    with pytest.raises(errors.ResolverFailed):
+        bands.stash_apply(merge=True, resolver=fail)
+    assert raws(bands) == before
+    assert len(bands.stashes()) == 1
+    assert bands.gc()["stashes"] == 0
+    assert not bands.has_conflicts()
+    assert problems(bands) == []
+
+
+def test_decisions_that_an_index_refuses_turn_back(anydb, limits):
+    bands = numbered(anydb)
+    bands.create_index("n", unique=True)
+    bands.update_many({"_id": {"$lt": 3}}, [{"$set": {"n": {"$add": ["$_id", 100]}}}])
+    bands.stash_discard()
+    bands.stash()
+    bands.update_many({"_id": {"$lt": 3}}, [{"$set": {"n": {"$add": ["$_id", 200]}}}])
+    with pytest.raises(errors.AutoMergeFailedError, match="3 conflicts"):
+        bands.stash_apply(merge=True)
+    before = raws(bands)
+    with pytest.raises(errors.DocumentRejected, match="n_1"):
+        bands.resolve_conflicts(resolver=lambda conflict, context: 300)
+    assert raws(bands) == before
+    assert len(list(bands.conflicts())) == 3
+    assert len(bands.stashes()) == 1
+    assert bands.gc()["stashes"] == 0
+    assert problems(bands) == []
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.distinct("n", {"_id": {"$lt": 3}}) == [100, 101, 102]
+    assert not bands.has_stash()
