@@ -18,6 +18,7 @@ from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.capture.journalled import JournalledWrites
+from versioned_collection.checking import CheckedState
 from versioned_collection.committer import Progress
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
 from versioned_collection.core.tree import VersionTree
@@ -34,6 +35,7 @@ from versioned_collection.repository import Repository
 from versioned_collection.selection import Only, only_of
 from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
 from versioned_collection.verbs import branch as branch_verbs
+from versioned_collection.verbs import check as check_verbs
 from versioned_collection.verbs import conflicts as conflict_verbs
 from versioned_collection.verbs import diff as diff_verbs
 from versioned_collection.verbs import lifecycle as lifecycle_verbs
@@ -149,7 +151,9 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             lifecycle_verbs.rename(self._repository, new_name)
         else:
             super().rename(new_name, *args, **kwargs)
-        return VersionedCollection(self.database, new_name, **self._settings)
+        renamed = VersionedCollection(self.database, new_name, **self._settings)
+        renamed._repository.own_checks.update(self._repository.own_checks)
+        return renamed
 
     def drop(self, *args: Any, **kwargs: Any) -> None:
         """Drop the collection and, where it is tracked, its whole history."""
@@ -274,6 +278,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
                 has an id, filter or pattern that cannot be (a ValueError).
             InvalidOperation: Conflicts wait for resolution, or `only` was given while a merge
                 waits.
+            CheckFailed: A check finds something wrong; see `add_check`.
             LeaseHeld: Another process is at work.
         """
         chosen = only_of(only)
@@ -346,6 +351,54 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             lambda repository: delete_version_subtree(repository, version, branch, progress), None
         )
         return done is not None
+
+    # -- checks --------------------------------------------------------------------------
+
+    def add_check(
+        self,
+        name: str,
+        check: list[Mapping[str, Any]] | Callable[[CheckedState], Any],
+        *,
+        message: str | None = None,
+    ) -> None:
+        """Have every state checked before it becomes a version.
+
+        `register`, `merge`, `cherry_pick` and `revert` run all checks; where one fails, they
+        raise `CheckFailed` and everything is as before. A full `register` checks the state
+        that it records, without snapshots (standalone servers) the present documents. One of
+        parts checks what the version will hold, in a tracker without the collection's indexes.
+        Merges check the collection once the documents have moved, before they commit.
+
+        Args:
+            name: Its name, which is free.
+            check: An aggregation pipeline that must return nothing; it is stored and guards
+                what any client does. Or a function, kept on this object alone: it gets a
+                `CheckedState` (``find``, ``find_one``, ``aggregate``, ``count_documents``) and
+                returns the documents that are wrong, or their ids, or raises. It may be called
+                more than once for one version, and must not write.
+            message: What to say where it fails.
+
+        Raises:
+            InvalidType: `check` is neither (a TypeError).
+            InvalidArgument: The name is empty or taken, the pipeline writes, or the server does
+                not understand it (a ValueError).
+            CollectionNotTracked: The collection is not tracked.
+        """
+        check_verbs.add_check(self._repository, name, check, message)
+
+    def checks(self) -> dict[str, Any]:
+        """Return the checks by name: stored pipelines, and the functions of this object."""
+        return check_verbs.checks(self._repository)
+
+    def delete_check(self, name: str) -> bool:
+        """Remove a check.
+
+        Returns:
+            Whether there was one; False when untracked.
+        """
+        return self._unless_untracked(
+            lambda repository: check_verbs.delete_check(repository, name), False
+        )
 
     # -- merging -------------------------------------------------------------------------
 

@@ -49,6 +49,10 @@ class Commit:
             another client changed meanwhile stays, and the stash is then not dropped.
         reverse: Whether they go back to what they were before the stashed changes.
         displace: See `WorkingCopyWriter`.
+        checked: What the checks look at once the documents have moved, before the references
+            do: ``collection`` or ``replica``; None where they need not run.
+        private_checks: Whether checks that only the process at work knows are to run too: another
+            one that finds the commit half done turns back.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +74,8 @@ class Commit:
     tagged: dict[str, Any] = field(default_factory=dict)
     untagged: list[str] = field(default_factory=list)
     operation: Mapping[str, Any] | None = None
+    checked: str | None = None
+    private_checks: bool = False
 
     def to_bson(self) -> dict[str, Any]:
         """Return the commit as an intent that can be carried out later."""
@@ -93,6 +99,8 @@ class Commit:
             "tagged": [[name, tag] for name, tag in self.tagged.items()],
             "untagged": self.untagged,
             "operation": self.operation,
+            "checked": self.checked,
+            "private_checks": self.private_checks,
         }
         if self.path is not None:
             stored["path"] = {

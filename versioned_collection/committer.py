@@ -9,11 +9,17 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 
+from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.tree import Path
-from versioned_collection.errors import DocumentRejected, PermissionDenied, VersioningError
+from versioned_collection.errors import (
+    CheckFailed,
+    DocumentRejected,
+    PermissionDenied,
+    VersioningError,
+)
 from versioned_collection.moves import (
     BATCH,
     BATCH_BYTES,
@@ -53,6 +59,7 @@ class Committer:
         self._repository = hold.repository
         self._progress = progress or (lambda phase, count: None)
         self._own: list[Timestamp] = []
+        self._resumed = resumed
         self._torn = resumed and not hold.repository.has_transactions
         self.kept: list[DocumentKey] = []
 
@@ -82,6 +89,7 @@ class Committer:
         def work(session: ClientSession | None) -> None:
             writer.kept.clear()
             self._write_all(small, commit, writer, session)
+            check_written(self._repository, commit, session)
             apply_references(self._hold, commit, session)
             self._hold.update({**commit.state, "intent": None}, session)
 
@@ -183,14 +191,25 @@ class Committer:
 
     def complete(self, commit: Commit) -> None:
         """Carry out a declared commit; every step may have been done before."""
+        if commit.private_checks and self._resumed:
+            self._back_out(commit)
+            return
         try:
             self._complete_documents(commit)
-        except (DocumentRejected, PermissionDenied):
+            self._check(commit)
+        except (CheckFailed, DocumentRejected, PermissionDenied):
             self._back_out(commit)
             raise
         if commit.forgotten:
             self._repository.deltas.delete(commit.forgotten)
         self._finish(commit)
+
+    def _check(self, commit: Commit) -> None:
+        """Run the checks on what was written; once they are passed, nothing turns back."""
+        if commit.checked is not None:
+            check_written(self._repository, commit, None)
+            commit.checked, commit.private_checks = None, False
+            self.declare(commit)
 
     def _finish(self, commit: Commit) -> None:
         def finish(session: ClientSession | None) -> None:
@@ -207,15 +226,18 @@ class Committer:
         stash that was made of it is complete. A stash that was not applied is kept; where
         its documents moved from known states, they turn back as well.
         """
-        if commit.path is not None and commit.working_copy and commit.state:
+        moves = commit.working_copy or commit.checked is not None
+        if commit.path is not None and moves and commit.state:
             way = commit.path
             back = Commit(
                 path=Path(way.forward[::-1], way.backward[::-1]),
-                displace=True,
+                displace=commit.working_copy,
+                working_copy=commit.working_copy,
                 replica=commit.replica,
                 forgotten=[] if commit.log is None else [commit.log["_id"]],
             )
-            self.declare(back)
+            # the version never was, so no operation is logged for its removal
+            self._hold.begin({"phase": "apply", "commit": back.to_bson()})
             self.complete(back)
         elif commit.restore:
             self._finish(commit)
@@ -300,6 +322,17 @@ class Committer:
                     self._hold.touch(session)
 
                 self._hold.transaction(work)
+
+
+def check_written(repository: Repository, commit: Commit, session: ClientSession | None) -> None:
+    """Run the checks on what a commit has written.
+
+    Raises:
+        CheckFailed: One fails.
+    """
+    if commit.checked is not None:
+        names = {"collection": repository.name, "replica": repository.replica.name}
+        run_checks(repository, name=names[commit.checked], session=session)
 
 
 class TooLarge(VersioningError):

@@ -10,7 +10,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.commit import Commit, apply_references
-from versioned_collection.committer import Committer
+from versioned_collection.committer import Committer, check_written
 from versioned_collection.moves import Move, is_small, move_replica
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import Behind
@@ -67,6 +67,7 @@ class EagerReplica:
         session, moves = self._hold.session, self._moves
         try:
             self._behind.finish()
+            check_written(self._hold.repository, commit, session)
             apply_references(self._hold, commit, session)
             self._hold.update({**commit.state, "intent": None}, session)
             session.commit_transaction()

@@ -9,6 +9,7 @@
     ├── CollectionNotTracked                a verb that needs history, before init
     ├── InvalidOperation                    the verb does not fit the present state
     │   ├── WorkingCopyChanged              another client wrote while the verb ran
+    │   ├── CheckFailed                     a check refuses the state to be recorded
     │   ├── PlaceGone                       a conflict's place is not in the document any more
     │   └── NotSupported                    the server or the collection cannot do it
     ├── InvalidCollectionVersion            no such version
@@ -108,6 +109,12 @@ class WorkingCopyChanged(InvalidOperation):
     """Another client wrote to the documents while the verb ran; nothing was done."""
 
     code = "working_copy_changed"
+
+
+class CheckFailed(InvalidOperation):
+    """A check (`check`) finds something wrong (`documents`, at most 100 ids); nothing was done."""
+
+    code = "check_failed"
 
 
 class PlaceGone(InvalidOperation):

@@ -108,6 +108,8 @@ class Joining:
             branches={version.branch: version.id},
             path=Path((), (version.id,)),
             strict=True,
+            checked="collection",
+            private_checks=bool(self._repository.own_checks),
         )
         self._commit(commit)
         return version

@@ -23,6 +23,7 @@ from versioned_collection.errors import (
 )
 from versioned_collection.trackers.base import NAMESPACE_LIMIT, Tracker
 from versioned_collection.trackers.branches import BranchesCollection
+from versioned_collection.trackers.checks import ChecksCollection
 from versioned_collection.trackers.conflicts import ConflictsCollection
 from versioned_collection.trackers.deltas import DeltasCollection
 from versioned_collection.trackers.journal import JournalCollection
@@ -97,6 +98,8 @@ class Repository:
         self.stash = StashCollection(db, name)
         self.conflicts = ConflictsCollection(db, name)
         self.operations = OperationsCollection(db, name)
+        self.checks = ChecksCollection(db, name)
+        self.own_checks: dict[str, tuple[Callable[..., Any], str | None]] = {}
         self.leases = LeaseCollection(db, name)
 
     @property
@@ -113,6 +116,7 @@ class Repository:
             self.stash,
             self.conflicts,
             self.operations,
+            self.checks,
             self.metadata,
         )
 

@@ -132,6 +132,17 @@ def merge(collection: VersionedCollection, resolver: str | None = None) -> Any:
         return error.conflicts
 
 
+def checked(collection: VersionedCollection) -> None:
+    """Have a check that nothing fails."""
+    collection.add_check("plausible", [{"$match": {"x": "implausible"}}])
+
+
+def merge_checked(collection: VersionedCollection) -> Any:
+    """Merge under a check that this process alone knows."""
+    collection.add_check("own", lambda state: state.find({"x": "implausible"}))
+    return merge(collection, "theirs")
+
+
 def settled(collection: VersionedCollection) -> None:
     """Settle all conflicts and edit a document."""
     collection.resolve_conflicts(resolver="theirs")
@@ -297,6 +308,19 @@ SCENARIOS = {
     "abort merge": Scenario(
         lambda c: c.abort_merge(),
         (with_history, with_side, with_conflicts, merge, settled),
+        large=True,
+    ),
+    "merge under checks": Scenario(
+        lambda c: merge(c, "theirs"),
+        (with_history, with_side, with_conflicts, checked),
+        large=True,
+    ),
+    "merge under a check of one process": Scenario(
+        merge_checked, (with_history, with_side, with_conflicts, checked), large=True
+    ),
+    "register of fields under checks": Scenario(
+        lambda c: c.register("part", only=Only(filter={"_id": {"$ne": 9}}, fields=["x"])),
+        (with_history, checked, dirty),
         large=True,
     ),
     "tag": Scenario(lambda c: c.tag("here")),

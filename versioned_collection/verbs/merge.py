@@ -93,6 +93,8 @@ def _fast_forward(
         state={"head": theirs, **copy.noticed.position()},
         branches={state.branch: theirs},
         path=repository.log.tree().path(state.head, theirs),
+        checked="collection",
+        private_checks=bool(repository.own_checks),
     )
     path = commit.path
     assert path is not None

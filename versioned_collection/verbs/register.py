@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from itertools import chain
 from typing import Any
 
+from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.revision import check_name
@@ -48,6 +49,7 @@ def register(
     Raises:
         InvalidType: There is no message, and no merge that has one.
         InvalidArgument: HEAD is detached and `branch_name` is missing, taken or malformed.
+        CheckFailed: A check fails.
         InvalidOperation: Conflicts wait for resolution, or a merge is to be registered in part.
     """
     check_texts(message or "", author, metadata)
@@ -113,6 +115,7 @@ def _record(
         if first is None and hold.state.merge is None:
             copy.settle_unchanged()
             return None
+        run_checks(hold.repository, at=copy.noticed.at)
         found = changes if first is None else chain((first,), changes)
         version = _make(hold, copy, found, facts, progress)
     copy.forget()
@@ -131,7 +134,7 @@ def _record_part(
         if first is None:
             copy.persist()
             return None
-        version = _make(hold, copy, chain((first,), changes), facts, progress)
+        version = _make(hold, copy, chain((first,), changes), facts, progress, part=True)
     if only.patterns is None:
         _forget_recorded(hold, version)
     repository.journal.remove(copy.noticed.settled)
@@ -153,6 +156,8 @@ def _make(
     changes: Iterable[list[Change]],
     facts: Facts,
     progress: Progress | None,
+    *,
+    part: bool = False,
 ) -> Version:
     recording = Recording(hold, progress)
     recording.begin()
@@ -160,7 +165,11 @@ def _make(
     try:
         recording.append(changes, replica.add, copy.wait_until_noticed)
         version = recording.version(facts, _parents(hold))
-        _commit(hold, replica, _commit_of(version, copy), progress)
+        commit = _commit_of(version, copy)
+        if part:  # no other collection holds what the version will
+            commit.checked = "replica"
+            commit.private_checks = bool(hold.repository.own_checks)
+        _commit(hold, replica, commit, progress)
     except BaseException:
         replica.abandon()
         raise

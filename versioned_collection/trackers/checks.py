@@ -1,0 +1,55 @@
+"""The checks that guard new versions, for all clients: stored aggregations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import bson
+from bson.binary import Binary
+from pymongo import errors as driver
+
+from versioned_collection.core.document import RAW_OPTIONS
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.wire import translated
+
+
+class ChecksCollection(Tracker):
+    """The tracker ``__checks_<name>``: ``pipeline`` (as BSON) and ``message`` by name."""
+
+    prefix = "checks"
+
+    def add(self, name: str, stages: bytes, message: str | None) -> bool:
+        """Add a check.
+
+        Args:
+            name: Its name.
+            stages: The document ``{pipeline: [...]}`` as BSON.
+            message: What to say where it fails.
+
+        Returns:
+            Whether the name was free.
+        """
+        stored = {"_id": name, "format": FORMAT, "message": message, "pipeline": Binary(stages)}
+        with translated():
+            try:
+                self.collection.insert_one(stored)
+            except driver.DuplicateKeyError:
+                return False
+        return True
+
+    def remove(self, name: str) -> bool:
+        """Remove a check; tell whether there was one."""
+        with translated():
+            return self.collection.delete_one({"_id": name}).deleted_count > 0
+
+    def all(self, session: Session = None) -> Iterator[tuple[str, Any, str | None]]:
+        """Iterate over name, stages (raw documents) and message, in the order of names."""
+        with translated():
+            found: list[Mapping[str, Any]] = list(
+                self.collection.find({}, session=session).sort("_id", 1)
+            )
+        for stored in found:
+            check_format(stored, self.name)
+            stages = bson.decode(stored["pipeline"], RAW_OPTIONS)["pipeline"]
+            yield stored["_id"], stages, stored["message"]

@@ -1,0 +1,46 @@
+"""add_check, checks, delete_check: what a state must pass to become a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+from bson.raw_bson import RawBSONDocument
+
+from versioned_collection import checking
+from versioned_collection.core.document import PLAIN_OPTIONS
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository
+
+
+def add_check(repository: Repository, name: str, check: Any, message: str | None = None) -> None:
+    """Keep a check.
+
+    Raises:
+        InvalidType: It is neither a pipeline nor a function.
+        InvalidArgument: The pipeline writes, or the server does not understand it; or the
+            name is taken.
+        CollectionNotTracked: There is no history to guard.
+    """
+    with holding(repository, "add_check"):
+        checking.add_check(repository, name, check, message)
+
+
+def checks(repository: Repository) -> dict[str, Any]:
+    """Return the checks by name: pipelines, and the functions of this object."""
+    return {one.name: _plain(one.does) for one in checking.checks_of(repository)}
+
+
+def _plain(does: Any) -> Any:
+    if callable(does):
+        return does
+    return [
+        bson.decode(stage.raw, PLAIN_OPTIONS) if isinstance(stage, RawBSONDocument) else stage
+        for stage in does
+    ]
+
+
+def delete_check(repository: Repository, name: str) -> bool:
+    """Remove a check; tell whether there was one."""
+    with holding(repository, "delete_check"):
+        return checking.delete_check(repository, name)
