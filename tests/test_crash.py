@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -29,6 +30,8 @@ from harness.scenarios import (
 )
 from harness.stage import Scene, Stages, scene_of
 from pymongo.database import Database
+
+from versioned_collection.errors import CollectionNotTracked
 
 SAMPLES = 4
 """Commands of each verb at which a default run strikes, first and last among them."""
@@ -179,7 +182,9 @@ class Sweep:
         for name in (NAME, NEW_NAME)[:: 1 if case.number % 2 else -1]:
             collection = opened(database, name)
             if collection.is_tracked():
-                assert list(collection.verify()) == []
+                # under load, what is half done may be settled only now: a drop, for instance
+                with suppress(CollectionNotTracked):
+                    assert list(collection.verify()) == []
 
     @staticmethod
     def _check_use(database: Database[Any], scenario: Scenario) -> None:

@@ -130,6 +130,8 @@ def test_looking_is_no_operation(anydb):
     bands.stash_apply()
     bands.discard_changes()
     bands.checkout(branch="main")
+    bands.reset("HEAD")
+    bands.reset("HEAD", hard=True)
     list(bands.verify())
     bands.gc()
     assert len(list(bands.reflog())) == count

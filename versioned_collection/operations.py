@@ -12,7 +12,6 @@ from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.repository import Hold
-from versioned_collection.trackers.metadata import Metadata
 
 _HEAD = ("head", "branch", "detached")
 
@@ -77,13 +76,17 @@ class Operation:
 
 def describe(hold: Hold, commit: Commit, undoes: ObjectId | None = None) -> None:
     """Note in a commit what it moves, unless it moves nothing or says so already."""
-    if commit.operation is not None or not _moves_references(hold.state, commit):
+    if commit.operation is not None:
         return
     repository = hold.repository
     before = {name: getattr(hold.state, name) for name in _HEAD}
-    moved = [*commit.branches, *commit.dropped_branches]
-    tips = repository.branches.all() if moved else {}
+    after = {name: commit.state.get(name, before[name]) for name in _HEAD}
+    branches = _branches_moved(hold, commit)
     named = [*commit.tagged, *commit.untagged]
+    # the draft of a merge that waits was never a version
+    removed = bool(commit.forgotten) and bool(repository.log.get_many(commit.forgotten))
+    if not (branches or named or removed or before != after):
+        return
     tags = repository.tags.documents() if named else {}
     commit.operation = {
         "_id": ObjectId(),
@@ -92,26 +95,21 @@ def describe(hold: Hold, commit: Commit, undoes: ObjectId | None = None) -> None
         "timestamp": repository.now(),
         "who": {**hold.lease.owner, "user": _user()},
         "before": before,
-        "after": {**before, **{n: commit.state[n] for n in _HEAD if n in commit.state}},
-        "branches": [[name, tips.get(name), commit.branches.get(name)] for name in moved],
+        "after": after,
+        "branches": branches,
         "tags": [[name, tags.get(name), commit.tagged.get(name)] for name in named],
         "documents": commit.working_copy and commit.path is not None,
         "relabelled": commit.relabelled,
-        "removed": bool(commit.forgotten),
+        "removed": removed,
         "undoes": undoes,
     }
 
 
-def _moves_references(state: Metadata, commit: Commit) -> bool:
-    moved = [name for name in _HEAD if name in commit.state]
-    return bool(
-        commit.branches
-        or commit.dropped_branches
-        or commit.tagged
-        or commit.untagged
-        or commit.forgotten
-        or any(commit.state[name] != getattr(state, name) for name in moved)
-    )
+def _branches_moved(hold: Hold, commit: Commit) -> list[list[Any]]:
+    named = [*commit.branches, *commit.dropped_branches]
+    tips = hold.repository.branches.all() if named else {}
+    moves = [[name, tips.get(name), commit.branches.get(name)] for name in named]
+    return [move for move in moves if move[1] != move[2]]
 
 
 def _user() -> str:
