@@ -568,6 +568,33 @@ def test_writers_go_on_during_a_merge(db):
     assert problems(bands) == []
 
 
+def test_what_others_change_during_a_large_merge_becomes_a_conflict(bands, small_limits):
+    """Their change of that document would be forgotten otherwise."""
+
+    def theirs(bands: Any) -> None:
+        bands.update_many({}, {"$set": {"n": "theirs"}})
+
+    fork(bands, theirs, sets(1, n="ours"))
+    plain = bands.database["bands"]
+
+    def meddle(phase: str, count: int) -> None:
+        if phase == "recorded":
+            plain.update_one({"_id": 3}, {"$set": {"at.x": "meanwhile"}})
+
+    with pytest.raises(errors.AutoMergeFailedError) as caught:
+        bands.merge("side", progress=meddle)
+    assert caught.value.conflicts == 2
+    found = by_place(bands)[3, ()]
+    assert (found.base["n"], found.ours["n"], found.theirs["n"]) == (3, 3, "theirs")
+    assert found.ours["at"]["x"] == "meanwhile"
+    assert bands.find_one({"_id": 3})["at"]["x"] == "meanwhile"
+    bands.resolve_conflict(found, {**found.ours, "n": "theirs"})
+    bands.resolve_conflicts(resolver="ours")
+    assert bands.register()
+    assert bands.find_one({"_id": 3})["n"] == "theirs"
+    assert problems(bands) == []
+
+
 # -- laws -----------------------------------------------------------------------------------
 
 VALUES = st.sampled_from([0, 1, 1.0, "x", None, [], ["a"], ["a", "b"], {"k": 1}])

@@ -13,6 +13,7 @@ from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.merging import whole_document
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import (
     CheckFailed,
@@ -137,6 +138,32 @@ class Committer:
                 continue
             else:
                 return
+
+    def _clash(
+        self,
+        commit: Commit,
+        batch: list[Move],
+        kept: list[DocumentKey],
+        session: ClientSession | None,
+    ) -> None:
+        """Note conflicts where another client was faster than a merge that waits anyway.
+
+        The document stays as the other client left it, so what it should have become would
+        be forgotten.
+        """
+        repository = self._repository
+        moves = {move.target.key: move for move in batch}
+        for portion, present in by_keys(repository.db, repository.name, kept, session=session):
+            repository.conflicts.add_missing(
+                commit.state["merge"]["id"],
+                [
+                    whole_document(
+                        key, moves[key].recorded, present.get(key), moves[key].target.raw
+                    )
+                    for key in portion
+                ],
+                session,
+            )
 
     def _keep(self, writer: WorkingCopyWriter) -> None:
         if writer.kept:
@@ -295,6 +322,8 @@ class Committer:
         def work(session: ClientSession | None) -> None:
             writer.kept.clear()
             self._write(batch, commit, writer, session)
+            if writer.kept and commit.state.get("merge") and not commit.replica:
+                self._clash(commit, batch, writer.kept, session)
             # the batch fails if another owner has taken over
             self._hold.touch(session)
 

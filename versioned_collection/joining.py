@@ -162,11 +162,12 @@ class Joining:
         self._note_modified(merge)
         self._commit(commit)
         self._repository.deltas.delete([merge])
+        count = self._repository.conflicts.count(merge)
         return AutoMergeFailedError(
-            f"{self._conflicts} conflicts wait for decisions: conflicts() lists them, "
+            f"{count} conflicts wait for decisions: conflicts() lists them, "
             "resolve_conflict() or resolve_conflicts() settles them, then register() records "
             "the merge; abort_merge() takes everything back",
-            conflicts=self._conflicts,
+            conflicts=count,
             merge=merge,
         )
 

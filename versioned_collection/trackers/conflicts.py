@@ -51,11 +51,22 @@ class ConflictsCollection(Tracker):
         """The names of the collection and of those that hold chunks."""
         return (self.name, *self._chunks.names)
 
-    def add(self, merge: ObjectId, conflicts: Iterable[Conflict]) -> None:
+    def add_missing(
+        self, merge: ObjectId, conflicts: Iterable[Conflict], session: Session = None
+    ) -> None:
+        """Store conflicts, except those whose place has one already."""
+        for conflict in conflicts:
+            place = {name: conflict.to_bson()[name] for name in ("key", "path")}
+            with translated():
+                found = self.collection.find_one({"merge": merge, **place}, session=session)
+            if found is None:
+                self.add(merge, [conflict], session)
+
+    def add(self, merge: ObjectId, conflicts: Iterable[Conflict], session: Session = None) -> None:
         """Store conflicts of a merge, in their order."""
         raws = (self._encoded(merge, conflict) for conflict in conflicts)
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
-            insert_all(self.db, self.name, portion)
+            insert_all(self.db, self.name, portion, session)
 
     def _encoded(self, merge: ObjectId, conflict: Conflict) -> bytes:
         stored = {"_id": ObjectId(), "format": FORMAT, "merge": merge, **conflict.to_bson()}

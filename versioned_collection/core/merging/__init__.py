@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from versioned_collection.core.merging.conflict import KINDS, Conflict, ConflictKind
+from versioned_collection.core.merging.conflict import (
+    KINDS,
+    Conflict,
+    ConflictKind,
+    whole_document,
+)
 from versioned_collection.core.merging.documents import Merged, merge_documents
 from versioned_collection.core.merging.paths import (
     ANY,
@@ -72,4 +77,5 @@ __all__ = [
     "resolver",
     "run_resolver",
     "settle",
+    "whole_document",
 ]

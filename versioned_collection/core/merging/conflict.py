@@ -10,7 +10,7 @@ from bson.binary import Binary
 
 from versioned_collection.core.document import DocumentKey, id_value
 from versioned_collection.core.merging.paths import ElementKey, Path, Step, name_of, step_of
-from versioned_collection.core.merging.values import Value, python_value
+from versioned_collection.core.merging.values import Value, document_value, python_value
 from versioned_collection.errors import InvalidArgument
 
 ConflictKind = Literal[
@@ -109,6 +109,20 @@ class Conflict:
             kind,
             *(None if value is None else bytes(value) for value in sides),
         )
+
+
+def whole_document(
+    key: DocumentKey, base: bytes | None, ours: bytes | None, theirs: bytes | None
+) -> Conflict:
+    """Return the conflict of a document that was changed as a whole on both sides."""
+    kind: ConflictKind = "both_modified"
+    if base is None:
+        kind = "both_added"
+    elif ours is None or theirs is None:
+        kind = "deleted_by_us" if ours is None else "deleted_by_them"
+    return Conflict(
+        key, (), kind, document_value(base), document_value(ours), document_value(theirs)
+    )
 
 
 def _stored_name(name: str) -> str | Binary:
