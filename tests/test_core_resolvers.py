@@ -370,7 +370,6 @@ def test_a_brought_back_field_stands_where_it_was() -> None:
     "answer",
     [ZeroDivisionError("oops"), object(), 1 << 70, {1: 2}, Exactly(b""), Exactly(b"\x10\0"),
      Exactly(b"\x20"), InvalidArgument("no")],
-    ids=repr,
 )  # fmt: skip
 def test_a_resolver_that_fails_is_named_with_its_place(answer: Any) -> None:
     with pytest.raises(
@@ -401,7 +400,7 @@ def test_resolvers_by_name() -> None:
         assert resolver(one) is one
 
 
-@pytest.mark.parametrize("wrong", ["mine", 5, None, Answering, object()], ids=repr)
+@pytest.mark.parametrize("wrong", ["mine", 5, None, Answering, object()])
 def test_what_is_no_resolver(wrong: Any) -> None:
     with pytest.raises(InvalidArgument, match="sum_of_changes"):
         resolver(wrong)
