@@ -111,12 +111,12 @@ class Commit:
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Commit:
-        """Return the commit that `to_bson` stored."""
+        """Return the commit that `to_bson` stored, also that of a build with fewer fields."""
         facts = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
-        facts["branches"] = dict(stored["branches"])
-        facts["tagged"] = dict(stored["tagged"])
-        if stored["path"] is not None:
-            way = stored["path"]
+        for name in ("branches", "tagged"):
+            facts[name] = dict(stored.get(name, ()))
+        way = stored.get("path")
+        if way is not None:
             facts["path"] = Path(tuple(way["backward"]), tuple(way["forward"]))
         return cls(**facts)
 
