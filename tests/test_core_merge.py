@@ -37,6 +37,7 @@ from strategies import (
     with_id,
 )
 
+import versioned_collection
 from versioned_collection.core.document import document_key, elements, key_of
 from versioned_collection.core.merging import (
     ANY,
@@ -970,3 +971,8 @@ def test_element_keys_are_told_apart_by_type() -> None:
     assert len(kinds) == 5
     assert ElementKey.of("k", {"a": 1}).python == {"a": 1}
     assert ElementKey("k", b"\x10" + struct.pack("<i", 7)) == ElementKey.of("k", 7)
+
+
+def test_markers_and_wildcards_are_public():
+    assert (str(MISSING), f"{MISSING}") == ("MISSING", "MISSING")
+    assert (versioned_collection.ANY, versioned_collection.ANY_STEPS) == (ANY, ANY_STEPS)

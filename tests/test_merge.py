@@ -257,6 +257,7 @@ def test_conflicts_are_values(bands):
     status = bands.status()
     assert status["has_conflicts"]
     assert status["merging"]
+    assert (status["conflicts"], status["merge_verb"]) == (3, "merge")
     assert status["changed"]
     # all that merges is there, with our values elsewhere
     assert bands.find_one({"_id": 1}) == {

@@ -10,6 +10,7 @@ from versioned_collection import VersionedCollection, errors
 
 KEYS = {
     "current_version", "current_branch", "detached", "changed", "has_stash", "has_conflicts",
+    "conflicts", "merge_verb",
 }  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def test_clean(anydb):
     assert set(status) >= KEYS
     assert {key: status[key] for key in KEYS} == {
         "current_version": 0, "current_branch": "main", "detached": False, "changed": False,
-        "has_stash": False, "has_conflicts": False,
+        "has_stash": False, "has_conflicts": False, "conflicts": 0, "merge_verb": None,
     }  # fmt: skip
     assert status["tracked"] is True
     assert status["changes"] == {"inserted": 0, "updated": 0, "deleted": 0}

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from versioned_collection.collection import VersionedCollection
     from versioned_collection.core.document import DocumentId
     from versioned_collection.core.merging import (
+        ANY,
+        ANY_STEPS,
         MISSING,
         UNRESOLVED,
         ElementKey,
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from versioned_collection.verbs.stash import Stash
 
 __all__ = [
+    "ANY",
+    "ANY_STEPS",
     "MISSING",
     "UNRESOLVED",
     "Conflict",
@@ -41,7 +45,8 @@ __version__ = "0.1.0"
 # and programs that only need a part of the package should not pay.
 _MERGING = "versioned_collection.core.merging"
 _HOMES = {
-    **dict.fromkeys(("MISSING", "UNRESOLVED", "ElementKey", "MergePolicy", "Side"), _MERGING),
+    **dict.fromkeys(("ANY", "ANY_STEPS", "MISSING", "UNRESOLVED"), _MERGING),
+    **dict.fromkeys(("ElementKey", "MergePolicy", "Side"), _MERGING),
     "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
     "Only": "versioned_collection.selection",

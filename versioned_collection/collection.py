@@ -213,8 +213,10 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
         Returns:
             ``current_version``, ``current_branch``, ``detached``, ``changed``, ``has_stash``,
-            ``has_conflicts``, ``merging``, ``changes`` (counts), ``head`` and ``capture_mode``;
-            ``{'tracked': False}`` when untracked.
+            ``has_conflicts``, ``conflicts`` (how many wait), ``merging``, ``merge_verb`` (the
+            verb whose conflicts or outcome wait, such as ``merge`` or ``stash_apply``; else
+            None), ``changes`` (counts), ``head`` and ``capture_mode``; ``{'tracked': False}``
+            when untracked.
         """
         return self._unless_untracked(status, {"tracked": False})
 

@@ -61,7 +61,11 @@ def status(repository: Repository) -> dict[str, Any]:
             "changed": changed,
             "has_stash": bool(state.stashes),
             "has_conflicts": repository.has_conflicts(state),
+            "conflicts": 0
+            if state.merge is None
+            else repository.conflicts.count(state.merge["id"]),
             "merging": state.merge is not None,
+            "merge_verb": None if state.merge is None else state.merge["verb"],
             "changes": counts,
             "head": state.head,
             "capture_mode": repository.capture_mode,

@@ -34,6 +34,9 @@ class Marker(Enum):
     def __repr__(self) -> str:
         return self.name
 
+    def __str__(self) -> str:
+        return self.name
+
 
 MISSING: Final[Literal[Marker.MISSING]] = Marker.MISSING
 """Stands for "no value" where None would mean BSON's null."""
