@@ -20,5 +20,5 @@ progress   progress on long work
 ========== ==========================================================================
 
 The commands are in ``tracking``, ``looking``, ``comparing``, ``references``, ``stashing``,
-``undoing``, ``merging``, ``conflicts``, ``care``, ``preferences`` and ``demo``.
+``undoing``, ``guarding``, ``merging``, ``conflicts``, ``care``, ``preferences`` and ``demo``.
 """

@@ -142,6 +142,7 @@ for _module in (
     "references",
     "stashing",
     "undoing",
+    "guarding",
     "care",
     "preferences",
     "demo",

@@ -107,7 +107,9 @@ def resolve_conflict(
     decide, by_hand = _decision(ours, theirs, base, value, remove, edit, tool)
     settled, left = _settle(collection, _chosen(collection, conflict, by_hand), decide)
     waiting = collection.has_conflicts()
-    session.answer({"settled": settled, "waiting": waiting}, _outcome(settled, left, waiting))
+    session.answer(
+        {"settled": settled, "waiting": waiting}, _outcome(collection, settled, left, waiting)
+    )
     return Exit.CONFLICTS if left else None if settled else Exit.NOTHING
 
 
@@ -199,12 +201,19 @@ def _settle(
     return settled, left
 
 
-def _outcome(settled: int, left: int, waiting: bool) -> str:
+def _outcome(collection: VersionedCollection, settled: int, left: int, waiting: bool) -> str:
     if not settled and not left:
         return "no conflict waits"
     if waiting:
         return f"{settled:,} settled; 'vc conflicts' lists those that wait"
-    return f"{settled:,} settled, none waits: 'vc register' records the outcome"
+    return f"{settled:,} settled, none waits: {_end(collection)}"
+
+
+def _end(collection: VersionedCollection) -> str:
+    """Say what comes once no conflict waits; that of a stash ended with the last one."""
+    if collection.status()["merging"]:
+        return "'vc register' records the outcome"
+    return "the stash is applied"
 
 
 AllOurs = Annotated[bool, typer.Option("--ours", help="Take the values of HEAD.")]
@@ -259,7 +268,7 @@ def resolve_conflicts(
     waiting = collection.has_conflicts()
     text = "no conflict waits"
     if done:
-        text = "all conflicts are settled: 'vc register' records the outcome"
+        text = f"all conflicts are settled: {_end(collection)}"
     elif waiting:
         text = "some conflicts still wait; 'vc conflicts' lists them"
     session.answer({"settled": done, "waiting": waiting}, text)

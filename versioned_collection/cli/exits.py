@@ -32,14 +32,15 @@ _MEANINGS = {
     Exit.OK: "Done, or there was an answer to print.",
     Exit.NOTHING: (
         "There was nothing to do: nothing to register, nothing to stash, no stash, a question "
-        "answered with no, a setting that is not set. With `--exit-code`: there are differences."
+        "answered with no, no such check, a setting that is "
+        "not set. With `--exit-code`: there are differences."
     ),
     Exit.USAGE: "An option, an argument, a setting or a name that cannot be right.",
     Exit.NOT_TRACKED: "The collection has no history; `vc init` starts one.",
     Exit.STATE: (
         "The command does not fit the present state: uncommitted changes, a stash or a history "
-        "that is there already, a merge that waits, a document or collection that the server "
-        "refuses."
+        "that is there already, a merge that waits, a check that fails, a document or collection "
+        "that the server refuses."
     ),
     Exit.NOT_FOUND: "There is no such version, branch or tag, or several fit.",
     Exit.BUSY: "Another process is at work on the collection; try again.",

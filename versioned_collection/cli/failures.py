@@ -19,6 +19,7 @@ EXITS: dict[type[errors.VersioningError], Exit] = {
     errors.CollectionNotTracked: Exit.NOT_TRACKED,
     errors.InvalidOperation: Exit.STATE,
     errors.WorkingCopyChanged: Exit.STATE,
+    errors.CheckFailed: Exit.STATE,
     errors.PlaceGone: Exit.STATE,
     errors.NotSupported: Exit.STATE,
     errors.InvalidCollectionVersion: Exit.NOT_FOUND,
@@ -118,4 +119,4 @@ def _refused(error: Any) -> Failure:
 def in_commands(message: str) -> str:
     """Return a message that names Python calls with the commands of the same name."""
     message = _CALL.sub(lambda found: f"'vc {found[1].replace('_', '-')}'", message)
-    return message.replace("overwrite=True", "--overwrite")
+    return message.replace("overwrite=True", "--overwrite").replace("push=True", "--push")

@@ -48,6 +48,7 @@ Limit = Annotated[
         "has_conflicts",
         "conflicts",
         "merging",
+        "merge_verb",
         "changes",
         "head",
         "capture_mode",
@@ -67,8 +68,6 @@ def status(session: Session) -> Exit | None:
         hint = "not tracked; 'vc init' starts a history"
         session.answer(found, f"{collection.full_name}: {hint}")
         return Exit.NOT_TRACKED
-    waiting = collection.conflicts() if found["has_conflicts"] else ()
-    found.setdefault("conflicts", sum(1 for _ in waiting))
     session.answer(found, *([] if session.json else _status_lines(session, found)))
     return None
 
@@ -89,21 +88,24 @@ def _status_lines(session: Session, found: dict[str, Any]) -> list[str]:
     else:
         lines.append("nothing changed since")
     if found["has_stash"]:
-        lines.append("there is a stash ('vc stash-apply' brings it back)")
+        lines.append("there is a stash ('vc stash-apply' brings it back, 'vc stashes' lists all)")
     if found["merging"]:
-        lines.append(_merge_line(found["conflicts"]))
+        lines.append(_merge_line(found["conflicts"], found["merge_verb"]))
     lines.append(f"changes are noticed by {found['capture_mode'].replace('_', ' ')}")
     return lines
 
 
-def _merge_line(conflicts: int) -> str:
+def _merge_line(conflicts: int, verb: str) -> str:
     back = "'vc abort-merge' takes it back"
     if not conflicts:
         return f"a merge waits, all settled: 'vc register' records it, {back}"
     count = "1 conflict" if conflicts == 1 else f"{conflicts:,} conflicts"
+    of_stash = verb == "stash_apply"
+    what = "a stash that is being applied" if of_stash else "a merge"
+    end = ", the last one settled ends it" if of_stash else ""
     return (
-        f"a merge waits for {count}: 'vc conflicts' lists them, 'vc resolve-conflict' and "
-        f"'vc resolve-conflicts' settle them, {back}"
+        f"{what} waits for {count}: 'vc conflicts' lists them, 'vc resolve-conflict' and "
+        f"'vc resolve-conflicts' settle them{end}, {back}"
     )
 
 

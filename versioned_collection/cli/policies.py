@@ -68,9 +68,9 @@ def policy_of(
         dict(_pairs("--resolve", "stats.views=max", by_place)),
         default=by_default,
         list_keys=dict(_pairs("--list-key", "items=sku", list_keys)),
-        sets=[_place(text) for text in sets or ()],
+        sets=[place_of(text) for text in sets or ()],
         coupled=[_group(text) for text in coupled or ()],
-        same_change_conflicts=[_place(text) for text in same_change or ()],
+        same_change_conflicts=[place_of(text) for text in same_change or ()],
     )
 
 
@@ -81,16 +81,21 @@ def _pairs(option: str, example: str, texts: Sequence[str] | None) -> Iterator[t
             raise UsageFailure(
                 f"{option} takes a place and a name such as {example}, not {text!r}"
             )
-        yield _place(place), value
+        yield place_of(place), value
 
 
 def _group(text: str) -> list[Any]:
     if text.lstrip().startswith("["):
         return [_step_or_path(one) for one in _array(text)]
-    return [_place(one.strip()) for one in text.split(",")]
+    return [place_of(one.strip()) for one in text.split(",")]
 
 
-def _place(text: str) -> Any:
+def place_of(text: str) -> Any:
+    """Return the pattern that a text stands for.
+
+    Raises:
+        UsageFailure: It begins as a JSON array and is none.
+    """
     return tuple(_array(text)) if text.lstrip().startswith("[") else text
 
 

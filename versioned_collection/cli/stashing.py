@@ -2,38 +2,128 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from versioned_collection.cli.arguments import Yes
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.policies import (
+    ByDefault,
+    ByPlace,
+    Coupled,
+    ListKeys,
+    SameChange,
+    Sets,
+    policy_of,
+)
 from versioned_collection.cli.session import Session
+
+if TYPE_CHECKING:
+    from versioned_collection import Stash
 
 _STASH = "Set aside"
 
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace a stash that is there already.")
+    bool, typer.Option("--overwrite", help="Replace the latest stash, or the one of that name.")
 ]
+Push = Annotated[bool, typer.Option("--push", help="Keep the stashes that are there already.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="What the stash is called.", show_default=False),
+]
+Words = Annotated[
+    str | None,
+    typer.Option(
+        "--message", "-m", metavar="TEXT", help="What was set aside, and why.", show_default=False
+    ),
+]
+Which = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STASH",
+        help="The name or the number that 'vc stashes' shows; the latest by default.",
+        show_default=False,
+    ),
+]
+Merge = Annotated[
+    bool,
+    typer.Option(
+        "--merge", help="Merge with what the documents are now, instead of overwriting them."
+    ),
+]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the stash.")]
 
 
 @command("stash", panel=_STASH, twin="VersionedCollection.stash", keys=("stashed",))
-def stash(session: Session, overwrite: Overwrite = False) -> Exit | None:
+def stash(
+    session: Session,
+    overwrite: Overwrite = False,
+    name: Name = None,
+    push: Push = False,
+    message: Words = None,
+) -> Exit | None:
     """Set uncommitted changes aside, and bring the documents back to HEAD."""
     collection = session.tracked
     with session.working("stash") as progress:
-        done = collection.stash(overwrite, progress=progress)
+        done = collection.stash(
+            overwrite, name=name, push=push, message=message, progress=progress
+        )
     session.answer({"stashed": done}, "stashed" if done else "nothing changed since HEAD")
     return None if done else Exit.NOTHING
 
 
+@command("stashes", panel=_STASH, twin="VersionedCollection.stashes", keys=("stashes",))
+def stashes(session: Session) -> None:
+    """List what is set aside, the latest first."""
+    from versioned_collection.cli.render import table
+
+    found = session.tracked.stashes()
+    if session.json:
+        session.emit({"stashes": list(map(_facts, found))})
+    elif found:
+        heads = ("stash", "name", "branch", "documents", "message")
+        session.show(table(heads, map(_row, found)))
+
+
+def _facts(stash: Stash) -> dict[str, Any]:
+    names = ("index", "name", "message", "head", "branch", "created", "documents")
+    return {name: getattr(stash, name) for name in names}
+
+
+def _row(stash: Stash) -> tuple[str, ...]:
+    words = (stash.message or "").partition("\n")[0]
+    return (
+        str(stash.index), stash.name or "", stash.branch or "", f"{stash.documents:,}", words,
+    )  # fmt: skip
+
+
 @command("stash-apply", panel=_STASH, twin="VersionedCollection.stash_apply", keys=("applied",))
-def stash_apply(session: Session) -> Exit | None:
-    """Bring the stashed changes back, and empty the stash."""
+def stash_apply(
+    session: Session,
+    which: Which = None,
+    merge: Merge = False,
+    keep: Keep = False,
+    by_default: ByDefault = None,
+    by_place: ByPlace = None,
+    sets: Sets = None,
+    list_keys: ListKeys = None,
+    coupled: Coupled = None,
+    same_change: SameChange = None,
+) -> Exit | None:
+    """Bring stashed changes back, and drop the stash.
+
+    With --merge the present documents may have changes of their own. Where both changed the
+    same place a conflict waits; settling the last one drops the stash.
+    """
     collection = session.tracked
+    given = (by_default, by_place, sets, list_keys, coupled, same_change)
+    policy = policy_of(*given) if merge or any(given) else None
     with session.working("stash-apply") as progress:
-        done = collection.stash_apply(progress=progress)
+        done = collection.stash_apply(
+            _which(which), merge=merge, drop=not keep, policy=policy, progress=progress
+        )
     session.answer({"applied": done}, "applied" if done else "there is no stash")
     return None if done else Exit.NOTHING
 
@@ -41,8 +131,8 @@ def stash_apply(session: Session) -> Exit | None:
 @command(
     "stash-discard", panel=_STASH, twin="VersionedCollection.stash_discard", keys=("discarded",)
 )
-def stash_discard(session: Session, yes: Yes = False) -> Exit | None:
-    """Drop the stash; what was set aside is lost."""
+def stash_discard(session: Session, which: Which = None, yes: Yes = False) -> Exit | None:
+    """Drop a stash; what was set aside is lost."""
     collection = session.tracked
     if not collection.has_stash():
         session.answer({"discarded": False}, "there is no stash")
@@ -50,6 +140,10 @@ def stash_discard(session: Session, yes: Yes = False) -> Exit | None:
     if not session.confirm("Lose the stashed changes?", yes):
         session.answer({"discarded": False}, "nothing was discarded")
         return Exit.NOTHING
-    done = collection.stash_discard()
+    done = collection.stash_discard(_which(which))
     session.answer({"discarded": done}, "discarded" if done else "there is no stash")
     return None if done else Exit.NOTHING
+
+
+def _which(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdecimal() else text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,12 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import facts, revision
+from versioned_collection.cli.lines import load_id
+from versioned_collection.cli.policies import place_of
 from versioned_collection.cli.session import Session
+
+if TYPE_CHECKING:
+    from versioned_collection import Only
 
 _RECORD, _MOVE, _REMOVE = "Record", "Move", "Rename and remove"
 _NO_MESSAGE = "say what changed and why: --message TEXT"
@@ -46,6 +51,33 @@ NewBranchWhenDetached = Annotated[
         "--branch",
         metavar="NAME",
         help="The new branch, when HEAD is detached.",
+        show_default=False,
+    ),
+]
+OnlyId = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only-id",
+        metavar="ID",
+        help="Record the change of this document alone. Repeatable.",
+        show_default=False,
+    ),
+]
+OnlyFilter = Annotated[
+    str | None,
+    typer.Option(
+        "--only-filter",
+        metavar="JSON",
+        help="Record the changes of the documents that match a filter.",
+        show_default=False,
+    ),
+]
+OnlyField = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only-field",
+        metavar="PLACE",
+        help="Record the changes at this place alone, such as stats.*.count. Repeatable.",
         show_default=False,
     ),
 ]
@@ -91,10 +123,14 @@ def register(
     branch: NewBranchWhenDetached = None,
     author: Author = None,
     metadata: Metadata = None,
+    only_id: OnlyId = None,
+    only_filter: OnlyFilter = None,
+    only_field: OnlyField = None,
 ) -> Exit | None:
     """Record the present documents as the next version.
 
-    After a merge whose conflicts are settled this records the merge.
+    After a merge whose conflicts are settled this records the merge. With --only-id,
+    --only-filter or --only-field some of the changes are recorded, and the rest stays.
     """
     from versioned_collection.cli.render import stats_text
     from versioned_collection.errors import InvalidType
@@ -106,7 +142,12 @@ def register(
     try:
         with session.working("register") as progress:
             done = collection.register(
-                message, branch, author=who, metadata=what, progress=progress
+                message,
+                branch,
+                author=who,
+                metadata=what,
+                only=_only(only_id, only_filter, only_field),
+                progress=progress,
             )
     except InvalidType as error:
         if message is None and error.facts.get("argument") == "message":
@@ -121,6 +162,18 @@ def register(
         f"registered {version.label}: {stats_text(version.stats)}",
     )
     return None
+
+
+def _only(ids: list[str] | None, filter_: str | None, fields: list[str] | None) -> Only | None:
+    from versioned_collection import Only
+
+    if not (ids or filter_ or fields):
+        return None
+    return Only(
+        ids=[load_id(text) for text in ids] if ids else None,
+        filter=document_of(filter_, "--only-filter"),
+        fields=[place_of(text) for text in fields] if fields else None,
+    )
 
 
 @command(
