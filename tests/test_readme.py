@@ -1,4 +1,4 @@
-"""The examples of README and docs/merging.md run, and print what stands below them."""
+"""The examples of README and of pages in docs run, and print what stands below them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
 MERGING = README.parent / "docs" / "merging.md"
+WORKING = README.parent / "docs" / "working.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -24,9 +27,10 @@ def test_the_example_prints_what_the_readme_shows() -> None:
     assert printed.getvalue() == code.group(2)
 
 
-def test_the_examples_of_merging_print_what_is_shown() -> None:
+@pytest.mark.parametrize("page", [MERGING, WORKING], ids=lambda page: page.name)
+def test_the_examples_print_what_is_shown(page: Path) -> None:
     """They are one program; each one's output stands in the block behind it."""
-    blocks = BLOCK.findall(MERGING.read_text(encoding="utf-8"))
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
     assert {language for language, _ in blocks} == {"python", "text"}
     names: dict[str, Any] = {}
     found = ""
@@ -39,7 +43,7 @@ def test_the_examples_of_merging_print_what_is_shown() -> None:
             assert found == "", "what an example prints is shown"
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile(text, "merging.md", "exec"), names)
+                exec(compile(text, page.name, "exec"), names)
             found = printed.getvalue()
     finally:
         names["client"].close()
