@@ -133,14 +133,14 @@ def stash_apply(
 )
 def stash_discard(session: Session, which: Which = None, yes: Yes = False) -> Exit | None:
     """Drop a stash; what was set aside is lost."""
-    collection = session.tracked
-    if not collection.has_stash():
-        session.answer({"discarded": False}, "there is no stash")
-        return Exit.NOTHING
-    if not session.confirm("Lose the stashed changes?", yes):
+    collection, wanted = session.tracked, _which(which)
+    found: Any = next(
+        (one for one in collection.stashes() if wanted in (None, one.index, one.name)), wanted
+    )
+    if collection.has_stash() and not session.confirm(f"Lose the stash {found}?", yes):
         session.answer({"discarded": False}, "nothing was discarded")
         return Exit.NOTHING
-    done = collection.stash_discard(_which(which))
+    done = collection.stash_discard(found)
     session.answer({"discarded": done}, "discarded" if done else "there is no stash")
     return None if done else Exit.NOTHING
 
