@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import versioned_collection
+
 Outcome = dict[str, Any]
 
 
@@ -103,6 +105,12 @@ class Child:
         self._socket.close()
 
 
+def _path() -> str:
+    """Return where children look for modules: the package under test before an installed one."""
+    tested = str(Path(versioned_collection.__file__).parents[1])
+    return os.pathsep.join(filter(None, [tested, os.environ.get("PYTHONPATH", "")]))
+
+
 class Nursery:
     """Forks children from a process in which all modules are imported already."""
 
@@ -112,6 +120,7 @@ class Nursery:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.nursery", self._address],
             cwd=Path(__file__).parents[1],
+            env={**os.environ, "PYTHONPATH": _path()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
