@@ -12,7 +12,7 @@ import pytest
 from bson.raw_bson import RawBSONDocument
 from deepdiff import DeepDiff
 from deepdiff import Delta as DeepDiffDelta
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from strategies import (
     NUMBER_TWINS,
@@ -405,6 +405,7 @@ def check_deepdiff(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 @quick
+@example({"b": None, "c": None}, {"c": None, "b": None})
 @given(plain_fields, plain_fields)
 def test_adding_our_delta_as_deepdiffs_gives_the_same(
     old: dict[str, Any], new: dict[str, Any]

@@ -43,9 +43,10 @@ def to_deepdiff(delta: Delta) -> Any:
     if delta.steps is not None and len(delta.steps) > 1:
         raise ValueError("a composed delta has no deepdiff form; convert its parts")
     rows = delta.rows if delta.steps is not None else _root_rows(delta)
-    return DeepDiffDelta(
-        flat_rows_list=list(_flat_rows(rows)), bidirectional=True, force=True, raise_errors=True
-    )
+    flat = list(_flat_rows(rows))
+    # fields in another order are no difference to DeepDiff, which takes no empty list of rows
+    changes: dict[str, Any] = {"flat_rows_list": flat} if flat else {"diff": {}}
+    return DeepDiffDelta(**changes, bidirectional=True, force=True, raise_errors=True)
 
 
 def from_deepdiff(deep: Any, raw: bytes) -> Delta | None:
