@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from versioned_collection.core.version import Version
     from versioned_collection.selection import Only
     from versioned_collection.verbs.conflicts import Conflict
+    from versioned_collection.verbs.fetch import Fetched
+    from versioned_collection.verbs.pull import Pulled
+    from versioned_collection.verbs.push import Pushed
+    from versioned_collection.verbs.remote import RemoteInfo
     from versioned_collection.verbs.stash import Stash
 
 __all__ = [
@@ -29,8 +33,12 @@ __all__ = [
     "Conflict",
     "DocumentId",
     "ElementKey",
+    "Fetched",
     "MergePolicy",
     "Only",
+    "Pulled",
+    "Pushed",
+    "RemoteInfo",
     "Side",
     "Stash",
     "Version",
@@ -49,7 +57,11 @@ _HOMES = {
     **dict.fromkeys(("ElementKey", "MergePolicy", "Side"), _MERGING),
     "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
+    "Fetched": "versioned_collection.verbs.fetch",
     "Only": "versioned_collection.selection",
+    "Pulled": "versioned_collection.verbs.pull",
+    "Pushed": "versioned_collection.verbs.push",
+    "RemoteInfo": "versioned_collection.verbs.remote",
     "Stash": "versioned_collection.verbs.stash",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",

@@ -8,8 +8,8 @@ or by whoever opens the collection next. See `committer`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -49,8 +49,13 @@ class Commit:
             another client changed meanwhile stays, and the stash is then not dropped.
         reverse: Whether they go back to what they were before the stashed changes.
         displace: See `WorkingCopyWriter`.
+        fill: Whether the empty collection gets all documents of the replica.
         checked: What the checks look at once the documents have moved, before the references
             do: ``collection`` or ``replica``; None where they need not run.
+        arrived: Versions that came from elsewhere and enter the log: id, branch and number of
+            the label of each. Their entries are announced in the tracker of what comes in.
+        labels: Versions that are in the log and get other labels, in this order; each as above.
+        seen: Where the branches of a remote are: ``remote``, ``tips`` and ``time``.
         private_checks: Whether checks that only the process at work knows are to run too: another
             one that finds the commit half done turns back.
     """
@@ -75,6 +80,10 @@ class Commit:
     untagged: list[str] = field(default_factory=list)
     operation: Mapping[str, Any] | None = None
     checked: str | None = None
+    fill: bool = False
+    arrived: list[list[Any]] = field(default_factory=list)
+    labels: list[list[Any]] = field(default_factory=list)
+    seen: Mapping[str, Any] | None = None
     private_checks: bool = False
 
     def to_bson(self) -> dict[str, Any]:
@@ -100,6 +109,10 @@ class Commit:
             "untagged": self.untagged,
             "operation": self.operation,
             "checked": self.checked,
+            "fill": self.fill,
+            "arrived": self.arrived,
+            "labels": self.labels,
+            "seen": self.seen,
             "private_checks": self.private_checks,
         }
         if self.path is not None:
@@ -139,6 +152,11 @@ def _reference_steps(
     if commit.relabelled:
         old, new = commit.relabelled
         yield partial(repository.log.relabel, old, new, session)
+    if commit.labels:
+        labels = {version: (branch, number) for version, branch, number in commit.labels}
+        yield partial(repository.log.label, labels, session)
+    if commit.arrived:
+        yield partial(_enter, repository, commit.arrived, session)
     for name, version in commit.branches.items():
         yield partial(repository.branches.set, name, version, session)
     if commit.dropped_branches:
@@ -149,8 +167,29 @@ def _reference_steps(
         yield partial(repository.tags.delete, commit.untagged, session)
     if commit.operation is not None:
         yield partial(repository.operations.append, commit.operation, session)
+    if commit.seen is not None:
+        yield partial(_see, repository, commit.seen, session)
     if commit.settled:
         yield partial(repository.conflicts.remove, commit.settled, session)
     if commit.forgotten:
         yield partial(repository.tags.delete_versions, commit.forgotten, session)
         yield partial(repository.log.delete, commit.forgotten, session)
+
+
+def _enter(
+    repository: Repository, arrived: Sequence[Sequence[Any]], session: ClientSession | None
+) -> None:
+    """Append the entries of versions that came from elsewhere, under the labels they get."""
+    found = repository.incoming.entries([version for version, _, _ in arrived])
+    repository.log.insert_many(
+        (
+            replace(found[version][0], branch=branch, number=number)
+            for version, branch, number in arrived
+            if version in found  # else it is in the log, and the note of it gone
+        ),
+        session,
+    )
+
+
+def _see(repository: Repository, seen: Mapping[str, Any], session: ClientSession | None) -> None:
+    repository.remotes.see(seen["remote"], dict(seen["tips"]), seen["time"], session)

@@ -25,6 +25,7 @@ from versioned_collection.moves import (
     BATCH,
     BATCH_BYTES,
     Move,
+    fillings,
     is_small,
     move_replica,
     moves_along,
@@ -278,6 +279,8 @@ class Committer:
 
     def _complete_documents(self, commit: Commit) -> None:
         repository = self._repository
+        if commit.fill:
+            self._complete(commit, lambda: fillings(repository))
         if commit.restore:
             self._complete(commit, lambda: _restorations(repository))
         if commit.path is not None:

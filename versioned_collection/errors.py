@@ -14,7 +14,7 @@
     │   └── NotSupported                    the server or the collection cannot do it
     ├── InvalidCollectionVersion            no such version
     │   └── AmbiguousRevision               a prefix that several versions share
-    ├── BranchNotFound, TagNotFound
+    ├── BranchNotFound, TagNotFound, RemoteNotFound
     ├── InvalidCollectionState              two histories that do not fit together
     ├── AutoMergeFailedError                conflicts remain
     ├── ResolverFailed                      a resolver raised, or returned what cannot stand
@@ -22,6 +22,7 @@
     ├── PermissionDenied                    the server refused; names the missing right
     ├── SnapshotUnavailable                 the moment to read has left the server's window
     ├── DocumentRejected                    the server refuses a document that a version holds
+    ├── TransferRefused                     what a remote sent is not what it announced
     ├── FormatMismatch                      trackers written by another format
     ├── CorruptHistory                      stored data contradicts itself
     └── EmbeddedServerError                 no local mongod, or it cannot start
@@ -153,6 +154,12 @@ class TagNotFound(VersioningError):
     code = "no_such_tag"
 
 
+class RemoteNotFound(VersioningError):
+    """There is no remote of this name."""
+
+    code = "no_such_remote"
+
+
 class InvalidCollectionState(VersioningError):
     """Two histories that cannot be brought together."""
 
@@ -199,6 +206,12 @@ class DocumentRejected(VersioningError):
     """The server refuses to store a document (`document_id`) that a version holds."""
 
     code = "document_rejected"
+
+
+class TransferRefused(VersioningError):
+    """What a remote sent of a version (`version`) is not what it announced; nothing was kept."""
+
+    code = "transfer_refused"
 
 
 class FormatMismatch(VersioningError):

@@ -18,7 +18,7 @@ from versioned_collection.moves import BATCH, Move, is_small
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.repository import Hold
-from versioned_collection.trackers.log import entry_to_bson
+from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import entry_of
 from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy

@@ -6,9 +6,10 @@ move is computed again from wherever it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
+from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import Delta
@@ -16,13 +17,14 @@ from versioned_collection.core.document import (
     DocumentKey,
     are_twins,
     document_hash,
+    document_key,
     has_duplicate_names,
 )
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
-from versioned_collection.wire import portions
+from versioned_collection.wire import by_keys, portions
 
 SMALL_DOCUMENTS = 10_000
 SMALL_BYTES = 32 * 1024 * 1024
@@ -38,6 +40,17 @@ class Move(NamedTuple):
 
     target: Target
     recorded: bytes | None
+
+
+def fillings(repository: Repository) -> Generator[list[Move], None, None]:
+    """Iterate over all documents of the replica, on their way into an empty collection."""
+    for batch in repository.replica.scan():
+        for portion in portions(batch, len, BATCH, BATCH_BYTES):
+            yield [_filling(raw) for raw in portion]
+
+
+def _filling(raw: bytes) -> Move:
+    return Move(Target(document_key(raw), None, raw, document_hash(raw)), raw)
 
 
 def moves_along(
@@ -66,6 +79,35 @@ def moves_along(
             yield [move for move in moves if move is not None]
 
 
+def states_along(
+    repository: Repository, path: Path, at: Timestamp | None = None
+) -> Iterator[list[tuple[DocumentKey, bytes | None]]]:
+    """Iterate over the documents that change on a path, as they are at its end.
+
+    Every change on the way is applied, and so proved, also where it is taken back later.
+
+    Args:
+        repository: The trackers; the replica has to be at the start of the path.
+        path: The path.
+        at: The cluster time whose replica is read.
+
+    Raises:
+        CorruptHistory: A change does not fit.
+    """
+    changed = portions(repository.deltas.along(path), _weight, BATCH, BATCH_BYTES)
+    for batch in changed:
+        deltas = dict(batch)
+        keys = list(deltas)
+        for portion, recorded in by_keys(repository.db, repository.replica.name, keys, at=at):
+            yield [(key, _applied(recorded.get(key), deltas[key])) for key in portion]
+
+
+def _applied(raw: bytes | None, deltas: list[Delta]) -> bytes | None:
+    for delta in deltas:
+        raw = delta.apply(raw)
+    return raw
+
+
 def is_small(documents: int, size: int) -> bool:
     """Tell whether one transaction carries so many documents of so many bytes."""
     return documents <= SMALL_DOCUMENTS and size <= SMALL_BYTES
@@ -91,9 +133,7 @@ def _move(
             "the replica holds a document that is in no version on the path; run verify()",
             key=key,
         )
-    raw = recorded
-    for delta in deltas:
-        raw = delta.apply(raw)
+    raw = _applied(recorded, deltas)
     return Move(Target(key, before, raw, after), recorded)
 
 

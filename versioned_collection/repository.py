@@ -26,6 +26,7 @@ from versioned_collection.trackers.branches import BranchesCollection
 from versioned_collection.trackers.checks import ChecksCollection
 from versioned_collection.trackers.conflicts import ConflictsCollection
 from versioned_collection.trackers.deltas import DeltasCollection
+from versioned_collection.trackers.incoming import IncomingCollection
 from versioned_collection.trackers.journal import JournalCollection
 from versioned_collection.trackers.lease import (
     DEFAULT_SECONDS,
@@ -37,6 +38,7 @@ from versioned_collection.trackers.log import LogCollection
 from versioned_collection.trackers.metadata import Metadata, MetadataCollection
 from versioned_collection.trackers.modified import ModifiedCollection
 from versioned_collection.trackers.operations import OperationsCollection
+from versioned_collection.trackers.remotes import RemotesCollection
 from versioned_collection.trackers.replica import ReplicaCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
@@ -99,6 +101,9 @@ class Repository:
         self.conflicts = ConflictsCollection(db, name)
         self.operations = OperationsCollection(db, name)
         self.checks = ChecksCollection(db, name)
+        self.incoming = IncomingCollection(db, name)
+        self.incoming.tz_aware = tz_aware
+        self.remotes = RemotesCollection(db, name)
         self.own_checks: dict[str, tuple[Callable[..., Any], str | None]] = {}
         self.leases = LeaseCollection(db, name)
 
@@ -117,6 +122,8 @@ class Repository:
             self.conflicts,
             self.operations,
             self.checks,
+            self.incoming,
+            self.remotes,
             self.metadata,
         )
 

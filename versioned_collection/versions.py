@@ -24,7 +24,8 @@ from versioned_collection.errors import (
     InvalidType,
 )
 from versioned_collection.repository import Repository, missing_version
-from versioned_collection.trackers.log import entry_from_bson, entry_to_bson, utc
+from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
+from versioned_collection.trackers.log import utc
 from versioned_collection.trackers.metadata import Metadata
 
 _LARGEST_TEXT = 1024 * 1024
@@ -96,8 +97,17 @@ class Resolver:
         return self._state.head
 
     def tip(self, branch: str) -> VersionId | None:
-        """Return a branch's tip."""
-        return self._repository.branches.get(branch)
+        """Return a branch's tip; ``remote/branch`` is where a remote's branch was last seen."""
+        return self._repository.branches.get(branch) or self._tip_at_remote(branch)
+
+    def _tip_at_remote(self, name: str) -> VersionId | None:
+        if "/" not in name:
+            return None
+        for remote in self._repository.remotes.all():
+            tip = remote.tips.get(name.removeprefix(f"{remote.name}/"))
+            if tip is not None and name.startswith(f"{remote.name}/") and self.known(tip):
+                return tip
+        return None
 
     def labelled(self, branch: str, number: int) -> VersionId | None:
         """Return the version of a label."""

@@ -426,3 +426,25 @@ def insert_all(
         if statements:
             outcome = write(db, kind, collection, statements, session=session, **options)
             raise_write_error(outcome, statements)
+
+
+def insert_missing(db: Database[Any], collection: str, raws: Sequence[bytes]) -> bool:
+    """Insert documents, except those that a unique index has already.
+
+    Returns:
+        Whether none was there.
+
+    Raises:
+        DocumentRejected: The server refused one for another reason.
+    """
+    missing = True
+    plain = [RawBSONDocument(raw) for raw in raws if not has_zero_timestamp(raw)]
+    special = [upsert_statement(raw) for raw in raws if has_zero_timestamp(raw)]
+    for kind, statements in (("insert", plain), ("update", special)):
+        if statements:
+            outcome = write(db, kind, collection, statements, ordered=False)
+            found = len(outcome.errors)
+            outcome.errors = [one for one in outcome.errors if one["code"] != DUPLICATE_KEY]
+            missing = missing and found == 0
+            raise_write_error(outcome, statements)
+    return missing

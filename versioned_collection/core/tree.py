@@ -91,6 +91,10 @@ class VersionTree:
 
     __hash__ = None  # type: ignore[assignment]  # a tree can be compared, not used as a key
 
+    def with_nodes(self, nodes: Iterable[Node]) -> VersionTree:
+        """Return a tree that holds further versions, which the log does not name yet."""
+        return VersionTree((*self._nodes.values(), *nodes))
+
     def parent(self, version: VersionId) -> VersionId | None:
         """Return the parent in the tree, None for the root."""
         parents = self._nodes[version].parents

@@ -41,12 +41,15 @@ from versioned_collection.wire import (
     OPERATIONS_PER_WRITE,
     documents,
     insert_all,
+    insert_missing,
     portions,
     translated,
 )
 
 LARGEST_INLINE = 8 * 1024 * 1024
 """Bytes of rows or images that a stored delta holds itself; more go to chunks."""
+
+_VERSIONS_PER_READ = 5_000
 
 _FORMAT = b"\x10format\0" + FORMAT.to_bytes(4, "little")
 _CHANGES = b"\x04changes\0"
@@ -86,6 +89,18 @@ class DeltaStore(Tracker):
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
             insert_all(self.db, self.name, portion)
         return digest
+
+    def put(self, found: Iterable[tuple[VersionId, Delta]]) -> bool:
+        """Store deltas of several versions; those that are there already stay as they are.
+
+        Returns:
+            Whether none was there.
+        """
+        raws = [
+            self._encode(version, delta, encoded_rows(delta), identity)
+            for identity, (version, delta) in zip(_object_ids(), found, strict=False)
+        ]
+        return insert_missing(self.db, self.name, raws)
 
     def _encode(self, version: VersionId, delta: Delta, rows: bytes, identity: bytes) -> bytes:
         return build(
@@ -157,6 +172,18 @@ class DeltaStore(Tracker):
             self.db, self.name, filter_, sort=order, allowDiskUse=True, batch_size=5_000
         ):
             yield from batch
+
+    def of_versions(
+        self, versions: Sequence[VersionId]
+    ) -> Iterator[list[tuple[VersionId, Delta]]]:
+        """Iterate over the deltas of versions, one version after the other, in bounded lists."""
+        order = {"version": 1, "document_id": 1, "key": 1}
+        for start in range(0, len(versions), _VERSIONS_PER_READ):
+            some = {"version": {"$in": list(versions[start : start + _VERSIONS_PER_READ])}}
+            found = documents(self.db, self.name, some, sort=order, batch_size=5_000)
+            for batch in found:
+                for portion in portions(batch, _weight, len(batch), BYTES_PER_WRITE):
+                    yield list(map(self._decode, portion))
 
     def of_version(self, version: VersionId) -> Iterator[Delta]:
         """Iterate over the deltas of one version."""
@@ -231,6 +258,10 @@ class DeltaStore(Tracker):
             found = self.collection.aggregate([{"$group": {"_id": "$version"}}])
             ids = {group["_id"] for group in found}
         return sorted(ids | self.chunks.owners())
+
+
+def _weight(raw: bytes) -> int:
+    return len(raw) if b"chunks" not in raw else BYTES_PER_WRITE
 
 
 def _in_turn(

@@ -8,40 +8,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 from bson.codec_options import CodecOptions
-from pymongo import IndexModel
+from pymongo import IndexModel, UpdateOne
 
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
+from versioned_collection.trackers.base import Session, Tracker, check_format, storable
+from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
 from versioned_collection.wire import translated
 
 _LARGEST_NUMBER = 2**63 - 1
-_FACTS = ("message", "author", "metadata", "stats", "fingerprint", "checksum")
-
-
-def entry_to_bson(version: Version) -> dict[str, Any]:
-    """Return a log entry as it is stored."""
-    return {
-        "_id": version.id,
-        "format": FORMAT,
-        "number": version.number,
-        "branch": version.branch,
-        "parents": list(version.parents),
-        "timestamp": version.timestamp,
-        **{name: getattr(version, name) for name in _FACTS},
-    }
-
-
-def entry_from_bson(stored: Mapping[str, Any]) -> Version:
-    """Return the log entry that `entry_to_bson` stored."""
-    return Version(
-        stored["_id"],
-        stored["number"],
-        stored["branch"],
-        tuple(stored["parents"]),
-        stored["timestamp"],
-        **{name: stored[name] for name in _FACTS},
-    )
+_NODE = {"parents": 1, "number": 1, "branch": 1}
 
 
 class LogCollection(Tracker):
@@ -99,12 +75,36 @@ class LogCollection(Tracker):
 
     def tree(self) -> VersionTree:
         """Return the version tree."""
-        fields = {"parents": 1, "number": 1, "branch": 1}
         with translated():
-            return VersionTree(
-                Node(entry["_id"], tuple(entry["parents"]), entry["number"], entry["branch"])
-                for entry in self.collection.find({}, fields).sort("_id", 1)
-            )
+            return VersionTree(map(_node, self.collection.find({}, _NODE).sort("_id", 1)))
+
+    def nodes(self, versions: Sequence[VersionId]) -> list[Node]:
+        """Return the places in the tree of some versions, in no particular order."""
+        return self._nodes({"_id": {"$in": list(versions)}})
+
+    def labelled_any(self, labels: Iterable[tuple[str, int]]) -> dict[tuple[str, int], VersionId]:
+        """Return the versions that have some of these labels."""
+        numbers: dict[str, list[int]] = {}
+        for branch, number in labels:
+            numbers.setdefault(branch, []).append(number)
+        found: dict[tuple[str, int], VersionId] = {}
+        for branch, wanted in numbers.items():
+            for node in self._nodes({"branch": branch, "number": {"$in": wanted}}):
+                found[branch, node.number] = node.id
+        return found
+
+    def nodes_before(self, nodes: Sequence[Node], count: int) -> list[Node]:
+        """Return the places of up to `count` versions with lower numbers on each one's branch."""
+        stretches = [
+            {"branch": node.branch, "number": {"$gte": node.number - count, "$lt": node.number}}
+            for node in nodes
+            if node.number > 0
+        ]
+        return self._nodes({"$or": stretches}) if stretches else []
+
+    def _nodes(self, filter_: Mapping[str, Any]) -> list[Node]:
+        with translated():
+            return list(map(_node, self.collection.find(filter_, _NODE)))
 
     def last_number(self, branch: str) -> int:
         """Return the highest number on a branch, -1 where it has no version."""
@@ -122,6 +122,29 @@ class LogCollection(Tracker):
                 session=session,
             )
 
+    def insert_many(self, entries: Iterable[Version], session: Session = None) -> None:
+        """Append entries; those that are there already stay as they are."""
+        writes = []
+        for entry in map(entry_to_bson, entries):
+            identity = {"_id": entry.pop("_id")}
+            writes.append(UpdateOne(identity, {"$setOnInsert": entry}, upsert=True))
+        self._write(writes, session)
+
+    def label(self, labels: Mapping[VersionId, tuple[str, int]], session: Session = None) -> None:
+        """Give versions other labels, in this order: a label has to be free by its turn."""
+        self._write(
+            [
+                UpdateOne({"_id": version}, {"$set": {"branch": branch, "number": number}})
+                for version, (branch, number) in labels.items()
+            ],
+            session,
+        )
+
+    def _write(self, writes: list[UpdateOne], session: Session) -> None:
+        if writes:
+            with translated():
+                self.collection.bulk_write(writes, session=session)
+
     def delete(self, versions: Sequence[VersionId], session: Session = None) -> None:
         """Remove entries."""
         with translated():
@@ -133,6 +156,10 @@ class LogCollection(Tracker):
             self.collection.update_many(
                 {"branch": old}, {"$set": {"branch": new}}, session=session
             )
+
+
+def _node(stored: Mapping[str, Any]) -> Node:
+    return Node(stored["_id"], tuple(stored["parents"]), stored["number"], stored["branch"])
 
 
 def utc(time: datetime) -> datetime:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import bson
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import ReturnDocument
@@ -18,7 +19,7 @@ from pymongo.write_concern import WriteConcern
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import LeaseLost
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
-from versioned_collection.wire import translated
+from versioned_collection.wire import documents, translated
 
 _ID = "working_copy"
 
@@ -94,15 +95,21 @@ class MetadataCollection(Tracker):
 
     prefix = "metadata"
 
-    def read(self) -> Metadata | None:
+    def read(self, at: Timestamp | None = None) -> Metadata | None:
         """Return the state, None when the collection is not tracked.
+
+        Args:
+            at: The cluster time whose state is read, None for the present.
 
         Raises:
             FormatMismatch: Another release wrote it in a format of its own.
         """
+        if at is not None:
+            found = documents(self.db, self.name, {"_id": _ID}, at=at)
+            stored = next((bson.decode(raw) for batch in found for raw in batch), None)
+            return self._parsed(stored)
         with translated():
-            stored = self.collection.find_one({"_id": _ID})
-        return self._parsed(stored)
+            return self._parsed(self.collection.find_one({"_id": _ID}))
 
     def _parsed(self, stored: Mapping[str, Any] | None) -> Metadata | None:
         if stored is None:

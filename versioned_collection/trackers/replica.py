@@ -22,6 +22,7 @@ from versioned_collection.wire import (
     insert_all,
     portions,
     raise_write_error,
+    translated,
     upsert_statement,
     write,
 )
@@ -73,6 +74,11 @@ class ReplicaCollection(Tracker):
     ) -> Iterator[tuple[list[DocumentKey], dict[DocumentKey, bytes]]]:
         """Look documents up; see `wire.by_keys`."""
         return by_keys(self.db, self.name, keys)
+
+    def count(self) -> int:
+        """Return the number of documents."""
+        with translated():
+            return self.collection.count_documents({})
 
     def scan(self) -> Iterator[list[bytes]]:
         """Iterate over all documents in the order of their ``_id``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.version import VersionId
 from versioned_collection.repository import Repository
 
@@ -13,7 +14,8 @@ class History:
     """The versions with their labels, and the branches: what two collections share or not.
 
     Attributes:
-        versions: ``(id, parents, number, branch)`` of each version.
+        versions: ``(id, parents, number, branch)`` of each version that a branch or tag, or
+            HEAD, leads to. What was only fetched belongs to the remote yet.
         branches: ``(name, tip)`` of each branch.
     """
 
@@ -31,10 +33,14 @@ class History:
 
 def history_of(repository: Repository) -> History | None:
     """Return the history of a collection, None when it is not tracked."""
-    if repository.metadata.read() is None:
+    state = repository.metadata.read()
+    if state is None:
         return None
-    nodes = repository.log.tree().nodes.values()
+    tree, branches = repository.log.tree(), repository.branches.all()
+    tagged = [tag["version"] for tag in repository.tags.documents().values()]
+    starts = [one for one in (state.head, *branches.values(), *tagged) if one in tree]
+    nodes = [tree.nodes[version] for version in ancestors_of(tree, *starts)]
     return History(
         frozenset((node.id, node.parents, node.number, node.branch) for node in nodes),
-        frozenset(repository.branches.all().items()),
+        frozenset(branches.items()),
     )

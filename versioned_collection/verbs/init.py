@@ -25,14 +25,14 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import (
     CollectionAlreadyInitialised,
     InvalidOperation,
-    NotSupported,
     SnapshotUnavailable,
 )
 from versioned_collection.lifecycle import drop_trackers
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
-from versioned_collection.trackers.log import entry_to_bson
+from versioned_collection.trackers.entries import entry_to_bson
+from versioned_collection.tracking import check_target, first_state
 from versioned_collection.versions import check_texts, completed
 from versioned_collection.wire import (
     BYTES_OF_IDS,
@@ -99,32 +99,6 @@ def _refuse_tracked(repository: Repository) -> None:
         )
 
 
-def check_target(repository: Repository) -> None:
-    """Refuse what cannot be tracked.
-
-    Raises:
-        NotSupported: The collection is a view, time-series or capped.
-    """
-    info = repository.collection_info()
-    if info is None:
-        return
-    options = info.get("options", {})
-    kinds = {
-        "a view, which has no documents of its own": info.get("type") == "view",
-        "a time-series collection, whose documents cannot be changed one by one": info.get("type")
-        == "timeseries",
-        "capped, so that old documents could not be brought back": bool(options.get("capped")),
-    }
-    for reason, found in kinds.items():
-        if found:
-            raise NotSupported(
-                f"{repository.name!r} cannot be tracked: it is {reason}. Copy the documents to "
-                "an ordinary collection and track that",
-                collection=repository.name,
-                reason=reason,
-            )
-
-
 class _Initialiser:
     def __init__(self, hold: Hold, progress: Progress) -> None:
         self._hold = hold
@@ -183,23 +157,8 @@ class _Initialiser:
         session: ClientSession | None,
     ) -> None:
         lease = self._hold.lease
-        self._repository.metadata.insert(
-            lease.token,
-            lease.fence,
-            {
-                "head": head,
-                "branch": MAIN,
-                "detached": False,
-                "captured": at,
-                "uuid": info["info"]["uuid"],
-                "options": info.get("options", {}),
-                "own": [],
-                "stashes": [],
-                "intent": None,
-                "scan": False,
-            },
-            session,
-        )
+        state = first_state(head, MAIN, at, info)
+        self._repository.metadata.insert(lease.token, lease.fence, state, session)
 
     # -- copying -------------------------------------------------------------------------
 

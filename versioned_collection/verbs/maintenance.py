@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.working_copy import WorkingCopy
+
+_KEPT_FOR = timedelta(days=7)
+"""How long what a transfer that broke off has brought waits to be gone on with."""
 
 
 def size(repository: Repository) -> dict[str, int]:
@@ -20,7 +24,11 @@ def gc(repository: Repository) -> dict[str, int]:
     """Remove what no version needs any more; return how much of what was removed."""
     with holding(repository, "gc") as hold:
         known = set(repository.log.tree())
-        orphans = [version for version in repository.deltas.versions() if version not in known]
+        stored = repository.deltas.versions()
+        repository.incoming.forget_before(repository.now() - _KEPT_FOR)
+        # announced before anything of it is stored, so what was read above is all there
+        known |= repository.incoming.announced_since(repository.now() - _KEPT_FOR)
+        orphans = [version for version in stored if version not in known]
         merge = None if hold.state.merge is None else hold.state.merge["id"]
         kept = {merge, *(header["id"] for header in hold.state.stashes)}
         stashes = [one for one in repository.stash.versions() if one not in kept]

@@ -25,7 +25,7 @@ from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.selection import Only, Selection
-from versioned_collection.trackers.log import entry_to_bson
+from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import check_texts, entry_of, name_taken
 from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions

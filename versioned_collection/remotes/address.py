@@ -1,0 +1,244 @@
+"""From what a person passes as a remote to the remote itself; secrets stay references."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo import errors as driver
+from pymongo.database import Database
+from pymongo.uri_parser import parse_uri
+
+from versioned_collection.committer import Progress
+from versioned_collection.core.revision import check_name
+from versioned_collection.errors import (
+    InvalidArgument,
+    InvalidOperation,
+    InvalidType,
+    RemoteNotFound,
+)
+from versioned_collection.remotes.mongo import MongoRemote, address_of
+from versioned_collection.repository import Repository
+
+DEFAULT = "origin"
+
+_SCHEMES = ("mongodb://", "mongodb+srv://")
+_REFERENCE = re.compile(r"\$\{([^{}]+)\}")
+_SECRETS = ("password", "tlscertificatekeyfilepassword", "sslpempassphrase")
+_CREDENTIALS = re.compile(r"//[^@/]*@")
+
+RemoteLike = Repository | Database[Any] | str | None
+"""A tracked collection's trackers, a database, a URI, the name of a remote, or None for origin."""
+
+
+def check_remote_name(name: Any) -> str:
+    """Return the name of a remote after checking it.
+
+    Raises:
+        InvalidArgument: It is malformed.
+    """
+    check_name(name, "remote")
+    if "/" in name:
+        raise InvalidArgument("the name of a remote holds no '/'", name=name)
+    return str(name)
+
+
+def check_url(url: Any) -> str:
+    """Return where a remote is after checking it.
+
+    Raises:
+        InvalidType: It is no text.
+        InvalidArgument: It is no MongoDB URI with a database, or holds a password.
+    """
+    if not isinstance(url, str):
+        raise InvalidType("a remote is a text such as 'mongodb://host/database'", url=type(url))
+    if not url.startswith(_SCHEMES):
+        raise InvalidArgument("a remote begins with mongodb:// or mongodb+srv://")
+    parsed = _parsed(_REFERENCE.sub("reference", url))
+    if not parsed["database"]:
+        raise InvalidArgument("name the database as well: mongodb://host/database")
+    secret = _CREDENTIALS.search(url)
+    password = secret[0][2:-1].partition(":")[2] if secret else ""
+    if _REFERENCE.sub("", password) or any(name.lower() in _SECRETS for name in parsed["options"]):
+        raise InvalidArgument(
+            "a password is never stored: write ${NAME} in its place, which stands for an "
+            "environment variable, or ${keyring:SERVICE:USER} for an entry of the keyring"
+        )
+    return url
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    if url.startswith(_SCHEMES[1]):  # its hosts would be looked up
+        url = url.replace(_SCHEMES[1], _SCHEMES[0], 1)
+    try:
+        return dict(parse_uri(url, validate=False, warn=False))
+    except (driver.InvalidURI, driver.ConfigurationError, ValueError) as error:
+        reason = _CREDENTIALS.sub("//***@", str(error))
+        raise InvalidArgument(f"that is no MongoDB URI: {reason}") from None
+
+
+def with_secrets(url: str) -> str:
+    """Return a URI with its references looked up.
+
+    Raises:
+        InvalidArgument: One leads nowhere.
+    """
+    return _REFERENCE.sub(lambda found: _looked_up(found[1]), url)
+
+
+def _looked_up(reference: str) -> str:
+    from urllib.parse import quote_plus
+
+    if reference.startswith("keyring:"):
+        return quote_plus(_from_keyring(*reference.split(":", 2)[1:]))
+    value = os.environ.get(reference)
+    if value is None:
+        raise InvalidArgument(
+            f"the remote refers to the environment variable {reference}, which is not set",
+            variable=reference,
+        )
+    return quote_plus(value)
+
+
+def _from_keyring(service: str = "", user: str = "") -> str:
+    try:
+        import keyring
+    except ImportError:
+        raise InvalidArgument(
+            "the remote refers to the keyring, which takes `pip install keyring`"
+        ) from None
+    value = keyring.get_password(service, user)
+    if value is None:
+        raise InvalidArgument(f"the keyring has no entry for {user!r} of {service!r}")
+    return str(value)
+
+
+def storable_url(url: str) -> bool:
+    """Tell whether a URI may be kept: it holds no password."""
+    try:
+        check_url(url)
+    except InvalidArgument:
+        return False
+    return True
+
+
+def collection_in(url: str) -> str | None:
+    """Return the collection that a URI names behind its database."""
+    found = _parsed(_REFERENCE.sub("reference", url))["collection"]
+    return None if found is None else str(found)
+
+
+def redacted(url: str) -> str:
+    """Return a URI as it may be shown: without what stands in a password's place."""
+    return re.sub(r"(//[^:@/]*):[^@/]*@", r"\1:***@", url)
+
+
+@contextmanager
+def opened(
+    repository: Repository, wanted: RemoteLike, progress: Progress | None = None
+) -> Iterator[tuple[str, MongoRemote]]:
+    """Open a remote, and close what had to be opened for it.
+
+    Args:
+        repository: The trackers on this side.
+        wanted: What the person passes.
+        progress: Told how many documents were written at the remote.
+
+    Yields:
+        The name by which its branches are tracked, and the remote.
+
+    Raises:
+        RemoteNotFound: There is no remote of that name.
+        InvalidArgument: It names another collection, or is no address.
+        InvalidOperation: It is this very collection.
+        InvalidType: It is nothing that a remote can be.
+    """
+    if isinstance(wanted, Repository):
+        yield _named(repository, wanted, progress)
+    elif isinstance(wanted, Database):
+        yield _named(repository, Repository(wanted, repository.name), progress)
+    elif wanted is None or isinstance(wanted, str):
+        with _opened_at(repository, wanted or DEFAULT, progress) as found:
+            yield found
+    else:
+        raise InvalidType(
+            "a remote is a VersionedCollection, a Database, a mongodb:// URI or the name of a "
+            f"remote, not {type(wanted).__name__}"
+        )
+
+
+@contextmanager
+def _opened_at(
+    repository: Repository, wanted: str, progress: Progress | None
+) -> Iterator[tuple[str, MongoRemote]]:
+    url, name = wanted, None
+    if not wanted.startswith(_SCHEMES):
+        known = repository.remotes.get(wanted)
+        if known is None or known.url is None:
+            raise RemoteNotFound(
+                f"there is no remote {wanted!r}; remotes() lists them, add_remote() adds one",
+                remote=wanted,
+            )
+        url, name = known.url, wanted
+    url = with_secrets(url)
+    parsed = _parsed(url)
+    if not parsed["database"]:
+        raise InvalidArgument("name the database as well: mongodb://host/database")
+    client: MongoClient[Any] = MongoClient(url)
+    with client:
+        database = client[parsed["database"]]
+        other = Repository(
+            database,
+            parsed["collection"] or repository.name,
+            lease_seconds=repository.lease_seconds,
+            lease_wait_seconds=repository.lease_wait_seconds,
+        )
+        found, remote = _named(repository, other, progress)
+        yield name or found, remote
+
+
+def _named(
+    repository: Repository, other: Repository, progress: Progress | None
+) -> tuple[str, MongoRemote]:
+    if other.name != repository.name:
+        raise InvalidArgument(
+            f"the remote is the collection {other.name!r}, this one is {repository.name!r}; both "
+            "sides have the same name",
+            names=(repository.name, other.name),
+        )
+    remote = MongoRemote(other, progress)
+    if _is_same(repository, other):
+        raise InvalidOperation(
+            "the collection and the remote are the same; name another database or server",
+            address=remote.address,
+        )
+    return _known_name(repository, remote), remote
+
+
+def _is_same(repository: Repository, other: Repository) -> bool:
+    if repository.db.name != other.db.name:
+        return False
+    if repository.db.client is other.db.client:
+        return True
+    here, there = repository.metadata.read(), other.metadata.read()
+    if here is not None and there is not None:
+        return bool(here.uuid is not None and here.uuid == there.uuid)
+    return address_of(repository) == address_of(other)
+
+
+def _known_name(repository: Repository, remote: MongoRemote) -> str:
+    """Return the name of the remote with this address, or the address itself."""
+    for known in repository.remotes.all():
+        if known.url is not None and _address(known.url) == remote.address:
+            return known.name
+    return remote.address
+
+
+def _address(url: str) -> str:
+    parsed = _parsed(_REFERENCE.sub("reference", url))
+    hosts = sorted(f"{host}:{port}" for host, port in parsed["nodelist"])
+    return f"{','.join(hosts)}/{parsed['database']}"

@@ -1,0 +1,221 @@
+"""The moment when versions that have arrived become visible, and names point to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bson.objectid import ObjectId
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Progress
+from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import (
+    CorruptHistory,
+    InvalidOperation,
+)
+from versioned_collection.joining import carry_out
+from versioned_collection.moves import moves_along, states_along
+from versioned_collection.recovery import holding
+from versioned_collection.remotes.base import Update
+from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.labels import Label, as_stored, aside, holders, tracking
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.working_copy import WorkingCopy
+
+
+def fetched(
+    repository: Repository,
+    remote: str,
+    versions: Sequence[VersionId],
+    tips: Mapping[str, VersionId],
+    tags: Mapping[str, Mapping[str, Any]],
+    progress: Progress | None = None,
+) -> None:
+    """Let versions of a remote enter the log, under labels that stand for its branches.
+
+    Raises:
+        TransferRefused: Their changes do not lead from one to the next.
+    """
+    with holding(repository, "fetch") as hold:
+        arrival = _Arrival(hold, versions)
+        arrival.prove()
+        wanted = arrival.labels(lambda entry: (tracking(remote, entry.branch), entry.number))
+        commit = Commit(
+            state={"progress": ObjectId()},
+            arrived=as_stored(wanted),
+            labels=as_stored(aside(holders(repository, wanted))),
+            seen={
+                "remote": remote,
+                "tips": [[*p] for p in tips.items()],
+                "time": repository.now(),
+            },
+            tagged={name: tags[name] for name in tags if repository.tags.get(name) is None},
+        )
+        carry_out(hold, commit, lambda: iter(()), progress)
+        arrival.forget()
+
+
+def arrive(repository: Repository, update: Update, progress: Progress | None = None) -> None:
+    """Make an update true: versions enter the log under the labels that they bring.
+
+    Raises:
+        InvalidOperation: A branch is not where it is expected, or a working copy that should
+            follow has changes.
+    """
+    with holding(repository, "push") as hold:
+        arrival = _Arrival(hold, update.versions)
+        _check_expected(repository, update)
+        wanted = arrival.labels(lambda entry: (entry.branch, entry.number))
+        commit = Commit(
+            state={"progress": ObjectId()},
+            arrived=as_stored(wanted),
+            labels=as_stored(_out_of_the_way(repository, wanted, update.branches)),
+            branches={name: tip for name, (_, tip) in update.branches.items() if tip is not None},
+            dropped_branches=[name for name, (_, tip) in update.branches.items() if tip is None],
+            tagged=dict(update.tags),
+        )
+        follow(hold, commit, arrival.tree, update.checkout)
+        carry_out(hold, commit, along(hold, commit), progress)
+        arrival.forget()
+
+
+def along(hold: Hold, commit: Commit) -> Callable[[], Any]:
+    """Return what iterates over the documents that move with a commit."""
+    path = commit.path
+    if path is None:
+        return lambda: iter(())
+    return lambda: moves_along(hold.repository, path)
+
+
+def _check_expected(repository: Repository, update: Update) -> None:
+    tips = repository.branches.all()
+    for name, (expected, _) in update.branches.items():
+        if tips.get(name) != expected:
+            raise InvalidOperation(
+                f"branch {name!r} has moved at the remote meanwhile, so the histories have "
+                "diverged; pull, then push again",
+                branch=name,
+            )
+
+
+def _out_of_the_way(
+    repository: Repository,
+    wanted: Mapping[VersionId, Label],
+    branches: Mapping[str, tuple[VersionId | None, VersionId | None]],
+) -> dict[VersionId, Label]:
+    """Return labels for versions whose own ones are taken over, on branches that move."""
+    moved = holders(repository, wanted)
+    other = next((label for label in moved.values() if label[0] not in branches), None)
+    if other is not None:
+        raise InvalidOperation(
+            f"the histories of branch {other[0]!r} have diverged: the remote has another "
+            f"{other[0]}@{other[1]}; pull that branch, then push again",
+            branch=other[0],
+        )
+    return aside(moved)
+
+
+def follow(hold: Hold, commit: Commit, tree: VersionTree, checkout: bool) -> None:
+    """Let the working copy follow its branch, where the commit moves that.
+
+    Raises:
+        InvalidOperation: It has changes that were never registered, or a merge waits.
+    """
+    state = hold.state
+    tip = commit.branches.get(state.branch)
+    if state.detached or tip == state.head:
+        return
+    if state.branch in commit.dropped_branches:
+        raise InvalidOperation(
+            f"branch {state.branch!r} is checked out there, so it stays", branch=state.branch
+        )
+    if tip is None:
+        return
+    if not checkout:
+        commit.state["detached"] = True
+        return
+    if state.merge is not None:
+        raise InvalidOperation(
+            f"a {state.merge['verb']} waits in the working copy of {state.branch!r}; it has to "
+            "be registered, or taken back with abort_merge(), before the branch can move",
+            branch=state.branch,
+        )
+    copy = WorkingCopy(hold)
+    if copy.has_changes():
+        copy.persist()
+        raise InvalidOperation(
+            f"there are uncommitted changes where branch {state.branch!r} is checked out; "
+            "register, stash or discard them there first, or push with do_checkout=False",
+            branch=state.branch,
+        )
+    copy.forget()
+    commit.path = tree.path(state.head, tip)
+    commit.state = {"head": tip, **copy.noticed.position()}
+    commit.checked = "collection"
+
+
+class _Arrival:
+    """Versions that were announced and are to enter the log.
+
+    Args:
+        hold: The lease.
+        versions: Their ids; those that the log names already are left out.
+
+    Attributes:
+        entries: The log entries that are new, by id.
+        tree: The tree of the log and the new versions.
+
+    Raises:
+        InvalidOperation: One is not there entirely.
+    """
+
+    def __init__(self, hold: Hold, versions: Sequence[VersionId]) -> None:
+        self._repository = hold.repository
+        self._head = hold.state.head
+        self._asked = list(versions)
+        log = self._repository.log.tree()
+        found = self._repository.incoming.entries([one for one in versions if one not in log])
+        self.entries: dict[VersionId, Version] = {}
+        for version in versions:
+            if version in log:
+                continue
+            entry, is_whole = found.get(version, (None, False))
+            if entry is None or not is_whole:
+                raise InvalidOperation(
+                    "what was transferred was removed before it could be recorded; try again",
+                    version=version,
+                )
+            self.entries[version] = entry
+        self.tree = log.with_nodes(
+            Node(entry.id, entry.parents, entry.number, entry.branch)
+            for entry in self.entries.values()
+        )
+
+    def labels(self, of: Callable[[Version], Label]) -> dict[VersionId, Label]:
+        """Return the labels under which the new versions enter the log."""
+        return {version: of(entry) for version, entry in self.entries.items()}
+
+    def prove(self) -> None:
+        """Apply the changes of all new versions, so that each is known to be restorable.
+
+        Raises:
+            TransferRefused: A change does not fit the document that it is to change.
+        """
+        inner = {parent for entry in self.entries.values() for parent in entry.parents[:1]}
+        for leaf in self.entries.keys() - inner:
+            try:
+                self._walk(leaf)
+            except CorruptHistory as error:
+                self._repository.deltas.delete(list(self.entries))
+                self._repository.incoming.forget(list(self.entries))
+                raise refused(leaf, f"its changes do not fit: {error.message}") from error
+
+    def _walk(self, leaf: VersionId) -> None:
+        for _ in states_along(self._repository, self.tree.path(self._head, leaf)):
+            pass
+
+    def forget(self) -> None:
+        """Remove the announcements."""
+        self._repository.incoming.forget(self._asked)

@@ -1,0 +1,91 @@
+"""What fetch and pull have in common: the versions of a remote enter the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from versioned_collection.committer import Progress
+from versioned_collection.core.tree import Node
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidCollectionState, InvalidOperation
+from versioned_collection.remotes.arrival import fetched
+from versioned_collection.remotes.base import Refs, Remote
+from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.transfer import missing, send
+from versioned_collection.repository import Repository
+
+
+class Plan(NamedTuple):
+    """What a transfer would bring.
+
+    Attributes:
+        refs: Where the other side's names point.
+        branches: The tips of the branches that are asked for.
+        nodes: The versions that are missing here, parents first.
+    """
+
+    refs: Refs
+    branches: Mapping[str, VersionId]
+    nodes: Sequence[Node]
+
+
+def plan_fetch(
+    repository: Repository, remote: Remote, refs: Refs, branches: Sequence[str] | None
+) -> Plan:
+    """Find out what a remote has and this side lacks; nothing is written.
+
+    Raises:
+        InvalidOperation: The remote has no such branch.
+        InvalidCollectionState: The histories begin with different versions.
+        TransferRefused: The remote tells another story about a version that is here.
+    """
+    tips = dict(refs.branches)
+    for name in branches or ():
+        if name not in tips:
+            raise InvalidOperation(
+                f"the remote has no branch {name!r}; it has {', '.join(sorted(tips))}", branch=name
+            )
+    if branches is not None:
+        tips = {name: tips[name] for name in branches}
+    starts = [*tips.values()]
+    if branches is None:
+        starts += [tag["version"] for tag in refs.tags.values()]
+    _compare_checksums(repository, refs, starts)
+    nodes = missing(remote, starts, MongoRemote(repository).known)
+    if any(not node.parents for node in nodes):
+        raise InvalidCollectionState(
+            "the histories begin with different versions, so they have nothing in common; clone "
+            "the remote into another database to get its history",
+        )
+    return Plan(refs, tips, nodes)
+
+
+def _compare_checksums(repository: Repository, refs: Refs, versions: Sequence[VersionId]) -> None:
+    for entry in repository.log.get_many(versions):
+        theirs = refs.checksums.get(entry.id)
+        if theirs is not None and theirs != entry.checksum:
+            raise refused(entry.id, "the remote has another version under the same id")
+
+
+def carry_out_fetch(
+    repository: Repository, name: str, remote: Remote, plan: Plan, progress: Progress
+) -> None:
+    """Bring what is missing, and note where the remote's branches are.
+
+    Raises:
+        TransferRefused: What came is not what was announced.
+    """
+    versions = [node.id for node in plan.nodes]
+    if versions:
+        send(remote, MongoRemote(repository).inbox(), versions, progress)
+    known = repository.remotes.get(name)
+    whole = set(plan.branches) == set(plan.refs.branches)
+    earlier = {} if known is None or whole else dict(known.tips)
+    wanted = {
+        name: tag for name, tag in plan.refs.tags.items() if whole or tag["version"] in versions
+    }
+    tips = {**earlier, **plan.branches}
+    if versions or known is None or dict(known.tips) != tips or wanted:
+        fetched(repository, name, versions, tips, wanted, progress)

@@ -1,0 +1,237 @@
+"""First contact: an untracked collection becomes a copy of another side's.
+
+The lease is held all the time, as by `init`. Documents go to the replica first, where nobody
+sees them; the metadata is the commit point, and from there on the collection is filled from
+the replica, by whoever has to complete that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+
+from pymongo import errors as driver
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress
+from versioned_collection.core.delta import hash_number
+from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.version import Version, VersionId, fingerprint_text
+from versioned_collection.errors import CorruptHistory, InvalidArgument, InvalidOperation
+from versioned_collection.lifecycle import drop_trackers
+from versioned_collection.moves import states_along
+from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
+from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.staging import Staging
+from versioned_collection.repository import Repository
+from versioned_collection.tracking import check_target, first_state
+from versioned_collection.wire import (
+    create_collection,
+    documents,
+    insert_missing,
+    run,
+)
+
+OPTIONS_OF_CREATE = (
+    "collation",
+    "validator",
+    "validationLevel",
+    "validationAction",
+    "changeStreamPreAndPostImages",
+)
+_MODULUS = 1 << 256
+
+
+class MongoFounding:
+    """Makes an untracked collection a copy; see `remotes.base.Founding`.
+
+    Args:
+        repository: The trackers of the collection.
+        setup: How the collection at the other side was created.
+        tip: The version that is to be checked out.
+        progress: Told how many documents were written.
+
+    Raises:
+        InvalidOperation: The collection is tracked, or has documents other than those of the
+            version.
+    """
+
+    def __init__(
+        self, repository: Repository, setup: Setup, tip: Version, progress: Progress | None
+    ) -> None:
+        self._repository = repository
+        self._setup = setup
+        self._tip = tip
+        self._progress = progress
+        self._stack = ExitStack()
+        self._staging = Staging(repository, rooted=True)
+        self._versions: list[Version] = []
+        self._content = 0
+        self._count = 0
+        self._adopted = False
+
+    def __enter__(self) -> MongoFounding:
+        with ExitStack() as stack:
+            self._hold = stack.enter_context(self._repository.lease("clone"))
+            self._prepare()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    # -- before anything is visible ------------------------------------------------------
+
+    def _prepare(self) -> None:
+        repository = self._repository
+        repository.check_names()
+        check_target(repository)
+        if repository.metadata.read() is not None:
+            raise InvalidOperation(
+                f"the collection {repository.name!r} is tracked already",
+                collection=repository.name,
+            )
+        self._adopted = self._has_documents()
+        if repository.incoming.founding() != self._tip.id:
+            drop_trackers(self._hold)  # of an attempt with another version, or of init
+        for tracker in repository.trackers:
+            tracker.create()
+        repository.incoming.found(self._tip.id)
+
+    def _has_documents(self) -> bool:
+        """Tell whether there are documents, which have to be those of the version."""
+        repository = self._repository
+        total = count = 0
+        for batch in documents(repository.db, repository.name):
+            total += sum(hash_number(document_hash(raw)) for raw in batch)
+            count += len(batch)
+        if count and fingerprint_text(total % _MODULUS) != self._tip.fingerprint:
+            raise InvalidOperation(
+                f"{repository.name!r} is not tracked and holds {count} document(s) that are not "
+                f"those of {self._tip.label}; nothing was written. Move them elsewhere, or "
+                "give another database or collection",
+                collection=repository.name,
+                documents=count,
+            )
+        return count > 0
+
+    def begin(self, entries: Iterator[list[Version]]) -> Arrived:
+        """Announce versions by their log entries; return what is there of them already."""
+        return self._staging.begin(self._noting(entries))
+
+    def _noting(self, entries: Iterator[list[Version]]) -> Iterator[list[Version]]:
+        for batch in entries:
+            self._versions += batch
+            yield batch
+
+    def add(self, changes: Changes) -> None:
+        """Take changes in."""
+        self._hold.lease.check()
+        self._staging.add(changes)
+
+    def complete(self, versions: Sequence[VersionId]) -> None:
+        """Prove that all changes of versions are there, and are those announced."""
+        self._hold.lease.check()
+        self._staging.complete(versions)
+
+    def documents(self) -> frozenset[DocumentKey]:
+        """Return which documents are there already, from an attempt that broke off."""
+        present: set[DocumentKey] = set()
+        for batch in self._repository.replica.scan():
+            self._count_in(batch)
+            present.update(map(document_key, batch))
+        return frozenset(present)
+
+    def fill(self, documents: Sequence[bytes]) -> None:
+        """Take documents of the version to be checked out."""
+        self._hold.lease.check()
+        if not insert_missing(self._repository.db, self._repository.replica.name, list(documents)):
+            raise refused(self._tip.id, "a document of it came twice")
+        self._count_in(documents)
+
+    def _count_in(self, raws: Sequence[bytes]) -> None:
+        self._content += sum(hash_number(document_hash(raw)) for raw in raws)
+        self._count += len(raws)
+
+    # -- the commit ----------------------------------------------------------------------
+
+    def finish(self, update: Update, branch: str) -> None:
+        """Prove that all is there, let names point to it, and check a branch out.
+
+        Raises:
+            TransferRefused: Something is missing, or not as it was announced.
+        """
+        hold, repository = self._hold, self._repository
+        tree = self._tree()
+        self._prove(tree)
+        self._create()
+        at = repository.operation_time() if repository.has_transactions else None
+        # what is written from here on is noticed, so what was written before has to be known
+        self._adopted = self._has_documents()
+        repository.log.insert_many(self._versions)
+        for name, (_, tip) in update.branches.items():
+            if tip is not None:
+                repository.branches.set(name, tip)
+        for name, tag in update.tags.items():
+            repository.tags.put(name, tag)
+        detached = update.branches.get(branch, (None, None))[1] != self._tip.id
+        state = {"head": self._tip.id, "branch": branch, "detached": detached}
+        commit = Commit(state={**state, "scan": self._adopted and at is None}, fill=True)
+        commit.replica = False
+        info = repository.collection_info() or {}
+        intent = {"verb": hold.verb, "phase": "apply", "commit": commit.to_bson()}
+        repository.metadata.insert(
+            hold.lease.token,
+            hold.lease.fence,
+            {**first_state(self._tip.id, branch, at, info), **state, "intent": intent},
+        )
+        hold.refresh()
+        committer = Committer(hold, self._progress)
+        committer.complete(commit)
+        repository.incoming.forget([entry.id for entry in self._versions])
+        repository.incoming.found(None)
+
+    def _tree(self) -> VersionTree:
+        return VersionTree(
+            Node(entry.id, entry.parents, entry.number, entry.branch) for entry in self._versions
+        )
+
+    def _prove(self, tree: VersionTree) -> None:
+        """Prove the documents, and by applying them the changes of all versions."""
+        repository = self._repository
+        if fingerprint_text(self._content % _MODULUS) != self._tip.fingerprint:
+            raise refused(
+                self._tip.id, "its documents are not those that its fingerprint names; try again"
+            )
+        if repository.replica.count() != self._count:
+            raise refused(self._tip.id, "documents of it are missing; try again")
+        inner = {parent for node in tree.nodes.values() for parent in node.parents[:1]}
+        for leaf in tree.nodes.keys() - inner:
+            try:
+                for _ in states_along(repository, tree.path(self._tip.id, leaf)):
+                    self._hold.lease.check()
+            except (CorruptHistory, ValueError, KeyError) as error:
+                raise refused(leaf, f"its changes do not fit: {error}") from error
+
+    def _create(self) -> None:
+        """Create the collection, and its indexes where it is empty."""
+        repository = self._repository
+        try:
+            create_collection(repository.db, repository.name, **self._setup.options)
+            if self._setup.indexes and not self._adopted:
+                run(
+                    repository.db,
+                    {"createIndexes": repository.name, "indexes": list(self._setup.indexes)},
+                )
+        except driver.OperationFailure as error:
+            raise InvalidArgument(
+                f"the server refuses the options or indexes of the collection: {error}",
+                server_code=error.code,
+            ) from error

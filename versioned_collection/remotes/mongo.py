@@ -1,0 +1,179 @@
+"""A remote that is another MongoDB deployment, or another database of the same one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import bson
+from bson.timestamp import Timestamp
+
+from versioned_collection.committer import Progress
+from versioned_collection.core.document import DocumentKey, document_key
+from versioned_collection.core.tree import Node
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import CorruptHistory, FormatMismatch, LeaseHeld
+from versioned_collection.moves import states_along
+from versioned_collection.remotes.arrival import arrive
+from versioned_collection.remotes.base import Changes, Refs, Setup, Update
+from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.founding import OPTIONS_OF_CREATE, MongoFounding
+from versioned_collection.remotes.staging import Staging
+from versioned_collection.repository import Repository, not_tracked
+from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.wire import documents, translated
+
+_VERSIONS_PER_READ = 500
+_ATTEMPTS = 20
+_PAUSE = 0.25
+_UNREADABLE = (
+    bson.errors.BSONError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    CorruptHistory,
+    FormatMismatch,
+)
+"""What reading trackers raises that hold what no release of this library has written."""
+
+
+class MongoRemote:
+    """The other side as the trackers of another collection; see `Remote`.
+
+    Args:
+        repository: The trackers.
+        progress: Told how many documents were written in its working copy.
+        close: Closes the client that was opened for it.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        progress: Progress | None = None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.repository = repository
+        self.address = address_of(repository)
+        self.close = close
+        self._progress = progress
+
+    # -- giving --------------------------------------------------------------------------
+
+    def refs(self) -> Refs | None:
+        """Return where its names point, None where it is not tracked."""
+        repository = self.repository
+        state = repository.metadata.read()
+        if state is None:
+            return None
+        branches, tags = repository.branches.all(), dict(repository.tags.documents())
+        named = {state.head, *branches.values(), *(tag["version"] for tag in tags.values())}
+        entries = repository.log.get_many(named)
+        return Refs(branches, tags, {entry.id: entry.checksum for entry in entries}, state.branch)
+
+    def walk(self, versions: Sequence[VersionId], count: int) -> list[Node]:
+        """Return the places in the tree of versions, and of about `count` before each."""
+        nodes = self.repository.log.nodes(versions)
+        return [*nodes, *self.repository.log.nodes_before(nodes, count)]
+
+    def entries(self, versions: Sequence[VersionId]) -> Iterator[list[Version]]:
+        """Iterate over the log entries of versions, in bounded lists, in no particular order."""
+        for start in range(0, len(versions), _VERSIONS_PER_READ):
+            some = versions[start : start + _VERSIONS_PER_READ]
+            try:
+                yield self.repository.log.get_many(some)
+            except _UNREADABLE as error:
+                raise refused(some[0], f"its log entry cannot be read ({error})") from error
+
+    def changes(self, versions: Sequence[VersionId]) -> Iterator[Changes]:
+        """Iterate over the changes of versions, one version after the other, in bounded lists."""
+        last: Any = versions[0] if versions else None
+        try:
+            for batch in self.repository.deltas.of_versions(versions):
+                last = batch[-1][0] if batch else last
+                yield batch
+        except _UNREADABLE as error:
+            raise refused(
+                last, f"a change of it, or of a later one, cannot be read ({error})"
+            ) from error
+
+    def content(self, version: VersionId) -> Iterator[list[bytes]]:
+        """Iterate over all documents of a version, in bounded lists.
+
+        Raises:
+            LeaseHeld: The other side's documents are on the move for too long.
+        """
+        repository = self.repository
+        at, state = self._settled_moment()
+        path = repository.log.tree().path(state.head, version)
+        moved: set[DocumentKey] = set()
+        for batch in states_along(repository, path, at):
+            moved.update(key for key, _ in batch)
+            yield [raw for _, raw in batch if raw is not None]
+        for raws in documents(repository.db, repository.replica.name, at=at):
+            yield [raw for raw in raws if document_key(raw) not in moved] if moved else raws
+
+    def _settled_moment(self) -> tuple[Timestamp | None, Metadata]:
+        """Return a time at which no large change of the replica was under way, and the state."""
+        repository = self.repository
+        for _ in range(_ATTEMPTS):
+            at = repository.operation_time() if repository.has_transactions else None
+            state = repository.metadata.read(at)
+            if state is None:
+                raise not_tracked(repository.name)
+            if state.intent is None or state.intent.get("phase") != "apply":
+                return at, state
+            time.sleep(_PAUSE)
+        raise LeaseHeld(
+            f"the documents at {self.address} are on the move; try again later, or open the "
+            "collection there so that what a killed process left is settled"
+        )
+
+    def setup(self) -> Setup:
+        """Return how the collection was created."""
+        info = self.repository.collection_info() or {}
+        options = {
+            name: value
+            for name, value in info.get("options", {}).items()
+            if name in OPTIONS_OF_CREATE
+        }
+        return Setup(options, self._indexes() if info else ())
+
+    def _indexes(self) -> list[dict[str, Any]]:
+        repository = self.repository
+        with translated():
+            found = list(repository.db[repository.name].list_indexes())
+        return [
+            {name: value for name, value in index.items() if name not in ("v", "ns")}
+            for index in found
+            if index["name"] != "_id_"
+        ]
+
+    # -- taking --------------------------------------------------------------------------
+
+    def known(self, versions: Sequence[VersionId]) -> set[VersionId]:
+        """Return those of these versions that the log names."""
+        return {node.id for node in self.repository.log.nodes(versions)}
+
+    def inbox(self) -> Staging:
+        """Return what takes versions in."""
+        return Staging(self.repository)
+
+    def found(self, setup: Setup, tip: Version) -> MongoFounding:
+        """Begin to make an untracked collection a copy in which `tip` is checked out."""
+        return MongoFounding(self.repository, setup, tip, self._progress)
+
+    def update(self, update: Update) -> None:
+        """Make an update true, all of it or nothing."""
+        arrive(self.repository, update, self._progress)
+
+
+def address_of(repository: Repository) -> str:
+    """Return where a collection is: hosts, database and name, without any secret."""
+    client = repository.db.client
+    seeds = getattr(client, "_topology_settings", None)
+    hosts = sorted(f"{host}:{port}" for host, port in (seeds.seeds if seeds else client.nodes))
+    return f"{','.join(hosts)}/{repository.db.name}"

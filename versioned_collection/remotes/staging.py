@@ -1,0 +1,171 @@
+"""Taking versions into the trackers of a collection, where they stay invisible at first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
+from versioned_collection.core.version import (
+    Version,
+    VersionId,
+    fingerprint_text,
+    version_checksum,
+)
+from versioned_collection.remotes.base import Arrived, Changes
+from versioned_collection.remotes.checked import check_delta, check_entry, refused
+from versioned_collection.repository import Repository
+
+_MODULUS = 1 << 256
+_COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What the changes of a version add up to, so far.
+
+    Attributes:
+        digest: The sum of their digests.
+        content: What they add to the fingerprint.
+        counts: How many inserts, updates and deletes there are.
+        doubtful: Whether somebody else stored some of them meanwhile.
+    """
+
+    digest: int = 0
+    content: int = 0
+    counts: dict[str, int] | None = None
+    doubtful: bool = False
+
+    def add(self, delta: Delta) -> None:
+        self.digest += delta_digest(delta, encoded_rows(delta))
+        self.content += hash_number(delta.after) - hash_number(delta.before)
+        counts = self.counts = self.counts or dict.fromkeys(_COUNTED.values(), 0)
+        counts[_COUNTED[delta.op]] += 1
+
+
+class Staging:
+    """Takes versions in, and proves that they are what was announced.
+
+    Args:
+        repository: The trackers that take them in.
+        rooted: Whether a version without parents may be among them.
+    """
+
+    def __init__(self, repository: Repository, *, rooted: bool = False) -> None:
+        self._repository = repository
+        self._rooted = rooted
+        self._lock = threading.Lock()
+        self._entries: dict[VersionId, Version] = {}
+        self._parents: dict[VersionId, Version] = {}
+        self._open: dict[VersionId, _Sums] = {}
+
+    def begin(self, entries: Iterator[list[Version]]) -> Arrived:
+        """Announce versions by their log entries; return what is there of them already.
+
+        Raises:
+            TransferRefused: An entry is malformed, or a parent is nowhere.
+        """
+        complete: set[VersionId] = set()
+        for batch in entries:
+            for entry in batch:
+                check_entry(entry)
+            complete |= self._announce(batch)
+        self._find_parents()
+        waiting = [one for one in self._entries if one not in complete]
+        self._open = {version: _Sums() for version in waiting}
+        return Arrived(frozenset(complete), self._partial(waiting))
+
+    def _announce(self, batch: list[Version]) -> set[VersionId]:
+        """Note versions; return those that an earlier attempt has brought entirely."""
+        incoming = self._repository.incoming
+        earlier = incoming.entries([entry.id for entry in batch])
+        changed = [
+            entry.id
+            for entry in batch
+            if entry.id in earlier and earlier[entry.id][0].checksum != entry.checksum
+        ]
+        if changed:
+            incoming.reset(changed)
+            self._repository.deltas.delete(changed)
+        incoming.announce(batch, self._repository.now())
+        self._entries.update((entry.id, entry) for entry in batch)
+        whole = {version for version, (_, is_whole) in earlier.items() if is_whole}
+        return whole.difference(changed)
+
+    def _find_parents(self) -> None:
+        wanted = {one for entry in self._entries.values() for one in entry.parents}
+        outside = self._repository.log.get_many(wanted.difference(self._entries))
+        self._parents = {**self._entries, **{entry.id: entry for entry in outside}}
+        for entry in self._entries.values():
+            if not entry.parents and not self._rooted:
+                raise refused(entry.id, "it has no parent")
+            if any(one not in self._parents for one in entry.parents):
+                raise refused(entry.id, "a parent of it is neither here nor announced")
+
+    def _partial(self, versions: Sequence[VersionId]) -> Mapping[VersionId, frozenset[bytes]]:
+        """Add up what an earlier attempt has left of versions."""
+        keys: dict[VersionId, set[bytes]] = {}
+        for batch in self._repository.deltas.of_versions(sorted(versions)):
+            for version, delta in batch:
+                check_delta(version, delta)
+                self._open[version].add(delta)
+                keys.setdefault(version, set()).add(delta.key)
+        return {version: frozenset(found) for version, found in keys.items()}
+
+    def add(self, changes: Changes) -> None:
+        """Take changes in; those that are there already stay.
+
+        Raises:
+            TransferRefused: A change is malformed, or of a version that is not expected.
+        """
+        with self._lock:
+            for version, delta in changes:
+                if version not in self._open:
+                    raise refused(version, "changes of it came that were not announced")
+                check_delta(version, delta)
+                self._open[version].add(delta)
+        if not self._repository.deltas.put(changes):
+            with self._lock:
+                for version, _ in changes:
+                    if version in self._open:
+                        self._open[version].doubtful = True
+
+    def complete(self, versions: Sequence[VersionId]) -> None:
+        """Prove that all changes of versions are there, and are those announced.
+
+        Raises:
+            TransferRefused: They are not; what came of the version is removed.
+        """
+        with self._lock:
+            sums = {version: self._open.pop(version) for version in versions}
+        for version, found in sums.items():
+            if found.doubtful:
+                found = self._stored(version)
+            problem = self._problem(version, found)
+            if problem is not None:
+                self._repository.deltas.delete([version])
+                raise refused(version, problem)
+        self._repository.incoming.complete(list(versions))
+
+    def _stored(self, version: VersionId) -> _Sums:
+        """Add up what is stored of a version, whoever has stored it."""
+        sums = _Sums()
+        for delta in self._repository.deltas.of_version(version):
+            sums.add(delta)
+        return sums
+
+    def _problem(self, version: VersionId, sums: _Sums) -> str | None:
+        entry = self._entries[version]
+        parents = [self._parents[one] for one in entry.parents]
+        checksums = [one.checksum for one in parents]
+        if version_checksum(entry, checksums, sums.digest % _MODULUS) != entry.checksum:
+            return "its changes and facts do not match its checksum"
+        if not parents:
+            return None
+        content = int(parents[0].fingerprint, 16) + sums.content
+        if fingerprint_text(content % _MODULUS) != entry.fingerprint:
+            return "its changes do not lead to the content that it names"
+        if dict(entry.stats) != (sums.counts or dict.fromkeys(_COUNTED.values(), 0)):
+            return "it counts its changes wrongly"
+        return None

@@ -1,0 +1,217 @@
+"""Bringing versions from one side to the other: only what is missing, in bounded batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from versioned_collection.committer import Progress
+from versioned_collection.core.document import document_key
+from versioned_collection.core.tree import Node
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.pipeline import Behind, prefetch
+from versioned_collection.remotes.base import Changes, Founding, Inbox, Remote, Update
+from versioned_collection.remotes.checked import refused
+
+Known = Callable[[Sequence[VersionId]], set[VersionId]]
+"""Tells which of some versions a side has in its log."""
+
+_FIRST_STRETCH, _LONGEST_STRETCH = 64, 4_096
+_IN_FLIGHT = 4
+
+
+def missing(
+    source: Remote,
+    tips: Iterable[VersionId],
+    known: Callable[[Sequence[VersionId]], set[VersionId]],
+) -> list[Node]:
+    """Return the versions that lead to `tips` and that the other side does not know.
+
+    The log is walked from the tips, in stretches that grow, until all ends are known: what
+    both sides have is never listed.
+
+    Args:
+        source: The side that has the versions.
+        tips: Where to start.
+        known: Tells which versions the other side knows.
+
+    Returns:
+        Their places in the tree, parents first.
+
+    Raises:
+        TransferRefused: A version that others refer to is not there.
+    """
+    found: dict[VersionId, Node] = {}
+    frontier, stretch = list(dict.fromkeys(tips)), _FIRST_STRETCH
+    while frontier:
+        nodes = {node.id: node for node in source.walk(frontier, stretch)}
+        asked = {*frontier, *nodes, *(one for node in nodes.values() for one in node.parents)}
+        frontier = _descend(frontier, nodes, known(list(asked)), found)
+        stretch = min(stretch * 4, _LONGEST_STRETCH)
+    return parents_first(found)
+
+
+def _descend(
+    frontier: list[VersionId],
+    nodes: dict[VersionId, Node],
+    known: set[VersionId],
+    found: dict[VersionId, Node],
+) -> list[VersionId]:
+    """Add what is unknown to `found`; return where to go on."""
+    ahead: dict[VersionId, None] = {}
+    for version in frontier:
+        if version not in nodes and version not in known:
+            raise refused(version, "it is referred to, but not in the log")
+    waiting = list(frontier)
+    while waiting:
+        version = waiting.pop()
+        if version in known or version in found:
+            continue
+        node = nodes.get(version)
+        if node is None:
+            ahead[version] = None
+        else:
+            found[version] = node
+            waiting.extend(node.parents)
+    return list(ahead)
+
+
+def parents_first(nodes: dict[VersionId, Node]) -> list[Node]:
+    """Return nodes in an order in which parents come before their children."""
+    order: dict[VersionId, Node] = {}
+    for start in nodes:
+        waiting = [start]
+        while waiting:
+            version = waiting[-1]
+            ahead = [one for one in nodes[version].parents if one in nodes and one not in order]
+            if ahead and version not in order:
+                waiting += ahead
+            else:
+                order[waiting.pop()] = nodes[version]
+    return list(order.values())
+
+
+def send(source: Remote, inbox: Inbox, versions: Sequence[VersionId], progress: Progress) -> None:
+    """Bring the changes of versions into an inbox; what an earlier attempt brought stays.
+
+    Args:
+        source: The side that has the versions.
+        inbox: What takes them in.
+        versions: The versions, parents first.
+        progress: Told how many versions and changes have arrived.
+
+    Raises:
+        TransferRefused: What came is not what was announced.
+    """
+    with closing(prefetch(source.entries(versions))) as entries:
+        arrived = inbox.begin(entries)
+    waiting = sorted(one for one in versions if one not in arrived.complete)
+    progress("versions", len(versions) - len(waiting))
+
+    def still_missing() -> Iterator[Changes]:
+        for batch in source.changes(waiting):
+            yield [
+                (version, delta)
+                for version, delta in batch
+                if delta.key not in arrived.partial.get(version, ())
+            ]
+
+    with closing(prefetch(still_missing())) as batches:
+        _Sending(inbox, waiting, progress).run(batches)
+
+
+class _Sending:
+    """Keeps several batches in flight; a version is complete once all before it are through.
+
+    Args:
+        inbox: What takes the changes in.
+        versions: The versions, in the order in which their changes come.
+        progress: Told how many versions and changes have arrived.
+    """
+
+    def __init__(self, inbox: Inbox, versions: Sequence[VersionId], progress: Progress) -> None:
+        self._inbox = inbox
+        self._waiting = deque(versions)
+        self._progress = progress
+        self._flying: deque[tuple[Future[None], Changes]] = deque()
+
+    def run(self, batches: Iterable[Changes]) -> None:
+        with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="transfer") as pool:
+            try:
+                for batch in batches:
+                    if len(self._flying) >= _IN_FLIGHT:
+                        self._land()
+                    self._flying.append((pool.submit(self._inbox.add, batch), batch))
+                while self._flying:
+                    self._land()
+            finally:
+                for future, _ in self._flying:
+                    future.cancel()
+        self._complete(list(self._waiting))
+
+    def _land(self) -> None:
+        future, batch = self._flying.popleft()
+        future.result()
+        self._progress("changes", len(batch))
+        if batch:
+            last = batch[-1][0]
+            done = []
+            while self._waiting and self._waiting[0] < last:
+                done.append(self._waiting.popleft())
+            self._complete(done)
+
+    def _complete(self, versions: list[VersionId]) -> None:
+        if versions:
+            self._inbox.complete(versions)
+            self._progress("versions", len(versions))
+
+
+def entries_of(source: Remote, versions: Sequence[VersionId]) -> dict[VersionId, Version]:
+    """Return the log entries of a few versions."""
+    return {entry.id: entry for batch in source.entries(versions) for entry in batch}
+
+
+def found(
+    source: Remote,
+    destination: Remote,
+    branches: Mapping[str, VersionId],
+    tags: Mapping[str, Mapping[str, Any]],
+    branch: str,
+    progress: Progress,
+) -> None:
+    """Make an untracked collection a copy.
+
+    Args:
+        source: The side that has the versions.
+        destination: The side that becomes a copy.
+        branches: The tips of the branches that the copy has.
+        tags: The tags that the copy has.
+        branch: The branch that is checked out there.
+        progress: Told how many versions, changes and documents have arrived.
+
+    Raises:
+        TransferRefused: What came is not what was announced.
+        InvalidOperation: The collection has other documents.
+    """
+    starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
+    nodes = missing(source, starts, lambda versions: set())
+    tip = entries_of(source, [branches[branch]])[branches[branch]]
+    with destination.found(source.setup(), tip) as founding:
+        send(source, founding, [node.id for node in nodes], progress)
+        _fill(source, founding, tip.id, progress)
+        wanted = {name: (None, version) for name, version in branches.items()}
+        founding.finish(Update([node.id for node in nodes], wanted, tags), branch)
+
+
+def _fill(source: Remote, founding: Founding, version: VersionId, progress: Progress) -> None:
+    present = founding.documents()
+    progress("documents", len(present))
+    with closing(prefetch(source.content(version))) as batches, Behind() as behind:
+        for batch in batches:
+            raws = [raw for raw in batch if not present or document_key(raw) not in present]
+            behind.submit(partial(founding.fill, raws))
+            progress("documents", len(raws))

@@ -1,0 +1,111 @@
+"""Versions on their way in: announced by a transfer, invisible until the log names them.
+
+What is announced is kept from garbage collection for a while, so that a transfer that broke
+off can go on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import UpdateOne
+
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
+from versioned_collection.wire import translated
+
+_IDS = 5_000
+_FOUNDING = "founding"
+
+
+class IncomingCollection(Tracker):
+    """The tracker ``__incoming_<name>``: one document per version that was announced."""
+
+    prefix = "incoming"
+    tz_aware = False
+
+    def announce(self, entries: Iterable[Version], now: datetime) -> None:
+        """Note versions that are about to come; what has come of them already stays noted."""
+        writes = [
+            UpdateOne(
+                {"_id": entry.id},
+                {
+                    "$set": {"format": FORMAT, "entry": entry_to_bson(entry), "announced": now},
+                    "$setOnInsert": {"complete": False},
+                },
+                upsert=True,
+            )
+            for entry in entries
+        ]
+        if writes:
+            with translated():
+                self.collection.bulk_write(writes, ordered=False)
+
+    def reset(self, versions: Sequence[VersionId]) -> None:
+        """Forget that versions are complete."""
+        self._set_complete(versions, False)
+
+    def complete(self, versions: Sequence[VersionId]) -> None:
+        """Note that all changes of versions are there, and proved to be those announced."""
+        self._set_complete(versions, True)
+
+    def _set_complete(self, versions: Sequence[VersionId], value: bool) -> None:
+        if versions:
+            with translated():
+                self.collection.update_many(
+                    {"_id": {"$in": list(versions)}}, {"$set": {"complete": value}}
+                )
+
+    def entries(self, versions: Sequence[VersionId]) -> dict[VersionId, tuple[Version, bool]]:
+        """Return the announced log entries, and whether all their changes are there."""
+        found: dict[VersionId, tuple[Version, bool]] = {}
+        for stored in self._stored(versions):
+            check_format(stored, self.name)
+            entry = entry_from_bson(stored["entry"])
+            found[entry.id] = entry, bool(stored["complete"])
+        return found
+
+    def _stored(self, versions: Sequence[VersionId]) -> Iterator[Mapping[str, Any]]:
+        options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=self.tz_aware)
+        collection = self.collection.with_options(options)
+        for start in range(0, len(versions), _IDS):
+            with translated():
+                yield from collection.find({"_id": {"$in": list(versions[start : start + _IDS])}})
+
+    def announced_since(self, time: datetime) -> set[VersionId]:
+        """Return the versions that were announced at a time or later."""
+        with translated():
+            found = self.collection.find({"announced": {"$gte": time}}, {"_id": 1})
+            return {stored["_id"] for stored in found}
+
+    def founding(self) -> VersionId | None:
+        """Return the version that a copy begins with, None where none is being made."""
+        with translated():
+            stored = self.collection.find_one({"_id": _FOUNDING})
+        return None if stored is None else stored["version"]
+
+    def found(self, version: VersionId | None) -> None:
+        """Note which version a copy begins with; None once it is made."""
+        note = {"_id": _FOUNDING}
+        with translated():
+            if version is None:
+                self.collection.delete_one(note)
+            else:
+                facts = {"format": FORMAT, "version": version}
+                self.collection.update_one(note, {"$set": facts}, upsert=True)
+
+    def forget(self, versions: Sequence[VersionId], session: Session = None) -> None:
+        """Remove what is noted about versions."""
+        for start in range(0, len(versions), _IDS):
+            some = list(versions[start : start + _IDS])
+            with translated():
+                self.collection.delete_many({"_id": {"$in": some}}, session=session)
+
+    def forget_before(self, time: datetime) -> int:
+        """Remove what was announced before a time; return how many versions that were."""
+        with translated():
+            return self.collection.delete_many({"announced": {"$lt": time}}).deleted_count

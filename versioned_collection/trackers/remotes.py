@@ -1,0 +1,83 @@
+"""Remotes: where they are, and where their branches were when last seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from versioned_collection.core.version import VersionId
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
+from versioned_collection.wire import translated
+
+
+class KnownRemote(NamedTuple):
+    """What is kept about a remote.
+
+    Attributes:
+        name: Its name; that of one which was never added is its address.
+        url: Where it is, with references instead of secrets; None where it was never added.
+        tips: Where its branches were when last seen.
+        seen: When that was (UTC, server's clock), None for never.
+    """
+
+    name: str
+    url: str | None
+    tips: Mapping[str, VersionId]
+    seen: datetime | None
+
+
+class RemotesCollection(Tracker):
+    """The tracker ``__remotes_<name>``: one document per remote."""
+
+    prefix = "remotes"
+
+    def get(self, name: str) -> KnownRemote | None:
+        """Return what is known about a remote."""
+        if not storable(name):
+            return None
+        with translated():
+            stored = self.collection.find_one({"_id": name})
+        return None if stored is None else self._decoded(stored)
+
+    def all(self) -> list[KnownRemote]:
+        """Return what is known about all remotes, in the order of their names."""
+        with translated():
+            return [self._decoded(stored) for stored in self.collection.find({}).sort("_id", 1)]
+
+    def _decoded(self, stored: Mapping[str, Any]) -> KnownRemote:
+        check_format(stored, self.name)
+        tips = dict(stored.get("tips", ()))
+        return KnownRemote(stored["_id"], stored.get("url"), tips, stored.get("seen"))
+
+    def add(self, name: str, url: str) -> bool:
+        """Keep where a remote is; tell whether the name was free."""
+        with translated():
+            result = self.collection.update_one(
+                {"_id": name, "url": None}, {"$set": {"format": FORMAT, "url": url}}
+            )
+            if result.matched_count:
+                return True
+            found = self.collection.update_one(
+                {"_id": name}, {"$setOnInsert": {"format": FORMAT, "url": url}}, upsert=True
+            )
+        return found.upserted_id is not None
+
+    def see(
+        self,
+        name: str,
+        tips: Mapping[str, VersionId],
+        seen: datetime,
+        session: Session = None,
+    ) -> None:
+        """Keep where the branches of a remote are."""
+        facts = {"format": FORMAT, "tips": list(tips.items()), "seen": seen}
+        with translated():
+            self.collection.update_one(
+                {"_id": name}, {"$set": facts}, upsert=True, session=session
+            )
+
+    def remove(self, name: str) -> bool:
+        """Forget a remote; tell whether it was known."""
+        with translated():
+            return bool(self.collection.delete_one({"_id": name}).deleted_count)

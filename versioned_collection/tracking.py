@@ -1,0 +1,63 @@
+"""What can be tracked, and the first state of what is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson.timestamp import Timestamp
+
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import NotSupported
+from versioned_collection.repository import Repository
+
+
+def check_target(repository: Repository) -> None:
+    """Refuse what cannot be tracked.
+
+    Raises:
+        NotSupported: The collection is a view, time-series or capped.
+    """
+    info = repository.collection_info()
+    if info is None:
+        return
+    options = info.get("options", {})
+    kinds = {
+        "a view, which has no documents of its own": info.get("type") == "view",
+        "a time-series collection, whose documents cannot be changed one by one": info.get("type")
+        == "timeseries",
+        "capped, so that old documents could not be brought back": bool(options.get("capped")),
+    }
+    for reason, found in kinds.items():
+        if found:
+            raise NotSupported(
+                f"{repository.name!r} cannot be tracked: it is {reason}. Copy the documents to "
+                "an ordinary collection and track that",
+                collection=repository.name,
+                reason=reason,
+            )
+
+
+def first_state(
+    head: VersionId, branch: str, at: Timestamp | None, info: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the metadata with which a collection begins to be tracked.
+
+    Args:
+        head: The version that is checked out.
+        branch: Its branch.
+        at: The cluster time from which changes are noticed.
+        info: What the server lists about the collection.
+    """
+    return {
+        "head": head,
+        "branch": branch,
+        "detached": False,
+        "captured": at,
+        "uuid": info["info"]["uuid"],
+        "options": info.get("options", {}),
+        "own": [],
+        "stashes": [],
+        "intent": None,
+        "scan": False,
+    }

@@ -1,0 +1,281 @@
+"""push: bring a branch to a remote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from versioned_collection.committer import Progress
+from versioned_collection.core.graph import ancestors_of, is_ancestor
+from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.recovery import holding
+from versioned_collection.remotes.address import RemoteLike, opened
+from versioned_collection.remotes.base import Refs, Remote, Update
+from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.transfer import found, missing, send
+from versioned_collection.repository import Repository
+from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.working_copy import WorkingCopy
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push brought to a remote, or would bring.
+
+    Attributes:
+        remote: The name by which the remote's branches are known here.
+        versions: How many versions.
+        branches: The branches that moved: name to the tip before (None for a branch that is
+            new) and now (None for one that was deleted).
+        tags: The tags that are new there.
+        created: Whether the remote was not tracked before.
+    """
+
+    remote: str
+    versions: int
+    branches: Mapping[str, tuple[VersionId | None, VersionId | None]]
+    tags: Sequence[str] = ()
+    created: bool = False
+
+
+class Wanted(NamedTuple):
+    """What the caller of a push asks for.
+
+    Attributes:
+        branch: The branch; the one that is checked out where it is left out.
+        do_checkout: Whether the remote's working copy follows its branch.
+        all: Push all branches.
+        tags: Push all tags.
+        delete: Delete the branch at the remote instead.
+        force: Move the remote's branch also where that loses versions from it, as long as it
+            is where it was last seen.
+        dry_run: Find out what would be done, and do nothing.
+    """
+
+    branch: str | None = None
+    do_checkout: bool = True
+    all: bool = False
+    tags: bool = False
+    delete: bool = False
+    force: bool = False
+    dry_run: bool = False
+
+
+def push(
+    repository: Repository,
+    remote: RemoteLike,
+    wanted: Wanted,
+    progress: Progress | None = None,
+) -> Pushed | None:
+    """Bring branches to a remote.
+
+    Returns:
+        What was done; None where this side is not tracked.
+
+    Raises:
+        InvalidOperation: HEAD is detached and no branch named, there is no such branch, the
+            remote's branch is ahead or has diverged, its working copy has changes, or the
+            branch grew from one that the remote does not have.
+        InvalidArgument: The arguments contradict each other, or the remote is a collection of
+            another name.
+        RemoteNotFound: There is no remote of that name.
+    """
+    _check(wanted)
+    with opened(repository, remote, progress) as (name, other):
+        state = repository.metadata.read()
+        if state is None:
+            return None
+        refs = other.refs()
+        push = _Push(repository, name, other, refs, wanted, progress)
+        if wanted.delete:
+            return push.delete()
+        branches = _branches(repository, state, wanted)
+        _refuse_unstashable(repository, state)
+        return push.first(branches) if refs is None else push.run(branches)
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.delete and (wanted.branch is None or wanted.all or wanted.tags):
+        raise InvalidArgument("name one branch to delete at the remote, and nothing else")
+    if wanted.all and wanted.branch is not None:
+        raise InvalidArgument("name a branch, or push all of them, not both")
+
+
+def _branches(repository: Repository, state: Metadata, wanted: Wanted) -> dict[str, VersionId]:
+    tips = repository.branches.all()
+    if wanted.all:
+        return tips
+    branch = wanted.branch
+    if branch is None:
+        if state.detached:
+            raise InvalidOperation("HEAD is detached; name the branch to push, or check one out")
+        branch = state.branch
+    if branch not in tips:
+        raise InvalidOperation(
+            f"there is no branch {branch!r}; branches() lists them", branch=branch
+        )
+    return {branch: tips[branch]}
+
+
+def _refuse_unstashable(repository: Repository, state: Metadata) -> None:
+    """Refuse uncommitted changes beside a stash, as programs of the older library expect."""
+    if not state.stashes:
+        return
+    with holding(repository, "push") as hold:
+        copy = WorkingCopy(hold)
+        changed = copy.has_changes()
+        copy.persist()
+    if changed:
+        raise InvalidOperation(
+            "there are uncommitted changes and a stash; register or discard the changes, or "
+            "apply or discard the stash, then push"
+        )
+
+
+class _Push:
+    def __init__(
+        self,
+        repository: Repository,
+        name: str,
+        remote: Remote,
+        refs: Refs | None,
+        wanted: Wanted,
+        progress: Progress | None,
+    ) -> None:
+        self._repository = repository
+        self._here = MongoRemote(repository)
+        self._name = name
+        self._remote = remote
+        self._refs = refs
+        self._wanted = wanted
+        self._progress = progress or (lambda phase, count: None)
+
+    # -- first contact -------------------------------------------------------------------
+
+    def first(self, branches: Mapping[str, VersionId]) -> Pushed:
+        """Make the remote a copy."""
+        state = self._repository.state()
+        branch = state.branch if state.branch in branches else next(iter(branches))
+        tree = self._repository.log.tree()
+        nodes = [tree.nodes[one] for one in ancestors_of(tree, *branches.values())]
+        self._refuse_orphans(branches, {}, nodes)
+        tags = self._tags()
+        if not self._wanted.dry_run:
+            found(self._here, self._remote, branches, tags, branch, self._progress)
+            self._see(branches)
+        moved = {name: (None, tip) for name, tip in branches.items()}
+        return Pushed(self._name, len(nodes), moved, sorted(tags), created=True)
+
+    # -- later on ------------------------------------------------------------------------
+
+    def run(self, branches: Mapping[str, VersionId]) -> Pushed:
+        """Bring what the remote lacks, then move its branches."""
+        refs = self._refs
+        assert refs is not None
+        theirs = refs.branches
+        moved = {
+            name: (theirs.get(name), tip)
+            for name, tip in branches.items()
+            if theirs.get(name) != tip
+        }
+        tags = {name: tag for name, tag in self._tags().items() if name not in refs.tags}
+        for name, (there, here) in moved.items():
+            if there is not None:
+                self._check_forward(name, there, here)
+        starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
+        nodes = missing(self._here, starts, self._remote.known)
+        self._refuse_orphans(branches, theirs, nodes)
+        versions = [node.id for node in nodes]
+        if (moved or tags) and not self._wanted.dry_run:
+            if versions:
+                send(self._here, self._remote.inbox(), versions, self._progress)
+            self._remote.update(Update(versions, moved, tags, self._wanted.do_checkout))
+        if not self._wanted.dry_run:
+            self._see({**theirs, **branches})
+        return Pushed(self._name, len(versions), moved, sorted(tags))
+
+    def _check_forward(self, name: str, there: VersionId, here: VersionId) -> None:
+        """Make sure that nothing at the remote drops out of its branch.
+
+        Raises:
+            InvalidOperation: The remote is ahead, or the histories have diverged.
+        """
+        tree = self._known_tree(there)
+        if is_ancestor(tree, there, here):
+            return
+        if self._wanted.force:
+            self._check_lease(name, there)
+        elif is_ancestor(tree, here, there):
+            raise InvalidOperation(
+                f"the tip of your current branch is behind: {name!r} has moved on at the remote; "
+                "pull first",
+                branch=name,
+            )
+        else:
+            raise InvalidOperation(
+                f"the histories of branch {name!r} have diverged; pull, which merges them, then "
+                "push again",
+                branch=name,
+            )
+
+    def _known_tree(self, there: VersionId) -> VersionTree:
+        tree = self._repository.log.tree()
+        if there in tree:
+            return tree
+        return tree.with_nodes(missing(self._remote, [there], self._here.known))
+
+    def _check_lease(self, name: str, there: VersionId) -> None:
+        known = self._repository.remotes.get(self._name)
+        if known is None or known.tips.get(name) != there:
+            raise InvalidOperation(
+                f"branch {name!r} of the remote is not where it was last seen, so somebody's "
+                "versions would be lost; fetch, look at them, then force again",
+                branch=name,
+            )
+
+    def _refuse_orphans(
+        self,
+        branches: Mapping[str, VersionId],
+        theirs: Mapping[str, VersionId],
+        nodes: Sequence[Node],
+    ) -> None:
+        """Refuse a branch that grew from another one which the remote has yet to get."""
+        coming = {node.id: node for node in nodes}
+        own = self._repository.branches.all()
+        for name, tip in branches.items():
+            node = coming.get(tip)
+            while node is not None:
+                label = node.branch
+                if label != name and label in own and label not in branches:
+                    verb = "has yet to get" if label not in theirs else "lacks versions of"
+                    raise InvalidOperation(
+                        f"branch {name!r} grew from {label!r}, which the remote {verb}; push "
+                        f"{label!r} first",
+                        branch=name,
+                        parent=label,
+                    )
+                node = coming.get(node.parents[0]) if node.parents else None
+
+    # -- names ---------------------------------------------------------------------------
+
+    def delete(self) -> Pushed:
+        """Delete a branch at the remote."""
+        name = self._wanted.branch
+        assert name is not None
+        there = None if self._refs is None else self._refs.branches.get(name)
+        if self._refs is None or there is None:
+            raise InvalidOperation(f"the remote has no branch {name!r}", branch=name)
+        moved = {name: (there, None)}
+        if not self._wanted.dry_run:
+            self._remote.update(Update(branches=moved))
+            self._see({one: tip for one, tip in self._refs.branches.items() if one != name})
+        return Pushed(self._name, 0, moved)
+
+    def _tags(self) -> dict[str, Mapping[str, Any]]:
+        return dict(self._repository.tags.documents()) if self._wanted.tags else {}
+
+    def _see(self, tips: Mapping[str, VersionId]) -> None:
+        self._repository.remotes.see(self._name, tips, self._repository.now())

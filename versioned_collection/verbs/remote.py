@@ -1,0 +1,60 @@
+"""add_remote, remove_remote, remotes: names for other sides of the same collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidArgument, RemoteNotFound
+from versioned_collection.remotes.address import check_remote_name, check_url
+from versioned_collection.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteInfo:
+    """Another side of the collection.
+
+    Attributes:
+        name: Its name; that of one that was never added is its address.
+        url: Where it is, with references instead of secrets; None where it was never added.
+        branches: Where its branches were when last seen.
+        seen: When that was (UTC, server's clock), None for never.
+    """
+
+    name: str
+    url: str | None
+    branches: Mapping[str, VersionId] = field(default_factory=dict)
+    seen: datetime | None = None
+
+
+def remotes(repository: Repository) -> list[RemoteInfo]:
+    """Return what is known about remotes, in the order of their names."""
+    repository.state()
+    return [RemoteInfo(*known) for known in repository.remotes.all()]
+
+
+def add_remote(repository: Repository, name: str, url: str) -> RemoteInfo:
+    """Give another side a name.
+
+    Raises:
+        InvalidArgument: The name is malformed or taken, the URI is none, or holds a password.
+    """
+    check_remote_name(name)
+    check_url(url)
+    if not repository.remotes.add(name, url):
+        raise InvalidArgument(
+            f"there is a remote {name!r} already; remove_remote({name!r}) first", remote=name
+        )
+    return RemoteInfo(name, url)
+
+
+def remove_remote(repository: Repository, name: str) -> None:
+    """Forget a remote; the versions that came from it stay.
+
+    Raises:
+        RemoteNotFound: There is no remote of that name.
+    """
+    if not repository.remotes.remove(name):
+        raise RemoteNotFound(f"there is no remote {name!r}; remotes() lists them", remote=name)
