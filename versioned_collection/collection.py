@@ -55,6 +55,7 @@ from versioned_collection.verbs.discard import discard_changes
 from versioned_collection.verbs.init import init
 from versioned_collection.verbs.register import register
 from versioned_collection.verbs.reset import reset
+from versioned_collection.verbs.squash import Said, squash
 from versioned_collection.verbs.stash import Stash
 from versioned_collection.verbs.status import current_number, has_changes, status
 from versioned_collection.verbs.verify import Problem, verify
@@ -523,6 +524,45 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             metadata,
             progress,
         )
+
+    def squash(
+        self,
+        first: RevisionLike,
+        last: RevisionLike = "HEAD",
+        message: str | None = None,
+        *,
+        author: Author | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Make one version of several on the way to HEAD; later ones are recorded on top of it.
+
+        No document changes, and uncommitted changes stay. The old versions stay in the log
+        under their labels, and `undo` brings the branch back to them. The new ones have the
+        times of the old, so that a revision such as ``main@{2026-01-31}`` finds the same
+        documents. What was merged within the range becomes a further parent.
+
+        Args:
+            first: The first version of the range, not the very first of all.
+            last: The last one; `first` is on the way from it to the root.
+            message: What the version says; the messages of all, oldest first, without it.
+            author: Who it is by; the one that all share without it.
+            metadata: Free facts to record; those of all without it.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The version that the range became: a range of one stays as it is unless something
+            new is said about it.
+
+        Raises:
+            InvalidArgument: The range is none, holds the first version of all, or is not on
+                the way to HEAD (by first parents); or its messages together are too large.
+            InvalidOperation: HEAD is detached, a merge waits, or the log entries of all new
+                versions are larger than 12 MiB.
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return squash(self._repository, first, last, Said(message, author, metadata), progress)
 
     def reset(
         self, revision: RevisionLike, hard: bool = False, *, progress: Progress | None = None

@@ -27,7 +27,7 @@ class Commit:
 
     Attributes:
         state: Fields of the metadata to set at the end.
-        log: A log entry to append, as it is stored.
+        log: Log entries to append, as they are stored.
         branches: Tips to set.
         dropped_branches: Branches to remove.
         relabelled: The old and the new branch name of versions whose labels change.
@@ -40,8 +40,8 @@ class Commit:
         settled: Conflicts to remove.
         tagged: Tags to set, as they are stored.
         untagged: Tags to remove.
-        operation: What the log of operations says about it, None where no reference moves;
-            see `operations`.
+        operation: What the log of operations says about it, None where no reference moves
+            (see `operations`), empty where it says nothing as more is to come.
         restore: Whether the documents noted in the modified set with the state they were
             seen in go back to what the replica holds.
         stash: The stash whose documents are brought back.
@@ -56,7 +56,7 @@ class Commit:
     """
 
     state: dict[str, Any] = field(default_factory=dict)
-    log: Mapping[str, Any] | None = None
+    log: list[Mapping[str, Any]] = field(default_factory=list)
     branches: dict[str, VersionId] = field(default_factory=dict)
     dropped_branches: list[str] = field(default_factory=list)
     relabelled: list[str] = field(default_factory=list)
@@ -113,6 +113,8 @@ class Commit:
     def from_bson(cls, stored: Mapping[str, Any]) -> Commit:
         """Return the commit that `to_bson` stored, also that of a build with fewer fields."""
         facts = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
+        if not isinstance(facts.get("log", []), list):  # of a build with one entry at most
+            facts["log"] = [] if stored["log"] is None else [stored["log"]]
         for name in ("branches", "tagged"):
             facts[name] = dict(stored.get(name, ()))
         way = stored.get("path")
@@ -134,7 +136,7 @@ def apply_references(hold: Hold, commit: Commit, session: ClientSession | None) 
 def _reference_steps(
     repository: Repository, commit: Commit, session: ClientSession | None
 ) -> Iterator[Callable[[], object]]:
-    if commit.log is not None:
+    if commit.log:
         yield partial(repository.log.insert, commit.log, session)
     if commit.relabelled:
         old, new = commit.relabelled
@@ -147,7 +149,7 @@ def _reference_steps(
         yield partial(repository.tags.put, name, tag, session)
     if commit.untagged:
         yield partial(repository.tags.delete, commit.untagged, session)
-    if commit.operation is not None:
+    if commit.operation:
         yield partial(repository.operations.append, commit.operation, session)
     if commit.settled:
         yield partial(repository.conflicts.remove, commit.settled, session)

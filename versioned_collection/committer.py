@@ -261,7 +261,7 @@ class Committer:
                 displace=commit.working_copy,
                 working_copy=commit.working_copy,
                 replica=commit.replica,
-                forgotten=[] if commit.log is None else [commit.log["_id"]],
+                forgotten=[entry["_id"] for entry in commit.log],
             )
             # the version never was, so no operation is logged for its removal
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})

@@ -104,7 +104,7 @@ class Joining:
         version = recording.version(self._facts, parents)
         commit = Commit(
             state={"head": version.id, **self._copy.noticed.position()},
-            log=entry_to_bson(version),
+            log=[entry_to_bson(version)],
             branches={version.branch: version.id},
             path=Path((), (version.id,)),
             strict=True,

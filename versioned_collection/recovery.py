@@ -22,9 +22,11 @@ _NOT_WHILE_MERGING = frozenset(
         "delete_version_subtree",
         "discard_changes",
         "merge",
+        "rebase",
         "rename",
         "reset",
         "revert",
+        "squash",
         "stash",
         "stash_apply",
         "undo",
@@ -103,8 +105,9 @@ def settle(hold: Hold, state: Metadata) -> None:
 def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     """Remove what was prepared by an operation that did not reach its commit point."""
     repository = hold.repository
-    if intent.get("version") is not None:
-        repository.deltas.delete([intent["version"]])
+    prepared = intent.get("version")
+    if prepared is not None:
+        repository.deltas.delete(prepared if isinstance(prepared, list) else [prepared])
         merge = hold.state.merge
         repository.conflicts.delete_all_but(None if merge is None else merge["id"])
     if intent.get("stash") is not None:

@@ -112,15 +112,16 @@ class LogCollection(Tracker):
             found = self.collection.find_one({"branch": branch}, sort=[("number", -1)])
         return -1 if found is None else int(found["number"])
 
-    def insert(self, entry: Mapping[str, Any], session: Session = None) -> None:
-        """Append an entry; one that is there already stays as it is."""
-        with translated():
-            self.collection.update_one(
-                {"_id": entry["_id"]},
-                {"$setOnInsert": {name: entry[name] for name in entry if name != "_id"}},
-                upsert=True,
-                session=session,
-            )
+    def insert(self, entries: Iterable[Mapping[str, Any]], session: Session = None) -> None:
+        """Append entries; those that are there already stay as they are."""
+        for entry in entries:
+            with translated():
+                self.collection.update_one(
+                    {"_id": entry["_id"]},
+                    {"$setOnInsert": {name: entry[name] for name in entry if name != "_id"}},
+                    upsert=True,
+                    session=session,
+                )
 
     def delete(self, versions: Sequence[VersionId], session: Session = None) -> None:
         """Remove entries."""

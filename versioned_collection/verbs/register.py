@@ -190,7 +190,7 @@ def _commit_of(version: Version, copy: WorkingCopy) -> Commit:
             "merge": None,
             **copy.noticed.position(),
         },
-        log=entry_to_bson(version),
+        log=[entry_to_bson(version)],
         branches={version.branch: version.id},
         path=Path((), (version.id,)),
         working_copy=False,
