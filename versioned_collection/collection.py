@@ -53,6 +53,7 @@ from versioned_collection.verbs.delete import delete_version_subtree
 from versioned_collection.verbs.diff import Change
 from versioned_collection.verbs.discard import discard_changes
 from versioned_collection.verbs.init import init
+from versioned_collection.verbs.rebase import rebase
 from versioned_collection.verbs.register import register
 from versioned_collection.verbs.reset import reset
 from versioned_collection.verbs.squash import Said, squash
@@ -258,7 +259,8 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
     ) -> bool:
         """Record the present documents as the next version.
 
-        After a merge with conflicts this records the merge, once they are settled.
+        After a merge with conflicts this records the merge, once they are settled. After a
+        `rebase` that met conflicts it records the version that made them, and goes on.
 
         Args:
             message: What changed and why; only a merge that waits has words of its own.
@@ -281,6 +283,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
                 has an id, filter or pattern that cannot be (a ValueError).
             InvalidOperation: Conflicts wait for resolution, or `only` was given while a merge
                 waits.
+            AutoMergeFailedError: A later version of a rebase makes conflicts.
             CheckFailed: A check finds something wrong; see `add_check`.
             LeaseHeld: Another process is at work.
         """
@@ -525,6 +528,50 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             progress,
         )
 
+    def rebase(
+        self,
+        onto: RevisionLike,
+        resolver: ResolverLike | None = None,
+        *,
+        policy: MergePolicy | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Make the versions of the current branch again on top of another version.
+
+        These are the versions that `onto` does not contain, each with its message, author and
+        metadata; those whose changes are there already are left out. Without conflicts all of
+        it becomes true at once, in one step. The old versions stay in the log under their
+        labels, and `undo` brings the branch back to them.
+
+        Where one conflicts, those before it are in the log, HEAD is detached on the last of
+        them, and the conflicts wait as after `cherry_pick`; the branch stays where it was.
+        Once they are settled, `register` records the version and goes on with the rest (by
+        the default policy), and `abort_merge` brings everything back to before the rebase.
+
+        Args:
+            onto: The other version, such as the name of a branch.
+            resolver: What settles all conflicts; see `merge`.
+            policy: How to merge; see `merge`.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The version that is checked out now: the new tip, HEAD as it was where it contains
+            `onto` already, or `onto` where HEAD has nothing of its own.
+
+        Raises:
+            AutoMergeFailedError: Conflicts wait; see `conflicts`.
+            InvalidOperation: HEAD is detached, there are uncommitted changes, a merge waits,
+                another client wrote while this ran, a merge on the way brought in a part of
+                what `onto` has, or the log entries of all new versions are larger than 12 MiB.
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: There is no such resolver, or `policy` was given as well.
+            DocumentRejected: A unique index or the validator refuses a document of the outcome;
+                everything is as before.
+            CheckFailed: A check refuses the outcome; everything is as before.
+            CollectionNotTracked: There is no history.
+        """
+        return rebase(self._repository, onto, _policy(resolver, policy), progress)
+
     def squash(
         self,
         first: RevisionLike,
@@ -665,6 +712,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         """Take a merge with conflicts back; False when none is under way.
 
         The documents are those of HEAD again: decisions and edits since the merge are gone.
+        Of a `rebase` all steps are taken back: documents, HEAD and branch are as before it.
         Where `stash_apply` left the conflicts, the documents that it changed are exactly what
         they were before, uncommitted changes included; what it did not touch stays as it is
         now, and the stash is there still.
@@ -698,7 +746,8 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
         Raises:
             BranchNotFound: There is no such branch.
-            InvalidOperation: It is checked out, or versions would become unreachable.
+            InvalidOperation: It is checked out, a rebase of it waits, or versions would become
+                unreachable.
         """
         branch_verbs.delete_branch(self._repository, name)
 

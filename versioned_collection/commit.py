@@ -33,6 +33,8 @@ class Commit:
         relabelled: The old and the new branch name of versions whose labels change.
         forgotten: Versions to remove: log entries, tags, deltas.
         path: The way on which the replica, and the working copy, move.
+        draft: A version at the end of the path, or at the start of the way back, that the
+            working copy alone crosses.
         working_copy: Whether the working copy moves along the path.
         replica: Whether the replica does; a merge with conflicts moves the working copy alone.
         strict: Whether a validator or unique index that refuses a document fails the commit,
@@ -62,6 +64,7 @@ class Commit:
     relabelled: list[str] = field(default_factory=list)
     forgotten: list[VersionId] = field(default_factory=list)
     path: Path | None = None
+    draft: VersionId | None = None
     working_copy: bool = True
     replica: bool = True
     strict: bool = False
@@ -87,6 +90,7 @@ class Commit:
             "relabelled": self.relabelled,
             "forgotten": self.forgotten,
             "path": None,
+            "draft": self.draft,
             "working_copy": self.working_copy,
             "replica": self.replica,
             "strict": self.strict,

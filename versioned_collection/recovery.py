@@ -73,8 +73,10 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
 
 def _then(state: Metadata) -> str:
     """Return what comes once conflicts are settled; with a stash nothing does."""
-    is_stash = state.merge is not None and state.merge.get("stash") is not None
-    return "" if is_stash else ", then register() records it"
+    merge = state.merge or {}
+    if merge.get("stash") is not None:
+        return ""
+    return f", then register() records it{' and goes on' if merge.get('todo') else ''}"
 
 
 def settle(hold: Hold, state: Metadata) -> None:
