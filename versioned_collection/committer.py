@@ -255,14 +255,15 @@ class Committer:
         """
         moves = commit.working_copy or commit.checked is not None
         if commit.path is not None and moves and commit.state:
-            way = commit.path
+            way, draft = commit.path, commit.draft
+            made = [entry["_id"] for entry in commit.log]
             back = Commit(
                 path=Path(way.forward[::-1], way.backward[::-1]),
                 displace=commit.working_copy,
                 working_copy=commit.working_copy,
                 replica=commit.replica,
-                draft=commit.draft,
-                forgotten=[entry["_id"] for entry in commit.log],
+                draft=draft,
+                forgotten=made if draft is None else [*made, draft],
             )
             # the version never was, so no operation is logged for its removal
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})
