@@ -815,7 +815,7 @@ def _edit(bands: VersionedCollection, changes: dict[int, Any], word: str) -> Non
 
 
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
