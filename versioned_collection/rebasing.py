@@ -16,7 +16,7 @@ from versioned_collection.committer import Progress
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import AutoMergeFailedError, InvalidOperation
+from versioned_collection.errors import AutoMergeFailedError, InvalidOperation, WorkingCopyChanged
 from versioned_collection.joining import Sieve, carry_out, note_modified
 from versioned_collection.moves import moves_along
 from versioned_collection.operations import describe
@@ -185,9 +185,22 @@ class Rebasing:
     def _carry_out(self, commit: Commit) -> None:
         repository, path, draft = self._repository, commit.path, commit.draft
         assert path is not None
-        carry_out(
-            self._hold, commit, lambda: moves_along(repository, path, draft=draft), self._progress
-        )
+        try:
+            carry_out(
+                self._hold,
+                commit,
+                lambda: moves_along(repository, path, draft=draft),
+                self._progress,
+            )
+        except WorkingCopyChanged as error:
+            if self._is_at_tip:
+                raise
+            raise WorkingCopyChanged(
+                f"the document with _id {error.document_id!r} was changed by another client "
+                "meanwhile; the rebase waits where it was. Take the change back, then register() "
+                "goes on, or abort_merge() takes everything back",
+                **error.facts,
+            ) from error
 
     def _wait_for_decisions(
         self, original: Version, recording: Recording, turn: int, conflicts: int
