@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from harness.scenarios import (
     NEW_NAME,
     SCENARIOS,
     State,
+    merge,
     opened,
     state_of,
 )
@@ -59,8 +60,16 @@ def standalone(standalone_server, standalone_client) -> Place:
 class Freeze:
     """Freezes the owner of a verb, lets another one go ahead, and thaws the first."""
 
-    def __init__(self, children: Nursery, place: Place, name: str, large: bool = False) -> None:
+    def __init__(
+        self,
+        children: Nursery,
+        place: Place,
+        name: str,
+        large: bool = False,
+        between: Callable[[Database[Any]], None] | None = None,
+    ) -> None:
         self._children, self._place = children, place
+        self._between = between or go_ahead
         self._scenario = SCENARIOS[name]
         self._job = {"uri": place.uri, "scenario": name, "large": large}
         with place.stages.prepared(self._scenario) as database:
@@ -101,7 +110,7 @@ class Freeze:
         if found["event"] == "over":
             return  # threads made it a command shorter
         try:
-            go_ahead(database)
+            self._between(database)
             between = state_of(database)
         finally:
             child.thaw()
@@ -138,6 +147,15 @@ def go_ahead(database: Database[Any]) -> None:
     collection.listen(stop=_set_event())
 
 
+def merge_again(database: Database[Any]) -> None:
+    """Take a merge that waits back, as another owner, and leave conflicts of another one."""
+    collection = opened(database)
+    collection.abort_merge()
+    collection.discard_changes()
+    merge(collection)
+    assert collection.has_conflicts()
+
+
 def _set_event() -> threading.Event:
     event = threading.Event()
     event.set()
@@ -170,6 +188,11 @@ def test_frozen_owner_of_a_large_change(replica_set, children, name):
 @pytest.mark.parametrize("name", ["register", "checkout across", "stash"])
 def test_frozen_owner_on_a_standalone_server(standalone, children, name):
     Freeze(children, standalone, name, large=True).run(("after",), every=False)
+
+
+@pytest.mark.parametrize("name", ["abort merge", "gc during a merge", "merge with conflicts"])
+def test_late_owner_leaves_the_conflicts_of_another_merge(replica_set, children, name):
+    Freeze(children, replica_set, name, between=merge_again).run(("before",), every=False)
 
 
 @pytest.mark.sweep

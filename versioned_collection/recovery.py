@@ -105,8 +105,7 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     repository = hold.repository
     if intent.get("version") is not None:
         repository.deltas.delete([intent["version"]])
-        merge = hold.state.merge
-        repository.conflicts.delete_all_but(None if merge is None else merge["id"])
+        repository.conflicts.delete([intent["version"]])
     if intent.get("stash") is not None:
         repository.stash.delete([intent["stash"]])
     hold.update({"intent": None})

@@ -9,7 +9,7 @@ import bson
 from bson.objectid import ObjectId
 from pymongo.database import Database
 
-from versioned_collection.core.document import build, element
+from versioned_collection.core.document import DocumentKey, build, element
 from versioned_collection.core.merging import Conflict
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.trackers.chunks import Chunks
@@ -23,7 +23,8 @@ from versioned_collection.wire import (
 
 _SIDES = ("base", "ours", "theirs")
 _LARGEST_INLINE = 4 * 1024 * 1024
-_PAGE = 1_000
+PAGE = 1_000
+"""How many conflicts are read, and settled, at once."""
 
 
 class StoredConflict(NamedTuple):
@@ -90,7 +91,7 @@ class ConflictsCollection(Tracker):
                 found = list(
                     self.collection.find({"merge": merge, **(filter_ or {}), **behind})
                     .sort("_id", 1)
-                    .limit(_PAGE)
+                    .limit(PAGE)
                 )
             if not found:
                 return
@@ -111,6 +112,14 @@ class ConflictsCollection(Tracker):
         with translated():
             return self.collection.find_one(filter_, {"_id": 1}) is not None
 
+    def of_documents(
+        self, conflicts: Sequence[ObjectId], keys: Iterable[DocumentKey]
+    ) -> set[ObjectId]:
+        """Return which of some conflicts are those of some documents."""
+        filter_ = {"_id": {"$in": list(conflicts)}, "key": {"$in": list(keys)}}
+        with translated():
+            return {one["_id"] for one in self.collection.find(filter_, {"_id": 1})}
+
     def count(self, merge: ObjectId) -> int:
         """Return how many conflicts of a merge wait."""
         with translated():
@@ -121,9 +130,18 @@ class ConflictsCollection(Tracker):
         with translated():
             self.collection.delete_many({"_id": {"$in": list(conflicts)}}, session=session)
 
-    def delete_all_but(self, merge: ObjectId | None) -> int:
-        """Remove the conflicts of all other merges; return how many there were."""
+    def merges(self) -> set[ObjectId]:
+        """Return the ids of all merges that have conflicts here."""
         with translated():
-            count = self.collection.delete_many({"merge": {"$ne": merge}}).deleted_count
-        self._chunks.delete({"metadata.version": {"$ne": merge}})
+            return set(self.collection.distinct("merge")) | self._chunks.owners()
+
+    def delete(self, merges: Iterable[ObjectId]) -> int:
+        """Remove the conflicts of merges; return how many there were.
+
+        Merges are named: what a late owner does not know of, it leaves alone.
+        """
+        ids = list(merges)
+        with translated():
+            count = self.collection.delete_many({"merge": {"$in": ids}}).deleted_count
+        self._chunks.delete_of(ids)
         return count

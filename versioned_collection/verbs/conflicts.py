@@ -184,7 +184,7 @@ def abort_merge(repository: Repository, progress: Progress | None = None) -> boo
             _take_stash_out(hold, commit, committer, merge["id"])
         elif not set_aside(hold, WorkingCopy(hold), commit, committer):
             hold.update({"merge": None})
-        repository.conflicts.delete_all_but(None)
+        repository.conflicts.delete([merge["id"]])
         return True
 
 
