@@ -172,10 +172,27 @@ class Committer:
             writer.kept = []
 
     def _keep_stash(self, commit: Commit, writer: WorkingCopyWriter) -> None:
-        """Drop no stash of which something was not brought back."""
-        if commit.guarded and writer.kept and "stashes" in commit.state:
+        """Drop no stash of which something was not brought back, now or when it is settled."""
+        if not (commit.guarded and writer.kept):
+            return
+        merge = commit.state.get("merge")
+        if merge and merge.get("drop"):
+            commit.state["merge"] = {**merge, "drop": False}
+            self.declare(commit)
+        elif "stashes" in commit.state:
             fields = with_stashes(()).keys()
             commit.state = {n: value for n, value in commit.state.items() if n not in fields}
+            self.declare(commit)
+
+    def _keep_conflicts(self, commit: Commit, writer: WorkingCopyWriter) -> None:
+        """Settle no conflict where what was decided is not written.
+
+        A merge of a stash ends with its last conflict, so it does not end then.
+        """
+        if commit.settled and writer.kept:
+            waiting = self._repository.conflicts.of_documents(commit.settled, writer.kept)
+            commit.settled = [one for one in commit.settled if one not in waiting]
+            commit.state = {name: x for name, x in commit.state.items() if name != "merge"}
             self.declare(commit)
 
     def _note_own_writes(self) -> None:
@@ -308,6 +325,7 @@ class Committer:
             for batch in source:
                 self._write_batch(commit, batch, writer, batches)
                 self._keep_stash(commit, writer)
+                self._keep_conflicts(commit, writer)
                 self._keep(writer)
                 self._remember_time()
                 self._progress("written", len(batch))

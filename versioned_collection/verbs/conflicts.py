@@ -14,9 +14,9 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress, TooLarge, restoration
 from versioned_collection.core import merging
 from versioned_collection.core.delta import Delta, images
-from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.document import DocumentKey, document_hash, id_value
 from versioned_collection.core.merging import MergeContext, settle
-from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.errors import InvalidArgument, InvalidOperation, WorkingCopyChanged
 from versioned_collection.moves import BATCH
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
@@ -102,6 +102,7 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
 
     Raises:
         InvalidOperation: It is settled already, or its place is gone.
+        WorkingCopyChanged: Another client writes to the document just now.
         InvalidArgument: The value cannot stand there.
     """
     wanted = conflict.id if isinstance(conflict, Conflict) else conflict
@@ -115,7 +116,14 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
                 "that conflict is settled already; conflicts() lists those that wait",
                 conflict=wanted,
             )
-        _Settling(hold, lambda conflict: merging.resolved_value(conflict, value)).settle(found[0])
+        settling = _Settling(hold, lambda conflict: merging.resolved_value(conflict, value))
+        settling.settle(found[0])
+        if settling.overtaken:
+            raise WorkingCopyChanged(
+                f"the document with _id {id_value(settling.overtaken[0])!r} was changed by "
+                "another client meanwhile, so its conflict still waits; settle it again",
+                conflict=wanted,
+            )
 
 
 def resolve_conflicts(
@@ -204,12 +212,17 @@ def _id_of(merge: Any) -> ObjectId:
 
 
 class _Settling:
-    """Settles conflicts, a page at a time."""
+    """Settles conflicts, a page at a time.
+
+    Attributes:
+        overtaken: Documents that another client changed meanwhile, so that their conflicts wait.
+    """
 
     def __init__(self, hold: Hold, decide: Decide | None) -> None:
         self._hold = hold
         self._repository = hold.repository
         self._decide = decide
+        self.overtaken: list[DocumentKey] = []
 
     def settle(self, page: list[StoredConflict]) -> None:
         """Write what was decided, and remove the conflicts that it settles.
@@ -228,7 +241,7 @@ class _Settling:
         settled: list[ObjectId] = []
         wanted: dict[DocumentKey, bytes | None] = {}
         for key, group in groupby(page, key=lambda one: one.conflict.key):
-            raw = present[key]
+            raw = wanted.get(key, present[key])  # one that came late is apart from the others
             for one in group:
                 value = self._value(one.conflict)
                 if value is not merging.UNRESOLVED:
@@ -259,7 +272,8 @@ class _Settling:
         elif not self._at_once(commit, committer, changed, present, wanted):
             deltas = [images(present[key], wanted[key]) for key in changed]
             self._step_by_step(commit, committer, [one for one in deltas if one is not None])
-        if is_last:
+        self.overtaken += committer.kept
+        if is_last and not committer.kept:
             clear_away(self._hold, [merge["id"], merge["stash"]])
 
     def _is_last_of_stash(self, settled: list[ObjectId]) -> bool:
