@@ -55,13 +55,18 @@ class ConflictsCollection(Tracker):
     def add_missing(
         self, merge: ObjectId, conflicts: Iterable[Conflict], session: Session = None
     ) -> None:
-        """Store conflicts, except those whose place has one already."""
+        """Store conflicts of whole documents before all others, except where there is one.
+
+        What is decided for other places of such a document then comes after what is decided
+        for all of it, and stays.
+        """
         for conflict in conflicts:
             place = {name: conflict.to_bson()[name] for name in ("key", "path")}
             with translated():
                 found = self.collection.find_one({"merge": merge, **place}, session=session)
             if found is None:
-                self.add(merge, [conflict], session)
+                first = ObjectId(bytes(4) + ObjectId().binary[4:])
+                insert_all(self.db, self.name, [self._encoded(merge, conflict, first)], session)
 
     def add(self, merge: ObjectId, conflicts: Iterable[Conflict], session: Session = None) -> None:
         """Store conflicts of a merge, in their order."""
@@ -69,8 +74,16 @@ class ConflictsCollection(Tracker):
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
             insert_all(self.db, self.name, portion, session)
 
-    def _encoded(self, merge: ObjectId, conflict: Conflict) -> bytes:
-        stored = {"_id": ObjectId(), "format": FORMAT, "merge": merge, **conflict.to_bson()}
+    def _encoded(
+        self, merge: ObjectId, conflict: Conflict, place: ObjectId | None = None
+    ) -> bytes:
+        """Return a conflict as it is stored, with the id that says where it stands."""
+        stored = {
+            "_id": place or ObjectId(),
+            "format": FORMAT,
+            "merge": merge,
+            **conflict.to_bson(),
+        }
         large = {s: stored.pop(s) for s in _SIDES if len(stored.get(s, b"")) > _LARGEST_INLINE}
         if large:
             stored["chunks"] = self._chunks.put(merge, large)
@@ -82,7 +95,8 @@ class ConflictsCollection(Tracker):
     ) -> Iterator[list[StoredConflict]]:
         """Iterate over the conflicts of a merge in their order, a bounded list at a time.
 
-        Those of one document follow one another. Conflicts may be removed meanwhile.
+        Those of one document follow one another; those of documents that another client
+        changed during the merge come first. Conflicts may be removed meanwhile.
         """
         last: Any = None
         while True:
@@ -113,12 +127,16 @@ class ConflictsCollection(Tracker):
             return self.collection.find_one(filter_, {"_id": 1}) is not None
 
     def of_documents(
-        self, conflicts: Sequence[ObjectId], keys: Iterable[DocumentKey]
+        self,
+        conflicts: Sequence[ObjectId],
+        keys: Iterable[DocumentKey],
+        session: Session = None,
     ) -> set[ObjectId]:
         """Return which of some conflicts are those of some documents."""
         filter_ = {"_id": {"$in": list(conflicts)}, "key": {"$in": list(keys)}}
         with translated():
-            return {one["_id"] for one in self.collection.find(filter_, {"_id": 1})}
+            found = self.collection.find(filter_, {"_id": 1}, session=session)
+            return {one["_id"] for one in found}
 
     def count(self, merge: ObjectId) -> int:
         """Return how many conflicts of a merge wait."""

@@ -227,9 +227,10 @@ class _Settling:
     def settle(self, page: list[StoredConflict]) -> None:
         """Write what was decided, and remove the conflicts that it settles.
 
+        A document that another client changes just now stays, and so do its conflicts.
+
         Raises:
             PlaceGone: What a conflict's path leads through is gone.
-            WorkingCopyChanged: Another client writes to the document just now.
         """
         if self._decide is None:
             self._commit([one.id for one in page], {}, {})
@@ -241,7 +242,7 @@ class _Settling:
         settled: list[ObjectId] = []
         wanted: dict[DocumentKey, bytes | None] = {}
         for key, group in groupby(page, key=lambda one: one.conflict.key):
-            raw = wanted.get(key, present[key])  # one that came late is apart from the others
+            raw = wanted.get(key, present[key])  # one that came late is not in its row
             for one in group:
                 value = self._value(one.conflict)
                 if value is not merging.UNRESOLVED:
@@ -296,7 +297,7 @@ class _Settling:
             return False
         moves = [restoration(key, _hash(present[key]), wanted[key]) for key in changed]
         try:
-            committer.at_once(commit, [moves])
+            committer.at_once(commit, [moves], keep=True)
         except TooLarge:
             return False
         return True
