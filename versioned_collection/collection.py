@@ -683,6 +683,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
         Raises:
             InvalidOperation: It is settled already, or its place is gone.
+            WorkingCopyChanged: Another client writes to the document just now.
             InvalidArgument: The value cannot stand there.
             CollectionNotTracked: There is no history.
         """
