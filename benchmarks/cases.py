@@ -22,7 +22,8 @@ CASES: dict[str, Case] = {
     "disk": disk.after_init,
     "disk-versions": disk.of_versions,
     "memory": memory.register,
+    "memory-conflicts": memory.conflicts,
 }
 
-HEAVY = frozenset(("memory", "conflicts"))
+HEAVY = frozenset(("memory", "conflicts", "memory-conflicts"))
 """Cases that run only with ``--heavy``, or when they are named."""
