@@ -18,6 +18,7 @@ from versioned_collection.errors import (
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import Label, Labels, aside, tracking
 from versioned_collection.moves import moves_along, states_along
+from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Update
 from versioned_collection.remotes.checked import refused
@@ -68,6 +69,8 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
     with holding(repository, "push") as hold:
         arrival = _Arrival(hold, update.versions)
         _check_expected(repository, update)
+        for name in update.branches:
+            refuse_rebased(hold.state, name)
         wanted = arrival.labels(lambda entry: (entry.branch, entry.number))
         commit = Commit(
             state={"progress": ObjectId()},
