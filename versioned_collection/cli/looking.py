@@ -25,6 +25,7 @@ from versioned_collection.cli.history import facts, names, revision
 from versioned_collection.cli.lines import load_id
 from versioned_collection.cli.listing import Filter, drawn, listed
 from versioned_collection.cli.session import Session
+from versioned_collection.cli.upstream import standings
 
 _LOOK = "Look"
 
@@ -53,13 +54,15 @@ Limit = Annotated[
         "head",
         "capture_mode",
         "collection",
+        "remotes",
     ),
 )
 def status(session: Session) -> Exit | None:
     """Show what is checked out, and what has changed since.
 
     Of a collection without history --json prints "tracked" and "collection" only. "conflicts"
-    is the number of those that wait.
+    is the number of those that wait; "remotes" says how far the branch is ahead of and behind
+    those of remotes, where they were last seen.
     """
     collection = session.collection
     with session.working("status"):
@@ -68,7 +71,10 @@ def status(session: Session) -> Exit | None:
         hint = "not tracked; 'vc init' starts a history"
         session.answer(found, f"{collection.full_name}: {hint}")
         return Exit.NOT_TRACKED
-    session.answer(found, *([] if session.json else _status_lines(session, found)))
+    beside = [] if found["detached"] else standings(collection, found["current_branch"])
+    found["remotes"] = [one.facts() for one in beside]
+    lines = [] if session.json else [*_status_lines(session, found), *(b.text() for b in beside)]
+    session.answer(found, *lines)
     return None
 
 
