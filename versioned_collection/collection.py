@@ -60,9 +60,11 @@ from versioned_collection.verbs.fetch import Fetched, fetch
 from versioned_collection.verbs.init import init
 from versioned_collection.verbs.pull import Pulled
 from versioned_collection.verbs.push import Pushed
+from versioned_collection.verbs.rebase import rebase
 from versioned_collection.verbs.register import register
 from versioned_collection.verbs.remote import RemoteInfo
 from versioned_collection.verbs.reset import reset
+from versioned_collection.verbs.squash import Said, squash
 from versioned_collection.verbs.stash import Stash
 from versioned_collection.verbs.status import current_number, has_changes, status
 from versioned_collection.verbs.verify import Problem, verify
@@ -267,7 +269,8 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
     ) -> bool:
         """Record the present documents as the next version.
 
-        After a merge with conflicts this records the merge, once they are settled.
+        After a merge with conflicts this records the merge, once they are settled. After a
+        `rebase` that met conflicts it records the version that made them, and goes on.
 
         Args:
             message: What changed and why; only a merge that waits has words of its own.
@@ -290,6 +293,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
                 has an id, filter or pattern that cannot be (a ValueError).
             InvalidOperation: Conflicts wait for resolution, or `only` was given while a merge
                 waits.
+            AutoMergeFailedError: A later version of a rebase makes conflicts.
             CheckFailed: A check finds something wrong; see `add_check`.
             LeaseHeld: Another process is at work.
         """
@@ -534,6 +538,89 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             progress,
         )
 
+    def rebase(
+        self,
+        onto: RevisionLike,
+        resolver: ResolverLike | None = None,
+        *,
+        policy: MergePolicy | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Make the versions of the current branch again on top of another version.
+
+        These are the versions that `onto` does not contain, each with its message, author and
+        metadata; those whose changes are there already are left out. Without conflicts all of
+        it becomes true at once, in one step. The old versions stay in the log under their
+        labels, and `undo` brings the branch back to them.
+
+        Where one conflicts, those before it are in the log, HEAD is detached on the last of
+        them, and the conflicts wait as after `cherry_pick`; the branch stays where it was.
+        Once they are settled, `register` records the version and goes on with the rest (by
+        the default policy), and `abort_merge` brings everything back to before the rebase.
+
+        Args:
+            onto: The other version, such as the name of a branch.
+            resolver: What settles all conflicts; see `merge`.
+            policy: How to merge; see `merge`.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The version that is checked out now: the new tip, HEAD as it was where it contains
+            `onto` already, or `onto` where HEAD has nothing of its own.
+
+        Raises:
+            AutoMergeFailedError: Conflicts wait; see `conflicts`.
+            InvalidOperation: HEAD is detached, there are uncommitted changes, a merge waits,
+                another client wrote while this ran, a merge on the way brought in a part of
+                what `onto` has, or the log entries of all new versions are larger than 12 MiB.
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: There is no such resolver, or `policy` was given as well.
+            DocumentRejected: A unique index or the validator refuses a document of the outcome;
+                everything is as before.
+            CheckFailed: A check refuses the outcome; everything is as before.
+            CollectionNotTracked: There is no history.
+        """
+        return rebase(self._repository, onto, _policy(resolver, policy), progress)
+
+    def squash(
+        self,
+        first: RevisionLike,
+        last: RevisionLike = "HEAD",
+        message: str | None = None,
+        *,
+        author: Author | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Make one version of several on the way to HEAD; later ones are recorded on top of it.
+
+        No document changes, and uncommitted changes stay. The old versions stay in the log
+        under their labels, and `undo` brings the branch back to them. The new ones have the
+        times of the old, so that a revision such as ``main@{2026-01-31}`` finds the same
+        documents. What was merged within the range becomes a further parent.
+
+        Args:
+            first: The first version of the range, not the very first of all.
+            last: The last one; `first` is on the way from it to the root.
+            message: What the version says; the messages of all, oldest first, without it.
+            author: Who it is by; the one that all share without it.
+            metadata: Free facts to record; those of all without it.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            The version that the range became: a range of one stays as it is unless something
+            new is said about it.
+
+        Raises:
+            InvalidArgument: The range is none, holds the first version of all, or is not on
+                the way to HEAD (by first parents); or its messages together are too large.
+            InvalidOperation: HEAD is detached, a merge waits, or the log entries of all new
+                versions are larger than 12 MiB.
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return squash(self._repository, first, last, Said(message, author, metadata), progress)
+
     def reset(
         self, revision: RevisionLike, hard: bool = False, *, progress: Progress | None = None
     ) -> Version:
@@ -611,7 +698,9 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         """Settle all conflicts at once.
 
         Args:
-            discard_local_changes: Take the other side's values.
+            discard_local_changes: Take the other side's values. Of a `pull` this takes the
+                remote's side altogether: the branch is as it is there, and local versions that
+                nothing else leads to are removed.
             resolver: What settles them; see `merge`. Without it the documents stand as they
                 are now: with our values, or as they were edited since.
             progress: Called with a phase and a number of conflicts done.
@@ -624,6 +713,11 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             ResolverFailed: The resolver raised.
         """
         if discard_local_changes:
+            done = self._unless_untracked(
+                lambda repository: conflict_verbs.discard_local_changes(repository, progress), None
+            )
+            if done:
+                return True
             resolver = "theirs"
         left = self._unless_untracked(
             lambda repository: conflict_verbs.resolve_conflicts(repository, resolver, progress),
@@ -635,6 +729,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         """Take a merge with conflicts back; False when none is under way.
 
         The documents are those of HEAD again: decisions and edits since the merge are gone.
+        Of a `rebase` all steps are taken back: documents, HEAD and branch are as before it.
         Where `stash_apply` left the conflicts, the documents that it changed are exactly what
         they were before, uncommitted changes included; what it did not touch stays as it is
         now, and the stash is there still.
@@ -668,7 +763,8 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
         Raises:
             BranchNotFound: There is no such branch.
-            InvalidOperation: It is checked out, or versions would become unreachable.
+            InvalidOperation: It is checked out, a rebase of it waits, or versions would become
+                unreachable.
         """
         branch_verbs.delete_branch(self._repository, name)
 

@@ -19,6 +19,7 @@ from pymongo.client_session import ClientSession
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.entries import entry_to_bson
 
 
 @dataclass(slots=True)
@@ -27,12 +28,14 @@ class Commit:
 
     Attributes:
         state: Fields of the metadata to set at the end.
-        log: A log entry to append, as it is stored.
+        log: Log entries to append, as they are stored.
         branches: Tips to set.
         dropped_branches: Branches to remove.
         relabelled: The old and the new branch name of versions whose labels change.
         forgotten: Versions to remove: log entries, tags, deltas.
         path: The way on which the replica, and the working copy, move.
+        draft: A version at the end of the path, or at the start of the way back, that the
+            working copy alone crosses.
         working_copy: Whether the working copy moves along the path.
         replica: Whether the replica does; a merge with conflicts moves the working copy alone.
         strict: Whether a validator or unique index that refuses a document fails the commit,
@@ -40,8 +43,8 @@ class Commit:
         settled: Conflicts to remove.
         tagged: Tags to set, as they are stored.
         untagged: Tags to remove.
-        operation: What the log of operations says about it, None where no reference moves;
-            see `operations`.
+        operation: What the log of operations says about it, None where no reference moves
+            (see `operations`), empty where it says nothing as more is to come.
         restore: Whether the documents noted in the modified set with the state they were
             seen in go back to what the replica holds.
         stash: The stash whose documents are brought back.
@@ -61,12 +64,13 @@ class Commit:
     """
 
     state: dict[str, Any] = field(default_factory=dict)
-    log: Mapping[str, Any] | None = None
+    log: list[Mapping[str, Any]] = field(default_factory=list)
     branches: dict[str, VersionId] = field(default_factory=dict)
     dropped_branches: list[str] = field(default_factory=list)
     relabelled: list[str] = field(default_factory=list)
     forgotten: list[VersionId] = field(default_factory=list)
     path: Path | None = None
+    draft: VersionId | None = None
     working_copy: bool = True
     replica: bool = True
     strict: bool = False
@@ -96,6 +100,7 @@ class Commit:
             "relabelled": self.relabelled,
             "forgotten": self.forgotten,
             "path": None,
+            "draft": self.draft,
             "working_copy": self.working_copy,
             "replica": self.replica,
             "strict": self.strict,
@@ -126,6 +131,8 @@ class Commit:
     def from_bson(cls, stored: Mapping[str, Any]) -> Commit:
         """Return the commit that `to_bson` stored, also that of a build with fewer fields."""
         facts = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
+        if not isinstance(facts.get("log", []), list):  # of a build with one entry at most
+            facts["log"] = [] if stored["log"] is None else [stored["log"]]
         for name in ("branches", "tagged"):
             facts[name] = dict(stored.get(name, ()))
         way = stored.get("path")
@@ -147,16 +154,15 @@ def apply_references(hold: Hold, commit: Commit, session: ClientSession | None) 
 def _reference_steps(
     repository: Repository, commit: Commit, session: ClientSession | None
 ) -> Iterator[Callable[[], object]]:
-    if commit.log is not None:
+    if commit.labels:  # first, as what enters the log may get labels that others give up
+        yield partial(repository.log.label, commit.labels, session)
+    if commit.arrived:
+        yield partial(_enter, repository, commit.arrived, session)
+    if commit.log:
         yield partial(repository.log.insert, commit.log, session)
     if commit.relabelled:
         old, new = commit.relabelled
         yield partial(repository.log.relabel, old, new, session)
-    if commit.labels:
-        labels = {version: (branch, number) for version, branch, number in commit.labels}
-        yield partial(repository.log.label, labels, session)
-    if commit.arrived:
-        yield partial(_enter, repository, commit.arrived, session)
     for name, version in commit.branches.items():
         yield partial(repository.branches.set, name, version, session)
     if commit.dropped_branches:
@@ -165,7 +171,7 @@ def _reference_steps(
         yield partial(repository.tags.put, name, tag, session)
     if commit.untagged:
         yield partial(repository.tags.delete, commit.untagged, session)
-    if commit.operation is not None:
+    if commit.operation:
         yield partial(repository.operations.append, commit.operation, session)
     if commit.seen is not None:
         yield partial(_see, repository, commit.seen, session)
@@ -181,14 +187,12 @@ def _enter(
 ) -> None:
     """Append the entries of versions that came from elsewhere, under the labels they get."""
     found = repository.incoming.entries([version for version, _, _ in arrived])
-    repository.log.insert_many(
-        (
-            replace(found[version][0], branch=branch, number=number)
-            for version, branch, number in arrived
-            if version in found  # else it is in the log, and the note of it gone
-        ),
-        session,
+    entries = (
+        replace(found[version][0], branch=branch, number=number)
+        for version, branch, number in arrived
+        if version in found  # else it is in the log, and the note of it gone
     )
+    repository.log.insert(map(entry_to_bson, entries), session)
 
 
 def _see(repository: Repository, seen: Mapping[str, Any], session: ClientSession | None) -> None:

@@ -256,13 +256,15 @@ class Committer:
         """
         moves = commit.working_copy or commit.checked is not None
         if commit.path is not None and moves and commit.state:
-            way = commit.path
+            way, draft = commit.path, commit.draft
+            made = [entry["_id"] for entry in commit.log]
             back = Commit(
                 path=Path(way.forward[::-1], way.backward[::-1]),
                 displace=commit.working_copy,
                 working_copy=commit.working_copy,
                 replica=commit.replica,
-                forgotten=[] if commit.log is None else [commit.log["_id"]],
+                draft=draft,
+                forgotten=made if draft is None else [*made, draft],
             )
             # the version never was, so no operation is logged for its removal
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})
@@ -285,10 +287,12 @@ class Committer:
             self._complete(commit, lambda: _restorations(repository))
         if commit.path is not None:
             if commit.restore:  # once on the way, nothing goes back to where it started
+                if "merge" in commit.state:  # what it wrote is gone, wherever HEAD ends up
+                    self._hold.update({"merge": commit.state["merge"]})
                 commit.restore = False
                 self.declare(commit)
-            path, torn = commit.path, self._torn
-            self._complete(commit, lambda: moves_along(repository, path, torn=torn))
+            path, draft, torn = commit.path, commit.draft, self._torn
+            self._complete(commit, lambda: moves_along(repository, path, torn=torn, draft=draft))
         if commit.stash is not None:
             stash = commit.stash
             batches = exactly_unstashed if commit.guarded else unstashed
@@ -325,7 +329,8 @@ class Committer:
         def work(session: ClientSession | None) -> None:
             writer.kept.clear()
             self._write(batch, commit, writer, session)
-            if writer.kept and commit.state.get("merge") and not commit.replica:
+            is_beyond_head = commit.draft is not None or not commit.replica
+            if writer.kept and commit.state.get("merge") and is_beyond_head:
                 self._clash(commit, batch, writer.kept, session)
             # the batch fails if another owner has taken over
             self._hold.touch(session)
@@ -414,7 +419,8 @@ def _making_room(repository: Repository, moves: Iterable[Move]) -> Iterator[Move
     It was noted too, but under another id, such as 1.0 for 1, and so in another batch. Which
     ids are the same is up to the collection: where it has a collation, ``A`` may be ``a``.
     """
-    arriving = [target.key for target, _ in moves if target.before is None and target.raw]
+    targets = [move.target for move in moves]
+    arriving = [target.key for target in targets if target.before is None and target.raw]
     for portion, present in by_keys(repository.db, repository.name, arriving):
         seen = repository.modified.seen_among(present.keys() - set(portion))
         for part, recorded in repository.replica.by_keys(list(seen)):

@@ -14,10 +14,10 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.merging import Outcome, Sides, merge_sides
-from versioned_collection.moves import BATCH, Move, is_small
+from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
-from versioned_collection.repository import Hold
+from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import entry_of
 from versioned_collection.wire import portions
@@ -45,6 +45,61 @@ def carry_out(
             return
     committer.declare(commit)
     committer.complete(commit)
+
+
+def fast_forward(
+    hold: Hold, copy: WorkingCopy, theirs: VersionId, progress: Progress | None
+) -> Version:
+    """Move HEAD and its branch on to a version that contains it; return that one."""
+    repository, state = hold.repository, hold.state
+    path = repository.log.tree().path(state.head, theirs)
+    commit = Commit(
+        state={"head": theirs, **copy.noticed.position()},
+        branches={state.branch: theirs},
+        path=path,
+        checked="collection",
+        private_checks=bool(repository.own_checks),
+    )
+    carry_out(hold, commit, lambda: moves_along(repository, path), progress)
+    return entry_of(repository, theirs)
+
+
+class Sieve:
+    """Parts what merges from what has to be decided, which is stored.
+
+    Args:
+        repository: The trackers.
+        merge: The draft to which the conflicts belong.
+
+    Attributes:
+        conflicts: How many there are so far.
+    """
+
+    def __init__(self, repository: Repository, merge: ObjectId) -> None:
+        self._repository = repository
+        self._merge = merge
+        self.conflicts = 0
+
+    def changes(self, outcomes: Iterator[list[Outcome]]) -> Iterator[list[Change]]:
+        """Store the conflicts, and iterate over the changes."""
+        for batch in outcomes:
+            conflicts = [conflict for one in batch for conflict in one.conflicts]
+            self._repository.conflicts.add(self._merge, conflicts)
+            self.conflicts += len(conflicts)
+            changes = [
+                Change(one.key, one.ours, one.merged, one.delta)
+                for one in batch
+                if one.ours != one.merged
+            ]
+            if changes:
+                yield changes
+
+
+def note_modified(repository: Repository, draft: ObjectId) -> None:
+    """Note which documents will differ from HEAD: our own writes are not noticed."""
+    deltas = repository.deltas.of_version(draft)
+    for batch in portions(deltas, lambda _: 1, BATCH, BATCH):
+        repository.modified.add([delta.key for delta in batch])
 
 
 class Joining:
@@ -76,7 +131,7 @@ class Joining:
         self._parents = parents
         self._progress = progress
         self._recording = Recording(hold, progress)
-        self._conflicts = 0
+        self._sieve = Sieve(hold.repository, self._recording.id)
         self._moves: list[Move] | None = []
         self._bytes = 0
 
@@ -94,8 +149,8 @@ class Joining:
         context = MergeContext(ours.timestamp, theirs.timestamp)
         recording.begin()
         with closing(prefetch(merge_sides(repository, sides, policy, context))) as outcomes:
-            recording.append(self._changes(outcomes), self._keep)
-        if self._conflicts:
+            recording.append(self._sieve.changes(outcomes), self._keep)
+        if self._sieve.conflicts:
             raise self._wait_for_decisions()
         if not recording.count and not self._parents:
             self._hold.update({"intent": None})
@@ -104,7 +159,7 @@ class Joining:
         version = recording.version(self._facts, parents)
         commit = Commit(
             state={"head": version.id, **self._copy.noticed.position()},
-            log=entry_to_bson(version),
+            log=[entry_to_bson(version)],
             branches={version.branch: version.id},
             path=Path((), (version.id,)),
             strict=True,
@@ -113,19 +168,6 @@ class Joining:
         )
         self._commit(commit)
         return version
-
-    def _changes(self, outcomes: Iterator[list[Outcome]]) -> Iterator[list[Change]]:
-        for batch in outcomes:
-            conflicts = [conflict for one in batch for conflict in one.conflicts]
-            self._repository.conflicts.add(self._recording.id, conflicts)
-            self._conflicts += len(conflicts)
-            changes = [
-                Change(one.key, one.ours, one.merged, one.delta)
-                for one in batch
-                if one.ours != one.merged
-            ]
-            if changes:
-                yield changes
 
     def _keep(self, moves: list[Move]) -> None:
         """Keep the moves as long as one transaction can carry them."""
@@ -159,7 +201,7 @@ class Joining:
             strict=True,
             forgotten=[merge],
         )
-        self._note_modified(merge)
+        note_modified(self._repository, merge)
         self._commit(commit)
         self._repository.deltas.delete([merge])
         count = self._repository.conflicts.count(merge)
@@ -170,9 +212,3 @@ class Joining:
             conflicts=count,
             merge=merge,
         )
-
-    def _note_modified(self, merge: ObjectId) -> None:
-        """Note which documents will differ from HEAD: our own writes are not noticed."""
-        deltas = self._repository.deltas.of_version(merge)
-        for batch in portions(deltas, lambda _: 1, BATCH, BATCH):
-            self._repository.modified.add([delta.key for delta in batch])

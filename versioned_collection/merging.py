@@ -6,7 +6,7 @@ two sides changed. The replica holds our documents; base and theirs are computed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
     delta: Delta | None = None
 
 
-class _Changed(NamedTuple):
+class Changed(NamedTuple):
     """A document with its deltas from the base to each side."""
 
     key: DocumentKey
@@ -77,58 +77,95 @@ def merge_sides(
     """
     tree = repository.log.tree()
     paths = tree.path(sides.base, sides.ours), tree.path(sides.base, sides.theirs)
-    theirs = (_Changed(*found) for found in repository.deltas.changed_by_them(*paths))
+    theirs = (Changed(*found) for found in repository.deltas.changed_by_them(*paths))
+    decide = decision(policy, context)
     # twins are neighbours in the order of ids, and have to be looked at together
-
-    def decide(conflict: Conflict) -> Any:
-        rule = policy.resolver_for(conflict.path)
-        return UNRESOLVED if rule is None else run_resolver(rule, conflict, context)
-
     for batch in portions(theirs, _weight, BATCH, BATCH_BYTES, _are_twins):
         by_key = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(by_key)):
             outcomes = [
                 _merged(by_key[key], recorded.get(key), policy, context) for key in portion
             ]
-            yield list(_apart(outcomes, recorded, decide))
+            untouched = recorded.keys() - by_key.keys()
+            yield list(kept_apart(outcomes, untouched, decide))
 
 
-def _weight(one: _Changed) -> int:
+def decision(policy: MergePolicy, context: MergeContext) -> Callable[[Conflict], Any]:
+    """Return what asks the policy's resolver for a conflict, if it has one."""
+
+    def decide(conflict: Conflict) -> Any:
+        rule = policy.resolver_for(conflict.path)
+        return UNRESOLVED if rule is None else run_resolver(rule, conflict, context)
+
+    return decide
+
+
+def _weight(one: Changed) -> int:
     deltas = [*one.ours, *one.theirs]
     return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in deltas)
 
 
-def _are_twins(one: _Changed, other: _Changed) -> bool:
+def _are_twins(one: Changed, other: Changed) -> bool:
     return are_twins(one.key, other.key)
 
 
 def _merged(
-    changed: _Changed, ours: bytes | None, policy: MergePolicy, context: MergeContext
+    changed: Changed, ours: bytes | None, policy: MergePolicy, context: MergeContext
 ) -> Outcome:
     base = ours
     for delta in reversed(changed.ours):
         base = (~delta).apply(base)
+    return joined(changed, base, ours, policy, context)
+
+
+def joined(
+    changed: Changed,
+    base: bytes | None,
+    ours: bytes | None,
+    policy: MergePolicy,
+    context: MergeContext,
+    *,
+    swapped: bool = False,
+) -> Outcome:
+    """Merge one document.
+
+    Args:
+        changed: The document's deltas.
+        base: What both sides started from.
+        ours: Our document.
+        policy: How to merge.
+        context: The times of both sides.
+        swapped: Whether conflicts, resolvers and the merged document see the sides the other
+            way round.
+    """
     theirs = base
     for delta in changed.theirs:
         theirs = delta.apply(theirs)
-    if not changed.ours and len(changed.theirs) == 1:
+    if base == ours and len(changed.theirs) == 1:
         return Outcome(changed.key, ours, theirs, [], changed.theirs[0])
-    merged = merge_documents(changed.key, base, ours, theirs, policy, context)
+    sides = (theirs, ours) if swapped else (ours, theirs)
+    merged = merge_documents(changed.key, base, *sides, policy, context)
     return Outcome(changed.key, ours, merged.raw, merged.conflicts)
 
 
-def _apart(
+def kept_apart(
     outcomes: list[Outcome],
-    recorded: dict[DocumentKey, bytes],
+    untouched: Collection[DocumentKey],
     decide: Callable[[Conflict], Any],
+    *,
+    swapped: bool = False,
 ) -> Iterator[Outcome]:
     """Let no document come in beside one of ours whose id the server takes for the same.
 
     The id of a document may have become ``1.0`` on their side while we changed the document
     ``1``: the merged state would hold both, which no collection can.
+
+    Args:
+        outcomes: The merged documents, in the order of their ids.
+        untouched: Documents of ours under such ids that they did not touch.
+        decide: What settles conflicts.
+        swapped: Whether conflicts see the sides the other way round.
     """
-    asked = {one.key for one in outcomes}
-    untouched = [key for key in recorded if key not in asked]  # by them
     for place, one in enumerate(outcomes):
         if one.ours is not None or one.merged is None:
             yield one
@@ -139,7 +176,8 @@ def _apart(
         ]
         if near or any(are_twins(key, one.key) for key in untouched):
             theirs = bytes((OBJECT,)) + one.merged
-            conflict = Conflict(one.key, (), "both_added", None, None, theirs)
+            sides = (theirs, None) if swapped else (None, theirs)
+            conflict = Conflict(one.key, (), "both_added", None, *sides)
             settled = decide(conflict) is None
             conflicts = [] if settled else [conflict]
             yield one._replace(merged=None, conflicts=conflicts, delta=None)

@@ -7,6 +7,7 @@ move is computed again from wherever it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from types import EllipsisType
 from typing import NamedTuple
 
 from bson.timestamp import Timestamp
@@ -21,6 +22,7 @@ from versioned_collection.core.document import (
     has_duplicate_names,
 )
 from versioned_collection.core.tree import Path
+from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
@@ -36,10 +38,17 @@ BATCH_BYTES = 16 * 1024 * 1024
 
 
 class Move(NamedTuple):
-    """A document on its way: its target, and what the replica holds now."""
+    """A document on its way.
+
+    Attributes:
+        target: Where it goes.
+        recorded: What the replica holds now.
+        to_record: What the replica is to hold, where that is not the target.
+    """
 
     target: Target
     recorded: bytes | None
+    to_record: bytes | EllipsisType | None = ...
 
 
 def fillings(repository: Repository) -> Generator[list[Move], None, None]:
@@ -54,7 +63,11 @@ def _filling(raw: bytes) -> Move:
 
 
 def moves_along(
-    repository: Repository, path: Path, *, torn: bool = False
+    repository: Repository,
+    path: Path,
+    *,
+    torn: bool = False,
+    draft: VersionId | None = None,
 ) -> Generator[list[Move], None, None]:
     """Iterate over the documents that differ between the ends of a path.
 
@@ -66,10 +79,15 @@ def moves_along(
         path: The path.
         torn: Whether a document may be missing that had to leave before it could come back
             changed (see `must_be_put_anew`), because a process died in between.
+        draft: A version at the end of the path, or at the start of the way back, that the
+            working copy alone crosses: the replica stays on the other side of it.
 
     Raises:
         CorruptHistory: A document of the replica is in neither state.
     """
+    if draft is not None:
+        yield from _moves_beyond(repository, path, draft, torn)
+        return
     along = repository.deltas.along(path)  # in the order of ids, so that twins are neighbours
     changed = portions(along, _weight, BATCH, BATCH_BYTES, lambda a, b: are_twins(a[0], b[0]))
     for batch in changed:
@@ -123,18 +141,66 @@ def _move(
     before, after = deltas[0].before, deltas[-1].after
     if before == after:
         return None
+    return Move(Target(key, before, _arrived(key, deltas, recorded, torn), after), recorded)
+
+
+def _arrived(
+    key: DocumentKey, deltas: list[Delta], recorded: bytes | None, torn: bool
+) -> bytes | None:
+    """Return a document at the end of a path; the replica has it there, or at the start."""
+    if not deltas or deltas[0].before == deltas[-1].after:
+        return recorded
     state = None if recorded is None else document_hash(recorded)
-    if state == after:
-        return Move(Target(key, before, recorded, after), recorded)
+    if state == deltas[-1].after:
+        return recorded
     if state is None and torn and _was_put_anew(deltas):
-        return Move(Target(key, before, _from_last_image(deltas), after), None)
-    if state != before:
+        return _from_last_image(deltas)
+    if state != deltas[0].before:
         raise CorruptHistory(
             "the replica holds a document that is in no version on the path; run verify()",
             key=key,
         )
-    raw = _applied(recorded, deltas)
-    return Move(Target(key, before, raw, after), recorded)
+    return _applied(recorded, deltas)
+
+
+class _Parted(NamedTuple):
+    """A document with the deltas that the working copy crosses, and those of the replica."""
+
+    key: DocumentKey
+    shown: list[Delta]
+    kept: list[Delta]
+
+
+def _moves_beyond(
+    repository: Repository, path: Path, draft: VersionId, torn: bool
+) -> Generator[list[Move], None, None]:
+    kept = Path(
+        tuple(version for version in path.backward if version != draft),
+        tuple(version for version in path.forward if version != draft),
+    )
+    found = repository.deltas.along_all([path, kept])
+    along = (_Parted(key, *deltas) for key, deltas in found)
+    is_ahead = draft in path.forward
+    for batch in portions(along, _parted_weight, BATCH, BATCH_BYTES, _are_twins):
+        parted = {one.key: one for one in batch}
+        for portion, recorded in repository.replica.by_keys(list(parted)):
+            yield [_beyond(parted[key], recorded.get(key), is_ahead, torn) for key in portion]
+
+
+def _beyond(one: _Parted, recorded: bytes | None, is_ahead: bool, torn: bool) -> Move:
+    end = raw = _arrived(one.key, one.kept, recorded, torn)
+    if is_ahead and len(one.shown) > len(one.kept):
+        raw = one.shown[-1].apply(end)
+    target = Target(one.key, one.shown[0].before, raw, one.shown[-1].after)
+    return Move(target, recorded, end)
+
+
+def _parted_weight(one: _Parted) -> int:
+    return _weight((one.key, one.shown))
+
+
+def _are_twins(one: _Parted, other: _Parted) -> bool:
+    return are_twins(one.key, other.key)
 
 
 def _was_put_anew(deltas: list[Delta]) -> bool:
@@ -160,10 +226,11 @@ def move_replica(
 ) -> None:
     """Bring the replica's documents to their targets; see `wire.write` for `check`."""
     removed, added = [], []
-    for target, recorded in moves:
-        if recorded != target.raw:
+    for target, recorded, to_record in moves:
+        wanted = target.raw if isinstance(to_record, EllipsisType) else to_record
+        if recorded != wanted:
             if recorded is not None:
                 removed.append(target.key)
-            if target.raw is not None:
-                added.append(target.raw)
+            if wanted is not None:
+                added.append(wanted)
     repository.replica.put(removed, added, session, check)

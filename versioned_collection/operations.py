@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class Operation:
         tags: The same for tags, as they are stored.
         documents: Whether the documents moved with HEAD.
         relabelled: The old and the new name of a branch whose labels changed; empty mostly.
+        labels: The labels before of versions that got other ones: id to branch and number.
         removed: Whether versions were removed for good.
         undoes: The operation that this one undid, None otherwise.
     """
@@ -48,6 +49,7 @@ class Operation:
     relabelled: tuple[str, ...]
     removed: bool
     undoes: ObjectId | None
+    labels: Mapping[ObjectId, tuple[str, int]] = field(default_factory=dict)
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Operation:
@@ -65,6 +67,7 @@ class Operation:
             tuple(stored["relabelled"]),
             stored["removed"],
             stored["undoes"],
+            {version: (branch, number) for version, branch, number in stored.get("labels", ())},
         )
 
     def __str__(self) -> str:
@@ -102,6 +105,7 @@ def describe(hold: Hold, commit: Commit, undoes: ObjectId | None = None) -> None
         "relabelled": commit.relabelled,
         "removed": removed,
         "undoes": undoes,
+        "labels": _labels_given_up(hold, commit),
     }
 
 
@@ -110,6 +114,11 @@ def _branches_moved(hold: Hold, commit: Commit) -> list[list[Any]]:
     tips = hold.repository.branches.all() if named else {}
     moves = [[name, tips.get(name), commit.branches.get(name)] for name in named]
     return [move for move in moves if move[1] != move[2]]
+
+
+def _labels_given_up(hold: Hold, commit: Commit) -> list[list[Any]]:
+    nodes = hold.repository.log.nodes([version for version, *_ in commit.labels])
+    return [[node.id, node.branch, node.number] for node in nodes]
 
 
 def _user() -> str:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
+
+import bson
 
 from versioned_collection.committer import Progress
 from versioned_collection.core.delta import Delta, compare, hash_number
-from versioned_collection.core.version import Version
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import InvalidOperation
 from versioned_collection.moves import Move
 from versioned_collection.pipeline import Behind
 from versioned_collection.repository import Hold, new_version_id
 from versioned_collection.targets import Target
-from versioned_collection.versions import completed
+from versioned_collection.trackers.entries import entry_to_bson
+from versioned_collection.versions import completed, entry_of
 from versioned_collection.working_copy import Change
 
 _MODULUS = 1 << 256
+LARGEST_ENTRIES = 12 * 1024 * 1024
+"""Bytes of log entries that one commit can carry: as an intent they are a single document."""
+
 _COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
 
 
 class Facts(NamedTuple):
-    """What the caller says about a new version."""
+    """What is said about a new version; without a timestamp it is made now."""
 
     branch: str
     message: str
     author: Any
     metadata: dict[str, Any]
+    timestamp: datetime | None = None
 
 
 class Recording:
@@ -34,14 +43,17 @@ class Recording:
     Args:
         hold: The lease.
         progress: Told how many documents were recorded.
+        version: The id of the version; a fresh one where it is left out.
 
     Attributes:
         id: The new version.
         count: How many documents it changes.
     """
 
-    def __init__(self, hold: Hold, progress: Progress | None = None) -> None:
-        self.id = new_version_id()
+    def __init__(
+        self, hold: Hold, progress: Progress | None = None, version: VersionId | None = None
+    ) -> None:
+        self.id = version or new_version_id()
         self.count = 0
         self._hold = hold
         self._progress = progress or (lambda phase, count: None)
@@ -56,7 +68,7 @@ class Recording:
     def append(
         self,
         changes: Iterable[list[Change]],
-        visit: Callable[[list[Move]], None],
+        visit: Callable[[list[Move]], None] = lambda moves: None,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Store the deltas of changes, while the next ones are being computed.
@@ -84,20 +96,23 @@ class Recording:
         self._content += hash_number(delta.after) - hash_number(delta.before)
         return delta
 
-    def version(self, facts: Facts, parents: Sequence[Version]) -> Version:
+    def version(
+        self, facts: Facts, parents: Sequence[Version], number: int | None = None
+    ) -> Version:
         """Return the log entry, once all changes are appended.
 
         Args:
             facts: What the caller says about it.
             parents: The parents; the changes start from the first one.
+            number: The number on the branch; the next one where it is left out.
         """
         repository = self._hold.repository
         version = Version(
             self.id,
-            repository.log.last_number(facts.branch) + 1,
+            repository.log.last_number(facts.branch) + 1 if number is None else number,
             facts.branch,
             tuple(parent.id for parent in parents),
-            repository.now(),
+            facts.timestamp or repository.now(),
             facts.message,
             facts.author,
             facts.metadata,
@@ -109,3 +124,89 @@ class Recording:
 
 def _move(delta: Delta, change: Change) -> Move:
     return Move(Target(delta.key, delta.before, change.new, delta.after), change.old)
+
+
+class Chain:
+    """Versions in the making, each on top of the one before; the log names none of them yet.
+
+    Args:
+        hold: The lease.
+        branch: The branch of their labels.
+        start: The version that the first of them stands on.
+        count: How many there are at most.
+        progress: Told how many documents were recorded.
+        number: The number of the first on the branch; the next one where it is left out.
+
+    Attributes:
+        made: The versions so far.
+    """
+
+    def __init__(
+        self,
+        hold: Hold,
+        branch: str,
+        start: Version,
+        count: int,
+        progress: Progress | None,
+        number: int | None = None,
+    ) -> None:
+        self.made: list[Version] = []
+        self._hold = hold
+        self._branch = branch
+        self._start = start
+        self._ids = [new_version_id() for _ in range(count)]
+        self._progress = progress
+        self._bytes = 0
+        last = hold.repository.log.last_number(branch)
+        self._number = last + 1 if number is None else number
+        hold.begin({"phase": "prepare", "version": list(self._ids)})
+
+    @property
+    def tip(self) -> Version:
+        """The version on which the next one stands."""
+        return self.made[-1] if self.made else self._start
+
+    @property
+    def entries(self) -> list[Mapping[str, Any]]:
+        """The log entries, as they are stored."""
+        return list(map(entry_to_bson, self.made))
+
+    def recording(self) -> Recording:
+        """Begin the next version; nothing comes of it unless `add` follows."""
+        return Recording(self._hold, self._progress, self._ids.pop(0))
+
+    def add(
+        self,
+        recording: Recording,
+        original: Version,
+        parents: Iterable[VersionId],
+        timestamp: datetime | None = None,
+    ) -> Version:
+        """Complete a version.
+
+        Args:
+            recording: Its changes.
+            original: What it takes message, author and metadata from.
+            parents: Its parents beside the version it stands on.
+            timestamp: Its time; now where it is left out.
+
+        Raises:
+            InvalidOperation: The log entries are too large for one commit.
+        """
+        facts = Facts(
+            self._branch, original.message, original.author, dict(original.metadata), timestamp
+        )
+        others = [entry_of(self._hold.repository, parent) for parent in parents]
+        number = self._number + len(self.made)
+        version = recording.version(facts, [self.tip, *others], number)
+        self._bytes += len(bson.encode(entry_to_bson(version)))
+        if self._bytes > LARGEST_ENTRIES:
+            raise InvalidOperation(
+                f"the log entries of more than {len(self.made)} versions take over "
+                f"{LARGEST_ENTRIES} bytes, which is too much for one step; do it in parts, with "
+                "fewer versions each",
+                versions=len(self.made),
+                limit=LARGEST_ENTRIES,
+            )
+        self.made.append(version)
+        return version

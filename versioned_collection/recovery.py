@@ -22,9 +22,12 @@ _NOT_WHILE_MERGING = frozenset(
         "delete_version_subtree",
         "discard_changes",
         "merge",
+        "pull",
+        "rebase",
         "rename",
         "reset",
         "revert",
+        "squash",
         "stash",
         "stash_apply",
         "undo",
@@ -71,8 +74,10 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
 
 def _then(state: Metadata) -> str:
     """Return what comes once conflicts are settled; with a stash nothing does."""
-    is_stash = state.merge is not None and state.merge.get("stash") is not None
-    return "" if is_stash else ", then register() records it"
+    merge = state.merge or {}
+    if merge.get("stash") is not None:
+        return ""
+    return f", then register() records it{' and goes on' if merge.get('todo') else ''}"
 
 
 def settle(hold: Hold, state: Metadata) -> None:
@@ -103,8 +108,9 @@ def settle(hold: Hold, state: Metadata) -> None:
 def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     """Remove what was prepared by an operation that did not reach its commit point."""
     repository = hold.repository
-    if intent.get("version") is not None:
-        repository.deltas.delete([intent["version"]])
+    prepared = intent.get("version")
+    if prepared is not None:
+        repository.deltas.delete(prepared if isinstance(prepared, list) else [prepared])
         merge = hold.state.merge
         repository.conflicts.delete_all_but(None if merge is None else merge["id"])
     if intent.get("stash") is not None:

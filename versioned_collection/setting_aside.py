@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, restoration
+from versioned_collection.committer import Committer, Progress, restoration
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import Path
 from versioned_collection.moves import BATCH, Move, is_small
@@ -70,6 +70,26 @@ def _carry_out(
         committer.complete(commit)
     copy.forget()
     copy.repository.modified.add(committer.kept)
+
+
+def set_aside_and_move(hold: Hold, commit: Commit, progress: Progress | None) -> None:
+    """Bring changed documents back to HEAD, then all to the end of a commit's path.
+
+    Args:
+        hold: The lease.
+        commit: The commit, with the path from HEAD.
+        progress: Told how many documents were written.
+    """
+    copy = WorkingCopy(hold)
+    for batch in copy.changes():
+        note_for_restoration(hold.repository, batch)
+    commit.restore = True
+    commit.state.update(copy.noticed.position())
+    committer = Committer(hold, progress)
+    committer.declare(commit)
+    committer.complete(commit)
+    copy.forget()
+    hold.repository.modified.add(committer.kept)  # what other clients changed meanwhile
 
 
 def _back(change: Change) -> Move:

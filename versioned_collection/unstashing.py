@@ -7,7 +7,6 @@ one transaction is carried out from there, and so is the way back while conflict
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -27,10 +26,10 @@ from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.joining import carry_out
 from versioned_collection.merging import Outcome
 from versioned_collection.moves import BATCH, BATCH_BYTES, Move, is_small
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Hold
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.trackers.metadata import Metadata, with_stashes
-from versioned_collection.versions import entry_of
+from versioned_collection.versions import as_in_log, entry_of
 from versioned_collection.wire import by_keys, portions
 from versioned_collection.working_copy import WorkingCopy
 
@@ -164,12 +163,6 @@ def clear_away(hold: Hold, stashes: list[ObjectId]) -> None:
     hold.refresh()
     named = {header["id"] for header in hold.state.stashes}
     hold.repository.stash.delete([one for one in stashes if one not in named])
-
-
-def as_in_log(repository: Repository, time: datetime) -> datetime:
-    """Return a time in UTC with a time zone where those of the log have one."""
-    naive = time if time.tzinfo is None else time.astimezone(timezone.utc).replace(tzinfo=None)
-    return naive.replace(tzinfo=timezone.utc) if repository.log.tz_aware else naive
 
 
 def _weight(delta: Delta) -> int:

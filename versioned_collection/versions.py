@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import bson
@@ -268,3 +268,9 @@ def attachment(
         if branch is not None and tips.get(branch) == target:
             return {"head": target, "branch": branch, "detached": False}
     return {"head": target, "branch": label, "detached": True}
+
+
+def as_in_log(repository: Repository, time: datetime) -> datetime:
+    """Return a time in UTC with a time zone where those of the log have one."""
+    naive = time if time.tzinfo is None else time.astimezone(timezone.utc).replace(tzinfo=None)
+    return naive.replace(tzinfo=timezone.utc) if repository.log.tz_aware else naive

@@ -136,6 +136,7 @@ app.callback()(_root)
 for _module in (
     "tracking",
     "merging",
+    "rewriting",
     "conflicts",
     "looking",
     "comparing",

@@ -211,7 +211,10 @@ def _outcome(collection: VersionedCollection, settled: int, left: int, waiting: 
 
 def _end(collection: VersionedCollection) -> str:
     """Say what comes once no conflict waits; that of a stash ended with the last one."""
-    if collection.status()["merging"]:
+    status = collection.status()
+    if status["merge_verb"] == "rebase":
+        return "'vc register' records the outcome and goes on with the rebase"
+    if status["merging"]:
         return "'vc register' records the outcome"
     return "the stash is applied"
 
@@ -277,7 +280,7 @@ def resolve_conflicts(
 
 @command("abort-merge", panel=_MERGE, twin="VersionedCollection.abort_merge", keys=("aborted",))
 def abort_merge(session: Session, yes: Yes = False) -> Exit | None:
-    """Take a merge that waits back: decisions and edits since are lost."""
+    """Take a merge, or a rebase, that waits back: decisions and edits since are lost."""
     collection = session.tracked
     if not collection.status()["merging"]:
         session.answer({"aborted": False}, "no merge waits")

@@ -103,12 +103,14 @@ def _status_lines(session: Session, found: dict[str, Any]) -> list[str]:
 
 def _merge_line(conflicts: int, verb: str) -> str:
     back = "'vc abort-merge' takes it back"
+    what = {"stash_apply": "a stash that is being applied", "rebase": "a rebase"}.get(
+        verb, "a merge"
+    )
     if not conflicts:
-        return f"a merge waits, all settled: 'vc register' records it, {back}"
+        does = "goes on with it" if verb == "rebase" else "records it"
+        return f"{what} waits, all settled: 'vc register' {does}, {back}"
     count = "1 conflict" if conflicts == 1 else f"{conflicts:,} conflicts"
-    of_stash = verb == "stash_apply"
-    what = "a stash that is being applied" if of_stash else "a merge"
-    end = ", the last one settled ends it" if of_stash else ""
+    end = ", the last one settled ends it" if verb == "stash_apply" else ""
     return (
         f"{what} waits for {count}: 'vc conflicts' lists them, 'vc resolve-conflict' and "
         f"'vc resolve-conflicts' settle them{end}, {back}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -16,11 +16,11 @@ from versioned_collection.errors import (
     InvalidOperation,
 )
 from versioned_collection.joining import carry_out
+from versioned_collection.labels import Label, Labels, aside, tracking
 from versioned_collection.moves import moves_along, states_along
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Update
 from versioned_collection.remotes.checked import refused
-from versioned_collection.remotes.labels import Label, as_stored, aside, holders, tracking
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.working_copy import WorkingCopy
 
@@ -42,10 +42,11 @@ def fetched(
         arrival = _Arrival(hold, versions)
         arrival.prove()
         wanted = arrival.labels(lambda entry: (tracking(remote, entry.branch), entry.number))
+        branches = {branch for branch, _ in wanted.values()}
         commit = Commit(
             state={"progress": ObjectId()},
-            arrived=as_stored(wanted),
-            labels=as_stored(aside(holders(repository, wanted))),
+            arrived=_stored(wanted),
+            labels=_out_of_the_way(repository, wanted, branches),
             seen={
                 "remote": remote,
                 "tips": [[*p] for p in tips.items()],
@@ -70,8 +71,8 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
         wanted = arrival.labels(lambda entry: (entry.branch, entry.number))
         commit = Commit(
             state={"progress": ObjectId()},
-            arrived=as_stored(wanted),
-            labels=as_stored(_out_of_the_way(repository, wanted, update.branches)),
+            arrived=_stored(wanted),
+            labels=_out_of_the_way(repository, wanted, update.branches),
             branches={name: tip for name, (_, tip) in update.branches.items() if tip is not None},
             dropped_branches=[name for name, (_, tip) in update.branches.items() if tip is None],
             tagged=dict(update.tags),
@@ -101,20 +102,22 @@ def _check_expected(repository: Repository, update: Update) -> None:
 
 
 def _out_of_the_way(
-    repository: Repository,
-    wanted: Mapping[VersionId, Label],
-    branches: Mapping[str, tuple[VersionId | None, VersionId | None]],
-) -> dict[VersionId, Label]:
+    repository: Repository, wanted: Mapping[VersionId, Label], branches: Container[str]
+) -> Labels:
     """Return labels for versions whose own ones are taken over, on branches that move."""
-    moved = holders(repository, wanted)
-    other = next((label for label in moved.values() if label[0] not in branches), None)
+    found = repository.log.labelled_any(wanted.values())
+    other = next((label for label in found if label[0] not in branches), None)
     if other is not None:
         raise InvalidOperation(
             f"the histories of branch {other[0]!r} have diverged: the remote has another "
             f"{other[0]}@{other[1]}; pull that branch, then push again",
             branch=other[0],
         )
-    return aside(moved)
+    return [[holder, *aside(holder, label)] for label, holder in found.items()]
+
+
+def _stored(labels: Mapping[VersionId, Label]) -> Labels:
+    return [[version, *label] for version, label in labels.items()]
 
 
 def follow(hold: Hold, commit: Commit, tree: VersionTree, checkout: bool) -> None:

@@ -26,6 +26,7 @@ from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
 from versioned_collection.remotes.checked import refused
 from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.tracking import check_target, first_state
 from versioned_collection.wire import (
     create_collection,
@@ -175,7 +176,7 @@ class MongoFounding:
         at = repository.operation_time() if repository.has_transactions else None
         # what is written from here on is noticed, so what was written before has to be known
         self._adopted = self._has_documents()
-        repository.log.insert_many(self._versions)
+        repository.log.insert(map(entry_to_bson, self._versions))
         for name, (_, tip) in update.branches.items():
             if tip is not None:
                 repository.branches.set(name, tip)

@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Progress
-from versioned_collection.core.graph import ancestors_of
+from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import VersionTree
-from versioned_collection.core.version import VersionId
 from versioned_collection.joining import carry_out
+from versioned_collection.labels import Meeting, adopted
+from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.remotes.arrival import along, follow
-from versioned_collection.remotes.labels import Label, as_stored, aside, holders
-from versioned_collection.repository import Hold, Repository
-
-
-class Meeting(NamedTuple):
-    """The two ends of a branch.
-
-    Attributes:
-        remote: The name of the remote.
-        branch: The branch.
-        mine: Its tip here, None where there is no such branch.
-        theirs: Its tip at the remote.
-    """
-
-    remote: str
-    branch: str
-    mine: VersionId | None
-    theirs: VersionId
-
-
-def final_labels(
-    repository: Repository, tree: VersionTree, meeting: Meeting
-) -> tuple[dict[VersionId, Label], dict[VersionId, Label]]:
-    """Return the labels that fetched versions get once they belong to a local branch.
-
-    On the branch itself they are those of the remote; what has them moves aside. On other
-    branches, whose versions were merged into it, they are only taken where they are free.
-
-    Returns:
-        Labels of versions that move aside, and those of the fetched ones.
-    """
-    prefix = f"{meeting.remote}/"
-    wanted: dict[VersionId, Label] = {}
-    for version in ancestors_of(tree, meeting.theirs):
-        node = tree.nodes[version]
-        if node.branch.startswith(prefix):
-            wanted[version] = (node.branch.removeprefix(prefix), node.number)
-    in_the_way = holders(repository, wanted)
-    kept = {label for label in in_the_way.values() if label[0] != meeting.branch}
-    moved = {one: label for one, label in in_the_way.items() if label[0] == meeting.branch}
-    return aside(moved), {one: label for one, label in wanted.items() if label not in kept}
+from versioned_collection.repository import Hold
+from versioned_collection.uniting import Uniting
+from versioned_collection.working_copy import WorkingCopy
 
 
 def fast_forward(
@@ -64,11 +25,39 @@ def fast_forward(
     Raises:
         InvalidOperation: The branch is checked out and has uncommitted changes.
     """
-    moved, labels = final_labels(hold.repository, tree, meeting)
     commit = Commit(
         state={"progress": ObjectId()},
         branches={meeting.branch: meeting.theirs},
-        labels=[*as_stored(moved), *as_stored(labels)],
+        labels=adopted(hold.repository, tree, meeting),
     )
     follow(hold, commit, tree, checkout=True)
     carry_out(hold, commit, along(hold, commit), progress)
+
+
+def unite(
+    hold: Hold,
+    tree: VersionTree,
+    meeting: Meeting,
+    policy: MergePolicy,
+    *,
+    rebase: bool,
+    progress: Progress | None,
+) -> None:
+    """Bring both sides of a branch together that have diverged.
+
+    Raises:
+        AutoMergeFailedError: Conflicts wait for decisions.
+        InvalidOperation: The branch is checked out and has uncommitted changes, or it is not
+            checked out and there are conflicts.
+    """
+    state, mine = hold.state, meeting.mine
+    assert mine is not None
+    todo = to_do(tree, mine, meeting.theirs) if rebase else ()
+    plan = Plan(meeting.branch, mine, meeting.theirs, todo, meeting.remote, not rebase)
+    position = {}
+    if not state.detached and state.branch == meeting.branch:
+        copy = WorkingCopy(hold)
+        copy.require_clean()
+        position = copy.noticed.position()
+    way = Rebasing if rebase else Uniting
+    way(hold, plan, meeting.theirs, position, progress).run(policy)

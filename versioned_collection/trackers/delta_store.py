@@ -189,6 +189,22 @@ class DeltaStore(Tracker):
         """Iterate over the deltas of one version."""
         return (delta for _, delta in self.find({"version": version}))
 
+    def keys_of(self, versions: Sequence[VersionId]) -> Iterator[DocumentKey]:
+        """Iterate over the documents that versions changed, in the order of their ids."""
+        fields = {"_id": 0, "document_id": 1}
+        order = {"document_id": 1, "key": 1}
+        found = documents(
+            self.db,
+            self.name,
+            {"version": {"$in": list(versions)}},
+            sort=order,
+            projection=fields,
+            allowDiskUse=True,
+        )
+        keys = (key for batch in found for key in map(_document_key, batch))
+        for key, _ in groupby(keys):  # the same one in several versions is a run
+            yield key
+
     def along(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta]]]:
         """Iterate over the documents that change on a path.
 
@@ -196,6 +212,27 @@ class DeltaStore(Tracker):
             A document's key, and its deltas in the order and direction of the path.
         """
         yield from self._grouped(path, {})
+
+    def along_all(
+        self, paths: Sequence[Path], keys: Sequence[DocumentKey] | None = None
+    ) -> Iterator[tuple[DocumentKey, list[list[Delta]]]]:
+        """Iterate over the documents that change on any of some paths.
+
+        Args:
+            paths: The paths.
+            keys: Only these documents, and those whose ids the server takes for the same.
+
+        Yields:
+            A document's key, and for each path its deltas in the order and direction of it.
+        """
+        steps = [path.steps() for path in paths]
+        versions = list({version: None for each in steps for version in each})
+        filter_: dict[str, Any] = {"version": {"$in": versions}}
+        if keys is not None:
+            filter_["document_id"] = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
+        for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
+            found = list(group)
+            yield key, [_in_turn(found, each) for each in steps]
 
     def along_for(self, path: Path, keys: Sequence[DocumentKey]) -> dict[DocumentKey, list[Delta]]:
         """Return what `along` yields for some documents only."""

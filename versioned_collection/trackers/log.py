@@ -13,7 +13,7 @@ from pymongo import IndexModel, UpdateOne
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.base import Session, Tracker, check_format, storable
-from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
+from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.wire import translated
 
 _LARGEST_NUMBER = 2**63 - 1
@@ -112,30 +112,29 @@ class LogCollection(Tracker):
             found = self.collection.find_one({"branch": branch}, sort=[("number", -1)])
         return -1 if found is None else int(found["number"])
 
-    def insert(self, entry: Mapping[str, Any], session: Session = None) -> None:
-        """Append an entry; one that is there already stays as it is."""
-        with translated():
-            self.collection.update_one(
+    def insert(self, entries: Iterable[Mapping[str, Any]], session: Session = None) -> None:
+        """Append entries as they are stored; those that are there already stay as they are."""
+        writes = [
+            UpdateOne(
                 {"_id": entry["_id"]},
                 {"$setOnInsert": {name: entry[name] for name in entry if name != "_id"}},
                 upsert=True,
-                session=session,
             )
-
-    def insert_many(self, entries: Iterable[Version], session: Session = None) -> None:
-        """Append entries; those that are there already stay as they are."""
-        writes = []
-        for entry in map(entry_to_bson, entries):
-            identity = {"_id": entry.pop("_id")}
-            writes.append(UpdateOne(identity, {"$setOnInsert": entry}, upsert=True))
+            for entry in entries
+        ]
         self._write(writes, session)
 
-    def label(self, labels: Mapping[VersionId, tuple[str, int]], session: Session = None) -> None:
-        """Give versions other labels, in this order: a label has to be free by its turn."""
+    def label(self, labels: Iterable[Sequence[Any]], session: Session = None) -> None:
+        """Give versions other labels, in this order: a label has to be free by its turn.
+
+        Args:
+            labels: Id, branch and number of each.
+            session: The session of a transaction.
+        """
         self._write(
             [
                 UpdateOne({"_id": version}, {"$set": {"branch": branch, "number": number}})
-                for version, (branch, number) in labels.items()
+                for version, branch, number in labels
             ],
             session,
         )

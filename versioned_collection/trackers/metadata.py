@@ -46,7 +46,9 @@ class Metadata:
             ``author``, ``metadata``; None where there is none. Where a stash is applied there
             is no version to come, and ``stash``, ``drop`` and ``times`` (of both sides)
             instead of ``theirs``; its id is also that of what the trackers of stashes keep
-            to take it back.
+            to take it back. That of a rebase has ``branch``, ``tip`` (where the branch stays
+            until all is done), ``onto`` and ``todo`` (versions still to be made again) too, and
+            no ``theirs`` once the version that conflicted is recorded.
     """
 
     head: VersionId

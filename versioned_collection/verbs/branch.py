@@ -12,6 +12,7 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
+from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import entry_of, name_taken
@@ -40,7 +41,8 @@ def delete_branch(repository: Repository, name: str) -> None:
 
     Raises:
         BranchNotFound: There is no such branch.
-        InvalidOperation: It is checked out, or it alone leads to some versions.
+        InvalidOperation: It is checked out, a rebase of it waits, or it alone leads to some
+            versions.
     """
     with holding(repository, "delete_branch") as hold:
         tips = repository.branches.all()
@@ -50,6 +52,7 @@ def delete_branch(repository: Repository, name: str) -> None:
             raise InvalidOperation(
                 f"branch {name!r} is checked out; check out another one first", branch=name
             )
+        refuse_rebased(hold.state, name)
         _refuse_loss(repository, hold, name)
         state = {"progress": ObjectId()}  # fails if another process took over
         Committer(hold).references(Commit(state=state, dropped_branches=[name]))
@@ -79,6 +82,7 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
     Raises:
         BranchNotFound: There is no branch `old`.
         InvalidArgument: `new` is malformed or taken.
+        InvalidOperation: A rebase of it waits.
     """
     check_name(new)
     with holding(repository, "rename_branch") as hold:
@@ -86,6 +90,7 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         if tip is None:
             raise _unknown(old)
         _refuse_taken(repository, new)
+        refuse_rebased(hold.state, old)
         state: dict[str, Any] = {"branch": new if hold.state.branch == old else hold.state.branch}
         state["progress"] = ObjectId()
         commit = Commit(

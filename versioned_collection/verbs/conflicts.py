@@ -18,13 +18,15 @@ from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.merging import MergeContext, settle
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.moves import BATCH
+from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside
 from versioned_collection.trackers.conflicts import StoredConflict
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.unstashing import as_in_log, clear_away, end_of_unstashing
-from versioned_collection.versions import entry_of
+from versioned_collection.uniting import take_theirs
+from versioned_collection.unstashing import clear_away, end_of_unstashing
+from versioned_collection.versions import as_in_log, entry_of
 from versioned_collection.wire import by_keys, portions
 from versioned_collection.working_copy import WorkingCopy
 
@@ -163,13 +165,32 @@ def _times(repository: Repository, state: Metadata) -> list[datetime]:
     assert state.merge is not None
     if "times" in state.merge:
         return [as_in_log(repository, time) for time in state.merge["times"]]
-    return [entry_of(repository, one).timestamp for one in (state.head, state.merge["theirs"])]
+    sides = (state.head, state.merge["theirs"])
+    if state.merge.get("merges"):  # a pull, whose ours is what was here
+        sides = sides[::-1]
+    return [entry_of(repository, one).timestamp for one in sides]
+
+
+def discard_local_changes(repository: Repository, progress: Progress | None = None) -> bool | None:
+    """Give up what a pull that waits was to bring together: the remote's side stands.
+
+    Returns:
+        True; None where no pull waits.
+    """
+    with holding(repository, "resolve_conflicts") as hold:
+        plan = waiting(hold.state)
+        if plan is None or plan.remote is None:
+            return None
+        take_theirs(hold, plan, progress)
+        repository.conflicts.delete_all_but(None)
+        return True
 
 
 def abort_merge(repository: Repository, progress: Progress | None = None) -> bool:
     """Take a merge that waits back: the documents are those of HEAD again.
 
-    Where a stash was applied, the documents that it changed are what they were before that,
+    Of a rebase all steps are taken back, and HEAD is on the branch where it was before. Where
+    a stash was applied, the documents that it changed are what they were before that,
     and others stay as they are.
 
     Returns:
@@ -180,7 +201,10 @@ def abort_merge(repository: Repository, progress: Progress | None = None) -> boo
         if merge is None:
             return False
         commit, committer = Commit(state={"merge": None}), Committer(hold, progress)
-        if merge.get("stash") is not None:
+        plan = waiting(hold.state)
+        if plan is not None:
+            take_back(hold, plan, progress)
+        elif merge.get("stash") is not None:
             _take_stash_out(hold, commit, committer, merge["id"])
         elif not set_aside(hold, WorkingCopy(hold), commit, committer):
             hold.update({"merge": None})

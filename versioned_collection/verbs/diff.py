@@ -146,8 +146,8 @@ def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Differ
     tree = repository.log.tree()
     if first == head:
         for batch in moves_along(repository, tree.path(head, second)):
-            for target, recorded in batch:
-                yield Difference(target.key, recorded, target.raw)
+            for move in batch:
+                yield Difference(move.target.key, move.recorded, move.target.raw)
         return
     if second == head:
         for difference in _between(hold, second, first):
@@ -191,7 +191,7 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
     done: set[DocumentKey] = set()
     path = repository.log.tree().path(hold.state.head, base)
     for batch in moves_along(repository, path):
-        raws = {target.key: target.raw for target, _ in batch}
+        raws = {move.target.key: move.target.raw for move in batch}
         done.update(raws)
         for portion, present in by_keys(
             repository.db, repository.name, list(raws), at=copy.noticed.at

@@ -125,7 +125,7 @@ class _Initialiser:
 
         def start(session: ClientSession | None) -> None:
             self._hold.lease.check()  # an attempt may come long after the one before
-            repository.log.insert(entry_to_bson(version), session)
+            repository.log.insert([entry_to_bson(version)], session)
             self._hold.lease.check()  # matters where there are no transactions
             repository.branches.set(MAIN, version.id, session)
             self._start(version.id, at, info, session)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from versioned_collection.commit import Commit
 from versioned_collection.committer import Progress
 from versioned_collection.core.graph import is_ancestor, merge_base
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
-from versioned_collection.core.version import Version, VersionId
+from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation, InvalidType
-from versioned_collection.joining import Joining, carry_out
+from versioned_collection.joining import Joining, fast_forward
 from versioned_collection.merging import Sides
-from versioned_collection.moves import moves_along
 from versioned_collection.recording import Facts
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.versions import Resolver, RevisionLike, check_texts, entry_of
 from versioned_collection.working_copy import WorkingCopy
 
@@ -75,7 +73,7 @@ def merge(
         if is_ancestor(tree, theirs, head):
             return entry_of(repository, head)
         if wanted.fast_forward and is_ancestor(tree, head, theirs):
-            return _fast_forward(hold, copy, theirs, progress)
+            return fast_forward(hold, copy, theirs, progress)
         message = wanted.message
         if message is None:
             name = revision if isinstance(revision, str) else entry_of(repository, theirs).label
@@ -83,20 +81,3 @@ def merge(
         facts = Facts(hold.state.branch, message, wanted.author, dict(wanted.metadata or {}))
         sides = Sides(merge_base(tree, head, theirs), head, theirs)
         return Joining(hold, copy, sides, facts, (theirs,), progress).run(wanted.policy)
-
-
-def _fast_forward(
-    hold: Hold, copy: WorkingCopy, theirs: VersionId, progress: Progress | None
-) -> Version:
-    repository, state = hold.repository, hold.state
-    commit = Commit(
-        state={"head": theirs, **copy.noticed.position()},
-        branches={state.branch: theirs},
-        path=repository.log.tree().path(state.head, theirs),
-        checked="collection",
-        private_checks=bool(repository.own_checks),
-    )
-    path = commit.path
-    assert path is not None
-    carry_out(hold, commit, lambda: moves_along(repository, path), progress)
-    return entry_of(repository, theirs)

@@ -10,6 +10,7 @@ from versioned_collection.core.graph import is_ancestor
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.labels import Meeting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import (
     DEFAULT,
@@ -20,7 +21,7 @@ from versioned_collection.remotes.address import (
 )
 from versioned_collection.remotes.base import Refs
 from versioned_collection.remotes.fetching import Plan, carry_out_fetch, plan_fetch
-from versioned_collection.remotes.integrating import Meeting, fast_forward
+from versioned_collection.remotes.integrating import fast_forward, unite
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Repository
@@ -177,7 +178,8 @@ def _integrate(
             return {}
         meeting = Meeting(name, branch, mine, theirs)
         if not wanted.dry_run:
-            if mine is not None and not is_ancestor(tree, mine, theirs):
-                raise NotImplementedError
-            fast_forward(hold, tree, meeting, progress)
+            if mine is None or is_ancestor(tree, mine, theirs):
+                fast_forward(hold, tree, meeting, progress)
+            else:
+                unite(hold, tree, meeting, wanted.policy, rebase=wanted.rebase, progress=progress)
         return {branch: (mine, theirs)}

@@ -10,6 +10,7 @@ from typing import Any
 from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
+from versioned_collection.core.merging import DEFAULT_POLICY
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
@@ -21,6 +22,7 @@ from versioned_collection.errors import (
     LeaseLost,
 )
 from versioned_collection.pipeline import prefetch
+from versioned_collection.rebasing import Rebasing, describe_all, waiting, without_step
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
@@ -43,10 +45,15 @@ def register(
 ) -> Version | None:
     """Record the present documents, or some of their changes.
 
+    Where a rebase waits, the version that conflicted is recorded, and those after it are made
+    again.
+
     Returns:
-        The new version, None when nothing (that is chosen) changed.
+        The new version, None when nothing (that is chosen) changed; the new tip of the branch
+        once a rebase is complete.
 
     Raises:
+        AutoMergeFailedError: Another version of a rebase makes conflicts.
         InvalidType: There is no message, and no merge that has one.
         InvalidArgument: HEAD is detached and `branch_name` is missing, taken or malformed.
         CheckFailed: A check fails.
@@ -68,13 +75,36 @@ def register(
         facts = _facts(hold.state, branch, message, author, metadata)
         if only is not None:
             return _record_part(hold, only, facts, progress)
-        copy = WorkingCopy(hold, eager=True)
-        with suppress(Overtaken):
-            return _record(hold, copy, facts, progress)
+        if waiting(hold.state) is not None:
+            return _go_on(hold, facts, progress)
+        return _record_all(hold, facts, progress)
+
+
+def _go_on(hold: Hold, facts: Facts, progress: Progress | None) -> Version:
+    """Record the version at which a rebase stopped, and make the others again."""
+    note = hold.state.merge or {}
+    if note.get("theirs") is not None:
+        version = _record_all(hold, facts, progress)
+        if version is None:  # all conflicts were settled for what is there already
+            hold.update({"merge": without_step(note)})
+        hold.refresh()
+    plan = waiting(hold.state)
+    if plan is None:
+        return entry_of(hold.repository, hold.state.head)
+    return Rebasing(hold, plan, hold.state.head, {}, progress).run(DEFAULT_POLICY)
+
+
+def _record_all(hold: Hold, facts: Facts, progress: Progress | None) -> Version | None:
+    copy = WorkingCopy(hold, eager=True)
+    with suppress(Overtaken):
         return _record(hold, copy, facts, progress)
+    return _record(hold, copy, facts, progress)
 
 
 def _branch(repository: Repository, state: Metadata, wanted: str | None) -> str:
+    plan = waiting(state)
+    if plan is not None:
+        return plan.branch
     if not state.detached:
         return state.branch
     if wanted is None:
@@ -112,7 +142,7 @@ def _record(
 ) -> Version | None:
     with closing(prefetch(copy.changes())) as changes:
         first = next(changes, None)
-        if first is None and hold.state.merge is None:
+        if first is None and not _is_version_anyway(hold.state):
             copy.settle_unchanged()
             return None
         run_checks(hold.repository, at=copy.noticed.at)
@@ -120,6 +150,11 @@ def _record(
         version = _make(hold, copy, found, facts, progress)
     copy.forget()
     return version
+
+
+def _is_version_anyway(state: Metadata) -> bool:
+    """Tell whether a version is made though no document changed: a merge says what it joined."""
+    return bool(state.merge and (state.merge["parents"] or waiting(state) is None))
 
 
 def _record_part(
@@ -164,8 +199,8 @@ def _make(
     replica = EagerReplica(hold, copy.wait_until_noticed)
     try:
         recording.append(changes, replica.add, copy.wait_until_noticed)
-        version = recording.version(facts, _parents(hold))
-        commit = _commit_of(version, copy)
+        version = recording.version(facts, _parents(hold), _number(hold))
+        commit = _commit_of(hold, version, copy)
         if part:  # no other collection holds what the version will
             commit.checked = "replica"
             commit.private_checks = bool(hold.repository.own_checks)
@@ -181,8 +216,15 @@ def _parents(hold: Hold) -> list[Version]:
     return [entry_of(hold.repository, one) for one in (hold.state.head, *merge.get("parents", ()))]
 
 
-def _commit_of(version: Version, copy: WorkingCopy) -> Commit:
-    return Commit(
+def _number(hold: Hold) -> int | None:
+    """Return the number of the version, where it is not simply the next one."""
+    plan = waiting(hold.state)
+    return None if plan is None else plan.labels(hold.repository)[1]
+
+
+def _commit_of(hold: Hold, version: Version, copy: WorkingCopy) -> Commit:
+    plan = waiting(hold.state)
+    commit = Commit(
         state={
             "head": version.id,
             "branch": version.branch,
@@ -190,11 +232,18 @@ def _commit_of(version: Version, copy: WorkingCopy) -> Commit:
             "merge": None,
             **copy.noticed.position(),
         },
-        log=entry_to_bson(version),
+        log=[entry_to_bson(version)],
         branches={version.branch: version.id},
         path=Path((), (version.id,)),
         working_copy=False,
     )
+    if plan is not None and plan.todo:  # the branch stays until all is done
+        commit.state |= {"detached": True, "merge": without_step(hold.state.merge or {})}
+        commit.branches, commit.operation = {}, {}
+    elif plan is not None:
+        describe_all(hold, commit, plan)
+        commit.labels = plan.labels(hold.repository)[0]
+    return commit
 
 
 def _commit(hold: Hold, replica: EagerReplica, commit: Commit, progress: Progress | None) -> None:

@@ -8,9 +8,8 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.setting_aside import keep_as_modified, note_for_restoration
+from versioned_collection.setting_aside import keep_as_modified, set_aside_and_move
 from versioned_collection.versions import Resolver, RevisionLike, attachment, entry_of
-from versioned_collection.working_copy import WorkingCopy
 
 
 def reset(
@@ -41,23 +40,10 @@ def reset(
             commit = Commit(state={"head": target}, branches={state.branch: target})
         commit.path = path
         if hard:
-            _with_documents(hold, commit, progress)
+            set_aside_and_move(hold, commit, progress)
         else:
             _without_documents(hold, commit, path, progress)
         return entry_of(repository, target)
-
-
-def _with_documents(hold: Hold, commit: Commit, progress: Progress | None) -> None:
-    copy = WorkingCopy(hold)
-    for batch in copy.changes():
-        note_for_restoration(hold.repository, batch)
-    commit.restore = True
-    commit.state.update(copy.noticed.position())
-    committer = Committer(hold, progress)
-    committer.declare(commit)
-    committer.complete(commit)
-    copy.forget()
-    hold.repository.modified.add(committer.kept)  # what other clients changed meanwhile
 
 
 def _without_documents(hold: Hold, commit: Commit, path: Path, progress: Progress | None) -> None:

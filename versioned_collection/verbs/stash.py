@@ -21,8 +21,8 @@ from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside
 from versioned_collection.trackers.metadata import Metadata, with_stashes
-from versioned_collection.unstashing import Unstashing, as_in_log, without_stash
-from versioned_collection.versions import check_texts
+from versioned_collection.unstashing import Unstashing, without_stash
+from versioned_collection.versions import as_in_log, check_texts
 from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 

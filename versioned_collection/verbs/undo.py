@@ -9,6 +9,7 @@ from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.joining import carry_out
+from versioned_collection.labels import relabelled
 from versioned_collection.moves import moves_along
 from versioned_collection.operations import Operation, describe
 from versioned_collection.recovery import holding
@@ -120,4 +121,10 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
             commit.tagged[name] = before
     if operation.relabelled:
         commit.relabelled = list(operation.relabelled[::-1])
+    if operation.labels:
+        repository = hold.repository
+        tree = repository.log.tree()
+        labels = {one: label for one, label in operation.labels.items() if one in tree}
+        branches = {branch for branch, _ in labels.values()}
+        commit.labels = relabelled(repository, tree, labels, branches)
     return commit

@@ -1,0 +1,143 @@
+"""Which labels versions have once several sides gave the same ones away.
+
+On a branch that is shared, the numbers are those of the side that others pull from. Versions
+that stand in the way move aside, each to a hidden branch named after it, so that a version
+that moved aside has the same label wherever it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from versioned_collection.core.graph import ancestors_of
+from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.version import VersionId
+from versioned_collection.repository import Repository
+
+Label = tuple[str, int]
+Labels = list[list[object]]
+"""Id, branch and number of versions that get another label, in the order in which they do."""
+
+_ASIDE = "__rebranched_"
+
+
+def is_aside(branch: str) -> bool:
+    """Tell whether a branch of labels is a hidden one, of a version that moved aside."""
+    return branch.startswith(_ASIDE)
+
+
+def aside(version: VersionId, label: Label) -> Label:
+    """Return the label to which a version moves that stands in the way."""
+    branch, number = label
+    return (branch if is_aside(branch) else f"{_ASIDE}{branch}_{version}", number)
+
+
+def tracking(remote: str, branch: str) -> str:
+    """Return the branch of labels that stands for a branch of a remote."""
+    return branch if is_aside(branch) else f"{remote}/{branch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """The two ends of a branch.
+
+    Attributes:
+        remote: The name of the remote.
+        branch: The branch.
+        mine: Its tip here, None where there is no such branch.
+        theirs: Its tip at the remote.
+    """
+
+    remote: str
+    branch: str
+    mine: VersionId | None
+    theirs: VersionId
+
+
+def label_of(node: Node) -> Label:
+    """Return the label of a node."""
+    return node.branch, node.number
+
+
+def relabelled(
+    repository: Repository,
+    tree: VersionTree,
+    wanted: Mapping[VersionId, Label],
+    branches: Iterable[str],
+) -> Labels:
+    """Return how versions get the labels that are wanted.
+
+    What has such a label, and keeps none that is wanted, moves aside on the branches named;
+    on others it stays, and the version that wants its label keeps its own.
+
+    Args:
+        repository: The trackers.
+        tree: The versions, some of which the log may not name yet.
+        wanted: The labels.
+        branches: Where versions may be moved aside.
+    """
+    allowed = set(branches)
+    changes = {v: label for v, label in wanted.items() if label_of(tree.nodes[v]) != label}
+    holders = {
+        label: holder
+        for label, holder in repository.log.labelled_any(changes.values()).items()
+        if holder not in changes
+    }
+    labels: Labels = []
+    for label, holder in holders.items():
+        if label[0] in allowed:
+            labels.append([holder, *aside(holder, label)])
+    changes = {v: to for v, to in changes.items() if to not in holders or to[0] in allowed}
+    taken = set(changes.values())
+    for version in changes:  # those that change places give their own labels up first
+        label = label_of(tree.nodes[version])
+        if label in taken:
+            labels.append([version, *aside(version, label)])
+    labels += [[version, *label] for version, label in changes.items()]
+    return labels
+
+
+def of_remote(tree: VersionTree, remote: str, tip: VersionId) -> dict[VersionId, Label]:
+    """Return the labels that a remote gives to versions which were fetched and not pulled yet."""
+    prefix = f"{remote}/"
+    return {
+        version: (node.branch.removeprefix(prefix), node.number)
+        for version, node in _ancestors(tree, tip)
+        if node.branch.startswith(prefix)
+    }
+
+
+def _ancestors(tree: VersionTree, tip: VersionId) -> Iterator[tuple[VersionId, Node]]:
+    return ((version, tree.nodes[version]) for version in ancestors_of(tree, tip))
+
+
+def adopted(repository: Repository, tree: VersionTree, meeting: Meeting) -> Labels:
+    """Return the labels that versions get once a branch goes on from its tip at a remote.
+
+    What was fetched gets the labels of the remote, and what was only here moves aside.
+    """
+    branch = meeting.branch
+    wanted = of_remote(tree, meeting.remote, meeting.theirs)
+    if meeting.mine is not None:
+        own = ancestors_of(tree, meeting.mine) - ancestors_of(tree, meeting.theirs)
+        for version in own:
+            label = label_of(tree.nodes[version])
+            if label[0] == branch:
+                wanted[version] = aside(version, label)
+    return relabelled(repository, tree, wanted, [branch])
+
+
+def following(tree: VersionTree, meeting: Meeting) -> int:
+    """Return the number of the version that comes next on a branch behind a remote's tip."""
+    names = (meeting.branch, tracking(meeting.remote, meeting.branch))
+    nodes = _ancestors(tree, meeting.theirs)
+    return max((node.number for _, node in nodes if node.branch in names), default=-1) + 1
+
+
+def room_for(repository: Repository, label: Label, labels: Labels) -> Labels:
+    """Return labels with which one becomes free, beside those that change anyway."""
+    holder = repository.log.labelled(*label)
+    if holder is None or any(version == holder for version, *_ in labels):
+        return labels
+    return [[holder, *aside(holder, label)], *labels]

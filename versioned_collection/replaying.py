@@ -1,0 +1,105 @@
+"""One version's changes made again where no collection holds what they join.
+
+Ours is a state that only deltas describe, on top of another version than HEAD. The replica
+holds the documents of HEAD: from there they are led to the version's parent, the base, and on
+to ours. Only the documents that the version changed are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from versioned_collection.core.delta import Delta
+from versioned_collection.core.document import DocumentKey, are_twins
+from versioned_collection.core.merging import MergeContext, MergePolicy
+from versioned_collection.core.tree import Path
+from versioned_collection.merging import Changed, Outcome, decision, joined, kept_apart
+from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.repository import Repository
+from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
+
+
+class Step(NamedTuple):
+    """Where a version is made again.
+
+    Attributes:
+        here: The path from HEAD to the parent of the version.
+        ours: The path from that parent to what the version is to stand on.
+        theirs: The path from the parent to the version.
+        swapped: Whether what is brought is our side, and what it is brought to theirs: a pull
+            joins our versions to those of the remote, not the other way round.
+    """
+
+    here: Path
+    ours: Path
+    theirs: Path
+    swapped: bool = False
+
+
+class _Found(NamedTuple):
+    """A document with its deltas on the ways of a step."""
+
+    key: DocumentKey
+    here: list[Delta]
+    ours: list[Delta]
+    theirs: list[Delta]
+
+
+def replayed(
+    repository: Repository, step: Step, policy: MergePolicy, context: MergeContext
+) -> Iterator[list[Outcome]]:
+    """Iterate over the documents that a version changed, merged, a bounded list at a time.
+
+    Raises:
+        CorruptHistory: The deltas do not fit the replica.
+        ResolverFailed: A resolver of the policy raised.
+    """
+    keys = repository.deltas.keys_of(list(step.theirs.steps()))
+    for portion in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS, are_twins):
+        yield from _of(repository, portion, step, policy, context)
+
+
+def _of(
+    repository: Repository,
+    keys: Sequence[DocumentKey],
+    step: Step,
+    policy: MergePolicy,
+    context: MergeContext,
+) -> Iterator[list[Outcome]]:
+    decide = decision(policy, context)
+    paths = (step.here, step.ours, step.theirs)
+    along = repository.deltas.along_all(paths, keys)
+    found = (_Found(key, *deltas) for key, deltas in along)
+    for batch in portions(found, _weight, BATCH, BATCH_BYTES, _are_twins):
+        by_key = {one.key: one for one in batch}
+        for portion, recorded in repository.replica.by_keys(list(by_key)):
+            outcomes, untouched = [], list(recorded.keys() - by_key.keys())
+            for one in (by_key[key] for key in portion):
+                if one.theirs:
+                    outcomes.append(_merged(one, recorded.get(one.key), step, policy, context))
+                elif (*one.here, *one.ours)[-1].after is not None:
+                    untouched.append(one.key)  # by them, who changed one of an equal id
+            yield list(kept_apart(outcomes, untouched, decide, swapped=step.swapped))
+
+
+def _merged(
+    one: _Found, recorded: bytes | None, step: Step, policy: MergePolicy, context: MergeContext
+) -> Outcome:
+    base = recorded
+    for delta in one.here:
+        base = delta.apply(base)
+    ours = base
+    for delta in one.ours:
+        ours = delta.apply(ours)
+    changed = Changed(one.key, one.ours, one.theirs)
+    return joined(changed, base, ours, policy, context, swapped=step.swapped)
+
+
+def _weight(one: _Found) -> int:
+    deltas = (*one.here, *one.ours, *one.theirs)
+    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in deltas)
+
+
+def _are_twins(one: _Found, other: _Found) -> bool:
+    return are_twins(one.key, other.key)
