@@ -12,10 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import bson
+
+from versioned_collection.core.document import key_of
 from versioned_collection.core.merging import MergePolicy, merge_documents
 from versioned_collection.errors import (
     AutoMergeFailedError,
     BranchNotFound,
+    CheckFailed,
     CollectionAlreadyInitialised,
     CollectionNotTracked,
     InvalidArgument,
@@ -87,6 +91,14 @@ class Done:
     undone: bool = False
 
 
+@dataclass(eq=False)
+class Stashed:
+    """Changes that were set aside: old and new bytes of documents by key."""
+
+    name: str | None
+    changes: dict[bytes, tuple[bytes | None, bytes | None]]
+
+
 @dataclass
 class Model:
     """The collection and its history."""
@@ -95,7 +107,8 @@ class Model:
     versions: list[ModelVersion] = field(default_factory=list)
     branches: dict[str, ModelVersion] = field(default_factory=dict)
     tags: dict[str, ModelVersion] = field(default_factory=dict)
-    stashed: dict[bytes, bytes | None] | None = None
+    stashes: list[Stashed] = field(default_factory=list)
+    limited: bool = False
     head: ModelVersion | None = None
     branch: str | None = None
     detached: bool = False
@@ -127,7 +140,7 @@ class Model:
             "current_branch": self.branch,
             "detached": self.detached,
             "changed": self.changed,
-            "has_stash": self.stashed is not None,
+            "has_stash": bool(self.stashes),
             "has_conflicts": False,
         }
 
@@ -204,10 +217,13 @@ class Model:
         root = ModelVersion(0, "main", None, dict(self.working), message)
         self.versions = [root]
         self.branches = {"main": root}
-        self.tags, self.stashed, self.done = {}, None, []
+        self.tags, self.stashes, self.done = {}, [], []
+        self.limited = False
         self.head, self.branch, self.detached = root, "main", False
 
-    def register(self, message: str, branch_name: str | None = None) -> bool:
+    def register(
+        self, message: str, branch_name: str | None = None, *, only: list[Any] | None = None
+    ) -> bool:
         if self.head is None:
             return False
         branch = self.branch or ""
@@ -216,14 +232,43 @@ class Model:
                 raise InvalidArgument("name the branch")
             self._refuse_taken(branch_name)
             branch = branch_name
-        if not self.changed:
+        contents = self.working if only is None else self._with_only(only)
+        if contents == self.head.contents:
             return False
+        self._check(contents)
         number = self.last_number(branch) + 1
-        version = ModelVersion(number, branch, self.head, dict(self.working), message)
+        version = ModelVersion(number, branch, self.head, dict(contents), message)
         self.versions.append(version)
         self.branches[branch] = version
         self.head, self.branch, self.detached = version, branch, False
         return True
+
+    def _with_only(self, ids: list[Any]) -> Contents:
+        """Return the recorded documents, those with some ids as they are now."""
+        assert self.head is not None
+        chosen = {canonical(key_of(one)) for one in ids}
+        kept = {one: raw for one, raw in self.head.contents.items() if one not in chosen}
+        return {**kept, **{one: self.working[one] for one in chosen & self.working.keys()}}
+
+    # -- a check -------------------------------------------------------------------------
+
+    def add_check(self, name: str, pipeline: list[Any]) -> None:
+        """Keep the one check that this model knows: no document has the value ``x`` in v."""
+        if self.head is None:
+            raise CollectionNotTracked("untracked")
+        if self.limited:
+            raise InvalidArgument("taken")
+        self.limited = True
+
+    def delete_check(self, name: str) -> bool:
+        was, self.limited = self.limited, False
+        return was
+
+    def _check(self, contents: Contents) -> None:
+        if self.limited and any(bson.decode(raw).get("v") == "x" for raw in contents.values()):
+            raise CheckFailed("x")
+
+    # -- moving --------------------------------------------------------------------------
 
     def checkout(self, version: int | str | None = None, branch: str | None = None) -> bool:
         if version is None and branch is None:
@@ -303,35 +348,76 @@ class Model:
             raise TagNotFound(name)
         del self.tags[name]
 
-    def stash(self, overwrite: bool = False) -> bool:
+    def stash(
+        self, overwrite: bool = False, *, name: str | None = None, push: bool = False
+    ) -> bool:
         if self.head is None:
             return False
-        if self.stashed is not None and not overwrite:
+        taken = [one for one in self.stashes if one.name == name and name is not None]
+        if taken and not overwrite:
+            raise InvalidArgument("taken")
+        if name is None and self.stashes and not (overwrite or push):
             raise InvalidOperation("there is a stash")
         if not self.changed:
             return False
-        found = self.changes(self.head, None)
-        self.stashed = {key: new for key, (_, new) in found.items()}
+        replaced = taken if name is not None else self.stashes[-1:] if overwrite else []
+        self.stashes = [one for one in self.stashes if one not in replaced]
+        self.stashes.append(Stashed(name, self.changes(self.head, None)))
         self.working = dict(self.head.contents)
         return True
 
-    def stash_apply(self) -> bool:
-        if self.head is None or self.stashed is None:
+    def stash_apply(
+        self,
+        which: int | str | None = None,
+        *,
+        merge: bool = False,
+        drop: bool = True,
+        resolver: str | None = None,
+    ) -> bool:
+        found = self._stash(which)
+        if self.head is None or found is None:
             return False
-        if self.changed:
+        if merge:
+            self._merge_stash(found, resolver or "")
+        elif self.changed:
             raise InvalidOperation("uncommitted changes")
-        for key in by_key(self.working).keys() & self.stashed.keys():
-            del self.working[canonical(key)]
-        for key, raw in self.stashed.items():
-            if raw is not None:
-                self.working[canonical(key)] = raw
-        self.stashed = None
+        else:
+            for key in by_key(self.working).keys() & found.changes.keys():
+                del self.working[canonical(key)]
+            for key, (_, raw) in found.changes.items():
+                if raw is not None:
+                    self.working[canonical(key)] = raw
+        if drop:
+            self.stashes.remove(found)
         return True
 
-    def stash_discard(self) -> bool:
-        found = self.stashed is not None
-        self.stashed = None
-        return found
+    def _merge_stash(self, stash: Stashed, resolver: str) -> None:
+        ours, policy = by_key(self.working), MergePolicy(default=resolver)
+        merged = dict(ours)
+        for key, (old, new) in stash.changes.items():
+            merged.pop(key, None)
+            raw = merge_documents(key, old, ours.get(key), new, policy).raw
+            if raw is not None:
+                merged[key] = raw
+        contents: Contents = {canonical(key): raw for key, raw in merged.items()}
+        if len(contents) < len(merged):
+            raise AutoMergeFailedError("both cannot be")
+        self.working = contents
+
+    def stash_discard(self, which: int | str | None = None) -> bool:
+        found = self._stash(which)
+        if found is not None:
+            self.stashes.remove(found)
+        return found is not None
+
+    def _stash(self, which: int | str | None) -> Stashed | None:
+        """Return a stash by its place, 0 for the latest, or its name."""
+        if which is None or self.head is None:
+            return self.stashes[-1] if self.stashes else None
+        for place, stash in enumerate(reversed(self.stashes)):
+            if which in (place, stash.name):
+                return stash
+        raise InvalidArgument("no such stash")
 
     def discard_changes(self) -> bool:
         if self.head is None:
@@ -374,6 +460,7 @@ class Model:
         if theirs in self.head.contained():
             return self.head
         if not no_ff and self.head in theirs.contained():
+            self._check(theirs.contents)
             self._move(theirs)
             return theirs
         common = self.head.contained() & theirs.contained()
@@ -445,6 +532,7 @@ class Model:
     def _record(
         self, contents: Contents, message: str, merged: tuple[ModelVersion, ...] = ()
     ) -> ModelVersion:
+        self._check(contents)
         branch = self.branch or ""
         number = self.last_number(branch) + 1
         version = ModelVersion(number, branch, self.head, contents, message, merged)

@@ -30,5 +30,10 @@ def test_a_field_that_an_older_build_did_not_write_has_its_default(name):
     assert getattr(found, name) == getattr(Commit(), name)
 
 
+@pytest.mark.parametrize(("stored", "read"), [(None, []), ({"_id": 1}, [{"_id": 1}])])
+def test_an_older_build_wrote_one_log_entry_at_most(stored, read):
+    assert Commit.from_bson({"log": stored}).log == read
+
+
 def test_an_empty_intent():
     assert Commit.from_bson({}) == Commit()

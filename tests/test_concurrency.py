@@ -5,24 +5,26 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
 from harness import Nursery, nursery
+from harness.ledger import ACCOUNTS, Writers, check_invariants, check_versions, ledger
 from harness.scenarios import (
     NAME,
     NEW_NAME,
     SCENARIOS,
     State,
+    merge,
     opened,
     state_of,
 )
 from harness.stage import Scene, Stages, scene_of
 from pymongo.database import Database
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import errors
 
 SAMPLES = 4
 """Commands of each verb at which a default run freezes its owner."""
@@ -59,8 +61,16 @@ def standalone(standalone_server, standalone_client) -> Place:
 class Freeze:
     """Freezes the owner of a verb, lets another one go ahead, and thaws the first."""
 
-    def __init__(self, children: Nursery, place: Place, name: str, large: bool = False) -> None:
+    def __init__(
+        self,
+        children: Nursery,
+        place: Place,
+        name: str,
+        large: bool = False,
+        between: Callable[[Database[Any]], None] | None = None,
+    ) -> None:
         self._children, self._place = children, place
+        self._between = between or go_ahead
         self._scenario = SCENARIOS[name]
         self._job = {"uri": place.uri, "scenario": name, "large": large}
         with place.stages.prepared(self._scenario) as database:
@@ -101,7 +111,7 @@ class Freeze:
         if found["event"] == "over":
             return  # threads made it a command shorter
         try:
-            go_ahead(database)
+            self._between(database)
             between = state_of(database)
         finally:
             child.thaw()
@@ -138,6 +148,15 @@ def go_ahead(database: Database[Any]) -> None:
     collection.listen(stop=_set_event())
 
 
+def merge_again(database: Database[Any]) -> None:
+    """Take a merge that waits back, as another owner, and leave conflicts of another one."""
+    collection = opened(database)
+    collection.abort_merge()
+    collection.discard_changes()
+    merge(collection)
+    assert collection.has_conflicts()
+
+
 def _set_event() -> threading.Event:
     event = threading.Event()
     event.set()
@@ -172,6 +191,11 @@ def test_frozen_owner_on_a_standalone_server(standalone, children, name):
     Freeze(children, standalone, name, large=True).run(("after",), every=False)
 
 
+@pytest.mark.parametrize("name", ["abort merge", "gc during a merge", "merge with conflicts"])
+def test_late_owner_leaves_the_conflicts_of_another_merge(replica_set, children, name):
+    Freeze(children, replica_set, name, between=merge_again).run(("before",), every=False)
+
+
 @pytest.mark.sweep
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -196,87 +220,7 @@ def test_frozen_at_every_command_on_a_standalone_server(standalone, children, na
 
 # -- writers -------------------------------------------------------------------------------
 
-WRITERS = 3
-ACCOUNTS = 12
-MONEY = 100
 ROUNDS = 6
-
-
-def ledger(database: Database[Any], accounts: int) -> VersionedCollection:
-    """Return a tracked collection in which every document has its sum."""
-    collection = opened(database)
-    if accounts:
-        collection.insert_many([{"_id": f"account {i}", "money": MONEY} for i in range(accounts)])
-    collection.insert_many(
-        [
-            {"_id": f"sum {w} {i}", "a": i, "b": -i, "sum": 0}
-            for w in range(WRITERS)
-            for i in range(20)
-        ]
-    )
-    collection.init()
-    return collection
-
-
-def check_invariants(database: Database[Any], accounts: int) -> set[str]:
-    """Check each document, and all of them together; return the ids of the journal."""
-    documents = list(database[NAME].find())
-    for document in documents:
-        if "sum" in document:
-            assert document["a"] + document["b"] == document["sum"], document
-    money = [document["money"] for document in documents if "money" in document]
-    assert len(money) == accounts
-    assert sum(money) == accounts * MONEY
-    return {document["_id"] for document in documents if "journal" in document["_id"]}
-
-
-def check_versions(database: Database[Any], accounts: int, done: list[dict[str, int]]) -> int:
-    """Check every version, and that each acknowledged write is in one; return their number."""
-    collection = opened(database)
-    collection.register("the rest", "rest")
-    assert list(collection.verify()) == []
-    seen: set[str] = set()
-    versions = [entry.id for entry in collection._repository.log.find({})]
-    for version in versions:
-        assert collection.checkout(version)
-        seen |= check_invariants(database, accounts)
-    for writer, report in enumerate(done):
-        missing = {f"journal {writer} {n}" for n in range(report["inserted"])} - seen
-        assert not missing, sorted(missing)[:5]
-    return len(versions)
-
-
-class Writers:
-    """Processes that write until they are stopped."""
-
-    def __init__(self, children: Nursery, uri: str, database: Database[Any], accounts: int):
-        self._all = [
-            children.start(
-                "write_all_the_time",
-                uri=uri,
-                database=database.name,
-                writer=writer,
-                accounts=accounts,
-            )
-            for writer in range(WRITERS)
-        ]
-        for writer in self._all:
-            writer.ready()
-
-    def pause(self) -> None:
-        for writer in self._all:
-            writer.pause()
-
-    def resume(self) -> None:
-        for writer in self._all:
-            writer.resume()
-
-    def stop(self) -> list[dict[str, int]]:
-        outcomes = [writer.stop() for writer in self._all]
-        for outcome in outcomes:
-            assert outcome["error"] is None, outcome
-            assert outcome["result"]["inserted"] > 0
-        return [outcome["result"] for outcome in outcomes]
 
 
 def test_each_version_is_one_moment(db, server, children):

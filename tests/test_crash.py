@@ -31,6 +31,7 @@ from harness.scenarios import (
 from harness.stage import Scene, Stages, scene_of
 from pymongo.database import Database
 
+from versioned_collection.core.document import document_key
 from versioned_collection.errors import CollectionNotTracked
 
 SAMPLES = 4
@@ -165,7 +166,8 @@ class Sweep:
         self._check_opens(case, scenario, database)
         assert time.monotonic() - begun < LEASE_SECONDS + PATIENCE
         found = state_of(database)
-        if found not in (expected.old, expected.new):
+        between = scenario.gradual and _is_between(found[NAME], expected)
+        if not between and found not in (expected.old, expected.new):
             raise Broken("neither the old nor the new state", _difference(found, expected))
         name = NEW_NAME if found[NEW_NAME]["tracked"] else NAME
         attempt(scenario.act, opened(database, name))
@@ -196,6 +198,26 @@ class Sweep:
         collection.resolve_conflicts()
         assert collection.register("afterwards", "afterwards")
         assert list(collection.verify()) == []
+
+
+def _is_between(found: dict[str, Any], expected: Expected) -> bool:
+    """Tell whether the first of the old conflicts are settled, and their documents as wanted."""
+    old, new = (end[NAME] for end in (expected.old, expected.new))
+    settled = len(old["conflicts"]) - len(found["conflicts"])
+    waiting = {one.key for one, _ in found["conflicts"]}
+    whole = {
+        key: {document_key(raw): raw for raw in state["contents"]}.get(key)
+        for key in {document_key(raw) for state in (old, new) for raw in state["contents"]}
+        for state in [old if key in waiting else new]
+    }
+    half = {one.key for one, _ in old["conflicts"][:settled]} & waiting
+    moved = ("contents", "conflicts", "changes")
+    return (
+        found["conflicts"] == old["conflicts"][settled:]
+        and all(found[what] == value for what, value in old.items() if what not in moved)
+        and {raw for key, raw in whole.items() if raw is not None and key not in half}
+        == {raw for raw in found["contents"] if document_key(raw) not in half}
+    )
 
 
 def _difference(found: State, expected: Expected) -> str:

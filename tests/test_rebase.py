@@ -785,6 +785,41 @@ def test_another_client_is_faster_than_a_large_stop(db, small_limits):
     assert problems(bands) == []
 
 
+def test_another_client_changes_what_comes_back_to_the_same(db, limits):
+    """The first version changed it, and its copy does again."""
+    bands = started(db)
+    bands.create_branch("side")
+    sets(bands, 4, "first", n="side")
+    sets(bands, 2, "second", n="side")
+    bands.checkout(branch="main")
+    bands.update_many({"_id": {"$in": [1, 2, 3]}}, {"$set": {"n": "main"}})
+    bands.register("main")
+    bands.checkout(branch="side")
+    with pytest.raises(errors.AutoMergeFailedError) as caught:
+        bands.rebase("main", progress=meddling(bands, 4))
+    assert caught.value.conflicts == 1
+    assert bands.find_one({"_id": 4})["meanwhile"]
+    bands.abort_merge()
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+def test_another_client_changes_a_document_while_it_goes_on(db):
+    bands = stopped(started(db))
+    bands.resolve_conflicts(resolver="theirs")
+    with pytest.raises(errors.WorkingCopyChanged, match="Take the change back"):
+        bands.register(progress=meddling(bands, 1))
+    assert bands.find_one({"_id": 1})["meanwhile"]
+    assert (bands.resolve("HEAD").message, bands.status()["merge_verb"]) == ("second", "rebase")
+    with pytest.raises(errors.WorkingCopyChanged):
+        bands.register()
+    db["bands"].update_one({"_id": 1}, {"$unset": {"meanwhile": ""}})
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.register()
+    assert bands.resolve("HEAD").message == "third"
+    assert problems(bands) == []
+
+
 @pytest.mark.parametrize("capture", ["scan", "write_through"])
 def test_other_ways_of_noticing(db, capture):
     bands = started(db, capture=capture)
@@ -815,7 +850,7 @@ def _edit(bands: VersionedCollection, changes: dict[int, Any], word: str) -> Non
 
 
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -70,6 +70,8 @@ groups = st.integers(0, 2)
 branch_names = st.sampled_from(BRANCHES)
 tag_names = st.sampled_from(TAGS)
 resolvers = st.sampled_from(("ours", "theirs"))
+stash_names = st.sampled_from((None, "s1", "s2"))
+some_stash = st.sampled_from((None, None, 0, 1, "s1", "s2"))
 numbers = st.integers(-2, 4)
 new_documents = st.builds(lambda i, k, v: {"_id": i, "k": k, "v": v}, ids, groups, values)
 some_documents = st.lists(new_documents, min_size=1, max_size=6)
@@ -495,19 +497,43 @@ class Machine(RuleBasedStateMachine):
         self.same("delete_tag", name)
 
     @precondition(lambda self: self.model.tracked)
-    @rule(overwrite=st.booleans())
-    def stash(self, overwrite: bool) -> None:
-        self.same("stash", overwrite)
+    @rule(message=st.sampled_from(("part", "parts")), only=st.lists(ids, max_size=4))
+    def register_some(self, message: str, only: list[Any]) -> None:
+        self.same("register", message, f"part{next(_names)}", only=only)
+
+    @precondition(lambda self: self.model.tracked)
+    @rule(add=st.booleans())
+    def check(self, add: bool) -> None:
+        """Have a check, or no longer, that no document may hold a certain value."""
+        if add:
+            self.same("add_check", "no x", [{"$match": {"v": "x"}}])
+        else:
+            self.same("delete_check", "no x")
+
+    @precondition(lambda self: self.model.tracked)
+    @rule(overwrite=st.booleans(), name=stash_names)
+    def stash(self, overwrite: bool, name: str | None) -> None:
+        self.same("stash", overwrite, name=name)
 
     @precondition(lambda self: self.model.tracked)
     @rule()
-    def stash_apply(self) -> None:
-        self.same("stash_apply")
+    def stash_push(self) -> None:
+        self.same("stash", push=True)
 
-    @precondition(lambda self: self.model.stashed is not None)
-    @rule()
-    def stash_discard(self) -> None:
-        self.same("stash_discard")
+    @precondition(lambda self: self.model.tracked)
+    @rule(which=some_stash, drop=st.booleans())
+    def stash_apply(self, which: int | str | None, drop: bool) -> None:
+        self.same("stash_apply", which, drop=drop)
+
+    @precondition(lambda self: self.model.stashes)
+    @rule(which=some_stash, drop=st.booleans(), resolver=resolvers)
+    def stash_merge(self, which: int | str | None, drop: bool, resolver: str) -> None:
+        self.same("stash_apply", which, merge=True, drop=drop, resolver=resolver)
+
+    @precondition(lambda self: self.model.stashes)
+    @rule(which=some_stash)
+    def stash_discard(self, which: int | str | None) -> None:
+        self.same("stash_discard", which)
 
     @precondition(lambda self: self.model.tracked)
     @rule()
@@ -623,7 +649,8 @@ class Machine(RuleBasedStateMachine):
         assert self.vc.branches() == set(model.branches)
         assert self.vc.branch == model.branch
         assert self.vc.is_detached() == model.detached
-        assert self.vc.has_stash() == (model.stashed is not None)
+        stashes = [(one.name, one.documents) for one in self.vc.stashes()]
+        assert stashes == [(one.name, len(one.changes)) for one in reversed(model.stashes)]
         tags = {name: (v.number, v.branch) for name, v in self.vc.tags().items()}
         assert tags == {name: v.label for name, v in model.tags.items()}
         for branch in (None, *model.branches):

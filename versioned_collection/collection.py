@@ -572,7 +572,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             AutoMergeFailedError: Conflicts wait; see `conflicts`.
             InvalidOperation: HEAD is detached, there are uncommitted changes, a merge waits,
                 another client wrote while this ran, a merge on the way brought in a part of
-                what `onto` has, or the log entries of all new versions are larger than 12 MiB.
+                what `onto` has, or the log entries of all new versions are larger than 8 MiB.
             InvalidCollectionVersion: There is no such version.
             InvalidArgument: There is no such resolver, or `policy` was given as well.
             DocumentRejected: A unique index or the validator refuses a document of the outcome;
@@ -615,7 +615,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             InvalidArgument: The range is none, holds the first version of all, or is not on
                 the way to HEAD (by first parents); or its messages together are too large.
             InvalidOperation: HEAD is detached, a merge waits, or the log entries of all new
-                versions are larger than 12 MiB.
+                versions are larger than 8 MiB.
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """
@@ -683,6 +683,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
         Raises:
             InvalidOperation: It is settled already, or its place is gone.
+            WorkingCopyChanged: Another client writes to the document just now.
             InvalidArgument: The value cannot stand there.
             CollectionNotTracked: There is no history.
         """

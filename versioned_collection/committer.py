@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
@@ -92,8 +93,9 @@ class Committer:
             writer.kept.clear()
             self._write_all(small, commit, writer, session)
             check_written(self._repository, commit, session)
-            apply_references(self._hold, commit, session)
-            self._hold.update({**commit.state, "intent": None}, session)
+            true = self._without_overtaken(commit, writer, session)
+            apply_references(self._hold, true, session)
+            self._hold.update({**true.state, "intent": None}, session)
 
         with closing(small):
             self._insist(work, writer)
@@ -173,11 +175,39 @@ class Committer:
             writer.kept = []
 
     def _keep_stash(self, commit: Commit, writer: WorkingCopyWriter) -> None:
-        """Drop no stash of which something was not brought back."""
-        if commit.guarded and writer.kept and "stashes" in commit.state:
+        """Drop no stash of which something was not brought back, now or when it is settled."""
+        if not (commit.guarded and writer.kept):
+            return
+        merge = commit.state.get("merge")
+        if merge and merge.get("drop"):
+            commit.state["merge"] = {**merge, "drop": False}
+            self.declare(commit)
+        elif "stashes" in commit.state:
             fields = with_stashes(()).keys()
             commit.state = {n: value for n, value in commit.state.items() if n not in fields}
             self.declare(commit)
+
+    def _keep_conflicts(self, commit: Commit, writer: WorkingCopyWriter) -> None:
+        """Settle no conflict where what was decided is not written."""
+        left = self._without_overtaken(commit, writer, None)
+        if left is not commit:
+            commit.settled, commit.state = left.settled, left.state
+            self.declare(commit)
+
+    def _without_overtaken(
+        self, commit: Commit, writer: WorkingCopyWriter, session: ClientSession | None
+    ) -> Commit:
+        """Return a commit without decisions that were not written, as another client was faster.
+
+        A merge of a stash ends with its last conflict, so it does not end then.
+        """
+        if not (commit.settled and writer.kept):
+            return commit
+        waiting = self._repository.conflicts.of_documents(commit.settled, writer.kept, session)
+        settled = [one for one in commit.settled if one not in waiting]
+        ends = {"merge", *with_stashes(())}
+        state = {name: value for name, value in commit.state.items() if name not in ends}
+        return replace(commit, settled=settled, state=state)
 
     def _note_own_writes(self) -> None:
         """Store the commit time, whose events in the change stream are ours."""
@@ -315,6 +345,7 @@ class Committer:
             for batch in source:
                 self._write_batch(commit, batch, writer, batches)
                 self._keep_stash(commit, writer)
+                self._keep_conflicts(commit, writer)
                 self._keep(writer)
                 self._remember_time()
                 self._progress("written", len(batch))

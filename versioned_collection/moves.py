@@ -184,15 +184,18 @@ def _moves_beyond(
     for batch in portions(along, _parted_weight, BATCH, BATCH_BYTES, _are_twins):
         parted = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(parted)):
-            yield [_beyond(parted[key], recorded.get(key), is_ahead, torn) for key in portion]
+            moves = (_beyond(parted[key], recorded.get(key), is_ahead, torn) for key in portion)
+            yield [move for move in moves if move is not None]
 
 
-def _beyond(one: _Parted, recorded: bytes | None, is_ahead: bool, torn: bool) -> Move:
+def _beyond(one: _Parted, recorded: bytes | None, is_ahead: bool, torn: bool) -> Move | None:
     end = raw = _arrived(one.key, one.kept, recorded, torn)
     if is_ahead and len(one.shown) > len(one.kept):
         raw = one.shown[-1].apply(end)
-    target = Target(one.key, one.shown[0].before, raw, one.shown[-1].after)
-    return Move(target, recorded, end)
+    before, after = one.shown[0].before, one.shown[-1].after
+    if before == after and recorded == end:
+        return None
+    return Move(Target(one.key, before, raw, after), recorded, end)
 
 
 def _parted_weight(one: _Parted) -> int:

@@ -19,7 +19,7 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import AutoMergeFailedError, InvalidOperation
+from versioned_collection.errors import AutoMergeFailedError, InvalidOperation, WorkingCopyChanged
 from versioned_collection.joining import Sieve, carry_out, note_modified
 from versioned_collection.labels import Labels, Meeting, adopted, following, room_for
 from versioned_collection.moves import moves_along
@@ -231,9 +231,22 @@ class Rebasing:
     def _carry_out(self, commit: Commit) -> None:
         repository, draft = self._repository, commit.draft
         path = commit.path or Path((), ())
-        carry_out(
-            self._hold, commit, lambda: moves_along(repository, path, draft=draft), self._progress
-        )
+        try:
+            carry_out(
+                self._hold,
+                commit,
+                lambda: moves_along(repository, path, draft=draft),
+                self._progress,
+            )
+        except WorkingCopyChanged as error:
+            if self._hold.state.merge is None:
+                raise
+            raise WorkingCopyChanged(
+                f"the document with _id {error.document_id!r} was changed by another client "
+                f"meanwhile; the {self._plan.verb} waits where it was. Take the change back, then "
+                "register() goes on, or abort_merge() takes everything back",
+                **error.facts,
+            ) from error
 
     def _wait_for_decisions(
         self, original: Version, recording: Recording, turn: int, conflicts: int

@@ -21,8 +21,8 @@ from versioned_collection.versions import completed, entry_of
 from versioned_collection.working_copy import Change
 
 _MODULUS = 1 << 256
-LARGEST_ENTRIES = 12 * 1024 * 1024
-"""Bytes of log entries that one commit can carry: as an intent they are a single document."""
+LARGEST_ENTRIES = 8 * 1024 * 1024
+"""Bytes of log entries that one commit carries: as an intent it is a part of one document."""
 
 _COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
 

@@ -110,9 +110,9 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     repository = hold.repository
     prepared = intent.get("version")
     if prepared is not None:
-        repository.deltas.delete(prepared if isinstance(prepared, list) else [prepared])
-        merge = hold.state.merge
-        repository.conflicts.delete_all_but(None if merge is None else merge["id"])
+        versions = prepared if isinstance(prepared, list) else [prepared]
+        repository.deltas.delete(versions)
+        repository.conflicts.delete(versions)
     if intent.get("stash") is not None:
         repository.stash.delete([intent["stash"]])
     hold.update({"intent": None})

@@ -13,7 +13,13 @@ from pymongo.errors import OperationFailure
 
 from harness.scenarios import LEASE_SECONDS, NAME, SCENARIOS, opened
 from harness.trap import Trap, shrink_limits
-from versioned_collection.errors import InvalidOperation, LeaseHeld
+from versioned_collection.errors import (
+    CorruptHistory,
+    InvalidOperation,
+    LeaseHeld,
+    LeaseLost,
+    VersioningError,
+)
 
 say: Callable[[str], Any] = print
 """Tells the test of an event; set in the child."""
@@ -154,6 +160,58 @@ def verbs_all_the_time(uri: str, database: str, turns: int, name: str) -> dict[s
             except InvalidOperation:
                 pass
     return {"registered": registered, "held": held}
+
+
+def merge_all_the_time(uri: str, database: str, turns: int, name: str) -> dict[str, Any]:
+    """Use the verbs of merging in turn, whatever another process does to HEAD meanwhile."""
+    chance = random.Random(name)
+    done: dict[str, Any] = {"registered": [], "carried out": {}, "refused": 0, "held": 0}
+    with MongoClient(uri) as client:
+        collection = opened(client[database], lease_wait_seconds=0.05)
+        say("ready")
+        for turn in range(turns * len(_MERGING)):
+            verb, act = chance.choice(list(_MERGING.items()))
+            text = f"{name} {turn}"
+            client[database][NAME].update_one(
+                {"_id": chance.randrange(6)}, {"$set": {"x": text}}, upsert=True
+            )
+            try:
+                if act(collection, text) and verb == "register":
+                    done["registered"].append(text)
+                done["carried out"][verb] = done["carried out"].get(verb, 0) + 1
+            except LeaseHeld:
+                done["held"] += 1
+            except (CorruptHistory, LeaseLost):
+                raise
+            except VersioningError:
+                done["refused"] += 1
+    return done
+
+
+def _clean(act: Callable[[Any], Any]) -> Callable[[Any, str], Any]:
+    """Return a verb that begins with a clean collection, if it can."""
+
+    def acting(collection: Any, text: str) -> Any:
+        collection.register(f"before {text}", f"at {text}")
+        return act(collection)
+
+    return acting
+
+
+_MERGING: dict[str, Callable[[Any, str], Any]] = {
+    "register": lambda c, text: c.register(text, f"detached {text}"),
+    "create_branch": lambda c, text: c.create_branch(text),
+    "checkout": _clean(lambda c: c.checkout(sorted(c.branches())[0])),
+    "merge": _clean(lambda c: c.merge(sorted(c.branches())[-1])),
+    "merge theirs": _clean(lambda c: c.merge(sorted(c.branches())[-1], resolver="theirs")),
+    "cherry_pick": _clean(lambda c: c.cherry_pick("HEAD~1", resolver="ours")),
+    "revert": _clean(lambda c: c.revert("HEAD", resolver="theirs")),
+    "reset": lambda c, text: c.reset("HEAD~1", hard=len(text) % 2 == 0),
+    "undo": _clean(lambda c: c.undo()),
+    "resolve_conflicts": lambda c, text: c.resolve_conflicts(resolver="theirs"),
+    "abort_merge": lambda c, text: c.abort_merge(),
+    "stash": lambda c, text: c.stash(push=True) and c.stash_apply(merge=True),
+}
 
 
 def init(uri: str, database: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from pymongo.database import Database
 from versioned_collection import Only, VersionedCollection
 from versioned_collection.core.document import build, element, key_of
 from versioned_collection.errors import AutoMergeFailedError, VersioningError
+from versioned_collection.operations import Operation
 
 NAME, NEW_NAME = "bands", "groups"
 LEASE_SECONDS = 0.5
@@ -78,14 +79,6 @@ def edited_at_odds(collection: VersionedCollection) -> None:
     collection.insert_one({"_id": "new", "x": "also new"})
 
 
-def apply_with_conflicts(collection: VersionedCollection) -> Any:
-    """Apply the stash; conflicts are no failure here."""
-    try:
-        return collection.stash_apply(merge=True)
-    except AutoMergeFailedError as error:
-        return error.conflicts
-
-
 def _once(collection: VersionedCollection, name: str | None, act: Callable[[], Any]) -> Any:
     """Call a verb while there is a stash of that name."""
     return name in [one.name for one in collection.stashes()] and act()
@@ -124,12 +117,59 @@ def with_conflicts(collection: VersionedCollection) -> None:
     collection.register("at odds with side")
 
 
-def merge(collection: VersionedCollection, resolver: str | None = None) -> Any:
-    """Merge side; conflicts are no failure here."""
-    try:
-        return collection.merge("side", resolver=resolver)
-    except AutoMergeFailedError as error:
-        return error.conflicts
+def with_many_conflicts(collection: VersionedCollection) -> None:
+    """Have several conflicts in some documents, and be on main."""
+    others = {"_id": {"$in": [2, 3, 5, 9]}}
+    for branch, value in (("side", 1), ("main", 2)):
+        collection.checkout(branch)
+        collection.update_one({"_id": 1}, {"$set": {"text": value}})
+        collection.update_many(others, {"$set": {"x": value, "y": {"z": value}, "text": value}})
+        collection.register(f"at odds on {branch}")
+
+
+def unless_conflicts(act: Verb) -> Verb:
+    """Return a verb whose conflicts are no failure."""
+
+    def acting(collection: VersionedCollection) -> Any:
+        try:
+            return act(collection)
+        except AutoMergeFailedError as error:
+            return error.conflicts
+
+    return acting
+
+
+merge = unless_conflicts(lambda c: c.merge("side"))
+apply_with_conflicts = unless_conflicts(lambda c: c.stash_apply(merge=True))
+merge_theirs: Verb = lambda c: c.merge("side", resolver="theirs")  # noqa: E731
+pick = unless_conflicts(lambda c: c.cherry_pick("side@0"))
+take_back = unless_conflicts(lambda c: c.revert("main@1"))
+
+
+def reset(revision: str, *, hard: bool = False) -> Verb:
+    """Return a verb that resets."""
+    return lambda collection: collection.reset(revision, hard)
+
+
+def undo(verb: str) -> Verb:
+    """Return a verb that undoes the latest operation once, while it is of this verb."""
+
+    def undoing(collection: VersionedCollection) -> Any:
+        return next(collection.reflog()).verb == verb and collection.undo()
+
+    return undoing
+
+
+def resolve_one(collection: VersionedCollection) -> Any:
+    """Settle the conflict in one place, while it waits."""
+    found = [one for one in collection.conflicts() if one.document_id == 5]
+    return found and collection.resolve_conflict(found[0], {"settled": [1.5]})
+
+
+def move_on(collection: VersionedCollection) -> None:
+    """Register another version."""
+    collection.update_many({"_id": {"$in": [1, 2]}}, {"$set": {"later": [True]}})
+    collection.register("later")
 
 
 def checked(collection: VersionedCollection) -> None:
@@ -140,7 +180,7 @@ def checked(collection: VersionedCollection) -> None:
 def merge_checked(collection: VersionedCollection) -> Any:
     """Merge under a check that this process alone knows."""
     collection.add_check("own", lambda state: state.find({"x": "implausible"}))
-    return merge(collection, "theirs")
+    return merge_theirs(collection)
 
 
 def settled(collection: VersionedCollection) -> None:
@@ -183,6 +223,7 @@ class Scenario:
         large: Whether the verb has another way for large changes.
         new_name: The name of the collection afterwards.
         before_init: Whether the collection is not tracked when the verb is called.
+        gradual: Whether it settles conflicts a page at a time, each page at once.
     """
 
     act: Verb
@@ -190,6 +231,7 @@ class Scenario:
     large: bool = False
     new_name: str = NAME
     before_init: bool = False
+    gradual: bool = False
 
 
 def _at(revision: Any) -> Verb:
@@ -204,6 +246,9 @@ def _behind(collection: VersionedCollection) -> None:
 def _plain_documents(collection: VersionedCollection) -> None:
     collection.insert_many([{"_id": i, "x": i} for i in range(5)])
 
+
+_AT_ODDS = (with_history, with_side, with_conflicts)
+_MERGED = (*_AT_ODDS, merge_theirs)
 
 SCENARIOS = {
     "init": Scenario(lambda c: c.init("root"), (_plain_documents,), before_init=True),
@@ -291,9 +336,7 @@ SCENARIOS = {
     "register of odd documents": Scenario(
         lambda c: c.register("two"), (with_odd_documents, with_odd_changes)
     ),
-    "merge": Scenario(
-        lambda c: merge(c, "theirs"), (with_history, with_side, with_conflicts), large=True
-    ),
+    "merge": Scenario(merge_theirs, (with_history, with_side, with_conflicts), large=True),
     "merge fast forward": Scenario(merge, (with_history, with_side, _at(1), _behind), large=True),
     "merge with conflicts": Scenario(merge, (with_history, with_side, with_conflicts), large=True),
     "resolve conflicts": Scenario(
@@ -310,8 +353,90 @@ SCENARIOS = {
         (with_history, with_side, with_conflicts, merge, settled),
         large=True,
     ),
+    "resolve a conflict": Scenario(resolve_one, (*_AT_ODDS, merge)),
+    "resolve conflicts page by page": Scenario(
+        lambda c: c.resolve_conflicts(resolver="theirs"),
+        (with_history, with_side, with_many_conflicts, merge),
+        large=True,
+        gradual=True,
+    ),
+    "cherry_pick": Scenario(lambda c: c.cherry_pick("side@1"), _AT_ODDS, large=True),
+    "cherry_pick with conflicts": Scenario(pick, _AT_ODDS, large=True),
+    "register of a cherry_pick": Scenario(
+        lambda c: c.register(), (*_AT_ODDS, pick, settled), large=True
+    ),
+    "abort a cherry_pick": Scenario(
+        lambda c: c.abort_merge(), (*_AT_ODDS, pick, settled), large=True
+    ),
+    "revert": Scenario(lambda c: c.revert("main@2"), large=True),
+    "revert with conflicts": Scenario(take_back, large=True),
+    "revert of a merge": Scenario(
+        lambda c: c.revert("main@4", parent=1), (*_MERGED, move_on), large=True
+    ),
+    "abort a revert": Scenario(
+        lambda c: c.abort_merge(), (with_history, take_back, settled), large=True
+    ),
+    "reset": Scenario(reset("main@0"), (with_history, dirty), large=True),
+    "reset hard": Scenario(reset("main@0", hard=True), (with_history, dirty), large=True),
+    "reset hard across": Scenario(
+        reset("side@1", hard=True), (with_history, with_side, _at("main"), dirty), large=True
+    ),
+    "reset detached": Scenario(
+        reset("main@0", hard=True), (with_history, _at(1), dirty), large=True
+    ),
+    "undo register": Scenario(
+        undo("register"), (with_history, dirty, lambda c: c.register("three")), large=True
+    ),
+    "undo checkout": Scenario(undo("checkout"), (with_history, _at(0)), large=True),
+    "undo merge": Scenario(undo("merge"), _MERGED, large=True),
+    "undo fast forward": Scenario(
+        undo("merge"), (with_history, with_side, _at(1), _behind, merge), large=True
+    ),
+    "undo revert": Scenario(
+        undo("revert"), (with_history, lambda c: c.revert("main@2")), large=True
+    ),
+    "undo reset": Scenario(undo("reset"), (with_history, reset("main@0")), large=True),
+    "undo reset hard": Scenario(
+        undo("reset"), (with_history, dirty, reset("main@0", hard=True)), large=True
+    ),
+    "undo create_branch": Scenario(undo("create_branch"), (with_history, _behind, dirty)),
+    "undo delete_branch": Scenario(
+        undo("delete_branch"),
+        (with_history, _behind, _at("main"), lambda c: c.delete_branch("behind")),
+    ),
+    "undo rename_branch": Scenario(
+        undo("rename_branch"), (with_history, lambda c: c.rename_branch("main", "trunk"))
+    ),
+    "undo tag": Scenario(undo("tag")),
+    "undo delete_tag": Scenario(
+        undo("delete_tag"), (with_history, lambda c: c.delete_tag("first"), dirty)
+    ),
+    "stash_apply with a resolver": Scenario(
+        lambda c: _once(c, None, lambda: c.stash_apply(merge=True, resolver="theirs")),
+        (with_history, stashed, edited_at_odds),
+        large=True,
+    ),
+    "stash_apply with a resolver that keeps it": Scenario(
+        lambda c: c.stash_apply(merge=True, resolver="ours", drop=False),
+        (with_history, stashed, edited_at_odds),
+        large=True,
+    ),
+    "delete subtree of a merge": Scenario(
+        lambda c: c.delete_version_subtree("main@4"), (*_MERGED, move_on, dirty), large=True
+    ),
+    "delete subtree of an undone merge": Scenario(
+        lambda c: c.delete_version_subtree("main@4"), (*_MERGED, undo("merge"), dirty), large=True
+    ),
+    "delete what was merged": Scenario(
+        lambda c: attempt(lambda c: c.delete_version_subtree("side@0"), c) and None, _MERGED
+    ),
+    "drop of a merge": Scenario(lambda c: c.drop(), (*_AT_ODDS, merge)),
+    "gc during a merge": Scenario(
+        lambda c: c.gc(),
+        (with_history, stashed, with_side, with_conflicts, merge, lambda c: orphan(c)),
+    ),
     "merge under checks": Scenario(
-        lambda c: merge(c, "theirs"),
+        merge_theirs,
         (with_history, with_side, with_conflicts, checked),
         large=True,
     ),
@@ -331,11 +456,12 @@ SCENARIOS = {
 
 
 def orphan(collection: VersionedCollection) -> None:
-    """Leave deltas of a version that never came to be."""
-    for tracker in ("deltas", "stash"):
+    """Leave deltas of a version, and conflicts of a merge, that never came to be."""
+    never = ObjectId("0123456789abcdef01234567")
+    for tracker, owner in (("deltas", "version"), ("stash", "version"), ("conflicts", "merge")):
         stored = collection.database[f"__{tracker}_{collection.name}"]
-        one = stored.find_one({}, {"_id": 0})
-        stored.insert_one({**one, "version": ObjectId("0123456789abcdef01234567")})
+        for one in stored.find({}, {"_id": 0}).limit(1):
+            stored.insert_one({**one, owner: never})
 
 
 def opened(database: Database[Any], name: str = NAME, **options: Any) -> VersionedCollection:
@@ -397,19 +523,35 @@ def _state(database: Database[Any], name: str) -> State:
         )
         for header in state.stashes
     ]
+    tips = repository.branches.all()
     return {
         "tracked": True,
         "contents": contents(database, name),
         "log": log,
-        "branches": {name: labels[tip] for name, tip in repository.branches.all().items()},
+        "branches": {name: labels[tip] for name, tip in tips.items()},
         "tags": {name: labels[version.id] for name, version in collection.tags().items()},
         "head": (labels[state.head], state.branch, state.detached),
         "version": collection.version,
         "stashes": stashes,
-        "merge": None if state.merge is None else [labels[one] for one in state.merge["parents"]],
+        "merge": None if state.merge is None else _waiting(state.merge, labels),
+        "operations": [_operation(one, labels) for one in collection.reflog()],
         "conflicts": [(one.raw, one.kind) for one in collection.conflicts()],
         "changes": {(change.op, change.old, change.new) for change in collection.changes()},
     }
+
+
+def _waiting(merge: Mapping[str, Any], labels: Mapping[ObjectId, str]) -> list[Any]:
+    said = [merge.get(fact) for fact in ("verb", "message", "author", "metadata", "drop")]
+    return [labels.get(merge["theirs"]), [labels[one] for one in merge["parents"]], *said]
+
+
+def _operation(one: Operation, labels: Mapping[ObjectId, str]) -> tuple[Any, ...]:
+    def place(head: Mapping[str, Any]) -> tuple[Any, ...]:
+        return labels.get(head["head"]), head["branch"], head["detached"]
+
+    moves = {name: tuple(map(labels.get, ends)) for name, ends in sorted(one.branches.items())}
+    kind = one.documents, one.relabelled, one.removed, one.undoes is not None
+    return one.verb, place(one.before), place(one.after), moves, sorted(one.tags), kind
 
 
 def leftovers(database: Database[Any], name: str) -> dict[str, int]:

@@ -19,6 +19,7 @@ from versioned_collection import VersionedCollection
 Scene = dict[str, list[RawBSONDocument]]
 _RAW: CodecOptions[Any] = CodecOptions(RawBSONDocument)
 _KEPT = "__vc_lock"
+_AHEAD = 1_000
 
 
 class Stages:
@@ -78,7 +79,9 @@ class Stages:
         _fill(database, NAME, scene.get(NAME, []))
         state = {"uuid": info["uuid"], "fence": 0, "captured": moment}
         database[f"__metadata_{NAME}"].update_one({}, {"$set": state})
-        database[_KEPT].update_one({}, {"$set": {"expires": None}})
+        # the next operation of the log comes after those of the scene
+        free = {"$set": {"expires": None}, "$inc": {"fence": _AHEAD}}
+        database[_KEPT].update_one({}, free)
 
 
 def _fill(database: Database[Any], name: str, documents: list[RawBSONDocument]) -> None:

@@ -17,6 +17,7 @@ SMALL = {
     "BATCH": 2,
     "IDS_PER_READ": 3,
     "OPERATIONS_PER_WRITE": 2,
+    "PAGE": 3,
 }
 """Limits under which a handful of documents takes the way of a large change."""
 

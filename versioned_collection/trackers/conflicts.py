@@ -9,7 +9,7 @@ import bson
 from bson.objectid import ObjectId
 from pymongo.database import Database
 
-from versioned_collection.core.document import build, element
+from versioned_collection.core.document import DocumentKey, build, element
 from versioned_collection.core.merging import Conflict
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.trackers.chunks import Chunks
@@ -23,7 +23,8 @@ from versioned_collection.wire import (
 
 _SIDES = ("base", "ours", "theirs")
 _LARGEST_INLINE = 4 * 1024 * 1024
-_PAGE = 1_000
+PAGE = 1_000
+"""How many conflicts are read, and settled, at once."""
 
 
 class StoredConflict(NamedTuple):
@@ -54,13 +55,18 @@ class ConflictsCollection(Tracker):
     def add_missing(
         self, merge: ObjectId, conflicts: Iterable[Conflict], session: Session = None
     ) -> None:
-        """Store conflicts, except those whose place has one already."""
+        """Store conflicts of whole documents before all others, except where there is one.
+
+        What is decided for other places of such a document then comes after what is decided
+        for all of it, and stays.
+        """
         for conflict in conflicts:
             place = {name: conflict.to_bson()[name] for name in ("key", "path")}
             with translated():
                 found = self.collection.find_one({"merge": merge, **place}, session=session)
             if found is None:
-                self.add(merge, [conflict], session)
+                first = ObjectId(bytes(4) + ObjectId().binary[4:])
+                insert_all(self.db, self.name, [self._encoded(merge, conflict, first)], session)
 
     def add(self, merge: ObjectId, conflicts: Iterable[Conflict], session: Session = None) -> None:
         """Store conflicts of a merge, in their order."""
@@ -68,8 +74,16 @@ class ConflictsCollection(Tracker):
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
             insert_all(self.db, self.name, portion, session)
 
-    def _encoded(self, merge: ObjectId, conflict: Conflict) -> bytes:
-        stored = {"_id": ObjectId(), "format": FORMAT, "merge": merge, **conflict.to_bson()}
+    def _encoded(
+        self, merge: ObjectId, conflict: Conflict, place: ObjectId | None = None
+    ) -> bytes:
+        """Return a conflict as it is stored, with the id that says where it stands."""
+        stored = {
+            "_id": place or ObjectId(),
+            "format": FORMAT,
+            "merge": merge,
+            **conflict.to_bson(),
+        }
         large = {s: stored.pop(s) for s in _SIDES if len(stored.get(s, b"")) > _LARGEST_INLINE}
         if large:
             stored["chunks"] = self._chunks.put(merge, large)
@@ -81,7 +95,8 @@ class ConflictsCollection(Tracker):
     ) -> Iterator[list[StoredConflict]]:
         """Iterate over the conflicts of a merge in their order, a bounded list at a time.
 
-        Those of one document follow one another. Conflicts may be removed meanwhile.
+        Those of one document follow one another; those of documents that another client
+        changed during the merge come first. Conflicts may be removed meanwhile.
         """
         last: Any = None
         while True:
@@ -90,7 +105,7 @@ class ConflictsCollection(Tracker):
                 found = list(
                     self.collection.find({"merge": merge, **(filter_ or {}), **behind})
                     .sort("_id", 1)
-                    .limit(_PAGE)
+                    .limit(PAGE)
                 )
             if not found:
                 return
@@ -111,6 +126,18 @@ class ConflictsCollection(Tracker):
         with translated():
             return self.collection.find_one(filter_, {"_id": 1}) is not None
 
+    def of_documents(
+        self,
+        conflicts: Sequence[ObjectId],
+        keys: Iterable[DocumentKey],
+        session: Session = None,
+    ) -> set[ObjectId]:
+        """Return which of some conflicts are those of some documents."""
+        filter_ = {"_id": {"$in": list(conflicts)}, "key": {"$in": list(keys)}}
+        with translated():
+            found = self.collection.find(filter_, {"_id": 1}, session=session)
+            return {one["_id"] for one in found}
+
     def count(self, merge: ObjectId) -> int:
         """Return how many conflicts of a merge wait."""
         with translated():
@@ -121,9 +148,18 @@ class ConflictsCollection(Tracker):
         with translated():
             self.collection.delete_many({"_id": {"$in": list(conflicts)}}, session=session)
 
-    def delete_all_but(self, merge: ObjectId | None) -> int:
-        """Remove the conflicts of all other merges; return how many there were."""
+    def merges(self) -> set[ObjectId]:
+        """Return the ids of all merges that have conflicts here."""
         with translated():
-            count = self.collection.delete_many({"merge": {"$ne": merge}}).deleted_count
-        self._chunks.delete({"metadata.version": {"$ne": merge}})
+            return set(self.collection.distinct("merge")) | self._chunks.owners()
+
+    def delete(self, merges: Iterable[ObjectId]) -> int:
+        """Remove the conflicts of merges; return how many there were.
+
+        Merges are named: what a late owner does not know of, it leaves alone.
+        """
+        ids = list(merges)
+        with translated():
+            count = self.collection.delete_many({"merge": {"$in": ids}}).deleted_count
+        self._chunks.delete_of(ids)
         return count

@@ -14,9 +14,9 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress, TooLarge, restoration
 from versioned_collection.core import merging
 from versioned_collection.core.delta import Delta, images
-from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.document import DocumentKey, document_hash, id_value
 from versioned_collection.core.merging import MergeContext, settle
-from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.errors import InvalidArgument, InvalidOperation, WorkingCopyChanged
 from versioned_collection.moves import BATCH
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
@@ -104,6 +104,7 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
 
     Raises:
         InvalidOperation: It is settled already, or its place is gone.
+        WorkingCopyChanged: Another client writes to the document just now.
         InvalidArgument: The value cannot stand there.
     """
     wanted = conflict.id if isinstance(conflict, Conflict) else conflict
@@ -117,7 +118,14 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
                 "that conflict is settled already; conflicts() lists those that wait",
                 conflict=wanted,
             )
-        _Settling(hold, lambda conflict: merging.resolved_value(conflict, value)).settle(found[0])
+        settling = _Settling(hold, lambda conflict: merging.resolved_value(conflict, value))
+        settling.settle(found[0])
+        if settling.overtaken:
+            raise WorkingCopyChanged(
+                f"the document with _id {id_value(settling.overtaken[0])!r} was changed by "
+                "another client meanwhile, so its conflict still waits; settle it again",
+                conflict=wanted,
+            )
 
 
 def resolve_conflicts(
@@ -208,7 +216,7 @@ def abort_merge(repository: Repository, progress: Progress | None = None) -> boo
             _take_stash_out(hold, commit, committer, merge["id"])
         elif not set_aside(hold, WorkingCopy(hold), commit, committer):
             hold.update({"merge": None})
-        repository.conflicts.delete_all_but(None)
+        repository.conflicts.delete([merge["id"]])
         return True
 
 
@@ -228,19 +236,25 @@ def _id_of(merge: Any) -> ObjectId:
 
 
 class _Settling:
-    """Settles conflicts, a page at a time."""
+    """Settles conflicts, a page at a time.
+
+    Attributes:
+        overtaken: Documents that another client changed meanwhile, so that their conflicts wait.
+    """
 
     def __init__(self, hold: Hold, decide: Decide | None) -> None:
         self._hold = hold
         self._repository = hold.repository
         self._decide = decide
+        self.overtaken: list[DocumentKey] = []
 
     def settle(self, page: list[StoredConflict]) -> None:
         """Write what was decided, and remove the conflicts that it settles.
 
+        A document that another client changes just now stays, and so do its conflicts.
+
         Raises:
             PlaceGone: What a conflict's path leads through is gone.
-            WorkingCopyChanged: Another client writes to the document just now.
         """
         if self._decide is None:
             self._commit([one.id for one in page], {}, {})
@@ -252,7 +266,7 @@ class _Settling:
         settled: list[ObjectId] = []
         wanted: dict[DocumentKey, bytes | None] = {}
         for key, group in groupby(page, key=lambda one: one.conflict.key):
-            raw = present[key]
+            raw = wanted.get(key, present[key])  # one that came late is not in its row
             for one in group:
                 value = self._value(one.conflict)
                 if value is not merging.UNRESOLVED:
@@ -283,7 +297,8 @@ class _Settling:
         elif not self._at_once(commit, committer, changed, present, wanted):
             deltas = [images(present[key], wanted[key]) for key in changed]
             self._step_by_step(commit, committer, [one for one in deltas if one is not None])
-        if is_last:
+        self.overtaken += committer.kept
+        if is_last and not committer.kept:
             clear_away(self._hold, [merge["id"], merge["stash"]])
 
     def _is_last_of_stash(self, settled: list[ObjectId]) -> bool:
@@ -306,7 +321,7 @@ class _Settling:
             return False
         moves = [restoration(key, _hash(present[key]), wanted[key]) for key in changed]
         try:
-            committer.at_once(commit, [moves])
+            committer.at_once(commit, [moves], keep=True)
         except TooLarge:
             return False
         return True

@@ -32,13 +32,14 @@ def gc(repository: Repository) -> dict[str, int]:
         merge = None if hold.state.merge is None else hold.state.merge["id"]
         kept = {merge, *(header["id"] for header in hold.state.stashes)}
         stashes = [one for one in repository.stash.versions() if one not in kept]
+        unsettled = repository.conflicts.merges() - {merge}
         hold.update({})
         repository.deltas.delete(orphans)
         repository.stash.delete(stashes)
         return {
             "versions_without_log_entry": len(orphans),
             "stashes": len(stashes),
-            "conflicts": repository.conflicts.delete_all_but(merge),
+            "conflicts": repository.conflicts.delete(unsettled),
         }
 
 

@@ -1,0 +1,179 @@
+"""Other clients, and late owners, in the middle of merges that wait for decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from api_support import problems
+from pymongo import MongoClient, monitoring
+from pymongo.database import Database
+
+from versioned_collection import UNRESOLVED, Side, VersionedCollection, errors
+from versioned_collection.trackers import conflicts
+
+
+class Meanwhile(monitoring.CommandListener):
+    """Does something once, right before an update of the collection is sent."""
+
+    action: Any = None
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command.get("update") == "bands" and self.action is not None:
+            action, self.action = self.action, None
+            action()
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+def waiting(db: Database, documents: int = 4) -> VersionedCollection:
+    """Return a collection with two conflicts, in a and b, in each of its documents."""
+    bands = forked(db, documents)
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    return bands
+
+
+def forked(db: Database, documents: int = 4) -> VersionedCollection:
+    """Return a collection whose branches are at odds in a and b of each document."""
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": n, "a": 0, "b": 0, "n": 0} for n in range(documents)])
+    bands.init()
+    bands.create_branch("side")
+    for branch in ("side", "main"):
+        bands.checkout(branch)
+        bands.update_many({}, {"$set": {"a": branch, "b": branch, f"of {branch}": 1}})
+        bands.register(branch)
+    return bands
+
+
+def settle_all(bands: VersionedCollection) -> None:
+    """Take their side everywhere, register, and look."""
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.count_documents({"a": "side", "b": "side"}) == 4
+    assert bands.register()
+    assert problems(bands) == []
+
+
+def test_decisions_overtaken_by_a_writer_still_wait(anydb):
+    """The writer's document stays, and so do its conflicts; the others are settled."""
+    bands = waiting(anydb)
+
+    def disturb(conflict: Any, context: Any) -> Any:
+        if not bands.find_one({"_id": 2, "n": 1}):
+            bands.update_one({"_id": 2}, {"$set": {"n": 1}})
+        return Side.THEIRS
+
+    assert not bands.resolve_conflicts(resolver=disturb)
+    assert [one.document_id for one in bands.conflicts()] == [2, 2]
+    settle_all(bands)
+    assert bands.find_one({"_id": 2})["n"] == 1
+
+
+def test_a_decision_overtaken_by_a_writer_is_refused(anydb):
+    listener = Meanwhile()
+    with MongoClient(*anydb.client.address, event_listeners=[listener]) as client:
+        bands = waiting(client[anydb.name])
+        one = next(bands.conflicts())
+        other = VersionedCollection(anydb, "bands")
+        listener.action = lambda: other.update_one({"_id": 0}, {"$set": {"n": 1}})
+        with pytest.raises(errors.WorkingCopyChanged, match="still waits"):
+            bands.resolve_conflict(one, "decided")
+        assert next(bands.conflicts()) == one
+        bands.resolve_conflict(one, "decided")
+        assert bands.find_one({"_id": 0})["a"] == "decided"
+        assert bands.resolve_conflicts(resolver="theirs")
+        assert bands.find_one({"_id": 0})["n"] == 1
+        assert problems(bands) == []
+
+
+def test_an_overtaken_decision_on_a_stash_keeps_the_stash(anydb):
+    """The last decision ends it; one that was not carried out is not the last."""
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": n, "a": 0, "n": 0} for n in range(3)])
+    bands.init()
+    bands.update_many({}, {"$set": {"a": "stashed"}})
+    bands.stash()
+    bands.update_many({}, {"$set": {"a": "mine"}})
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True)
+
+    def disturb(conflict: Any, context: Any) -> Any:
+        if not bands.find_one({"_id": 1, "n": 1}):
+            bands.update_one({"_id": 1}, {"$set": {"n": 1}})
+        return Side.THEIRS
+
+    assert not bands.resolve_conflicts(resolver=disturb)
+    assert [one.document_id for one in bands.conflicts()] == [1]
+    assert bands.has_stash()
+    assert bands.gc()["stashes"] == 0
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert not bands.has_stash()
+    assert bands.count_documents({"a": "stashed"}) == 3
+    assert bands.find_one({"_id": 1})["n"] == 1
+
+
+def test_a_stash_of_which_a_part_stayed_away_is_kept(anydb, small_limits):
+    """Another client changed a document while many were written, and conflicts wait."""
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": n, "a": 0} for n in range(6)])
+    bands.init()
+    bands.update_many({}, {"$set": {"a": "stashed"}})
+    bands.stash()
+    bands.update_one({"_id": 0}, {"$set": {"a": "mine"}})
+    other = anydb["bands"] if bands.capture_mode == "change_stream" else bands
+
+    def meddle(phase: str, count: int) -> None:
+        other.update_one({"_id": 5, "a": 0}, {"$set": {"a": "theirs"}})
+
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True, progress=meddle)
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.find_one({"_id": 5})["a"] == "theirs"
+    assert bands.count_documents({"a": "stashed"}) == 5
+    assert bands.has_stash(), "one of its changes is nowhere else"
+    assert bands.gc()["stashes"] == 0
+    assert bands.stash_apply(merge=True, resolver="theirs")
+    assert bands.count_documents({"a": "stashed"}) == 6
+
+
+def test_one_decision_for_all_where_another_client_changed_a_document(anydb, small_limits):
+    """What it should have become has our values in places that wait; theirs come after it."""
+    bands = forked(anydb)
+    other = anydb["bands"] if bands.capture_mode == "change_stream" else bands
+
+    def meddle(phase: str, count: int) -> None:
+        if phase == "recorded":
+            other.update_one({"_id": 2}, {"$set": {"n": 1}})
+
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", progress=meddle)
+    settle_all(bands)
+    assert bands.find_one({"_id": 2})["of side"] == 1
+
+
+def test_decisions_in_a_document_that_another_client_changed(anydb, small_limits, monkeypatch):
+    """That one is a conflict of its own, which leaves those of other places to be decided."""
+    monkeypatch.setattr(conflicts, "PAGE", 1_000)
+    bands = forked(anydb)
+    other = anydb["bands"] if bands.capture_mode == "change_stream" else bands
+
+    def meddle(phase: str, count: int) -> None:
+        if phase == "recorded":
+            other.update_one({"_id": 2}, {"$set": {"n": 1}})
+
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", progress=meddle)
+    assert [one.path for one in bands.conflicts() if one.document_id == 2] == [(), ("a",), ("b",)]
+
+    def places(conflict: Any, context: Any) -> Any:
+        return Side.THEIRS if conflict.path else UNRESOLVED
+
+    assert not bands.resolve_conflicts(resolver=places)
+    assert [one.path for one in bands.conflicts()] == [()]
+    found = bands.find_one({"_id": 2})
+    assert (found["a"], found["b"], found["n"]) == ("side", "side", 1)
