@@ -28,6 +28,11 @@ from versioned_collection.cli.session import Session
 from versioned_collection.cli.upstream import standings
 
 _LOOK = "Look"
+_WAITING = {
+    "stash_apply": "a stash that is being applied",
+    "rebase": "a rebase",
+    "pull": "a pull",
+}
 
 Limit = Annotated[
     int | None,
@@ -103,9 +108,7 @@ def _status_lines(session: Session, found: dict[str, Any]) -> list[str]:
 
 def _merge_line(conflicts: int, verb: str) -> str:
     back = "'vc abort-merge' takes it back"
-    what = {"stash_apply": "a stash that is being applied", "rebase": "a rebase"}.get(
-        verb, "a merge"
-    )
+    what = _WAITING.get(verb, "a merge")
     if not conflicts:
         does = "goes on with it" if verb == "rebase" else "records it"
         return f"{what} waits, all settled: 'vc register' {does}, {back}"
