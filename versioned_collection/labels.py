@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from bson.objectid import ObjectId
 
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Node, VersionTree
@@ -96,6 +99,12 @@ def relabelled(
             labels.append([version, *aside(version, label)])
     labels += [[version, *label] for version, label in changes.items()]
     return labels
+
+
+def stamp(labels: Labels) -> dict[str, Any]:
+    """Return what the metadata keeps so that others see that labels changed which they know."""
+    moved = any(is_aside(str(branch)) for _, branch, _ in labels)
+    return {"labels": ObjectId()} if moved else {}
 
 
 def of_remote(tree: VersionTree, remote: str, tip: VersionId) -> dict[VersionId, Label]:

@@ -21,7 +21,7 @@ from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError, InvalidOperation, WorkingCopyChanged
 from versioned_collection.joining import Sieve, carry_out, note_modified
-from versioned_collection.labels import Labels, Meeting, adopted, following, room_for
+from versioned_collection.labels import Labels, Meeting, adopted, following, room_for, stamp
 from versioned_collection.moves import moves_along
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
@@ -220,9 +220,10 @@ class Rebasing:
             private_checks=bool(self._repository.own_checks),
             labels=self._labels,
         )
+        commit.state |= stamp(self._labels)
         if self._is_elsewhere:  # the branch alone moves
             commit.path, commit.checked, commit.private_checks = None, None, False
-            commit.state = {"progress": ObjectId()}
+            commit.state = {"progress": ObjectId(), **stamp(self._labels)}
         else:
             describe_all(self._hold, commit, self._plan)
         self._carry_out(commit)

@@ -15,6 +15,7 @@ from versioned_collection.core.graph import ancestors_of, merge_base
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.labels import stamp
 from versioned_collection.rebasing import Plan, Rebasing, ended
 from versioned_collection.replaying import Step
 from versioned_collection.repository import Hold, Repository
@@ -73,7 +74,7 @@ def take_theirs(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     labels, _ = plan.labels(repository)
     doomed = _only_here(repository, tree, plan)
     commit = Commit(
-        state=ended(plan, plan.onto),
+        state={**ended(plan, plan.onto), **stamp(labels)},
         path=tree.path(hold.state.head, plan.onto),
         branches={plan.branch: plan.onto},
         labels=labels,

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from bson.objectid import ObjectId
+
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Node
@@ -31,12 +33,14 @@ class Refs(NamedTuple):
         tags: The tags as they are stored: ``version``, ``message``, ``timestamp``.
         checksums: The checksums of the versions that these name.
         current: The branch of HEAD.
+        labels: Changes whenever versions get other labels.
     """
 
     branches: Mapping[str, VersionId]
     tags: Mapping[str, Mapping[str, Any]]
     checksums: Mapping[VersionId, str]
     current: str
+    labels: ObjectId | None = None
 
 
 class Setup(NamedTuple):

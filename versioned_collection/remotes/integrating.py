@@ -5,14 +5,17 @@ from __future__ import annotations
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Progress
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.joining import carry_out
-from versioned_collection.labels import Meeting, adopted
+from versioned_collection.labels import Meeting, adopted, is_aside, label_of, relabelled, stamp
 from versioned_collection.rebasing import Plan, Rebasing, to_do
+from versioned_collection.recovery import holding
 from versioned_collection.remotes.arrival import along, follow
-from versioned_collection.repository import Hold
+from versioned_collection.remotes.base import Refs, Remote
+from versioned_collection.remotes.transfer import missing
+from versioned_collection.repository import Hold, Repository
 from versioned_collection.uniting import Uniting
 from versioned_collection.working_copy import WorkingCopy
 
@@ -25,13 +28,42 @@ def fast_forward(
     Raises:
         InvalidOperation: The branch is checked out and has uncommitted changes.
     """
+    labels = adopted(hold.repository, tree, meeting)
     commit = Commit(
         state={"progress": ObjectId()},
         branches={meeting.branch: meeting.theirs},
-        labels=adopted(hold.repository, tree, meeting),
+        labels=labels,
     )
     follow(hold, commit, tree, checkout=True)
+    commit.state |= stamp(labels)
     carry_out(hold, commit, along(hold, commit), progress)
+
+
+def agree_on_labels(
+    repository: Repository, name: str, remote: Remote, refs: Refs, branch: str
+) -> None:
+    """Give versions of a branch that both sides know the labels that they have at a remote.
+
+    That is looked at only where labels have changed there since it was last done.
+    """
+    known = repository.remotes.get(name)
+    if known is None or known.labels == refs.labels:
+        return
+    nodes = missing(remote, [refs.branches[branch]], lambda versions: set())
+    with holding(repository, "pull") as hold:
+        tree = repository.log.tree()
+        wanted = {
+            node.id: label_of(node)
+            for node in nodes
+            if node.id in tree
+            and (node.branch == branch or is_aside(node.branch))
+            and not tree.nodes[node.id].branch.startswith(f"{name}/")
+        }
+        labels = relabelled(repository, tree, wanted, [branch])
+        if labels:
+            state = {"progress": ObjectId(), "labels": ObjectId()}
+            Committer(hold).references(Commit(state=state, labels=labels))
+    repository.remotes.agree(name, refs.labels)
 
 
 def unite(

@@ -72,7 +72,8 @@ class MongoRemote:
         branches, tags = repository.branches.all(), dict(repository.tags.documents())
         named = {state.head, *branches.values(), *(tag["version"] for tag in tags.values())}
         entries = repository.log.get_many(named)
-        return Refs(branches, tags, {entry.id: entry.checksum for entry in entries}, state.branch)
+        checksums = {entry.id: entry.checksum for entry in entries}
+        return Refs(branches, tags, checksums, state.branch, state.labels)
 
     def walk(self, versions: Sequence[VersionId], count: int) -> list[Node]:
         """Return the places in the tree of versions, and of about `count` before each."""

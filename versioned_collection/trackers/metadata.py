@@ -49,6 +49,7 @@ class Metadata:
             to take it back. That of a rebase has ``branch``, ``tip`` (where the branch stays
             until all is done), ``onto`` and ``todo`` (versions still to be made again) too, and
             no ``theirs`` once the version that conflicted is recorded.
+        labels: Changes whenever versions that others may know get other labels.
     """
 
     head: VersionId
@@ -62,6 +63,7 @@ class Metadata:
     intent: Mapping[str, Any] | None
     scan: bool
     merge: Mapping[str, Any] | None = None
+    labels: ObjectId | None = None
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Metadata:
@@ -78,6 +80,7 @@ class Metadata:
             stored.get("intent"),
             bool(stored.get("scan")),
             stored.get("merge"),
+            stored.get("labels"),
         )
 
 

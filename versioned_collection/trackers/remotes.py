@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from bson.objectid import ObjectId
+
 from versioned_collection.core.version import VersionId
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
 from versioned_collection.wire import translated
@@ -19,12 +21,14 @@ class KnownRemote(NamedTuple):
         url: Where it is, with references instead of secrets; None where it was never added.
         tips: Where its branches were when last seen.
         seen: When that was (UTC, server's clock), None for never.
+        labels: What its metadata said then about its labels.
     """
 
     name: str
     url: str | None
     tips: Mapping[str, VersionId]
     seen: datetime | None
+    labels: ObjectId | None = None
 
 
 class RemotesCollection(Tracker):
@@ -48,7 +52,8 @@ class RemotesCollection(Tracker):
     def _decoded(self, stored: Mapping[str, Any]) -> KnownRemote:
         check_format(stored, self.name)
         tips = dict(stored.get("tips", ()))
-        return KnownRemote(stored["_id"], stored.get("url"), tips, stored.get("seen"))
+        facts = (stored.get(name) for name in ("seen", "labels"))
+        return KnownRemote(stored["_id"], stored.get("url"), tips, *facts)
 
     def add(self, name: str, url: str) -> bool:
         """Keep where a remote is; tell whether the name was free."""
@@ -76,6 +81,11 @@ class RemotesCollection(Tracker):
             self.collection.update_one(
                 {"_id": name}, {"$set": facts}, upsert=True, session=session
             )
+
+    def agree(self, name: str, labels: ObjectId | None) -> None:
+        """Note that versions have the labels here that they have at a remote."""
+        with translated():
+            self.collection.update_one({"_id": name}, {"$set": {"labels": labels}})
 
     def remove(self, name: str) -> bool:
         """Forget a remote; tell whether it was known."""

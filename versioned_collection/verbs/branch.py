@@ -92,7 +92,7 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         _refuse_taken(repository, new)
         refuse_rebased(hold.state, old)
         state: dict[str, Any] = {"branch": new if hold.state.branch == old else hold.state.branch}
-        state["progress"] = ObjectId()
+        state["labels"] = ObjectId()
         commit = Commit(
             state=state, branches={new: tip}, dropped_branches=[old], relabelled=[old, new]
         )

@@ -189,8 +189,9 @@ def discard_local_changes(repository: Repository, progress: Progress | None = No
         plan = waiting(hold.state)
         if plan is None or plan.remote is None:
             return None
+        merge = _id_of(hold.state.merge)
         take_theirs(hold, plan, progress)
-        repository.conflicts.delete_all_but(None)
+        repository.conflicts.delete([merge])
         return True
 
 

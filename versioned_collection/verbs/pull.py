@@ -21,7 +21,7 @@ from versioned_collection.remotes.address import (
 )
 from versioned_collection.remotes.base import Refs
 from versioned_collection.remotes.fetching import Plan, carry_out_fetch, plan_fetch
-from versioned_collection.remotes.integrating import fast_forward, unite
+from versioned_collection.remotes.integrating import agree_on_labels, fast_forward, unite
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Repository
@@ -95,6 +95,7 @@ def pull(
         plan = plan_fetch(repository, other, refs, [branch])
         if not wanted.dry_run:
             carry_out_fetch(repository, name, other, plan, progress or (lambda *_: None))
+            agree_on_labels(repository, name, other, refs, branch)
         moved = _integrate(repository, name, branch, plan, wanted, progress)
         return Pulled(name, len(plan.nodes), moved)
 
@@ -154,6 +155,7 @@ def _copy(
         report = progress or (lambda phase, count: None)
         found(remote, here, refs.branches, refs.tags, branch, report)
         repository.remotes.see(name, refs.branches, repository.now())
+        repository.remotes.agree(name, refs.labels)
     return Pulled(name, 0, moved, created=True)
 
 

@@ -21,6 +21,7 @@ from versioned_collection.errors import (
     InvalidType,
     LeaseLost,
 )
+from versioned_collection.labels import stamp
 from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import Rebasing, describe_all, waiting, without_step
 from versioned_collection.recording import Facts, Recording
@@ -243,6 +244,7 @@ def _commit_of(hold: Hold, version: Version, copy: WorkingCopy) -> Commit:
     elif plan is not None:
         describe_all(hold, commit, plan)
         commit.labels = plan.labels(hold.repository)[0]
+        commit.state |= stamp(commit.labels)
     return commit
 
 

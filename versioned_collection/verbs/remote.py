@@ -32,7 +32,7 @@ class RemoteInfo:
 def remotes(repository: Repository) -> list[RemoteInfo]:
     """Return what is known about remotes, in the order of their names."""
     repository.state()
-    return [RemoteInfo(*known) for known in repository.remotes.all()]
+    return [RemoteInfo(*known[:4]) for known in repository.remotes.all()]
 
 
 def add_remote(repository: Repository, name: str, url: str) -> RemoteInfo:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bson.objectid import ObjectId
+
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.version import VersionId
@@ -127,4 +129,5 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
         labels = {one: label for one, label in operation.labels.items() if one in tree}
         branches = {branch for branch, _ in labels.values()}
         commit.labels = relabelled(repository, tree, labels, branches)
+        commit.state["labels"] = ObjectId()
     return commit
