@@ -1,0 +1,503 @@
+"""fetch, pull, clone: the versions of another side come here."""
+
+from __future__ import annotations
+
+import pytest
+from api_support import everything, grown, raws, tracked, untracked
+from remote_support import (
+    assert_equal,
+    assert_whole,
+    grown_pair,
+    labels,
+    other_database,
+    pair,
+    put,
+)
+
+from versioned_collection import VersionedCollection, errors
+
+
+@pytest.fixture
+def there(anydb):
+    with other_database(anydb.client) as database:
+        yield database
+
+
+@pytest.fixture
+def sides(anydb, there):
+    return pair(anydb, there)
+
+
+def uri_of(database) -> str:
+    host, port = database.client.address
+    return f"mongodb://{host}:{port}/{database.name}?directConnection=true"
+
+
+# -- fetch -----------------------------------------------------------------------------------
+
+
+def test_fetch_touches_nothing(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+    put(theirs, "two")
+    mine.insert_one({"_id": "dirty"})
+    before = raws(mine), mine.status(), labels(mine), mine.branches()
+    found = mine.fetch(theirs)
+    assert found.versions == 2
+    assert (raws(mine), mine.status(), labels(mine), mine.branches()) == before
+    tip = mine.resolve(f"{found.remote}/main")
+    assert tip.id == theirs.resolve("main").id
+    assert mine.resolve(f"{found.remote}/main~1").message == "one=True"
+    assert mine.fetch(theirs).versions == 0
+
+
+def test_what_was_fetched_can_be_looked_at(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+    name = mine.fetch(theirs).remote
+    (change,) = mine.changes("HEAD", f"{name}/main")
+    assert change.document_id == 1
+    mine.checkout(f"{name}/main")
+    assert mine.is_detached()
+    assert raws(mine) == raws(theirs)
+    mine.checkout("main")
+    assert_whole(mine)
+
+
+def test_what_was_fetched_can_be_merged(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+    name = mine.fetch(theirs).remote
+    mine.merge(f"{name}/main")
+    assert raws(mine) == raws(theirs)
+    assert mine.pull(theirs) is True
+    assert_whole(mine)
+
+
+def test_fetch_of_one_branch(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    put(theirs, "main")
+    theirs.checkout("side")
+    put(theirs, "side")
+    assert mine.fetch(theirs, "side").versions == 1
+    assert mine.fetch(theirs, dry_run=True).versions == 1
+    assert mine.fetch(theirs).versions == 1
+    assert mine.fetch(theirs).versions == 0
+
+
+def test_tags_are_fetched(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+    theirs.tag("found")
+    mine.fetch(theirs)
+    assert mine.tags()["found"].id == theirs.tags()["found"].id
+
+
+def test_fetch_from_an_untracked_remote(anydb, there):
+    mine = tracked(anydb)
+    with pytest.raises(errors.InvalidOperation, match="not tracked"):
+        mine.fetch(there)
+    with pytest.raises(errors.CollectionNotTracked):
+        untracked(there).fetch(mine)
+
+
+# -- pull ------------------------------------------------------------------------------------
+
+
+def test_fast_forward(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+    put(theirs, "two")
+    assert mine.pull(theirs) is True
+    assert_equal(mine, theirs)
+    assert labels(mine) == ["main@2", "main@1", "main@0"]
+    assert mine.pull(theirs) is True
+
+
+def test_up_to_date_or_ahead(sides):
+    mine, theirs = sides
+    before = everything(mine.database)["__log_bands"]
+    assert mine.pull(theirs) is True
+    assert everything(mine.database)["__log_bands"] == before
+    put(mine, "ahead")
+    assert mine.pull(theirs) is True
+    assert mine.version == 1
+
+
+def test_a_new_branch(anydb, there):
+    mine, theirs = pair(anydb, there)
+    theirs.create_branch("new")
+    put(theirs, "new")
+    mine.insert_one({"_id": "dirty"})
+    assert mine.pull(theirs, "new") is True
+    assert mine.branch == "main"
+    assert labels(mine, "new") == ["new@0", "main@0"]
+    assert mine.has_changes()
+
+
+def test_uncommitted_changes(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+    mine.insert_one({"_id": "dirty"})
+    before = raws(mine)
+    with pytest.raises(errors.InvalidOperation, match="uncommitted"):
+        mine.pull(theirs)
+    assert raws(mine) == before
+    assert labels(mine) == ["main@0"]
+
+
+def test_an_untracked_side_becomes_a_copy(anydb, there):
+    theirs = grown(there)
+    mine = VersionedCollection(anydb, "bands")
+    assert mine.pull(theirs) is True
+    assert_equal(mine, theirs)
+    assert mine.branches() == {"main", "side"}
+
+
+def test_an_untracked_remote(anydb, there):
+    assert tracked(anydb).pull(there) is False
+
+
+def test_histories_that_have_nothing_in_common(anydb, there):
+    mine, theirs = tracked(anydb), tracked(there)
+    before = everything(anydb)
+    with pytest.raises(errors.InvalidCollectionState, match="different versions"):
+        mine.pull(theirs)
+    assert everything(anydb) == before
+
+
+def test_bad_input(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    with pytest.raises(errors.InvalidOperation, match="no branch 'nope'"):
+        mine.pull(theirs, "nope")
+    with pytest.raises(errors.InvalidOperation, match="are the same"):
+        mine.pull(mine)
+    mine.checkout(1)
+    with pytest.raises(errors.InvalidOperation, match="detached"):
+        mine.pull(theirs)
+    assert mine.pull(theirs, "main") is True
+
+
+def test_dry_run(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+    before = everything(mine.database)
+    plan = mine.pull(theirs, dry_run=True)
+    assert plan.versions == 1
+    assert plan.branches == {"main": (mine.resolve("main").id, theirs.resolve("main").id)}
+    assert everything(mine.database) == before
+
+
+# -- both sides have gone on -----------------------------------------------------------------
+
+
+def diverge(mine, theirs):
+    """Change different documents on both sides."""
+    put(theirs, "theirs", id_=1)
+    put(mine, "mine", id_=2)
+    put(mine, "more", id_=3)
+
+
+def clash(mine, theirs):
+    """Change one field on both sides, each in its own way."""
+    put(theirs, "both", "theirs")
+    put(mine, "both", "mine")
+    put(mine, "more")
+
+
+def test_what_merges_by_itself_is_merged(sides):
+    mine, theirs = sides
+    diverge(mine, theirs)
+    remote_labels = {entry.id: entry.label for entry in theirs.get_log()}
+    assert mine.pull(theirs) is True
+    assert mine.find_one({"_id": 1})["theirs"]
+    assert mine.find_one({"_id": 2})["mine"]
+    assert labels(mine) == ["main@2", "main@1", "main@0"]
+    for version, label in remote_labels.items():
+        assert mine.resolve(version).label == label
+    assert mine.branches() == {"main"}
+    assert_whole(mine)
+    assert mine.push(theirs) is True
+    assert_equal(mine, theirs)
+
+
+def test_branches_that_left_the_diverged_stretch_survive(sides):
+    mine, theirs = sides
+    put(mine, "mine")
+    mine.create_branch("fork")
+    put(mine, "fork")
+    before = raws(mine)
+    mine.checkout("main")
+    put(mine, "more")
+    put(theirs, "theirs", id_=2)
+    mine.pull(theirs)
+    mine.checkout("fork")
+    assert raws(mine) == before
+    mine.checkout("main")
+    mine.push(theirs)
+    mine.push(theirs, "fork")
+    assert_equal(mine, theirs)
+
+
+def test_conflicts_wait(sides):
+    mine, theirs = sides
+    clash(mine, theirs)
+    with pytest.raises(errors.AutoMergeFailedError) as caught:
+        mine.pull(theirs)
+    assert caught.value.conflicts == 1
+    (conflict,) = mine.conflicts()
+    assert (conflict.ours, conflict.theirs) == ("mine", "theirs")
+    assert mine.has_conflicts()
+    assert mine.status()["merge_verb"] == "pull"
+    assert mine.find_one({"_id": 1})["both"] == "mine"
+    with pytest.raises(errors.InvalidOperation):
+        mine.register("too early")
+    again = VersionedCollection(mine.database, "bands")
+    assert again.resolve_conflicts(resolver="theirs") is True
+    assert again.register() is True
+    assert mine.find_one({"_id": 1})["both"] == "theirs"
+    assert mine.find_one({"_id": 1})["more"] is True
+    assert labels(mine) == ["main@2", "main@1", "main@0"]
+    assert mine.branch == "main"
+    assert not mine.is_detached()
+    assert_whole(mine)
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_a_resolver_settles_them(sides):
+    mine, theirs = sides
+    clash(mine, theirs)
+    assert mine.pull(theirs, resolver="ours") is True
+    assert mine.find_one({"_id": 1})["both"] == "mine"
+    assert_whole(mine)
+
+
+def test_taking_a_pull_back(sides):
+    mine, theirs = sides
+    clash(mine, theirs)
+    before = raws(mine), labels(mine), mine.status()
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs)
+    assert mine.abort_merge() is True
+    assert (raws(mine), labels(mine), mine.status()) == before
+    assert_whole(mine)
+
+
+def test_discarding_local_changes(sides):
+    mine, theirs = sides
+    clash(mine, theirs)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs)
+    assert mine.resolve_conflicts(discard_local_changes=True) is True
+    assert_equal(mine, theirs)
+    assert not any("__rebranched" in node.branch for node in mine.version_tree.nodes.values())
+
+
+def test_discarding_keeps_what_a_branch_needs(sides):
+    mine, theirs = sides
+    put(theirs, "both", "theirs")
+    put(mine, "both", "mine")
+    mine.create_branch("fork")
+    put(mine, "fork")
+    mine.checkout("main")
+    put(mine, "more")
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs)
+    mine.resolve_conflicts(discard_local_changes=True)
+    assert raws(mine) == raws(theirs)
+    mine.checkout("fork")
+    assert mine.find_one({"_id": 1})["both"] == "mine"
+    assert_whole(mine)
+
+
+def test_replaying_instead_of_merging(sides):
+    mine, theirs = sides
+    diverge(mine, theirs)
+    assert mine.pull(theirs, rebase=True) is True
+    assert [entry.message for entry in mine.get_log()] == [
+        "more=True",
+        "mine=True",
+        "theirs=True",
+        "start",
+    ]
+    assert all(len(entry.parents) < 2 for entry in mine.get_log())
+    assert_whole(mine)
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_replaying_with_conflicts(sides):
+    mine, theirs = sides
+    clash(mine, theirs)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs, rebase=True)
+    mine.resolve_conflicts(resolver="theirs")
+    mine.register()
+    assert mine.branch == "main"
+    assert mine.find_one({"_id": 1})["more"] is True
+    assert_whole(mine)
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_a_branch_that_is_not_checked_out(sides):
+    mine, theirs = sides
+    diverge(mine, theirs)
+    mine.create_branch("other")
+    mine.insert_one({"_id": "dirty"})
+    before = raws(mine)
+    assert mine.pull(theirs, "main") is True
+    assert raws(mine) == before
+    assert mine.branch == "other"
+    assert labels(mine, "main") == ["main@2", "main@1", "main@0"]
+    mine.stash()
+    mine.checkout("main")
+    mine.push(theirs)
+    assert raws(mine) == raws(theirs)
+    assert_whole(mine, theirs)
+
+
+def test_conflicts_of_a_branch_that_is_not_checked_out(sides):
+    mine, theirs = sides
+    clash(mine, theirs)
+    mine.create_branch("other")
+    mine.insert_one({"_id": "dirty"})
+    before = raws(mine), labels(mine, "main")
+    with pytest.raises(errors.InvalidOperation, match="not checked out"):
+        mine.pull(theirs, "main")
+    assert (raws(mine), labels(mine, "main")) == before
+    assert list(mine.conflicts()) == []
+
+
+def test_undoing_a_pull(sides):
+    mine, theirs = sides
+    diverge(mine, theirs)
+    before = raws(mine), labels(mine)
+    mine.pull(theirs)
+    assert mine.undo().verb == "pull"
+    assert (raws(mine), labels(mine)) == before
+    assert_whole(mine)
+    mine.pull(theirs)
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_peers(anydb, there):
+    """Three sides that pull from one another end with the same labels."""
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(mine, "mine", id_=1)
+        put(theirs, "theirs", id_=2)
+        put(last, "last", id_=3)
+        mine.pull(theirs)
+        theirs.pull(last)
+        last.pull(mine)
+        mine.pull(theirs)
+        for _ in range(2):
+            mine.pull(last)
+            theirs.pull(mine)
+            last.pull(mine)
+        assert_equal(mine, theirs)
+        assert_equal(mine, last)
+
+
+def test_large_changes(anydb, there, small_limits):
+    mine, theirs = grown_pair(anydb, there)
+    theirs.update_many({}, {"$set": {"theirs": 1}})
+    theirs.insert_many([{"_id": f"theirs {n}"} for n in range(5)])
+    theirs.register("theirs")
+    mine.update_many({}, {"$set": {"mine": 1}})
+    mine.delete_one({"_id": 3})
+    mine.register("mine")
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs)
+    mine.resolve_conflicts(resolver="theirs")
+    mine.register()
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+# -- clone and names -------------------------------------------------------------------------
+
+
+def test_clone(anydb, there):
+    theirs = grown(there)
+    mine = VersionedCollection.clone(uri_of(there).replace("?", ".bands?"), anydb)
+    assert mine.name == "bands"
+    assert_equal(mine, theirs)
+    assert [remote.name for remote in mine.remotes()] == ["origin"]
+    put(theirs, "news")
+    assert mine.pull() is True
+    assert_equal(mine, theirs)
+
+
+def test_clone_of_a_branch(anydb, there):
+    theirs = grown(there)
+    mine = VersionedCollection.clone(theirs, anydb, branch="side")
+    assert mine.branch == "side"
+    theirs.checkout("side")
+    assert_equal(mine, theirs)
+
+
+def test_clone_into_what_is_there(anydb, there):
+    theirs = tracked(there)
+    anydb.bands.insert_one({"_id": "other"})
+    with pytest.raises(errors.InvalidOperation, match="1 document"):
+        VersionedCollection.clone(theirs, anydb)
+    assert anydb.bands.count_documents({}) == 1
+    with pytest.raises(errors.InvalidOperation, match="tracked already"):
+        VersionedCollection.clone(theirs, there)
+    with pytest.raises(errors.InvalidArgument, match="name the collection"):
+        VersionedCollection.clone(there, anydb)
+
+
+def test_remotes(sides, monkeypatch):
+    mine, theirs = sides
+    url = uri_of(theirs.database)
+    assert mine.add_remote("origin", url).url == url
+    assert {remote.name for remote in mine.remotes()} >= {"origin"}
+    with pytest.raises(errors.InvalidArgument, match="already"):
+        mine.add_remote("origin", url)
+    mine.remove_remote("origin")
+    with pytest.raises(errors.RemoteNotFound):
+        mine.remove_remote("origin")
+    with pytest.raises(errors.RemoteNotFound):
+        mine.fetch("origin")
+    monkeypatch.setenv("HOST_OF_TEST", "127.0.0.1")
+    mine.add_remote("origin", url.replace("127.0.0.1", "${HOST_OF_TEST}"))
+    put(theirs, "one")
+    assert mine.pull() is True
+    monkeypatch.delenv("HOST_OF_TEST")
+    with pytest.raises(errors.InvalidArgument, match="HOST_OF_TEST"):
+        mine.pull()
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "error"),
+    [
+        ("", "mongodb://localhost/db", errors.InvalidArgument),
+        ("a/b", "mongodb://localhost/db", errors.InvalidArgument),
+        ("__x", "mongodb://localhost/db", errors.InvalidArgument),
+        ("origin", "http://localhost/db", errors.InvalidArgument),
+        ("origin", "mongodb://localhost", errors.InvalidArgument),
+        ("origin", "mongodb://user:secret@localhost/db", errors.InvalidArgument),
+        ("origin", "mongodb://user:${A}secret@localhost/db", errors.InvalidArgument),
+        ("origin", 7, errors.InvalidType),
+    ],
+)
+def test_bad_remotes(anydb, name, url, error):
+    mine = tracked(anydb)
+    before = everything(anydb)
+    with pytest.raises(error) as caught:
+        mine.add_remote(name, url)
+    assert "secret" not in str(caught.value)
+    assert everything(anydb) == before
+
+
+def test_passwords_by_reference(anydb):
+    mine = tracked(anydb)
+    mine.add_remote("origin", "mongodb://user:${PASSWORD_OF_TEST}@localhost/db")
+    mine.add_remote("other", "mongodb+srv://user:${keyring:mongo:user}@example.net/db")
+    assert "PASSWORD_OF_TEST" in mine.remotes()[0].url

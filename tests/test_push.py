@@ -1,0 +1,328 @@
+"""push: a branch of one side comes to the other."""
+
+from __future__ import annotations
+
+import pytest
+from api_support import everything, grown, problems, raws, tracked, untracked
+from pymongo import MongoClient
+from remote_support import (
+    assert_equal,
+    assert_whole,
+    grown_pair,
+    labels,
+    other_database,
+    pair,
+    put,
+)
+
+from versioned_collection import VersionedCollection, errors
+
+
+@pytest.fixture
+def there(anydb):
+    with other_database(anydb.client) as database:
+        yield database
+
+
+# -- first contact ---------------------------------------------------------------------------
+
+
+def test_an_untracked_remote_becomes_a_copy(anydb, there):
+    mine = tracked(anydb)
+    put(mine, "one")
+    theirs = VersionedCollection(there, "bands")
+    assert mine.push(theirs) is True
+    assert_equal(mine, theirs)
+    assert theirs.status()["current_branch"] == "main"
+    put(theirs, "two")
+    assert labels(theirs) == ["main@2", "main@1", "main@0"]
+
+
+def test_options_and_indexes_come_along(anydb, there):
+    validator = {"$jsonSchema": {"required": ["name"]}}
+    anydb.create_collection("bands", validator=validator, collation={"locale": "de"})
+    anydb.bands.create_index("name", unique=True, name="by_name")
+    mine = tracked(anydb)
+    theirs = VersionedCollection(there, "bands")
+    mine.push(theirs)
+    assert theirs.options()["validator"] == validator
+    assert theirs.options()["collation"]["locale"] == "de"
+    assert theirs.index_information()["by_name"]["unique"] is True
+    assert_equal(mine, theirs)
+
+
+def test_a_remote_with_other_documents_is_refused(anydb, there):
+    mine = tracked(anydb)
+    there.bands.insert_many([{"_id": n} for n in range(5)])
+    before = everything(there)
+    with pytest.raises(errors.InvalidOperation, match="5 document"):
+        mine.push(there)
+    assert everything(there)["bands"] == before["bands"]
+    assert not VersionedCollection(there, "bands").is_tracked()
+
+
+def test_a_remote_with_the_same_documents_is_adopted(anydb, there):
+    mine = tracked(anydb)
+    untracked(there)
+    theirs = VersionedCollection(there, "bands")
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_only_the_branch_and_its_history_are_pushed(anydb, there):
+    mine = grown(anydb)
+    theirs = VersionedCollection(there, "bands")
+    mine.push(theirs, "main")
+    assert theirs.branches() == {"main"}
+    assert_whole(theirs)
+    mine.push(theirs, "side")
+    assert theirs.branches() == {"main", "side"}
+    mine.push(theirs, tags=True)
+    assert set(theirs.tags()) == {"v1"}
+    assert_equal(mine, theirs)
+
+
+def test_a_branch_whose_origin_is_not_there(anydb, there):
+    mine = grown(anydb)
+    theirs = VersionedCollection(there, "bands")
+    with pytest.raises(errors.InvalidOperation, match="push 'main' first"):
+        mine.push(theirs, "side")
+    assert not theirs.is_tracked()
+
+
+# -- later on --------------------------------------------------------------------------------
+
+
+def test_push(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.insert_one({"_id": "new"})
+    mine.delete_one({"_id": 2})
+    mine.register("more")
+    assert mine.push(theirs) is True
+    assert_equal(mine, theirs)
+    assert mine.push(theirs) is True
+
+
+def test_push_all(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    mine.checkout("side")
+    put(mine, "further")
+    mine.create_branch("other")
+    put(mine, "elsewhere")
+    mine.push(theirs, all=True)
+    assert theirs.branches() == {"main", "side", "other"}
+    mine.checkout("main")
+    assert_equal(mine, theirs)
+
+
+def test_a_branch_that_is_not_checked_out_there(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    theirs.insert_one({"_id": "not registered"})
+    mine.checkout("side")
+    put(mine, "further")
+    mine.push(theirs)
+    assert theirs.resolve("side") == mine.resolve("side")
+    assert theirs.branch == "main"
+    assert theirs.has_changes()
+
+
+def test_a_remote_with_uncommitted_changes_is_not_touched(anydb, there):
+    mine, theirs = pair(anydb, there)
+    theirs.insert_one({"_id": "theirs"})
+    put(mine, "one")
+    before = raws(theirs)
+    with pytest.raises(errors.InvalidOperation, match="uncommitted"):
+        mine.push(theirs)
+    assert raws(theirs) == before
+    assert labels(theirs) == ["main@0"]
+    assert mine.push(theirs, do_checkout=False) is True
+    assert raws(theirs) == before
+    assert theirs.is_detached()
+    theirs.discard_changes()
+    theirs.checkout("main")
+    assert_equal(mine, theirs)
+
+
+def test_without_checkout(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.push(theirs, do_checkout=False)
+    assert theirs.is_detached()
+    assert theirs.version == 0
+    assert labels(theirs, "main") == ["main@1", "main@0"]
+
+
+def test_a_remote_that_is_ahead(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(theirs, "theirs")
+    with pytest.raises(errors.InvalidOperation, match="tip of your current branch is behind"):
+        mine.push(theirs)
+
+
+def test_diverged(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "mine")
+    put(theirs, "theirs")
+    before = everything(there)
+    with pytest.raises(errors.InvalidOperation, match="have diverged"):
+        mine.push(theirs)
+    assert everything(there) == before
+
+
+def test_force(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "mine")
+    put(theirs, "theirs")
+    with pytest.raises(errors.InvalidOperation, match="not where it was last seen"):
+        mine.push(theirs, force=True)
+    mine.fetch(theirs)
+    assert mine.push(theirs, force=True) is True
+    assert raws(theirs) == raws(mine)
+    assert_equal(mine, theirs)
+
+
+def test_merges_come_along(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    mine.merge("side", resolver="ours")
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+    assert len(theirs.resolve("main").parents) == 2
+
+
+def test_deleting_a_branch(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    mine.push(theirs, "side", delete=True)
+    assert theirs.branches() == {"main"}
+    assert mine.branches() == {"main", "side"}
+    with pytest.raises(errors.InvalidOperation, match="no branch 'side'"):
+        mine.push(theirs, "side", delete=True)
+    with pytest.raises(errors.InvalidOperation, match="checked out"):
+        mine.push(theirs, "main", delete=True)
+
+
+def test_dry_run(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    before = everything(there)
+    plan = mine.push(theirs, dry_run=True)
+    assert (plan.versions, plan.created) == (1, False)
+    assert dict(plan.branches) == {"main": (theirs.resolve("main").id, mine.resolve("main").id)}
+    assert everything(there) == before
+
+
+def test_an_untracked_side(anydb, there):
+    mine = untracked(anydb)
+    assert mine.push(there) is False
+    assert there.list_collection_names() == []
+
+
+def test_what_a_remote_may_be(anydb, there):
+    mine = tracked(anydb)
+    assert mine.push(there)
+    put(mine, "one")
+    assert mine.push(there["bands"])
+    put(mine, "two")
+    uri = f"mongodb://{anydb.client.address[0]}:{anydb.client.address[1]}/{there.name}"
+    direct = "?directConnection=true"
+    assert mine.push(uri + direct)
+    mine.add_remote("origin", uri + direct)
+    put(mine, "three")
+    assert mine.push()
+    put(mine, "four")
+    assert mine.push("origin")
+    assert_equal(mine, VersionedCollection(there, "bands"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"remote": 7}, errors.InvalidType),
+        ({"remote": "nowhere"}, errors.RemoteNotFound),
+        ({"remote": None}, errors.RemoteNotFound),
+        ({"remote": "mongodb://localhost/"}, errors.InvalidArgument),
+        ({"remote": "mongodb://localhost:99999/x"}, errors.InvalidArgument),
+        ({"branch": "nope"}, errors.InvalidOperation),
+        ({"branch": "main", "all": True}, errors.InvalidArgument),
+        ({"delete": True}, errors.InvalidArgument),
+        ({"branch": "main", "delete": True, "tags": True}, errors.InvalidArgument),
+    ],
+)
+def test_bad_input(anydb, there, arguments, error):
+    mine = tracked(anydb)
+    before = everything(anydb)
+    with pytest.raises(error):
+        mine.push(**{"remote": there, **arguments})
+    assert everything(anydb) == before
+    assert there.list_collection_names() == []
+
+
+def test_the_same_collection(anydb):
+    mine = tracked(anydb)
+    with MongoClient(*anydb.client.address, directConnection=True) as client:
+        for remote in (mine, anydb, client[anydb.name]):
+            with pytest.raises(errors.InvalidOperation, match="are the same"):
+                mine.push(remote)
+
+
+def test_another_name(anydb, there):
+    mine = tracked(anydb)
+    with pytest.raises(ValueError, match="same name"):
+        mine.push(VersionedCollection(there, "groups"))
+
+
+def test_detached(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    mine.checkout(1)
+    with pytest.raises(errors.InvalidOperation, match="detached"):
+        mine.push(theirs)
+    assert mine.push(theirs, "main") is True
+
+
+def test_changes_beside_a_stash(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.insert_one({"_id": "stashed"})
+    mine.stash()
+    assert mine.push(theirs) is True
+    mine.insert_one({"_id": "dirty"})
+    with pytest.raises(errors.InvalidOperation, match="stash"):
+        mine.push(theirs)
+    mine.stash_discard()
+    put(mine, "two")
+    mine.insert_one({"_id": "dirty again"})
+    assert mine.push(theirs) is True
+    assert theirs.find_one({"_id": "dirty again"}) is None
+
+
+def test_a_check_of_the_remote_guards_it(anydb, there):
+    mine, theirs = pair(anydb, there)
+    theirs.add_check("no gaps", [{"$match": {"gap": True}}])
+    put(mine, "gap")
+    before = raws(theirs)
+    with pytest.raises(errors.CheckFailed):
+        mine.push(theirs)
+    assert raws(theirs) == before
+    assert labels(theirs) == ["main@0"]
+    assert problems(theirs) == []
+
+
+def test_large_changes(anydb, there, small_limits):
+    mine, theirs = grown_pair(anydb, there)
+    mine.update_many({}, {"$set": {"large": 1}})
+    mine.insert_many([{"_id": f"new {n}"} for n in range(7)])
+    mine.delete_one({"_id": 3})
+    mine.register("large")
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_undo_at_the_remote(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.push(theirs)
+    assert theirs.undo().verb == "push"
+    assert theirs.version == 0
+    assert_whole(theirs)
+    assert mine.push(theirs) is True
+    assert_equal(mine, theirs)
