@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, embedded
+from versioned_collection.cli import progress
 from versioned_collection.cli.redact import references_in, secrets_of, shown
 
 Document = dict[str, Any]
@@ -321,6 +323,61 @@ def test_pull_takes_the_side_of_the_remote(
     assert diverged == copy
 
 
+def test_pull_of_a_branch_that_is_not_checked_out(
+    cli: Cli, bands: VersionedCollection, copy: VersionedCollection
+) -> None:
+    edit(bands, "ours", 2)
+    bands.register("ours")
+    step(copy, "theirs")
+    bands.create_branch("dev")
+    step(bands, "dev")
+    edit(bands, "not registered", 3)
+    before = raws(bands)
+    done = cli("pull", "origin", "main", "--json").json
+    assert (done["outcome"], done["version"]["label"]) == ("merged", "main@3")
+    assert (raws(bands), bands.branch, bands.has_changes()) == (before, "dev", True)
+    step(copy, "theirs too")
+    bands.discard_changes()
+    bands.checkout("main")
+    step(bands, "ours too")
+    tip = bands.resolve("main")
+    bands.checkout("dev")
+    before = raws(bands)
+    refused = cli("pull", "origin", "main", "--json", code=4)
+    assert refused.error["code"] == "invalid_operation"
+    assert (raws(bands), bands.branch, bands.resolve("main")) == (before, "dev", tip)
+
+
+# -- progress ------------------------------------------------------------------------------
+
+
+def test_progress(
+    cli: Cli,
+    bands: VersionedCollection,
+    copy: VersionedCollection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Any] = []
+
+    @contextmanager
+    def reporting(console: Any, what: str, wanted: bool, totals: Any) -> Iterator[Any]:
+        told.append((what, wanted, totals))
+        yield lambda phase, count: told.append((phase, count))
+
+    monkeypatch.setattr(progress, "reporting", reporting)
+    step(bands, 2)
+    cli("push")
+    plan = told.index(("push", True, None))
+    run = told.index(("push", True, {"versions": 1}))
+    assert plan < run
+    assert {("versions", 1), ("changes", 1), ("written", 1)} <= set(told[run + 1 :])
+    told.clear()
+    step(copy, 3)
+    cli("pull", "-q")
+    assert ("pull", False, {"versions": 1}) in told
+    assert {("versions", 1), ("changes", 1)} <= set(told[2:])
+
+
 # -- clone ---------------------------------------------------------------------------------
 
 
@@ -352,6 +409,8 @@ def test_clone_with_a_configured_collection(
     there: Cli, bands: VersionedCollection, db: Database[Any], other: Database[Any], server: Any
 ) -> None:
     uri = f"mongodb://{server.address}/{db.name}?directConnection=true"
+    assert "no branch" in there("clone", uri, "--branch", "none", code=4).err
+    assert "bands" not in other.list_collection_names()
     there("clone", uri)
     assert raws(other["bands"]) == raws(bands)
     del there.env["VC_COLLECTION"]
