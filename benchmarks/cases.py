@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import checkout, disk, looking, memory, merging, register, tracking, writes
+from benchmarks import (
+    checkout,
+    disk,
+    looking,
+    memory,
+    merging,
+    register,
+    remotes,
+    tracking,
+    writes,
+)
 from benchmarks.harness import Bench, Result
 
 Case = Callable[[Bench], Iterator[Result]]
@@ -16,13 +26,16 @@ CASES: dict[str, Case] = {
     "checkout": checkout.back_and_forth,
     "merge": merging.branches,
     "conflicts": merging.conflicts,
+    "first-push": remotes.first_push,
+    "push": remotes.one_version,
     "init": tracking.init,
     "status-diff": looking.status_and_diff,
     "scan": looking.full_comparison,
     "disk": disk.after_init,
     "disk-versions": disk.of_versions,
     "memory": memory.register,
+    "memory-conflicts": memory.conflicts,
 }
 
-HEAVY = frozenset(("memory", "conflicts"))
+HEAVY = frozenset(("memory", "conflicts", "memory-conflicts"))
 """Cases that run only with ``--heavy``, or when they are named."""

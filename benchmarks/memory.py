@@ -1,7 +1,8 @@
-"""Memory: how far registering very many changes makes the process grow.
+"""Memory: how far very many changes, or conflicts, make the process grow.
 
-Run as a program this is the child process that registers: it takes the server's address and
-the names of database and collection, and prints the growth of its resident memory in bytes.
+Run as a program this is the child process that does it: it takes what to do, the server's
+address, and the names of database and collection, and prints the growth of its resident memory
+in bytes.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import psutil
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from benchmarks.data import Document, documents, updates
 from benchmarks.harness import Aim, Bench, Result, tracked
+from benchmarks.merging import at_odds
 from versioned_collection import VersionedCollection
+from versioned_collection.errors import AutoMergeFailedError
 
 _EVERY_SECONDS = 0.005
 
@@ -29,11 +35,29 @@ def register(bench: Bench) -> Iterator[Result]:
         for batch in documents(changed):
             db["parts"].bulk_write(updates([one["_id"] for one in batch], 1), ordered=False)
         floor = float(db.command("collStats", "parts")["size"])
-        command = [sys.executable, "-m", "benchmarks.memory", bench.uri, db.name, "parts"]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    ours = float(done.stdout.split()[-1])
-    yield Result(
-        f"memory to register {changed:,} updated, against the documents' bytes",
+        ours = _growth(bench, db, "register")
+    yield _result(f"memory to register {changed:,} updated", ours, floor)
+
+
+def conflicts(bench: Bench) -> Iterator[Result]:
+    """Compare the growth while conflicts are found, listed and settled with their documents."""
+    count = bench.count(100_000, 50)
+    with bench.database() as db:
+        at_odds(db, count)
+        floor = float(db.command("collStats", "parts")["size"])
+        ours = _growth(bench, db, "settle")
+    yield _result(f"memory to find, list and settle {count:,} conflicts", ours, floor)
+
+
+def _growth(bench: Bench, db: Database[Any], task: str) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", task, bench.uri, db.name, "parts"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def _result(case: str, ours: float, floor: float) -> Result:
+    return Result(
+        f"{case}, against the documents' bytes",
         "MB",
         [ours / 1e6],
         [floor / 1e6],
@@ -41,14 +65,29 @@ def register(bench: Bench) -> Iterator[Result]:
     )
 
 
-def main(uri: str, database: str, name: str) -> None:
-    """Register what changed and print the growth of this process."""
+def _register(collection: VersionedCollection) -> None:
+    collection.register("all of them")
+
+
+def _settle(collection: VersionedCollection) -> None:
+    with suppress(AutoMergeFailedError):
+        collection.merge("side")
+    for _ in collection.conflicts():
+        pass
+    collection.resolve_conflicts(resolver="theirs")
+
+
+_TASKS = {"register": _register, "settle": _settle}
+
+
+def main(task: str, uri: str, database: str, name: str) -> None:
+    """Do a task and print the growth of this process."""
     with MongoClient[Document](uri) as client:
         collection = VersionedCollection(client[database], name)
         client.admin.command("ping")
         before = _resident()
         with _Peak() as peak:
-            collection.register("all of them")
+            _TASKS[task](collection)
         print(max(peak.bytes, _resident()) - before)
 
 

@@ -49,8 +49,7 @@ def conflicts(bench: Bench) -> Iterator[Result]:
     numbers = list(range(stored))
     pairs, listing = Pairs(), Pairs()
     with bench.database() as db:
-        ours, floor = tracked(db, stored), untracked(db, stored)
-        _fork(ours, _marks(numbers, "theirs"), _marks(numbers, "ours"))
+        ours, floor = at_odds(db, stored), untracked(db, stored)
         with suppress(AutoMergeFailedError):
             ours.merge("side")
         reading = timed(lambda: sum(1 for _ in floor.find_raw_batches()))
@@ -60,6 +59,14 @@ def conflicts(bench: Bench) -> Iterator[Result]:
         pairs.add(timed(lambda: ours.resolve_conflicts(resolver="theirs")), low)
     yield listing.result(f"listing {stored:,} conflicts, against reading the documents", Aim(20))
     yield pairs.result(f"settling {stored:,} conflicts by one rule", Aim(3))
+
+
+def at_odds(db: Database[Any], count: int) -> Any:
+    """Return a collection whose branches changed one field of each document apart."""
+    ours = tracked(db, count)
+    numbers = list(range(count))
+    _fork(ours, _marks(numbers, "theirs"), _marks(numbers, "ours"))
+    return ours
 
 
 def _fork(

@@ -166,7 +166,9 @@ class Sweep:
         self._check_opens(case, scenario, database)
         assert time.monotonic() - begun < LEASE_SECONDS + PATIENCE
         found = state_of(database)
-        between = scenario.gradual and _is_between(found[NAME], expected)
+        between = scenario.between(found) or (
+            scenario.gradual and _is_between(found[NAME], expected)
+        )
         if not between and found not in (expected.old, expected.new):
             raise Broken("neither the old nor the new state", _difference(found, expected))
         name = NEW_NAME if found[NEW_NAME]["tracked"] else NAME

@@ -141,6 +141,14 @@ def test_a_stash_of_which_a_part_stayed_away_is_kept(anydb, small_limits):
     assert bands.count_documents({"a": "stashed"}) == 6
 
 
+def test_a_page_of_conflicts_is_bounded_by_bytes(anydb, monkeypatch):
+    bands = waiting(anydb)
+    monkeypatch.setattr(conflicts, "PAGE_BYTES", 60)
+    pages = bands._repository.conflicts.of_merge(bands._repository.state().merge["id"])
+    assert [len(page) for page in pages] == [3, 3, 2]
+    settle_all(bands)
+
+
 def test_one_decision_for_all_where_another_client_changed_a_document(anydb, small_limits):
     """What it should have become has our values in places that wait; theirs come after it."""
     bands = forked(anydb)

@@ -258,9 +258,11 @@ class Committer:
         except (CheckFailed, DocumentRejected, PermissionDenied):
             self._back_out(commit)
             raise
-        if commit.forgotten:
+        if commit.forgotten and commit.draft is None:
             self._repository.deltas.delete(commit.forgotten)
         self._finish(commit)
+        if commit.draft is not None:  # until then somebody may have to go the same way again
+            self._repository.deltas.delete(commit.forgotten)
 
     def _check(self, commit: Commit) -> None:
         """Run the checks on what was written; once they are passed, nothing turns back."""

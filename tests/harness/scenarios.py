@@ -139,6 +139,28 @@ def unless_conflicts(act: Verb) -> Verb:
     return acting
 
 
+def with_more(collection: VersionedCollection) -> None:
+    """Have a third version on side, and be there."""
+    collection.update_many({"_id": {"$in": [1, 2]}}, {"$set": {"more": 1}})
+    collection.delete_one({"_id": "side 0"})
+    collection.register("more aside")
+
+
+def short(collection: VersionedCollection) -> None:
+    """Be on a branch whose only version clashes with main."""
+    collection.checkout("side@0")
+    collection.create_branch("short")
+
+
+def under_way(state: State) -> bool:
+    """Tell whether a rebase waits with nothing in conflict: a version of it is recorded."""
+    found = state[NAME]
+    waits = found["merge"] is not None and found["merge"][0] is None
+    return waits and not found["conflicts"] and not found["changes"]
+
+
+rebase = unless_conflicts(lambda c: c.rebase("main"))
+rebase_theirs: Verb = lambda c: c.rebase("main", resolver="theirs")  # noqa: E731
 merge = unless_conflicts(lambda c: c.merge("side"))
 apply_with_conflicts = unless_conflicts(lambda c: c.stash_apply(merge=True))
 merge_theirs: Verb = lambda c: c.merge("side", resolver="theirs")  # noqa: E731
@@ -224,6 +246,7 @@ class Scenario:
         new_name: The name of the collection afterwards.
         before_init: Whether the collection is not tracked when the verb is called.
         gradual: Whether it settles conflicts a page at a time, each page at once.
+        between: Tells a state that is neither the old nor the new one, and yet as it should be.
     """
 
     act: Verb
@@ -232,6 +255,7 @@ class Scenario:
     new_name: str = NAME
     before_init: bool = False
     gradual: bool = False
+    between: Callable[[State], bool] = lambda state: False
 
 
 def _at(revision: Any) -> Verb:
@@ -447,6 +471,30 @@ SCENARIOS = {
         lambda c: c.register("part", only=Only(filter={"_id": {"$ne": 9}}, fields=["x"])),
         (with_history, checked, dirty),
         large=True,
+    ),
+    "squash": Scenario(
+        lambda c: c.squash("main@1", "main@2"),
+        (with_history, with_side, with_conflicts, dirty),
+        large=True,
+    ),
+    "rebase": Scenario(rebase_theirs, (with_history, with_side, with_more), large=True),
+    "rebase with conflicts": Scenario(rebase, (with_history, with_side, with_more), large=True),
+    "register of the last of a rebase": Scenario(
+        lambda c: c.register(), (with_history, with_side, short, rebase, settled), large=True
+    ),
+    "register of a rebase": Scenario(
+        lambda c: c.register(),
+        (with_history, with_side, with_more, rebase, settled),
+        large=True,
+        between=under_way,
+    ),
+    "abort of a rebase": Scenario(
+        lambda c: c.abort_merge(),
+        (with_history, with_side, with_more, rebase, settled),
+        large=True,
+    ),
+    "undo of a rebase": Scenario(
+        undo("rebase"), (with_history, with_side, with_more, rebase_theirs), large=True
     ),
     "tag": Scenario(lambda c: c.tag("here")),
     "delete_tag": Scenario(lambda c: c.delete_tag("first")),

@@ -23,8 +23,9 @@ from versioned_collection.wire import (
 
 _SIDES = ("base", "ours", "theirs")
 _LARGEST_INLINE = 4 * 1024 * 1024
-PAGE = 1_000
-"""How many conflicts are read, and settled, at once."""
+PAGE = 5_000
+PAGE_BYTES = 16 * 1024 * 1024
+"""How many conflicts are read, and settled, at once; a single one may be larger."""
 
 
 class StoredConflict(NamedTuple):
@@ -101,16 +102,22 @@ class ConflictsCollection(Tracker):
         last: Any = None
         while True:
             behind = {"_id": {"$gt": last}} if last is not None else {}
-            with translated():
-                found = list(
-                    self.collection.find({"merge": merge, **(filter_ or {}), **behind})
-                    .sort("_id", 1)
-                    .limit(PAGE)
-                )
-            if not found:
+            page = self._page({"merge": merge, **(filter_ or {}), **behind})
+            if not page:
                 return
-            yield list(map(self._decoded, found))
-            last = found[-1]["_id"]
+            yield page
+            last = page[-1].id
+
+    def _page(self, filter_: Mapping[str, Any]) -> list[StoredConflict]:
+        page: list[StoredConflict] = []
+        size = 0
+        with translated(), self.collection.find(filter_).sort("_id", 1).limit(PAGE) as found:
+            for stored in found:
+                page.append(self._decoded(stored))
+                size += sum(len(getattr(page[-1].conflict, side) or b"") for side in _SIDES)
+                if size > PAGE_BYTES:
+                    break
+        return page
 
     def _decoded(self, stored: dict[str, Any]) -> StoredConflict:
         check_format(stored, self.name)

@@ -1,0 +1,190 @@
+"""Three repositories that edit, push and pull as they like, against a model in memory.
+
+The model is a graph of versions, each with its documents, and knows nothing of labels,
+deltas or transfers. In the end everybody pulls everything: then all have the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from api_support import problems, raws
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from versioned_collection import VersionedCollection, errors
+
+SIDES = 3
+FIELDS = ("a", "b")
+IDS = (1, 2, 3)
+
+sides = st.integers(0, SIDES - 1)
+others = st.integers(1, SIDES - 1)
+
+
+class Model:
+    """What each side's main contains: a set of versions, and the documents at its tip."""
+
+    def __init__(self) -> None:
+        self.known: list[set[int]] = [{0} for _ in range(SIDES)]
+        self.documents: list[dict[int, dict[str, Any]]] = [
+            {one: {"_id": one} for one in IDS} for _ in range(SIDES)
+        ]
+        self.next = 1
+
+    def register(self, side: int, *also: set[int]) -> None:
+        self.known[side] = {*self.known[side].union(*also), self.next}
+        self.next += 1
+
+
+class Peers(RuleBasedStateMachine):
+    database: Any  # makes databases
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.databases = [type(self).database() for _ in range(SIDES)]
+        first = VersionedCollection(self.databases[0], "things")
+        first.insert_many([{"_id": one} for one in IDS])
+        first.init()
+        copies = [VersionedCollection.clone(first, other) for other in self.databases[1:]]
+        self.sides = [first, *copies]
+        self.model = Model()
+
+    def teardown(self) -> None:
+        self.everybody_pulls_everything()
+        for database in self.databases:
+            database.client.drop_database(database.name)
+
+    # -- the rules -----------------------------------------------------------------------
+
+    @rule(side=sides, one=st.sampled_from(IDS), field=st.sampled_from(FIELDS), value=st.integers())
+    def edit(self, side: int, one: int, field: str, value: int) -> None:
+        value %= 1000
+        document = self.model.documents[side].setdefault(one, {"_id": one})
+        if document.get(field) == value:
+            return
+        document[field] = value
+        self.sides[side].update_one({"_id": one}, {"$set": {field: value}}, upsert=True)
+        assert self.sides[side].register("edit")
+        self.model.register(side)
+
+    @rule(side=sides, one=st.sampled_from(IDS))
+    def delete(self, side: int, one: int) -> None:
+        if self.model.documents[side].pop(one, None) is not None:
+            self.sides[side].delete_one({"_id": one})
+            assert self.sides[side].register("delete")
+            self.model.register(side)
+
+    @rule(side=sides, step=others)
+    def fetch(self, side: int, step: int) -> None:
+        self.sides[side].fetch(self.sides[(side + step) % SIDES])
+
+    @rule(side=sides, step=others)
+    def push(self, side: int, step: int) -> None:
+        model, other = self.model, (side + step) % SIDES
+        if model.known[other] <= model.known[side]:
+            self.sides[side].push(self.sides[other])
+            model.known[other] = set(model.known[side])
+            model.documents[other] = {k: dict(v) for k, v in model.documents[side].items()}
+            return
+        before = raws(self.sides[other])
+        text = "behind" if model.known[side] < model.known[other] else "have diverged"
+        with pytest.raises(errors.InvalidOperation, match=text):
+            self.sides[side].push(self.sides[other])
+        assert raws(self.sides[other]) == before
+
+    @rule(side=sides, step=others, rule_=st.sampled_from(("ours", "theirs")))
+    def pull(self, side: int, step: int, rule_: str) -> None:
+        model, other = self.model, (side + step) % SIDES
+        ours, theirs = model.known[side], model.known[other]
+        self.sides[side].pull(self.sides[other], resolver=rule_)
+        if theirs <= ours:
+            return
+        if ours <= theirs:
+            model.known[side] = set(theirs)
+            model.documents[side] = {k: dict(v) for k, v in model.documents[other].items()}
+            return
+        model.register(side, theirs)
+        self.take_what_was_merged(side, other)
+
+    def take_what_was_merged(self, side: int, other: int) -> None:
+        """Each field, as each document, is now that of one of both sides."""
+        found = {one["_id"]: one for one in self.sides[side].find()}
+        mine, theirs = self.model.documents[side], self.model.documents[other]
+        assert set(mine) & set(theirs) <= set(found) <= set(mine) | set(theirs)
+        for one, document in found.items():
+            for name, value in document.items():
+                assert value in (mine.get(one, {}).get(name), theirs.get(one, {}).get(name))
+        self.model.documents[side] = found
+
+    # -- what holds ----------------------------------------------------------------------
+
+    @invariant()
+    def contents_agree(self) -> None:
+        for side, documents in zip(self.sides, self.model.documents, strict=True):
+            assert {one["_id"]: one for one in side.find()} == documents
+
+    @invariant()
+    def as_many_versions_as_the_model(self) -> None:
+        for side, known in zip(self.sides, self.model.known, strict=True):
+            assert len(reachable(side)) == len(known)
+
+    def everybody_pulls_everything(self) -> None:
+        first, *rest = self.sides
+        for other in rest:
+            first.pull(other, resolver="theirs")
+        for other in rest:
+            other.pull(first)
+        for other in rest:
+            assert other == first
+            assert other.get_log() == first.get_log()
+            assert raws(other) == raws(first)
+        for side in self.sides:
+            assert problems(side) == []
+
+
+def reachable(side: VersionedCollection) -> set[Any]:
+    """Return what the tip of main contains."""
+    tree = side.version_tree
+    waiting, found = [side.resolve("main").id], set()
+    while waiting:
+        version = waiting.pop()
+        if version not in found:
+            found.add(version)
+            waiting.extend(tree.nodes[version].parents)
+    return found
+
+
+def run(client: Any, examples: int, steps: int) -> None:
+    counter = iter(range(10**9))
+
+    class Machine(Peers):
+        @staticmethod
+        def database() -> Any:
+            return client[f"peers_{id(counter)}_{next(counter)}"]
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_three_sides(client):
+    run(client, examples=4, steps=10)
+
+
+def test_three_sides_on_a_standalone_server(standalone_client):
+    run(standalone_client, examples=2, steps=8)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(7200)
+def test_three_sides_for_long(client):
+    run(client, examples=150, steps=40)
