@@ -545,6 +545,17 @@ def test_branches_of_remotes(
     assert "origin" not in cli("branches").out
 
 
+def test_the_log_names_branches_of_remotes(
+    cli: Cli, bands: VersionedCollection, copy: VersionedCollection
+) -> None:
+    step(bands, 2)
+    newest, older, _ = cli("log", "--oneline").out.splitlines()
+    assert "(HEAD -> main)" in newest
+    assert "(origin/main)" in older
+    cli("push")
+    assert "(HEAD -> main, origin/main)" in cli("log", "--graph").out.splitlines()[0]
+
+
 def test_status_beside_what_is_not_here(
     cli: Cli, bands: VersionedCollection, copy: VersionedCollection
 ) -> None:
