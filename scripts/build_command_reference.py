@@ -41,6 +41,16 @@ vc log --graph
 vc checkout main~1
 ```
 
+With somebody else ([Working together](remotes.md)):
+
+```console
+vc --db music clone 'mongodb://ada:${PASSWORD}@host/music.bands'
+vc push --dry-run
+vc push                                             # where it is refused, pull first
+vc pull --resolve stats.plays=sum_of_changes        # merges; exit code 11: conflicts wait
+vc fetch && vc log origin/main --oneline
+```
+
 Every verb of `VersionedCollection` is a command of the same name with dashes. `get-log` is
 another name of `log`.
 """

@@ -165,7 +165,12 @@ def test_drop(cli: Cli, bands: VersionedCollection, db: Database[Any]) -> None:
 
 def test_status(cli: Cli, bands: VersionedCollection, db: Database[Any]) -> None:
     found = cli("status", "--json").json
-    assert found == {"conflicts": 0, **bands.status(), "collection": f"{db.name}.bands"}
+    assert found == {
+        "conflicts": 0,
+        **bands.status(),
+        "collection": f"{db.name}.bands",
+        "remotes": [],
+    }
     db.bands.update_one({"_id": 1}, {"$set": {"albums": 16}})
     cli("stash")
     db.bands.delete_one({"_id": 1})

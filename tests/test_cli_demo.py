@@ -39,6 +39,36 @@ def test_demo(tmp_path: Path) -> None:
     assert not (tmp_path / "home" / "data").exists()
 
 
+def test_demo_of_remotes(tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept")
+    cli = Cli(tmp_path / "home", {"VC_LINGER": "30"})
+    started = time.monotonic()
+    shown = cli("demo", "--remote", "--keep", kept)
+    assert time.monotonic() - started < 60
+    assert shown.err == ""
+    for part in (
+        "clone demo into demo_copy",
+        "the original has main@3 and its documents",
+        "vc push: refused: the histories of branch 'main' have diverged",
+        "demo_copy: log --graph",
+        "1 conflict waits",
+        '["markdown", "md"]',
+        "extensions: markdown, md, mdown, mdwn",
+        "* main@6 ",
+        "Merge main of origin",
+        "\n|\\\n",
+        "the same documents, the same versions",
+        "verify",
+        "total",
+    ):
+        assert part in shown.out, part
+    there = ("--data", kept, "--db", "demo_copy", "-c", "mime_types")
+    assert cli("status", *there).out.splitlines()[-1] == "up to date with origin/main"
+    cli.env["VC_LINGER"] = "0"
+    again = cli("demo", "--remote", "--keep", kept, code=2)
+    assert "holds a demo already" in again.err
+
+
 def test_demo_keeps_what_it_made(tmp_path: Path) -> None:
     cli, kept = Cli(tmp_path / "home", {"VC_LINGER": "30"}), str(tmp_path / "kept")
     found = cli("demo", "--keep", kept, "--json").json

@@ -45,6 +45,21 @@ def test_phases_and_counts(console: Console) -> None:
     assert "7 documents" in text
 
 
+def test_totals_and_rates(console: Console) -> None:
+    now = [0.0]
+    display = Display(console, "push", {"versions": 2000}, patience=0, clock=lambda: now[0])
+    display._timer.join()
+    display.note("versions", 500)
+    now[0] = 4.0
+    display.note("versions", 1000)
+    display.note("changes", 10)
+    display.close()
+    text = shown(console)
+    assert "push: versions" in text
+    assert "1,500 of 2,000 versions, 250/s" in text
+    assert "10 changes " in text
+
+
 def test_quick_work_shows_nothing(console: Console) -> None:
     display = Display(console, "register", patience=60)
     display.note("recorded", 1)

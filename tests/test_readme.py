@@ -13,6 +13,7 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 MERGING = README.parent / "docs" / "merging.md"
 WORKING = README.parent / "docs" / "working.md"
+REMOTES = README.parent / "docs" / "remotes.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -27,10 +28,14 @@ def test_the_example_prints_what_the_readme_shows() -> None:
     assert printed.getvalue() == code.group(2)
 
 
-@pytest.mark.parametrize("page", [MERGING, WORKING], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [MERGING, WORKING, REMOTES], ids=lambda page: page.name)
 def test_the_examples_print_what_is_shown(page: Path) -> None:
     """They are one program; each one's output stands in the block behind it."""
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    blocks = [
+        (language, text)
+        for language, text in BLOCK.findall(page.read_text(encoding="utf-8"))
+        if language != "console"
+    ]
     assert {language for language, _ in blocks} == {"python", "text"}
     names: dict[str, Any] = {}
     found = ""

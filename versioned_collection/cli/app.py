@@ -141,6 +141,8 @@ for _module in (
     "looking",
     "comparing",
     "references",
+    "sharing",
+    "remotes",
     "stashing",
     "undoing",
     "guarding",

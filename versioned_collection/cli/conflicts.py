@@ -209,9 +209,11 @@ def _outcome(collection: VersionedCollection, settled: int, left: int, waiting: 
     return f"{settled:,} settled, none waits: {_end(collection)}"
 
 
-def _end(collection: VersionedCollection) -> str:
+def _end(collection: VersionedCollection, discarded: bool = False) -> str:
     """Say what comes once no conflict waits; that of a stash ended with the last one."""
     status = collection.status()
+    if discarded and not status["merging"]:
+        return f"{collection.branch} is as it is at the remote"
     if status["merge_verb"] == "rebase":
         return "'vc register' records the outcome and goes on with the rebase"
     if status["merging"]:
@@ -220,9 +222,14 @@ def _end(collection: VersionedCollection) -> str:
 
 
 AllOurs = Annotated[bool, typer.Option("--ours", help="Take the values of HEAD.")]
-AllTheirs = Annotated[
+AllTheirs = Annotated[bool, typer.Option("--theirs", help="Take the values of the other side.")]
+Discard = Annotated[
     bool,
-    typer.Option("--theirs", "--discard-local-changes", help="Take the values of the other side."),
+    typer.Option(
+        "--discard-local-changes",
+        help="As --theirs; of a pull, be as the remote is, and lose the versions that are only "
+        "here.",
+    ),
 ]
 ByResolver = Annotated[
     str | None,
@@ -255,23 +262,30 @@ def resolve_conflicts(
     theirs: AllTheirs = False,
     resolver: ByResolver = None,
     as_they_are: AsTheyAre = False,
+    discard: Discard = False,
+    yes: Yes = False,
 ) -> Exit | None:
     """Settle all conflicts at once.
 
     "settled" tells whether none waits any more.
     """
     collection = session.tracked
-    if sum((ours, theirs, resolver is not None, as_they_are)) != 1:
+    if sum((ours, theirs, resolver is not None, as_they_are, discard)) != 1:
         raise UsageFailure(
-            "settle them how? Give one of --ours, --theirs, --resolver and --as-they-are"
+            "settle them how? Give one of --ours, --theirs, --resolver, --as-they-are and "
+            "--discard-local-changes"
         )
+    of_pull = discard and collection.status()["merge_verb"] == "pull"
+    if of_pull and not session.confirm("Lose the versions that are only here?", yes):
+        session.answer({"settled": False, "waiting": True}, "nothing was settled")
+        return Exit.NOTHING
     rule = "ours" if ours else "theirs" if theirs else resolver
     with session.working("resolve-conflicts") as progress:
-        done = collection.resolve_conflicts(resolver=rule, progress=progress)
+        done = collection.resolve_conflicts(discard, resolver=rule, progress=progress)
     waiting = collection.has_conflicts()
     text = "no conflict waits"
     if done:
-        text = f"all conflicts are settled: {_end(collection)}"
+        text = f"all conflicts are settled: {_end(collection, of_pull)}"
     elif waiting:
         text = "some conflicts still wait; 'vc conflicts' lists them"
     session.answer({"settled": done, "waiting": waiting}, text)

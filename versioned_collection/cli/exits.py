@@ -32,8 +32,8 @@ _MEANINGS = {
     Exit.OK: "Done, or there was an answer to print.",
     Exit.NOTHING: (
         "There was nothing to do: nothing to register, nothing to stash, no stash, a question "
-        "answered with no, no such check, a setting that is "
-        "not set. With `--exit-code`: there are differences."
+        "answered with no, no such check, nothing to pull because the remote is "
+        "not tracked, a setting that is not set. With `--exit-code`: there are differences."
     ),
     Exit.USAGE: "An option, an argument, a setting or a name that cannot be right.",
     Exit.NOT_TRACKED: "The collection has no history; `vc init` starts one.",
@@ -42,14 +42,21 @@ _MEANINGS = {
         "that is there already, a merge that waits, a check that fails, a document or collection "
         "that the server refuses."
     ),
-    Exit.NOT_FOUND: "There is no such version, branch or tag, or several fit.",
+    Exit.NOT_FOUND: "There is no such version, branch, tag or remote, or several fit.",
     Exit.BUSY: "Another process is at work on the collection; try again.",
-    Exit.DENIED: "The server refused the login or the user lacks a privilege.",
-    Exit.UNREACHABLE: "The server cannot be reached, or the embedded one cannot start.",
-    Exit.CORRUPT: "`vc verify` found problems, or the history cannot be read.",
+    Exit.DENIED: (
+        "The server, here or at the remote, refused the login, or the user lacks a privilege."
+    ),
+    Exit.UNREACHABLE: (
+        "The server, here or at the remote, cannot be reached, or the embedded one cannot start."
+    ),
+    Exit.CORRUPT: (
+        "`vc verify` found problems, the history cannot be read, or what a remote sent is not "
+        "what it announced."
+    ),
     Exit.FAILED: "Anything else, such as a refusal by the server that has no code of its own.",
     Exit.CONFLICTS: (
-        "Conflicts wait for decisions: after `vc merge` and its like, and where `vc "
+        "Conflicts wait for decisions: after `vc merge`, `vc pull` and their like, and where `vc "
         "resolve-conflict` or `vc resolve-conflicts` leaves some. `vc conflicts` lists them."
     ),
     Exit.INTERRUPTED: "Interrupted with Ctrl-C.",

@@ -21,12 +21,14 @@ class Names:
         branch: The branch that is checked out, None when HEAD is detached.
         branches: Names of branches by version.
         tags: Names of tags by version.
+        remotes: Branches of remotes, where they were last seen, by version.
     """
 
     head: Any = None
     branch: str | None = None
     branches: dict[Any, list[str]] = field(default_factory=dict)
     tags: dict[Any, list[str]] = field(default_factory=dict)
+    remotes: dict[Any, list[str]] = field(default_factory=dict)
 
     def of(self, version: Any) -> list[str]:
         """Return what points to a version, as ``git log`` writes it."""
@@ -39,6 +41,7 @@ class Names:
         return [
             *found,
             *branches,
+            *sorted(self.remotes.get(version, ())),
             *(f"tag: {name}" for name in sorted(self.tags.get(version, ()))),
         ]
 
@@ -52,6 +55,9 @@ def names(collection: VersionedCollection) -> Names:
         found.branches.setdefault(tip.id, []).append(branch)
     for tag, version in collection.tags().items():
         found.tags.setdefault(version.id, []).append(tag)
+    for remote in collection.remotes():
+        for branch, seen in remote.branches.items():
+            found.remotes.setdefault(seen, []).append(f"{remote.name}/{branch}")
     return found
 
 

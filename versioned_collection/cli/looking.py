@@ -25,8 +25,14 @@ from versioned_collection.cli.history import facts, names, revision
 from versioned_collection.cli.lines import load_id
 from versioned_collection.cli.listing import Filter, drawn, listed
 from versioned_collection.cli.session import Session
+from versioned_collection.cli.upstream import standings
 
 _LOOK = "Look"
+_WAITING = {
+    "stash_apply": "a stash that is being applied",
+    "rebase": "a rebase",
+    "pull": "a pull",
+}
 
 Limit = Annotated[
     int | None,
@@ -53,13 +59,15 @@ Limit = Annotated[
         "head",
         "capture_mode",
         "collection",
+        "remotes",
     ),
 )
 def status(session: Session) -> Exit | None:
     """Show what is checked out, and what has changed since.
 
     Of a collection without history --json prints "tracked" and "collection" only. "conflicts"
-    is the number of those that wait.
+    is the number of those that wait; "remotes" says how far the branch is ahead of and behind
+    those of remotes, where they were last seen.
     """
     collection = session.collection
     with session.working("status"):
@@ -68,7 +76,10 @@ def status(session: Session) -> Exit | None:
         hint = "not tracked; 'vc init' starts a history"
         session.answer(found, f"{collection.full_name}: {hint}")
         return Exit.NOT_TRACKED
-    session.answer(found, *([] if session.json else _status_lines(session, found)))
+    beside = [] if found["detached"] else standings(collection, found["current_branch"])
+    found["remotes"] = [one.facts() for one in beside]
+    lines = [] if session.json else [*_status_lines(session, found), *(b.text() for b in beside)]
+    session.answer(found, *lines)
     return None
 
 
@@ -97,9 +108,7 @@ def _status_lines(session: Session, found: dict[str, Any]) -> list[str]:
 
 def _merge_line(conflicts: int, verb: str) -> str:
     back = "'vc abort-merge' takes it back"
-    what = {"stash_apply": "a stash that is being applied", "rebase": "a rebase"}.get(
-        verb, "a merge"
-    )
+    what = _WAITING.get(verb, "a merge")
     if not conflicts:
         does = "goes on with it" if verb == "rebase" else "records it"
         return f"{what} waits, all settled: 'vc register' {does}, {back}"

@@ -88,11 +88,16 @@ class Output:
         self.err.print(text, soft_wrap=True)
 
     @contextmanager
-    def working(self, what: str) -> Iterator[Progress]:
-        """Show progress on the terminal while the block runs, if it takes long."""
+    def working(self, what: str, totals: Mapping[str, int] | None = None) -> Iterator[Progress]:
+        """Show progress on the terminal while the block runs, if it takes long.
+
+        Args:
+            what: What is done.
+            totals: How much there is to do in phases where that is known.
+        """
         from versioned_collection.cli.progress import reporting
 
-        with reporting(self.err, what, not self.quiet and not self.json) as progress:
+        with reporting(self.err, what, not self.quiet and not self.json, totals) as progress:
             yield progress
 
     def confirm(self, question: str, yes: bool) -> bool:

@@ -17,6 +17,8 @@ _PARAMETER = re.compile(
     r"|sslCertfilePassphrase|sslPEMPassphrase)=[^&\s'\"]*",
     re.IGNORECASE,
 )
+_SHORTEST_PART = 3
+_REFERENCE = re.compile(r"\$\{([^{}:]+)\}")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -44,6 +46,18 @@ def hide(value: Any, secrets: Iterable[str] = ()) -> Any:
     return value
 
 
+def shown(uri: str) -> str:
+    """Return a connection string as it may be shown: with the user, without secrets."""
+    from versioned_collection.remotes.address import redacted
+
+    return _PARAMETER.sub(rf"\1={HIDDEN}", redacted(uri))
+
+
+def references_in(uri: str) -> list[str]:
+    """Return the environment variables that a connection string refers to."""
+    return _REFERENCE.findall(uri)
+
+
 def secrets_of(uri: str | None, password: str | None) -> list[str]:
     """Return every spelling of the password that a message could contain, longest first.
 
@@ -55,7 +69,10 @@ def secrets_of(uri: str | None, password: str | None) -> list[str]:
     if uri and "@" in uri:
         login = _SCHEME.sub("", uri).rpartition("@")[0]
         found.add(login)
-        found.add(login.partition(":")[2])
+        stated = _REFERENCE.sub("", login.partition(":")[2])
+        # What is not percent-encoded is taken apart, and errors quote the parts.
+        parts = re.split(r"[/?#@:]", stated)
+        found.update((stated, *(part for part in parts if len(part) >= _SHORTEST_PART)))
     spellings = {
         spell(secret)
         for secret in found

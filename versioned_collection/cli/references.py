@@ -11,6 +11,7 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.history import facts, revision
 from versioned_collection.cli.session import Session
+from versioned_collection.cli.transfers import Labels
 
 _NAMES = "Branches and tags"
 
@@ -20,6 +21,10 @@ NewName = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
 OptionalName = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="The branch to create.", show_default=False),
+]
+OfRemotes = Annotated[
+    bool,
+    typer.Option("--remotes", help="List those of remotes instead, where they were last seen."),
 ]
 TagName = Annotated[str, typer.Argument(metavar="NAME", help="The tag.")]
 Tagged = Annotated[str, typer.Argument(metavar="REVISION", help=REVISION_HELP)]
@@ -32,11 +37,17 @@ TagMessage = Annotated[
 
 
 @command("branches", panel=_NAMES, twin="VersionedCollection.branches", keys=("branches",))
-def branches(session: Session) -> None:
-    """List the branches, and the version each one points to."""
+def branches(session: Session, remotes: OfRemotes = False) -> None:
+    """List the branches, and the version each one points to.
+
+    Those of remotes are where they were last seen; their version is null until it is fetched.
+    """
     from versioned_collection.cli.render import table
 
     collection = session.tracked
+    if remotes:
+        _list_remote(session)
+        return
     current = None if collection.is_detached() else collection.branch
     found = {name: collection.resolve(name) for name in sorted(collection.branches())}
     if session.json:
@@ -50,8 +61,27 @@ def branches(session: Session) -> None:
     session.show(table(("", "branch", "version", "message"), rows))
 
 
-def _branch_facts(name: str, tip: Any, current: bool) -> dict[str, Any]:
-    return {"name": name, "current": current, "version": facts(tip)}
+def _branch_facts(name: str, tip: Any, current: bool = False) -> dict[str, Any]:
+    return {"name": name, "current": current, "version": tip and facts(tip)}
+
+
+def _list_remote(session: Session) -> None:
+    """List the branches of remotes."""
+    from versioned_collection.cli.render import table
+
+    labels = Labels(session.collection)
+    found = [
+        (f"{remote.name}/{name}", tip)
+        for remote in session.collection.remotes()
+        for name, tip in sorted(remote.branches.items())
+    ]
+    if session.json:
+        session.emit(
+            {"branches": [_branch_facts(name, labels.version(tip)) for name, tip in found]}
+        )
+    elif found:
+        rows = [(name, labels.text(tip), labels.message(tip)) for name, tip in found]
+        session.show(table(("branch", "version", "message"), rows))
 
 
 @command(

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.output import Output
 from versioned_collection.cli.profile import Profile, directory, locate
-from versioned_collection.cli.redact import secrets_of
+from versioned_collection.cli.redact import references_in, secrets_of
 from versioned_collection.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
+    from pymongo.database import Database
 
     from versioned_collection import VersionedCollection
     from versioned_collection.embedded import Server
@@ -31,6 +32,7 @@ class Session(Output):
         super().__init__()
         self.flags: dict[str, str] = {}
         self.chosen_file: str | None = None
+        self._concealed: list[str] = []
         self._open = ExitStack()
 
     def adopt(self, options: Mapping[str, Any]) -> None:
@@ -87,7 +89,14 @@ class Session(Output):
             self.flags,
         ):
             found += secrets_of(source.get("uri"), source.get("password"))
-        return sorted(set(found), key=len, reverse=True)
+        return sorted({*found, *self._concealed}, key=len, reverse=True)
+
+    def conceal(self, uri: str | None) -> None:
+        """Keep the login of a connection string, and what it refers to, out of all output."""
+        if uri is not None:
+            self._concealed += secrets_of(uri, None)
+            for variable in references_in(uri):
+                self._concealed += secrets_of(None, os.environ.get(variable))
 
     # -- the server ----------------------------------------------------------------------
 
@@ -159,12 +168,25 @@ class Session(Output):
                 "which collection? Name it with --collection or VC_COLLECTION, "
                 "or for good with 'vc use NAME'"
             )
+        return VersionedCollection(self.database, name, **self.collection_options())
+
+    def collection_options(self) -> dict[str, Any]:
+        """Return the options with which collections are opened."""
         options: dict[str, Any] = {}
         if self.settings.get("wait"):
             options["lease_wait_seconds"] = self.settings.seconds("wait")
         if self.settings.get("capture"):
             options["capture"] = self.settings.value("capture")
-        return VersionedCollection(self.client[self._database()], name, **options)
+        return options
+
+    @property
+    def database(self) -> Database[Any]:
+        """The database of the collection.
+
+        Raises:
+            UsageFailure: No setting names it.
+        """
+        return self.client[self._database()]
 
     @property
     def tracked(self) -> VersionedCollection:
