@@ -204,8 +204,9 @@ class _Arrival:
         try:
             prove(self._repository, self.tree, self._head, self.entries, self._hold.lease.check)
         except TransferRefused:
-            self._repository.deltas.delete(list(self.entries))
+            # in this order: what is announced as complete has all its changes
             self._repository.incoming.forget(list(self.entries))
+            self._repository.deltas.delete(list(self.entries))
             raise
 
     def forget(self) -> None:

@@ -12,7 +12,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import document_hash, document_key
+from versioned_collection.core.document import DocumentKey, document_hash, document_key
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
@@ -239,6 +239,14 @@ def problem_of_document(raw: bytes, key: bytes) -> str | None:
     except UNREADABLE as error:
         return f"a document cannot be read ({error})"
     return None
+
+
+def key_in(raw: bytes) -> DocumentKey:
+    """Return the key of a document, one that no document has where it cannot be read."""
+    try:
+        return document_key(raw)
+    except UNREADABLE:
+        return b""
 
 
 def _is_hash(value: Any) -> bool:

@@ -22,7 +22,7 @@ from versioned_collection.core.version import Version, VersionId, fingerprint_te
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
 from versioned_collection.lifecycle import drop_trackers
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
-from versioned_collection.remotes.checked import UNREADABLE, problem_of_document, refused
+from versioned_collection.remotes.checked import key_in, problem_of_document, refused
 from versioned_collection.remotes.proving import prove
 from versioned_collection.remotes.staging import Staging, says_same
 from versioned_collection.repository import Repository
@@ -156,7 +156,7 @@ class MongoFounding:
         """Take documents of the version to be checked out."""
         self._hold.lease.check()
         for raw in documents:
-            problem = problem_of_document(raw, _key(raw))
+            problem = problem_of_document(raw, key_in(raw))
             if problem is not None:
                 raise refused(self._tip.id, problem)
         if not insert_missing(self._repository.db, self._repository.replica.name, list(documents)):
@@ -248,11 +248,3 @@ class MongoFounding:
                 f"the server refuses the options or indexes of the collection: {error}",
                 server_code=error.code,
             ) from error
-
-
-def _key(raw: bytes) -> DocumentKey:
-    """Return the key of a document, an impossible one where it has none."""
-    try:
-        return document_key(raw)
-    except UNREADABLE:
-        return b""

@@ -89,9 +89,9 @@ class Staging:
 
     def _announce(self, batch: list[Version]) -> set[VersionId]:
         """Note versions; return those that are here entirely."""
-        self._entries.update((entry.id, entry) for entry in batch)
         known = self._known(batch)
         batch = [entry for entry in batch if entry.id not in known]
+        self._entries.update((entry.id, entry) for entry in batch)
         incoming = self._repository.incoming
         earlier = incoming.entries([entry.id for entry in batch])
         changed = [

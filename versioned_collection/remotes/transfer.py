@@ -10,13 +10,18 @@ from functools import partial
 from typing import Any
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.document import document_key
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import TransferRefused
 from versioned_collection.pipeline import Behind, prefetch
 from versioned_collection.remotes.base import Arrived, Changes, Founding, Inbox, Remote, Update
-from versioned_collection.remotes.checked import check_entry, check_node, check_refs, refused
+from versioned_collection.remotes.checked import (
+    check_entry,
+    check_node,
+    check_refs,
+    key_in,
+    refused,
+)
 
 Known = Callable[[Sequence[VersionId]], set[VersionId]]
 """Tells which of some versions a side has in its log."""
@@ -74,6 +79,9 @@ def _descend(
     ahead: dict[VersionId, None] = {}
     for version in frontier:
         if version not in nodes and version not in known:
+            child = next((one for one in found.values() if version in one.parents), None)
+            if child is not None:
+                raise refused(child.id, f"its parent {version} is not in the log")
             raise refused(version, "it is referred to, but not in the log")
     waiting = list(frontier)
     while waiting:
@@ -267,6 +275,6 @@ def _fill(source: Remote, founding: Founding, version: VersionId, progress: Prog
     progress("documents", len(present))
     with closing(prefetch(source.content(version))) as batches, Behind() as behind:
         for batch in batches:
-            raws = [raw for raw in batch if not present or document_key(raw) not in present]
+            raws = [raw for raw in batch if not present or key_in(raw) not in present]
             behind.submit(partial(founding.fill, raws))
             progress("documents", len(raws))
