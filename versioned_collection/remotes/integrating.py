@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.merging import MergePolicy
-from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.version import VersionId
 from versioned_collection.joining import carry_out
-from versioned_collection.labels import Meeting, adopted, is_aside, label_of, relabelled, stamp
+from versioned_collection.labels import (
+    Label,
+    Labels,
+    Meeting,
+    adopted,
+    is_aside,
+    label_of,
+    relabelled,
+    stamp,
+    tracking,
+)
 from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.arrival import along, follow
@@ -52,18 +65,26 @@ def agree_on_labels(
     nodes = missing(remote, [refs.branches[branch]], lambda versions: set())
     with holding(repository, "pull") as hold:
         tree = repository.log.tree()
-        wanted = {
-            node.id: label_of(node)
-            for node in nodes
-            if node.id in tree
-            and (node.branch == branch or is_aside(node.branch))
-            and not tree.nodes[node.id].branch.startswith(f"{name}/")
-        }
-        labels = relabelled(repository, tree, wanted, [branch])
+        labels = _agreed(repository, tree, name, branch, nodes)
         if labels:
             state = {"progress": ObjectId(), "labels": ObjectId()}
             Committer(hold).references(Commit(state=state, labels=labels))
     repository.remotes.agree(name, refs.labels)
+
+
+def _agreed(
+    repository: Repository, tree: VersionTree, name: str, branch: str, nodes: Iterable[Node]
+) -> Labels:
+    """Return the labels with which versions are called as they are at a remote."""
+    wanted: dict[VersionId, Label] = {}
+    for node in nodes:
+        if node.id not in tree:
+            continue
+        if tree.nodes[node.id].branch.startswith(f"{name}/"):  # fetched, and not pulled yet
+            wanted[node.id] = tracking(name, node.branch), node.number
+        elif node.branch == branch or is_aside(node.branch):
+            wanted[node.id] = label_of(node)
+    return relabelled(repository, tree, wanted, [branch, tracking(name, branch)])
 
 
 def unite(
