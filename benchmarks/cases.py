@@ -35,7 +35,8 @@ CASES: dict[str, Case] = {
     "disk-versions": disk.of_versions,
     "memory": memory.register,
     "memory-conflicts": memory.conflicts,
+    "memory-push": memory.push,
 }
 
-HEAVY = frozenset(("memory", "conflicts", "memory-conflicts"))
+HEAVY = frozenset(("memory", "conflicts", "memory-conflicts", "memory-push"))
 """Cases that run only with ``--heavy``, or when they are named."""

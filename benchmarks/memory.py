@@ -49,6 +49,19 @@ def conflicts(bench: Bench) -> Iterator[Result]:
     yield _result(f"memory to find, list and settle {count:,} conflicts", ours, floor)
 
 
+def push(bench: Bench) -> Iterator[Result]:
+    """Compare the growth while all is pushed to another database with the documents' bytes."""
+    count = bench.count(300_000, 50)
+    with bench.database() as db:
+        tracked(db, count)
+        floor = float(db.command("collStats", "parts")["size"])
+        try:
+            ours = _growth(bench, db, "push")
+        finally:
+            bench.client.drop_database(_copy_of(db.name))
+    yield _result(f"memory to push {count:,} for the first time", ours, floor)
+
+
 def _growth(bench: Bench, db: Database[Any], task: str) -> float:
     command = [sys.executable, "-m", "benchmarks.memory", task, bench.uri, db.name, "parts"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -77,7 +90,15 @@ def _settle(collection: VersionedCollection) -> None:
     collection.resolve_conflicts(resolver="theirs")
 
 
-_TASKS = {"register": _register, "settle": _settle}
+def _push(collection: VersionedCollection) -> None:
+    collection.push(collection.database.client[_copy_of(collection.database.name)])
+
+
+def _copy_of(database: str) -> str:
+    return f"{database}_copy"
+
+
+_TASKS = {"register": _register, "settle": _settle, "push": _push}
 
 
 def main(task: str, uri: str, database: str, name: str) -> None:

@@ -326,3 +326,20 @@ def test_undo_at_the_remote(anydb, there):
     assert_whole(theirs)
     assert mine.push(theirs) is True
     assert_equal(mine, theirs)
+
+
+def test_a_branch_whose_rebase_waits_there(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    theirs.checkout("side")
+    theirs.update_one({"_id": 1}, {"$set": {"mark": "at odds"}})
+    theirs.register("at odds")
+    with pytest.raises(errors.AutoMergeFailedError):
+        theirs.rebase("main")
+    mine.pull(theirs, "side")
+    mine.checkout("side")
+    put(mine, "further")
+    with pytest.raises(errors.InvalidOperation, match="rebase of 'side' waits"):
+        mine.push(theirs)
+    theirs.abort_merge()
+    assert mine.push(theirs) is True
+    assert_whole(theirs)

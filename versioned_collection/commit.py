@@ -158,6 +158,9 @@ def _reference_steps(
         yield partial(repository.log.label, commit.labels, session)
     if commit.arrived:
         yield partial(_enter, repository, commit.arrived, session)
+        # an announcement that outlived its version would pass for one of which all is there
+        versions = [version for version, _, _ in commit.arrived]
+        yield partial(repository.incoming.forget, versions, session)
     if commit.log:
         yield partial(repository.log.insert, commit.log, session)
     if commit.relabelled:
@@ -178,6 +181,7 @@ def _reference_steps(
     if commit.settled:
         yield partial(repository.conflicts.remove, commit.settled, session)
     if commit.forgotten:
+        yield partial(repository.incoming.forget, commit.forgotten, session)
         yield partial(repository.tags.delete_versions, commit.forgotten, session)
         yield partial(repository.log.delete, commit.forgotten, session)
 

@@ -284,7 +284,8 @@ class Committer:
 
         A move turns back. What a restoration could not restore shows as modified, and the
         stash that was made of it is complete. A stash that was not applied is kept; where
-        its documents moved from known states, they turn back as well.
+        its documents moved from known states, they turn back as well. A collection that
+        could not be filled lacks documents, which shows as changes.
         """
         moves = commit.working_copy or commit.checked is not None
         if commit.path is not None and moves and commit.state:
@@ -302,6 +303,9 @@ class Committer:
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})
             self.complete(back)
         elif commit.restore:
+            self._finish(commit)
+        elif commit.fill:
+            commit.state["scan"] = True  # what could not be put there is a change
             self._finish(commit)
         elif commit.stash is not None and commit.guarded and not commit.reverse:
             back = Commit(stash=commit.stash, guarded=True, reverse=True, displace=True)

@@ -128,7 +128,7 @@ class Nursery:
         assert self._process.stdout.readline() == b"ready\n"
 
     def start(self, target: str, **arguments: Any) -> Child:
-        """Start a child that calls a function of `harness.actors`."""
+        """Start a child that calls a function of `harness.actors`, or ``module.function``."""
         return Child(self._address, {"target": target, "arguments": arguments})
 
     def run(self, target: str, **arguments: Any) -> Outcome:

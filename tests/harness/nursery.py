@@ -7,6 +7,7 @@ goes away.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -123,6 +124,14 @@ def _follow(pid: int, lines: Any, connection: socket.socket, pipe: int, wakeup: 
             raise SystemExit  # the test went away
 
 
+def _target(name: str) -> Callable[..., Any]:
+    """Return a function of `harness.actors`, or of the module that a name says."""
+    module, _, function = name.rpartition(".")
+    found = importlib.import_module(f"harness.{module or 'actors'}")
+    target: Callable[..., Any] = getattr(found, function)
+    return target
+
+
 def _work(job: dict[str, Any], to_report: int) -> None:
     def say(message: dict[str, Any]) -> None:
         os.write(to_report, json.dumps(message).encode() + b"\n")
@@ -130,7 +139,7 @@ def _work(job: dict[str, Any], to_report: int) -> None:
     actors.say = lambda event: say({"event": event})
     report: dict[str, Any] = {}
     try:
-        report["result"] = getattr(actors, job["target"])(**job["arguments"])
+        report["result"] = _target(job["target"])(**job["arguments"])
     except Exception as error:
         report["error"] = [type(error).__name__, str(error)]
         report["trace"] = traceback.format_exc()

@@ -21,8 +21,10 @@ from versioned_collection.errors import (
     InvalidType,
     RemoteNotFound,
 )
+from versioned_collection.remotes.checked import UNREADABLE
 from versioned_collection.remotes.mongo import MongoRemote, address_of
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.metadata import Metadata
 
 DEFAULT = "origin"
 
@@ -224,10 +226,18 @@ def _is_same(repository: Repository, other: Repository) -> bool:
         return False
     if repository.db.client is other.db.client:
         return True
-    here, there = repository.metadata.read(), other.metadata.read()
+    here, there = repository.metadata.read(), _state(other)
     if here is not None and there is not None:
         return bool(here.uuid is not None and here.uuid == there.uuid)
     return address_of(repository) == address_of(other)
+
+
+def _state(other: Repository) -> Metadata | None:
+    """Return the state at the other side, None also where it cannot be read; see `refs`."""
+    try:
+        return other.metadata.read()
+    except UNREADABLE:
+        return None
 
 
 def _known_name(repository: Repository, remote: MongoRemote) -> str:

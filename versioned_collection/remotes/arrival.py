@@ -11,16 +11,14 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Progress
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import (
-    CorruptHistory,
-    InvalidOperation,
-)
+from versioned_collection.errors import InvalidOperation, TransferRefused
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import Label, Labels, aside, tracking
-from versioned_collection.moves import moves_along, states_along
+from versioned_collection.moves import moves_along
+from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Update
-from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.proving import prove
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.working_copy import WorkingCopy
 
@@ -68,6 +66,8 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
     with holding(repository, "push") as hold:
         arrival = _Arrival(hold, update.versions)
         _check_expected(repository, update)
+        for name in update.branches:
+            refuse_rebased(hold.state, name)
         wanted = arrival.labels(lambda entry: (entry.branch, entry.number))
         commit = Commit(
             state={"progress": ObjectId()},
@@ -92,8 +92,8 @@ def along(hold: Hold, commit: Commit) -> Callable[[], Any]:
 
 def _check_expected(repository: Repository, update: Update) -> None:
     tips = repository.branches.all()
-    for name, (expected, _) in update.branches.items():
-        if tips.get(name) != expected:
+    for name, (expected, wanted) in update.branches.items():
+        if tips.get(name) not in (expected, wanted):  # somebody may have brought the same
             raise InvalidOperation(
                 f"branch {name!r} has moved at the remote meanwhile, so the histories have "
                 "diverged; pull, then push again",
@@ -175,6 +175,7 @@ class _Arrival:
     """
 
     def __init__(self, hold: Hold, versions: Sequence[VersionId]) -> None:
+        self._hold = hold
         self._repository = hold.repository
         self._head = hold.state.head
         self._asked = list(versions)
@@ -206,18 +207,13 @@ class _Arrival:
         Raises:
             TransferRefused: A change does not fit the document that it is to change.
         """
-        inner = {parent for entry in self.entries.values() for parent in entry.parents[:1]}
-        for leaf in self.entries.keys() - inner:
-            try:
-                self._walk(leaf)
-            except CorruptHistory as error:
-                self._repository.deltas.delete(list(self.entries))
-                self._repository.incoming.forget(list(self.entries))
-                raise refused(leaf, f"its changes do not fit: {error.message}") from error
-
-    def _walk(self, leaf: VersionId) -> None:
-        for _ in states_along(self._repository, self.tree.path(self._head, leaf)):
-            pass
+        try:
+            prove(self._repository, self.tree, self._head, self.entries, self._hold.lease.check)
+        except TransferRefused:
+            # in this order: what is announced as complete has all its changes
+            self._repository.incoming.forget(list(self.entries))
+            self._repository.deltas.delete(list(self.entries))
+            raise
 
     def forget(self) -> None:
         """Remove the announcements."""

@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from gridfs.errors import GridFSError
+
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import document_hash, document_key
+from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.revision import check_name
+from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import TransferRefused, VersioningError
+from versioned_collection.errors import (
+    CorruptHistory,
+    FormatMismatch,
+    TransferRefused,
+    VersioningError,
+)
+from versioned_collection.labels import is_aside
 from versioned_collection.trackers.base import storable
 from versioned_collection.versions import check_texts
+
+UNREADABLE = (
+    bson.errors.BSONError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    GridFSError,
+    CorruptHistory,
+    FormatMismatch,
+)
+"""What reading trackers raises that hold what no release of this library has written."""
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 _LARGEST_NUMBER = 2**63 - 1
 _LONGEST_BRANCH = 500
 _STATS = {"inserted", "updated", "deleted"}
 _HASH_BYTES = 32
+_LARGEST_DOCUMENT = 16 * 1024 * 1024
+_VALIDATED_BY_SERVERS = 8 * 1024 * 1024
+_NO_IDS = frozenset((0x04, 0x06, 0x0B))
+"""Types that no ``_id`` has: arrays, undefined, regular expressions."""
+
+_CHECKING: CodecOptions[dict[str, Any]] = CodecOptions(
+    unicode_decode_error_handler="ignore", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 
 
 def refused(version: Any, reason: str) -> TransferRefused:
@@ -43,10 +78,7 @@ def check_entry(entry: Version) -> None:
 
 def _problem_of_entry(entry: Version) -> str | None:
     shapes = {
-        "its id is no ObjectId": isinstance(entry.id, VersionId),
-        "its number is none": _is_number(entry.number),
-        "its branch is no name": _is_name(entry.branch),
-        "its parents are no version ids": _are_parents(entry.parents),
+        **_places(entry),
         "its time is none": isinstance(entry.timestamp, datetime),
         "its checksum is none": _is_digest(entry.checksum),
         "its fingerprint is none": _is_digest(entry.fingerprint),
@@ -62,6 +94,60 @@ def _problem_of_entry(entry: Version) -> str | None:
     return None
 
 
+def check_node(node: Node) -> None:
+    """Check the shape of a version's place in the tree.
+
+    Raises:
+        TransferRefused: Something is not as it must be.
+    """
+    problem = next((problem for problem, holds in _places(node).items() if not holds), None)
+    if problem is not None:
+        raise refused(node.id, problem)
+
+
+def check_refs(
+    branches: Mapping[str, VersionId], tags: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Check names that point to versions.
+
+    Returns:
+        The tags, each with the facts that tags have and no others.
+
+    Raises:
+        TransferRefused: Something is not as it must be.
+    """
+    for name, tip in branches.items():
+        _check_reference(name, tip, "branch")
+    checked = {}
+    for name, tag in tags.items():
+        facts = {fact: tag.get(fact) for fact in ("version", "message", "timestamp")}
+        _check_reference(name, facts["version"], "tag")
+        message, time = facts["message"], facts["timestamp"]
+        if not isinstance(time, datetime) or not (message is None or isinstance(message, str)):
+            raise refused(facts["version"], f"the tag {name!r} has malformed facts")
+        checked[name] = facts
+    return checked
+
+
+def _check_reference(name: Any, version: Any, what: str) -> None:
+    try:
+        if not (isinstance(name, str) and is_aside(name)):
+            check_name(name, what)
+    except VersioningError as error:
+        raise refused(version, error.message) from error
+    if not isinstance(version, VersionId):
+        raise refused(version, f"the {what} {name!r} points to no version id")
+
+
+def _places(one: Node | Version) -> dict[str, bool]:
+    return {
+        "its id is no ObjectId": isinstance(one.id, VersionId),
+        "its number is none": _is_number(one.number),
+        "its branch is no name": _is_name(one.branch),
+        "its parents are no version ids": _are_parents(one.parents) and one.id not in one.parents,
+    }
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_NUMBER
 
@@ -71,7 +157,11 @@ def _is_name(value: Any) -> bool:
 
 
 def _are_parents(value: Any) -> bool:
-    return all(isinstance(one, VersionId) for one in value) and len(set(value)) == len(value)
+    return (
+        isinstance(value, tuple)
+        and all(isinstance(one, VersionId) for one in value)
+        and len(set(value)) == len(value)
+    )
 
 
 def _is_digest(value: Any) -> bool:
@@ -79,7 +169,11 @@ def _is_digest(value: Any) -> bool:
 
 
 def _are_stats(value: Any) -> bool:
-    return set(value) == _STATS and all(map(_is_number, value.values()))
+    return (
+        isinstance(value, Mapping)
+        and set(value) == _STATS
+        and all(map(_is_number, value.values()))
+    )
 
 
 def check_delta(version: VersionId, delta: Delta) -> None:
@@ -90,21 +184,69 @@ def check_delta(version: VersionId, delta: Delta) -> None:
     Raises:
         TransferRefused: Something is not as it must be.
     """
+    problem = _problem_of_delta(delta)
+    if problem is not None:
+        raise refused(version, problem)
+
+
+def _problem_of_delta(delta: Delta) -> str | None:
     ends = {"insert": (False, True), "update": (True, True), "delete": (True, False)}
     hashes = (delta.before, delta.after)
-    if ends.get(delta.op) != tuple(one is not None for one in hashes):
-        raise refused(version, "a change is neither insert, update nor delete")
+    op: Any = delta.op
+    if not isinstance(op, str) or ends.get(op) != tuple(one is not None for one in hashes):
+        return "a change is neither insert, update nor delete"
     if any(one is not None and not _is_hash(one) for one in hashes):
-        raise refused(version, "a change has a malformed hash")
-    if delta.steps is not None:
-        if delta.op != "update" or delta.old is not None or delta.new is not None:
-            raise refused(version, "a change holds both fields and documents")
-        return
-    for raw, digest in ((delta.old, delta.before), (delta.new, delta.after)):
+        return "a change has a malformed hash"
+    if not delta.key or delta.key[0] in _NO_IDS:
+        return "a change is of an id that no document can have"
+    if delta.steps is None:
+        return _problem_of_images(delta)
+    if delta.op != "update" or delta.old is not None or delta.new is not None:
+        return "a change holds both fields and documents"
+    if any(not row.path or row.path[0] == "_id" for row in delta.rows):
+        return "a change of fields changes the id"
+    return None
+
+
+def _problem_of_images(delta: Delta) -> str | None:
+    sides: Any = ((delta.old, delta.before), (delta.new, delta.after))
+    for raw, digest in sides:
+        if raw is not None and not isinstance(raw, bytes):
+            return "a document is none"
         if (None if raw is None else document_hash(raw)) != digest:
-            raise refused(version, "a document does not match its hash")
-        if raw is not None and document_key(raw) != delta.key:
-            raise refused(version, "a document has another id than its change")
+            return "a document does not match its hash"
+        if raw is not None:
+            problem = problem_of_document(raw, delta.key)
+            if problem is not None:
+                return problem
+    return None
+
+
+def problem_of_document(raw: bytes, key: bytes) -> str | None:
+    """Return what makes bytes no document that a server would have stored, None for nothing.
+
+    Args:
+        raw: The bytes. Smaller ones are validated by the server that stores them.
+        key: The key that the document has to have.
+    """
+    if len(raw) > _LARGEST_DOCUMENT:
+        return "a document is larger than MongoDB allows"
+    try:
+        if len(raw) > _VALIDATED_BY_SERVERS:
+            bson.decode(raw, _CHECKING)
+        if raw[5:9] != b"_id\0" or document_key(raw) != key:
+            return "a document has another id than its change"
+    except UNREADABLE as error:
+        return f"a document cannot be read ({error})"
+    return None
+
+
+def key_in(raw: bytes) -> DocumentKey:
+    """Return the key of a document, one that no document has where it cannot be read."""
+    try:
+        return document_key(raw)
+    except UNREADABLE:
+        return b""
 
 
 def _is_hash(value: Any) -> bool:

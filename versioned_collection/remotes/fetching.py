@@ -11,7 +11,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidCollectionState, InvalidOperation
 from versioned_collection.remotes.arrival import fetched
 from versioned_collection.remotes.base import Refs, Remote
-from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.checked import check_refs, refused
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import missing, send
 from versioned_collection.repository import Repository
@@ -41,6 +41,7 @@ def plan_fetch(
         InvalidCollectionState: The histories begin with different versions.
         TransferRefused: The remote tells another story about a version that is here.
     """
+    refs = refs._replace(tags=check_refs(refs.branches, refs.tags))
     tips = dict(refs.branches)
     for name in branches or ():
         if name not in tips:

@@ -19,12 +19,12 @@ from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, document_key
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
-from versioned_collection.errors import CorruptHistory, InvalidArgument, InvalidOperation
+from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
 from versioned_collection.lifecycle import drop_trackers
-from versioned_collection.moves import states_along
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
-from versioned_collection.remotes.checked import refused
-from versioned_collection.remotes.staging import Staging
+from versioned_collection.remotes.checked import key_in, problem_of_document, refused
+from versioned_collection.remotes.proving import prove
+from versioned_collection.remotes.staging import Staging, says_same
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.tracking import check_target, first_state
@@ -68,7 +68,7 @@ class MongoFounding:
         self._progress = progress
         self._stack = ExitStack()
         self._staging = Staging(repository, rooted=True)
-        self._versions: list[Version] = []
+        self._versions: dict[VersionId, Version] = {}
         self._content = 0
         self._count = 0
         self._adopted = False
@@ -129,7 +129,10 @@ class MongoFounding:
 
     def _noting(self, entries: Iterator[list[Version]]) -> Iterator[list[Version]]:
         for batch in entries:
-            self._versions += batch
+            for entry in batch:
+                if entry.id == self._tip.id and not says_same(entry, self._tip):
+                    raise refused(entry.id, "the remote told two stories about it")
+                self._versions[entry.id] = entry
             yield batch
 
     def add(self, changes: Changes) -> None:
@@ -153,6 +156,10 @@ class MongoFounding:
     def fill(self, documents: Sequence[bytes]) -> None:
         """Take documents of the version to be checked out."""
         self._hold.lease.check()
+        for raw in documents:
+            problem = problem_of_document(raw, key_in(raw))
+            if problem is not None:
+                raise refused(self._tip.id, problem)
         if not insert_missing(self._repository.db, self._repository.replica.name, list(documents)):
             raise refused(self._tip.id, "a document of it came twice")
         self._count_in(documents)
@@ -170,13 +177,12 @@ class MongoFounding:
             TransferRefused: Something is missing, or not as it was announced.
         """
         hold, repository = self._hold, self._repository
-        tree = self._tree()
-        self._prove(tree)
+        self._prove()
         self._create()
         at = repository.operation_time() if repository.has_transactions else None
         # what is written from here on is noticed, so what was written before has to be known
         self._adopted = self._has_documents()
-        repository.log.insert(map(entry_to_bson, self._versions))
+        repository.log.insert(map(entry_to_bson, self._versions.values()))
         for name, (_, tip) in update.branches.items():
             if tip is not None:
                 repository.branches.set(name, tip)
@@ -196,30 +202,37 @@ class MongoFounding:
         hold.refresh()
         committer = Committer(hold, self._progress)
         committer.complete(commit)
-        repository.incoming.forget([entry.id for entry in self._versions])
+        repository.incoming.forget(list(self._versions))
         repository.incoming.found(None)
 
-    def _tree(self) -> VersionTree:
-        return VersionTree(
-            Node(entry.id, entry.parents, entry.number, entry.branch) for entry in self._versions
-        )
-
-    def _prove(self, tree: VersionTree) -> None:
+    def _prove(self) -> None:
         """Prove the documents, and by applying them the changes of all versions."""
         repository = self._repository
+        try:
+            self._prove_documents()
+            tree = self._tree()
+            prove(repository, tree, self._tip.id, self._versions, self._hold.lease.check)
+        except TransferRefused:
+            repository.incoming.found(None)  # so that the next attempt begins anew
+            raise
+
+    def _prove_documents(self) -> None:
         if fingerprint_text(self._content % _MODULUS) != self._tip.fingerprint:
             raise refused(
                 self._tip.id, "its documents are not those that its fingerprint names; try again"
             )
-        if repository.replica.count() != self._count:
+        if self._repository.replica.count() != self._count:
             raise refused(self._tip.id, "documents of it are missing; try again")
-        inner = {parent for node in tree.nodes.values() for parent in node.parents[:1]}
-        for leaf in tree.nodes.keys() - inner:
-            try:
-                for _ in states_along(repository, tree.path(self._tip.id, leaf)):
-                    self._hold.lease.check()
-            except (CorruptHistory, ValueError, KeyError) as error:
-                raise refused(leaf, f"its changes do not fit: {error}") from error
+
+    def _tree(self) -> VersionTree:
+        entries = self._versions.values()
+        roots = [entry for entry in entries if not entry.parents]
+        if len(roots) != 1:
+            which = roots[-1] if roots else self._tip
+            raise refused(which.id, f"its history has {len(roots)} beginnings")
+        return VersionTree(
+            Node(entry.id, entry.parents, entry.number, entry.branch) for entry in entries
+        )
 
     def _create(self) -> None:
         """Create the collection, and its indexes where it is empty."""

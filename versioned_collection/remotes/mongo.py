@@ -4,41 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-import bson
 from bson.timestamp import Timestamp
 
 from versioned_collection.committer import Progress
 from versioned_collection.core.document import DocumentKey, document_key
-from versioned_collection.core.tree import Node
+from versioned_collection.core.tree import Node, Path
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import CorruptHistory, FormatMismatch, LeaseHeld
+from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
 from versioned_collection.moves import states_along
 from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
-from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.checked import UNREADABLE, refused
 from versioned_collection.remotes.founding import OPTIONS_OF_CREATE, MongoFounding
 from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.wire import documents, translated
 
+T = TypeVar("T")
+
 _VERSIONS_PER_READ = 500
 _ATTEMPTS = 20
 _PAUSE = 0.25
-_UNREADABLE = (
-    bson.errors.BSONError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    CorruptHistory,
-    FormatMismatch,
-)
-"""What reading trackers raises that hold what no release of this library has written."""
 
 
 class MongoRemote:
@@ -65,41 +54,46 @@ class MongoRemote:
 
     def refs(self) -> Refs | None:
         """Return where its names point, None where it is not tracked."""
+        try:
+            return self._refs()
+        except FormatMismatch:
+            raise
+        except UNREADABLE as error:
+            raise TransferRefused(
+                f"the names of branches and tags at {self.address} cannot be read ({error}); "
+                "verify() there lists what is wrong",
+                version=None,
+                reason=str(error),
+            ) from error
+
+    def _refs(self) -> Refs | None:
         repository = self.repository
         state = repository.metadata.read()
         if state is None:
             return None
         branches, tags = repository.branches.all(), dict(repository.tags.documents())
         named = {state.head, *branches.values(), *(tag["version"] for tag in tags.values())}
-        entries = repository.log.get_many(named)
-        checksums = {entry.id: entry.checksum for entry in entries}
-        return Refs(branches, tags, checksums, state.branch, state.labels)
+        checksums = repository.log.checksums(list(named))
+        return Refs(branches, tags, checksums, str(state.branch), state.labels)
 
     def walk(self, versions: Sequence[VersionId], count: int) -> list[Node]:
         """Return the places in the tree of versions, and of about `count` before each."""
-        nodes = self.repository.log.nodes(versions)
-        return [*nodes, *self.repository.log.nodes_before(nodes, count)]
+        log = self.repository.log
+        nodes = _readable(versions, log.nodes)
+        try:
+            return [*nodes, *log.nodes_before(nodes, count)]
+        except UNREADABLE:  # they are asked for by their ids if they are needed at all
+            return nodes
 
     def entries(self, versions: Sequence[VersionId]) -> Iterator[list[Version]]:
         """Iterate over the log entries of versions, in bounded lists, in no particular order."""
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = versions[start : start + _VERSIONS_PER_READ]
-            try:
-                yield self.repository.log.get_many(some)
-            except _UNREADABLE as error:
-                raise refused(some[0], f"its log entry cannot be read ({error})") from error
+            yield _readable(some, self.repository.log.get_many)
 
     def changes(self, versions: Sequence[VersionId]) -> Iterator[Changes]:
         """Iterate over the changes of versions, one version after the other, in bounded lists."""
-        last: Any = versions[0] if versions else None
-        try:
-            for batch in self.repository.deltas.of_versions(versions):
-                last = batch[-1][0] if batch else last
-                yield batch
-        except _UNREADABLE as error:
-            raise refused(
-                last, f"a change of it, or of a later one, cannot be read ({error})"
-            ) from error
+        return self.repository.deltas.of_versions(versions, _unreadable_change)
 
     def content(self, version: VersionId) -> Iterator[list[bytes]]:
         """Iterate over all documents of a version, in bounded lists.
@@ -109,13 +103,22 @@ class MongoRemote:
         """
         repository = self.repository
         at, state = self._settled_moment()
-        path = repository.log.tree().path(state.head, version)
+        path = self._path(state.head, version)
         moved: set[DocumentKey] = set()
-        for batch in states_along(repository, path, at):
-            moved.update(key for key, _ in batch)
-            yield [raw for _, raw in batch if raw is not None]
+        try:
+            for batch in states_along(repository, path, at):
+                moved.update(key for key, _ in batch)
+                yield [raw for _, raw in batch if raw is not None]
+        except UNREADABLE as error:
+            raise refused(version, f"its documents cannot be restored ({error})") from error
         for raws in documents(repository.db, repository.replica.name, at=at):
             yield [raw for raw in raws if document_key(raw) not in moved] if moved else raws
+
+    def _path(self, start: VersionId, end: VersionId) -> Path:
+        try:
+            return self.repository.log.tree().path(start, end)
+        except UNREADABLE as error:
+            raise refused(end, f"no way leads to it from what is checked out ({error})") from error
 
     def _settled_moment(self) -> tuple[Timestamp | None, Metadata]:
         """Return a time at which no large change of the replica was under way, and the state."""
@@ -170,6 +173,25 @@ class MongoRemote:
     def update(self, update: Update) -> None:
         """Make an update true, all of it or nothing."""
         arrive(self.repository, update, self._progress)
+
+
+def _readable(
+    versions: Sequence[VersionId], read: Callable[[list[VersionId]], list[T]]
+) -> list[T]:
+    """Return what is read of versions; name the one that cannot be read."""
+    try:
+        return read(list(versions))
+    except UNREADABLE:
+        for version in versions:
+            try:
+                read([version])
+            except UNREADABLE as error:
+                raise refused(version, f"its log entry cannot be read ({error})") from error
+        raise
+
+
+def _unreadable_change(version: VersionId, error: Exception) -> Exception:
+    return refused(version, f"a change of it cannot be read ({error})")
 
 
 def address_of(repository: Repository) -> str:

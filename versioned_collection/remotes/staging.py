@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import bson
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.version import (
@@ -16,6 +18,7 @@ from versioned_collection.core.version import (
 from versioned_collection.remotes.base import Arrived, Changes
 from versioned_collection.remotes.checked import check_delta, check_entry, refused
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.entries import entry_to_bson
 
 _MODULUS = 1 << 256
 _COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
@@ -44,6 +47,12 @@ class _Sums:
         counts[_COUNTED[delta.op]] += 1
 
 
+def says_same(one: Version, other: Version) -> bool:
+    """Tell whether two log entries say the same, whatever their labels."""
+    facts = [bson.encode(entry_to_bson(replace(it, branch="", number=0))) for it in (one, other)]
+    return facts[0] == facts[1]
+
+
 class Staging:
     """Takes versions in, and proves that they are what was announced.
 
@@ -64,34 +73,56 @@ class Staging:
         """Announce versions by their log entries; return what is there of them already.
 
         Raises:
-            TransferRefused: An entry is malformed, or a parent is nowhere.
+            TransferRefused: An entry is malformed, a parent is nowhere, or an id or a label
+                stands for two versions.
         """
         complete: set[VersionId] = set()
         for batch in entries:
             for entry in batch:
                 check_entry(entry)
             complete |= self._announce(batch)
+        self._check_labels()
         self._find_parents()
         waiting = [one for one in self._entries if one not in complete]
         self._open = {version: _Sums() for version in waiting}
         return Arrived(frozenset(complete), self._partial(waiting))
 
     def _announce(self, batch: list[Version]) -> set[VersionId]:
-        """Note versions; return those that an earlier attempt has brought entirely."""
+        """Note versions; return those that are here entirely."""
+        known = self._known(batch)
+        batch = [entry for entry in batch if entry.id not in known]
+        self._entries.update((entry.id, entry) for entry in batch)
         incoming = self._repository.incoming
         earlier = incoming.entries([entry.id for entry in batch])
         changed = [
             entry.id
             for entry in batch
-            if entry.id in earlier and earlier[entry.id][0].checksum != entry.checksum
+            if entry.id in earlier and not says_same(earlier[entry.id][0], entry)
         ]
         if changed:
             incoming.reset(changed)
             self._repository.deltas.delete(changed)
         incoming.announce(batch, self._repository.now())
-        self._entries.update((entry.id, entry) for entry in batch)
         whole = {version for version, (_, is_whole) in earlier.items() if is_whole}
-        return whole.difference(changed)
+        return whole.difference(changed) | known
+
+    def _known(self, batch: list[Version]) -> set[VersionId]:
+        """Return the versions that the log names, perhaps since somebody else brought them.
+
+        Raises:
+            TransferRefused: The log has another version under the same id.
+        """
+        known = {one.id: one for one in self._repository.log.get_many(one.id for one in batch)}
+        for entry in batch:
+            if entry.id in known and known[entry.id].checksum != entry.checksum:
+                raise refused(entry.id, "there is another version under the same id here")
+        return set(known)
+
+    def _check_labels(self) -> None:
+        labels: dict[tuple[str, int], VersionId] = {}
+        for entry in self._entries.values():
+            if labels.setdefault((entry.branch, entry.number), entry.id) != entry.id:
+                raise refused(entry.id, f"another version is called {entry.label} as well")
 
     def _find_parents(self) -> None:
         wanted = {one for entry in self._entries.values() for one in entry.parents}
@@ -138,8 +169,10 @@ class Staging:
             TransferRefused: They are not; what came of the version is removed.
         """
         with self._lock:
-            sums = {version: self._open.pop(version) for version in versions}
+            sums = {version: self._open.pop(version, None) for version in versions}
         for version, found in sums.items():
+            if found is None:
+                raise refused(version, "it was not announced")
             if found.doubtful:
                 found = self._stored(version)
             problem = self._problem(version, found)
@@ -162,7 +195,7 @@ class Staging:
         if version_checksum(entry, checksums, sums.digest % _MODULUS) != entry.checksum:
             return "its changes and facts do not match its checksum"
         if not parents:
-            return None
+            return None if sums.counts is None else "it has changes, but no parent"
         content = int(parents[0].fingerprint, 16) + sums.content
         if fingerprint_text(content % _MODULUS) != entry.fingerprint:
             return "its changes do not lead to the content that it names"

@@ -10,12 +10,18 @@ from functools import partial
 from typing import Any
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.document import document_key
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import TransferRefused
 from versioned_collection.pipeline import Behind, prefetch
-from versioned_collection.remotes.base import Changes, Founding, Inbox, Remote, Update
-from versioned_collection.remotes.checked import refused
+from versioned_collection.remotes.base import Arrived, Changes, Founding, Inbox, Remote, Update
+from versioned_collection.remotes.checked import (
+    check_entry,
+    check_node,
+    check_refs,
+    key_in,
+    refused,
+)
 
 Known = Callable[[Sequence[VersionId]], set[VersionId]]
 """Tells which of some versions a side has in its log."""
@@ -48,11 +54,19 @@ def missing(
     found: dict[VersionId, Node] = {}
     frontier, stretch = list(dict.fromkeys(tips)), _FIRST_STRETCH
     while frontier:
-        nodes = {node.id: node for node in source.walk(frontier, stretch)}
+        nodes = _checked(source.walk(frontier, stretch))
         asked = {*frontier, *nodes, *(one for node in nodes.values() for one in node.parents)}
         frontier = _descend(frontier, nodes, known(list(asked)), found)
         stretch = min(stretch * 4, _LONGEST_STRETCH)
     return parents_first(found)
+
+
+def _checked(nodes: Iterable[Node]) -> dict[VersionId, Node]:
+    checked = {}
+    for node in nodes:
+        check_node(node)
+        checked[node.id] = node
+    return checked
 
 
 def _descend(
@@ -65,6 +79,9 @@ def _descend(
     ahead: dict[VersionId, None] = {}
     for version in frontier:
         if version not in nodes and version not in known:
+            child = next((one for one in found.values() if version in one.parents), None)
+            if child is not None:
+                raise refused(child.id, f"its parent {version} is not in the log")
             raise refused(version, "it is referred to, but not in the log")
     waiting = list(frontier)
     while waiting:
@@ -81,14 +98,22 @@ def _descend(
 
 
 def parents_first(nodes: dict[VersionId, Node]) -> list[Node]:
-    """Return nodes in an order in which parents come before their children."""
+    """Return nodes in an order in which parents come before their children.
+
+    Raises:
+        TransferRefused: A version is among its own ancestors.
+    """
     order: dict[VersionId, Node] = {}
+    below: set[VersionId] = set()
     for start in nodes:
         waiting = [start]
         while waiting:
             version = waiting[-1]
             ahead = [one for one in nodes[version].parents if one in nodes and one not in order]
             if ahead and version not in order:
+                if version in below:
+                    raise refused(version, "it is among its own ancestors")
+                below.add(version)
                 waiting += ahead
             else:
                 order[waiting.pop()] = nodes[version]
@@ -107,8 +132,41 @@ def send(source: Remote, inbox: Inbox, versions: Sequence[VersionId], progress: 
     Raises:
         TransferRefused: What came is not what was announced.
     """
-    with closing(prefetch(source.entries(versions))) as entries:
-        arrived = inbox.begin(entries)
+    while True:
+        with closing(prefetch(_exactly(versions, source.entries(versions)))) as entries:
+            arrived = inbox.begin(entries)
+        try:
+            _send(source, inbox, versions, arrived, progress)
+            return
+        except TransferRefused as error:
+            # what an earlier attempt had left of it may be to blame, and is removed now
+            if error.facts.get("version") not in arrived.partial:
+                raise
+
+
+def _exactly(
+    versions: Sequence[VersionId], batches: Iterable[list[Version]]
+) -> Iterator[list[Version]]:
+    """Iterate over log entries; make sure that those come that were asked for, each once."""
+    waiting = set(versions)
+    for batch in batches:
+        for entry in batch:
+            check_entry(entry)
+            if entry.id not in waiting:
+                raise refused(entry.id, "it came twice, or was not asked for")
+            waiting.remove(entry.id)
+        yield batch
+    if waiting:
+        raise refused(min(waiting), "its log entry did not come")
+
+
+def _send(
+    source: Remote,
+    inbox: Inbox,
+    versions: Sequence[VersionId],
+    arrived: Arrived,
+    progress: Progress,
+) -> None:
     waiting = sorted(one for one in versions if one not in arrived.complete)
     progress("versions", len(versions) - len(waiting))
 
@@ -172,7 +230,11 @@ class _Sending:
 
 def entries_of(source: Remote, versions: Sequence[VersionId]) -> dict[VersionId, Version]:
     """Return the log entries of a few versions."""
-    return {entry.id: entry for batch in source.entries(versions) for entry in batch}
+    return {
+        entry.id: entry
+        for batch in _exactly(versions, source.entries(versions))
+        for entry in batch
+    }
 
 
 def found(
@@ -197,6 +259,7 @@ def found(
         TransferRefused: What came is not what was announced.
         InvalidOperation: The collection has other documents.
     """
+    tags = check_refs(branches, tags)
     starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
     nodes = missing(source, starts, lambda versions: set())
     tip = entries_of(source, [branches[branch]])[branches[branch]]
@@ -212,6 +275,6 @@ def _fill(source: Remote, founding: Founding, version: VersionId, progress: Prog
     progress("documents", len(present))
     with closing(prefetch(source.content(version))) as batches, Behind() as behind:
         for batch in batches:
-            raws = [raw for raw in batch if not present or document_key(raw) not in present]
+            raws = [raw for raw in batch if not present or key_in(raw) not in present]
             behind.submit(partial(founding.fill, raws))
             progress("documents", len(raws))

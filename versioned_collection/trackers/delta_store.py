@@ -6,14 +6,16 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import bson
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
+from gridfs.errors import GridFSError
 from pymongo import IndexModel
+from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import (
@@ -50,6 +52,8 @@ LARGEST_INLINE = 8 * 1024 * 1024
 """Bytes of rows or images that a stored delta holds itself; more go to chunks."""
 
 _VERSIONS_PER_READ = 5_000
+
+Unreadable = Callable[[VersionId, Exception], Exception]
 
 _FORMAT = b"\x10format\0" + FORMAT.to_bytes(4, "little")
 _CHANGES = b"\x04changes\0"
@@ -174,16 +178,32 @@ class DeltaStore(Tracker):
             yield from batch
 
     def of_versions(
-        self, versions: Sequence[VersionId]
+        self,
+        versions: Sequence[VersionId],
+        unreadable: Unreadable | None = None,
     ) -> Iterator[list[tuple[VersionId, Delta]]]:
-        """Iterate over the deltas of versions, one version after the other, in bounded lists."""
+        """Iterate over the deltas of versions, one version after the other, in bounded lists.
+
+        Args:
+            versions: The versions.
+            unreadable: Returns what to raise where a delta of a version cannot be read.
+        """
         order = {"version": 1, "document_id": 1, "key": 1}
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = {"version": {"$in": list(versions[start : start + _VERSIONS_PER_READ])}}
             found = documents(self.db, self.name, some, sort=order, batch_size=5_000)
             for batch in found:
                 for portion in portions(batch, _weight, len(batch), BYTES_PER_WRITE):
-                    yield list(map(self._decode, portion))
+                    yield [self._decoded(raw, unreadable) for raw in portion]
+
+    def _decoded(self, raw: bytes, unreadable: Unreadable | None) -> tuple[VersionId, Delta]:
+        try:
+            return self._decode(raw)
+        except Exception as error:  # there is no end to what may be stored in its place
+            is_of_server = isinstance(error, driver.PyMongoError)
+            if unreadable is None or (is_of_server and not isinstance(error, GridFSError)):
+                raise
+            raise unreadable(_version(raw), error) from error
 
     def of_version(self, version: VersionId) -> Iterator[Delta]:
         """Iterate over the deltas of one version."""

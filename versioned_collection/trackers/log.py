@@ -40,6 +40,12 @@ class LogCollection(Tracker):
         """Return the entries of these ids, in no particular order."""
         return self.find({"_id": {"$in": list(versions)}})
 
+    def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
+        """Return the checksums of those of these versions that the log names."""
+        with translated():
+            found = self.collection.find({"_id": {"$in": list(versions)}}, {"checksum": 1})
+            return {entry["_id"]: entry["checksum"] for entry in found}
+
     def find(self, filter_: Mapping[str, Any]) -> list[Version]:
         """Return the entries that match a filter."""
         options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=self.tz_aware)

@@ -1,0 +1,566 @@
+"""push, fetch, pull and clone: what arrives is what was sent, and nothing else becomes visible."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import bson
+import pytest
+import strategies
+from api_support import (
+    RAW,
+    edit,
+    everything,
+    grown,
+    mark,
+    problems,
+    raws,
+    step,
+    tracked,
+    untracked,
+)
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
+from bson.objectid import ObjectId
+from harness.scenarios import contents
+from harness.transfers import forge, line_to
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymongo.database import Database
+from strategies import (
+    NUMBER_TWINS,
+    ODD_IDS,
+    ODD_NAMES,
+    ODD_SCALARS,
+    double,
+    int32,
+    timestamp,
+    with_id,
+)
+from test_exactness import Box, change, common
+
+from versioned_collection import VersionedCollection, errors
+from versioned_collection.core.delta import compare
+from versioned_collection.core.document import document_key, twin_token
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def dbs(client, standalone_client) -> Iterator[Callable[[str], Database[Any]]]:
+    """Make empty databases, on a replica set or on a standalone server."""
+    made = []
+
+    def fresh(kind: str = "replica_set") -> Database[Any]:
+        where = client if kind == "replica_set" else standalone_client
+        made.append(where[f"side_{uuid.uuid4().hex[:12]}"])
+        return made[-1]
+
+    yield fresh
+    for database in made:
+        database.client.drop_database(database.name)
+
+
+@pytest.fixture
+def there(dbs) -> Database[Any]:
+    """The database of the other side."""
+    return dbs()
+
+
+def opposite(bands: VersionedCollection, database: Database[Any]) -> VersionedCollection:
+    """Return the collection of this name in another database."""
+    return VersionedCollection(database, bands.name)
+
+
+def assert_same(one: VersionedCollection, other: VersionedCollection) -> None:
+    """Check that both sides have the same history, and the same bytes."""
+    assert problems(one) == []
+    assert problems(other) == []
+    assert one == other
+    assert contents(one.database, one.name) == contents(other.database, other.name)
+    assert not other.has_changes()
+    mine, theirs = (
+        {entry.id: entry for entry in side._repository.log.find({})} for side in (one, other)
+    )
+    assert {i: e.checksum for i, e in mine.items()} == {i: e.checksum for i, e in theirs.items()}
+
+
+# -- exactness -----------------------------------------------------------------------------
+
+
+def distinct(ids: Any) -> list[Any]:
+    """Return ids that the server keeps apart."""
+    found: dict[Any, Any] = {}
+    for one in ids:
+        found.setdefault(twin_token(bytes((one[0],)) + one[1]), one)
+    return list(found.values())
+
+
+def odd_documents(shift: int) -> list[bytes]:
+    """Return documents with every odd value, name and id."""
+    around = len(ODD_SCALARS)
+    values = [
+        with_id(int32(1_000 + n), [(b"a", ODD_SCALARS[(n + shift) % around]), (b"b", int32(n))])
+        for n in range(around)
+    ]
+    named = [
+        with_id(int32(2_000 + n), [(name, int32(shift)), (b"x", int32(1)), (name, int32(n))])
+        for n, name in enumerate(ODD_NAMES)
+    ]
+    ids = [with_id(one, [(b"v", int32(shift))]) for one in distinct(ODD_IDS)]
+    return [*values, *named, *ids]
+
+
+KINDS = [
+    ("replica_set", "replica_set"),
+    ("replica_set", "standalone"),
+    ("standalone", "replica_set"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), KINDS, ids=["-".join(kinds) for kinds in KINDS])
+def test_odd_documents_there_and_back(dbs, one, other):
+    with Box(dbs(one), init=odd_documents(0)) as box:
+        for raw in odd_documents(1):
+            if document_key(raw) not in {bytes((t,)) + v for t, v in NUMBER_TWINS}:
+                box.put(raw)
+        box.put(with_id(double(1.0), [(b"twin", timestamp(0, 0))]))
+        assert box.register()
+        away = opposite(box.vc, dbs(other))
+        assert box.vc.push(away)
+        assert_same(box.vc, away)
+        third = VersionedCollection.clone(away, dbs(one))
+        assert_same(box.vc, third)
+        box.put(with_id(int32(1), [(b"twin", timestamp(0, 0)), (b"twin", double(-0.0))]))
+        box.delete(document_key(with_id(int32(1_001), [])))
+        assert box.register()
+        assert box.vc.push(away)
+        assert third.pull(away)
+        assert_same(box.vc, away)
+        assert_same(box.vc, third)
+        for version in box.recorded:
+            assert away.checkout(version)
+            assert sorted(raws(away)) == sorted(box.recorded[version].values())
+
+
+def play(fresh: Callable[[], Database[Any]], data: st.DataObject) -> None:
+    """Random changes, each registered and pushed, and fetched elsewhere."""
+    init = data.draw(st.lists(strategies.documents(), max_size=4))
+    with Box(fresh(), init=init) as box:
+        away = opposite(box.vc, fresh())
+        assert box.vc.push(away)
+        third = VersionedCollection.clone(away, fresh())
+        for _ in range(data.draw(st.integers(1, 3), label="versions")):
+            change(box, data)
+            box.register()
+            box.vc.push(away)
+            third.pull(away)
+        assert_same(box.vc, away)
+        assert_same(box.vc, third)
+
+
+@settings(max_examples=4, derandomize=True, **common)
+@given(data=st.data())
+def test_random_documents(dbs, data):
+    play(dbs, data)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+@settings(max_examples=200, **common)
+@given(data=st.data())
+def test_many_random_documents(dbs, data):
+    play(dbs, data)
+
+
+@pytest.mark.parametrize(
+    "kind", ["replica_set", pytest.param("standalone", marks=pytest.mark.sweep)]
+)
+def test_large_documents_travel_in_chunks(dbs, kind):
+    bands = untracked(dbs(kind))
+    bands.insert_one({"_id": "large", "v": "x" * (9 * MEGABYTE)})
+    bands.init()
+    away = opposite(bands, dbs())
+    assert bands.push(away)
+    bands.insert_one({"_id": "largest", "v": b"y" * int(15.9 * MEGABYTE)})
+    bands.update_one({"_id": "large"}, {"$set": {"v": "z" * (9 * MEGABYTE), "w": 1}})
+    bands.register("large")
+    assert bands.push(away)
+    bands.delete_one({"_id": "largest"})
+    bands.register("gone")
+    third = VersionedCollection.clone(away, dbs(kind))
+    assert bands.push(away)
+    assert third.pull(away)
+    assert_same(bands, away)
+    assert_same(bands, third)
+    assert third.checkout("HEAD~1")
+    assert len(third.find_one({"_id": "largest"})["v"]) == int(15.9 * MEGABYTE)
+
+
+def mixed(count: int) -> list[dict[str, Any]]:
+    """Return documents with ids of many types."""
+    kinds: list[Callable[[int], Any]] = [
+        int,
+        str,
+        lambda n: ObjectId(f"{n:024x}"),
+        lambda n: {"a": n},
+        lambda n: Decimal128(f"{n}.5"),
+        lambda n: Int64(2**40 + n),
+        lambda n: f"{n:0500d}",
+    ]
+    return [{"_id": kinds[n % len(kinds)](n), "n": n} for n in range(count)]
+
+
+def test_fifteen_thousand_documents_with_mixed_ids(db, there):
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many(mixed(15_000))
+    bands.init()
+    away = opposite(bands, there)
+    assert bands.push(away)
+    assert there["bands"].estimated_document_count() == 15_000
+    assert (bands.version, bands.is_detached()) == (0, False)
+    bands.update_many({"n": {"$gte": 1_000}}, {"$set": {"x": 1}})
+    bands.delete_many({"n": {"$lt": 500}})
+    assert bands.register("most")
+    assert bands.push(away)
+    assert_same(bands, away)
+
+
+def test_merges_options_and_indexes_travel(db, there):
+    db.create_collection(
+        "bands",
+        collation={"locale": "en", "strength": 2},
+        validator={"_id": {"$exists": True}},
+        validationLevel="moderate",
+        validationAction="warn",
+    )
+    bands = grown(db)
+    bands.create_index("name", unique=True)
+    bands.create_index([("since.year", -1)], name="by year", sparse=True)
+    bands.create_index("members", partialFilterExpression={"mark": {"$gt": 1}})
+    bands.merge("side", resolver="theirs")
+    bands.register("merged")
+    away = opposite(bands, there)
+    assert bands.push(away, all=True, tags=True)
+    assert_same(bands, away)
+    assert away.tags() == bands.tags()
+    assert bands.options() == away.options()
+    assert bands.index_information() == away.index_information()
+    # two documents swap their unique values
+    bands.delete_many({})
+    bands.insert_many([{"_id": 1, "name": "Blur"}, {"_id": 2, "name": "Pulp"}])
+    bands.register("swapped")
+    assert bands.push(away)
+    assert_same(bands, away)
+    third = VersionedCollection.clone(away, db.client[f"{there.name}_3"])
+    assert_same(bands, third)
+    assert bands.index_information() == third.index_information()
+    db.client.drop_database(third.database.name)
+
+
+# -- first contact -------------------------------------------------------------------------
+
+
+def test_documents_in_the_way_of_a_first_push_are_kept(db, there):
+    bands = grown(db)
+    there["bands"].insert_one({"_id": "theirs"})
+    before, mine = everything(there), raws(bands)
+    with pytest.raises(errors.InvalidOperation, match="1 document"):
+        bands.push(there)
+    assert everything(there) == before
+    assert raws(bands) == mine
+    assert (bands.version, bands.is_detached()) == (3, False)
+
+
+def test_equal_documents_are_adopted(db, there):
+    bands = grown(db)
+    there["bands"].create_index("name", name="theirs")
+    there["bands"].insert_many(list(db["bands"].find())[::-1])
+    assert bands.push(there)
+    away = opposite(bands, there)
+    assert_same_main(bands, away)
+    assert "theirs" in away.index_information()
+    edit(away, "x")
+    assert away.has_changes()
+
+
+def assert_same_main(bands: VersionedCollection, away: VersionedCollection) -> None:
+    assert contents(bands.database, "bands") == contents(away.database, "bands")
+    assert problems(away) == []
+    assert not away.has_changes()
+    assert [v.id for v in bands.log()] == [v.id for v in away.log()]
+
+
+@pytest.mark.parametrize("phase", ["versions", "changes", "documents"])
+def test_documents_written_while_a_first_push_prepares(db, there, phase):
+    bands = grown(db)
+
+    def meddle(now: str, count: int) -> None:
+        if now == phase:
+            there["bands"].update_one({"_id": "theirs"}, {"$inc": {"n": 1}}, upsert=True)
+
+    with pytest.raises(errors.InvalidOperation, match="not tracked and holds 1 document"):
+        bands.push(there, progress=meddle)
+    away = opposite(bands, there)
+    assert not away.is_tracked()
+    assert [document["_id"] for document in there["bands"].find()] == ["theirs"]
+    there["bands"].delete_many({})
+    assert bands.push(there)
+    assert_same_main(bands, away)
+
+
+@pytest.fixture
+def meddling(monkeypatch, small_limits) -> Callable[[Callable[[], Any]], None]:
+    """Let somebody write between the commit of a copy and the filling of the collection."""
+    from versioned_collection.remotes import founding
+
+    def use(write: Callable[[], Any]) -> None:
+        class Meddled(founding.Committer):
+            def complete(self, commit: Any) -> None:
+                write()
+                super().complete(commit)
+
+        monkeypatch.setattr(founding, "Committer", Meddled)
+
+    return use
+
+
+@pytest.mark.parametrize("id_", ["theirs", 1], ids=["another", "same"])
+def test_documents_written_while_a_first_push_fills_the_collection(db, there, meddling, id_):
+    meddling(lambda: there["bands"].insert_one({"_id": id_, "theirs": True}))
+    bands = grown(db)
+    assert bands.push(there)
+    away = opposite(bands, there)
+    assert away.find_one({"theirs": True})["_id"] == id_
+    assert away.has_changes()
+    assert problems(away) == []
+    assert away.discard_changes()
+    assert_same_main(bands, away)
+
+
+def test_a_document_that_cannot_be_filled_in_shows_as_a_change(db, there, meddling):
+    """The server takes 1.0 and 1 for one id, so only one of the two documents can be there."""
+    meddling(lambda: there["bands"].insert_one({"_id": 1.0, "theirs": True}))
+    bands = grown(db)
+    with pytest.raises(errors.DocumentRejected):
+        bands.push(there)
+    away = opposite(bands, there)
+    assert away.find_one({"theirs": True})
+    assert problems(away) == []
+    assert away.has_changes()
+    assert away.discard_changes()
+    assert_same_main(bands, away)
+
+
+def test_a_tracked_or_foreign_target_is_refused(db, there):
+    bands = grown(db)
+    stranger = tracked(there)
+    before = everything(there)
+    with pytest.raises(errors.VersioningError) as caught:
+        bands.push(there)
+    assert isinstance(caught.value, (errors.InvalidOperation, errors.InvalidCollectionState))
+    with pytest.raises(errors.InvalidCollectionState):
+        bands.fetch(there)
+    with pytest.raises(errors.InvalidOperation):
+        VersionedCollection.clone(stranger, db)
+    assert everything(there) == before
+    assert problems(bands) == []
+
+
+# -- a working copy at the remote ----------------------------------------------------------
+
+
+@pytest.fixture
+def pair(db, there) -> tuple[VersionedCollection, VersionedCollection]:
+    """Two sides that are equal, with all branches."""
+    bands = grown(db)
+    bands.push(there, all=True, tags=True)
+    return bands, opposite(bands, there)
+
+
+def test_a_dirty_working_copy_is_never_touched(pair):
+    bands, away = pair
+    edit(away, "uncommitted", 2)
+    step(bands, 4)
+    before = everything(away.database)
+    with pytest.raises(errors.InvalidOperation, match="uncommitted changes"):
+        bands.push(away)
+    assert everything(away.database)["bands"] == before["bands"]
+    assert away.version == 3
+    assert away.branches() == bands.branches()
+    assert bands.push(away, do_checkout=False)
+    assert everything(away.database)["bands"] == before["bands"]
+    assert (away.version, away.is_detached()) == (3, True)
+    assert away.has_changes()
+    assert problems(away) == []
+    assert away.discard_changes()
+    assert away.checkout(branch="main")
+    assert_same(bands, away)
+
+
+def test_a_branch_that_is_not_checked_out_moves_alone(pair):
+    bands, away = pair
+    away.checkout("side")
+    edit(away, "uncommitted")
+    step(bands, 4)
+    assert bands.push(away)
+    assert (away.branch, mark(away)) == ("side", "uncommitted")
+    assert away.discard_changes()
+    assert away.checkout("main")
+    assert_same(bands, away)
+
+
+@pytest.mark.parametrize("phase", ["versions", "changes"])
+def test_the_remote_goes_on_while_versions_arrive(pair, phase):
+    """Whoever registers at the remote meanwhile wins; nothing of theirs is touched."""
+    bands, away = pair
+    step(bands, 4)
+    done = []
+
+    def meddle(now: str, count: int) -> None:
+        if now == phase and not done:
+            done.append(step(away, "theirs"))
+
+    with pytest.raises(errors.InvalidOperation, match="diverged"):
+        bands.push(away, progress=meddle)
+    assert done
+    assert (away.version, mark(away)) == (4, "theirs")
+    assert problems(away) == []
+    assert problems(bands) == []
+    assert mark(bands) == 4
+
+
+def test_writes_while_the_working_copy_follows(pair, monkeypatch):
+    """A document that another client changes at the last moment stays as that client left it."""
+    from versioned_collection.remotes import arrival
+
+    bands, away = pair
+    step(bands, 4)
+    carry_out = arrival.carry_out
+
+    def meddled(*arguments: Any) -> None:
+        edit(away, "theirs")
+        carry_out(*arguments)
+
+    monkeypatch.setattr(arrival, "carry_out", meddled)
+    with pytest.raises(errors.WorkingCopyChanged):
+        bands.push(away)
+    assert (away.version, mark(away)) == (3, "theirs")
+    assert away.has_changes()
+    assert problems(away) == []
+    monkeypatch.undo()
+    away.discard_changes()
+    assert bands.push(away)
+    assert_same(bands, away)
+
+
+def test_two_pushers_of_different_versions(pair, dbs):
+    bands, away = pair
+    other = VersionedCollection.clone(away, dbs())
+    step(bands, "mine")
+    step(other, "theirs")
+    assert other.push(away)
+    before, at_home = everything(away.database), everything(bands.database)
+    with pytest.raises(errors.InvalidOperation, match="diverged"):
+        bands.push(away)
+    assert everything(away.database) == before
+    assert everything(bands.database) == at_home
+    assert problems(away) == []
+
+
+def test_two_pushers_of_the_same_versions(pair, dbs):
+    """Both have the versions; what one brought the other finds there."""
+    bands, away = pair
+    step(bands, 4)
+    twin = VersionedCollection.clone(bands, dbs())
+    pushed = []
+
+    def meddle(phase: str, count: int) -> None:
+        if not pushed:
+            pushed.append(1)
+            assert twin.push(away)
+
+    assert bands.push(away, progress=meddle)
+    assert pushed
+    assert_same(bands, away)
+
+
+# -- the cost ------------------------------------------------------------------------------
+
+MANY = 1_000
+MOST_COMMANDS = 100
+
+
+def lengthen(bands: VersionedCollection, count: int) -> None:
+    """Add small versions."""
+    state = bands._repository.state()
+    before = bytes(bands.with_options(codec_options=RAW).find_one({"_id": 1}).raw)
+    fields = bson.decode(before)
+    states = [before, *(bson.encode({**fields, "mark": turn}) for turn in range(count))]
+    changes = [[compare(*both)] for both in itertools.pairwise(states)]
+    forge(bands, changes)
+    bands.database["__metadata_bands"].update_one({}, {"$set": {"detached": True}})
+    assert bands.checkout(branch=state.branch)
+
+
+def test_a_thousand_versions_take_few_commands(server, db, there):
+    """The number of commands is in proportion to bytes, not to versions."""
+    bands = tracked(db)
+    bands.push(there)
+    lengthen(bands, MANY)
+    assert problems(bands) == []
+    with line_to(server.uri) as (here, near), line_to(server.uri) as (client, far):
+        mine = VersionedCollection(here[db.name], "bands")
+        away = VersionedCollection(client[there.name], "bands")
+        near.clear()
+        far.clear()
+        assert mine.push(away)
+        assert far.deltas == MANY
+        assert far.total <= MOST_COMMANDS, far.commands
+        assert near.total <= MOST_COMMANDS, near.commands
+    assert_same(bands, opposite(bands, there))
+
+
+@pytest.mark.parametrize("act", ["fetch", "pull", "clone"])
+def test_bringing_a_thousand_versions_takes_few_commands(server, db, there, act):
+    bands = tracked(db)
+    if act != "clone":
+        bands.push(there)
+    lengthen(bands, MANY)
+    with line_to(server.uri) as (here, near), line_to(server.uri) as (client, far):
+        mine = VersionedCollection(here[there.name], "bands")
+        away = VersionedCollection(client[db.name], "bands")
+        near.clear()
+        far.clear()
+        getattr(mine, "pull" if act == "clone" else act)(away)
+        assert near.deltas == MANY
+        assert far.total <= MOST_COMMANDS, far.commands
+        assert near.total <= MOST_COMMANDS, near.commands
+    if act != "fetch":
+        assert_same(bands, opposite(bands, there))
+
+
+def test_the_cost_of_one_version_does_not_grow_with_the_history(server, db, there):
+    """What grows is the reading of the tree of the log, at the remote as well."""
+    bands = tracked(db)
+    bands.push(there)
+    costs = []
+    for count in (0, MANY):
+        if count:
+            lengthen(bands, count)
+            bands.push(there)
+        step(bands, f"after {count}")
+        with line_to(server.uri) as (here, near), line_to(server.uri) as (client, far):
+            mine = VersionedCollection(here[db.name], "bands")
+            mine.push(VersionedCollection(client[there.name], "bands"))
+            for line in (near, far):
+                line.returned.pop("__log_bands", None)
+                line.commands.pop("getMore __log_bands", None)
+            # the tree of the log is read in replies of their own
+            costs.append([(sum(line.returned.values()), line.total) for line in (near, far)])
+    for before, after in zip(*costs, strict=True):
+        assert after[0] <= before[0] + 2
+        assert abs(after[1] - before[1]) <= 12
