@@ -69,9 +69,23 @@ def test_what_was_fetched_can_be_merged(sides):
     put(theirs, "one")
     name = mine.fetch(theirs).remote
     mine.merge(f"{name}/main")
+    assert labels(mine) == ["main@1", "main@0"]
+    assert_equal(mine, theirs)
+    put(mine, "two")
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_what_was_fetched_can_be_merged_where_both_have_gone_on(sides):
+    mine, theirs = sides
+    put(theirs, "one", id_=1)
+    put(mine, "two", id_=2)
+    name = mine.fetch(theirs).remote
+    mine.merge(f"{name}/main")
+    mine.push(theirs)
     assert raws(mine) == raws(theirs)
-    assert mine.pull(theirs) is True
-    assert_whole(mine)
+    mine.pull(theirs)
+    assert_equal(mine, theirs)
 
 
 def test_fetch_of_one_branch(anydb, there):
@@ -484,6 +498,8 @@ def test_remotes(sides, monkeypatch):
         ("origin", "mongodb://localhost", errors.InvalidArgument),
         ("origin", "mongodb://user:secret@localhost/db", errors.InvalidArgument),
         ("origin", "mongodb://user:${A}secret@localhost/db", errors.InvalidArgument),
+        ("origin", "mongodb://u:secret/x@localhost/db", errors.InvalidArgument),
+        ("origin", "mongodb://localhost/db?proxyPassword=secret", errors.InvalidArgument),
         ("origin", 7, errors.InvalidType),
     ],
 )
@@ -494,6 +510,14 @@ def test_bad_remotes(anydb, name, url, error):
         mine.add_remote(name, url)
     assert "secret" not in str(caught.value)
     assert everything(anydb) == before
+
+
+def test_remotes_of_an_untracked_collection(anydb):
+    mine = untracked(anydb)
+    assert mine.remotes() == []
+    with pytest.raises(errors.CollectionNotTracked):
+        mine.add_remote("origin", "mongodb://localhost/db")
+    assert anydb.list_collection_names() == ["bands"]
 
 
 def test_passwords_by_reference(anydb):

@@ -1180,6 +1180,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         Raises:
             InvalidArgument: The name is malformed or taken, or the URI is none, or holds a
                 password (a ValueError).
+            CollectionNotTracked: There is no history; `clone` takes a URI.
         """
         return remote_verbs.add_remote(self._repository, name, url)
 

@@ -13,6 +13,7 @@ from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
+from versioned_collection.labels import stamp, taken_over
 from versioned_collection.merging import Outcome, Sides, merge_sides
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.pipeline import prefetch
@@ -52,13 +53,16 @@ def fast_forward(
 ) -> Version:
     """Move HEAD and its branch on to a version that contains it; return that one."""
     repository, state = hold.repository, hold.state
-    path = repository.log.tree().path(state.head, theirs)
+    tree = repository.log.tree()
+    path = tree.path(state.head, theirs)
+    labels = taken_over(repository, tree, state.branch, theirs)
     commit = Commit(
-        state={"head": theirs, **copy.noticed.position()},
+        state={"head": theirs, **copy.noticed.position(), **stamp(labels)},
         branches={state.branch: theirs},
         path=path,
         checked="collection",
         private_checks=bool(repository.own_checks),
+        labels=labels,
     )
     carry_out(hold, commit, lambda: moves_along(repository, path), progress)
     return entry_of(repository, theirs)

@@ -121,6 +121,17 @@ def _ancestors(tree: VersionTree, tip: VersionId) -> Iterator[tuple[VersionId, N
     return ((version, tree.nodes[version]) for version in ancestors_of(tree, tip))
 
 
+def taken_over(repository: Repository, tree: VersionTree, branch: str, tip: VersionId) -> Labels:
+    """Return the labels that fetched versions get once a branch here moves on to them."""
+    wanted = {
+        version: label
+        for remote in repository.remotes.all()
+        for version, label in of_remote(tree, remote.name, tip).items()
+        if label[0] == branch
+    }
+    return relabelled(repository, tree, wanted, [branch])
+
+
 def adopted(repository: Repository, tree: VersionTree, meeting: Meeting) -> Labels:
     """Return the labels that versions get once a branch goes on from its tip at a remote.
 

@@ -30,7 +30,13 @@ DEFAULT = "origin"
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _REFERENCE = re.compile(r"\$\{([^{}]+)\}")
-_SECRETS = ("password", "tlscertificatekeyfilepassword", "sslpempassphrase")
+_SECRETS = (
+    "password",
+    "tlscertificatekeyfilepassword",
+    "sslpempassphrase",
+    "proxypassword",
+    "authmechanismproperties",  # may hold a session's token
+)
 _CREDENTIALS = re.compile(r"//[^@/]*@")
 
 RemoteLike = Repository | Database[Any] | str | None
@@ -79,7 +85,8 @@ def _parsed(url: str) -> dict[str, Any]:
     try:
         return dict(parse_uri(url, validate=False, warn=False))
     except (driver.InvalidURI, driver.ConfigurationError, ValueError) as error:
-        reason = _CREDENTIALS.sub("//***@", str(error))
+        # the driver's words may quote a part of a password
+        reason = "what stands before the last @ has to be percent-encoded" if "@" in url else error
         raise InvalidArgument(f"that is no MongoDB URI: {reason}") from None
 
 
@@ -178,6 +185,8 @@ def _opened_at(
     repository: Repository, wanted: str, progress: Progress | None
 ) -> Iterator[tuple[str, MongoRemote]]:
     url, name = wanted, None
+    if "://" in wanted and not wanted.startswith(_SCHEMES):
+        raise InvalidArgument("the URI of a remote begins with mongodb:// or mongodb+srv://")
     if not wanted.startswith(_SCHEMES):
         known = repository.remotes.get(wanted)
         if known is None or known.url is None:
@@ -190,7 +199,11 @@ def _opened_at(
     parsed = _parsed(url)
     if not parsed["database"]:
         raise InvalidArgument("name the database as well: mongodb://host/database")
-    client: MongoClient[Any] = MongoClient(url)
+    options: dict[str, Any] = {}
+    if "serverselectiontimeoutms" not in {one.lower() for one in parsed["options"]}:
+        patience = repository.db.client.options.server_selection_timeout
+        options["serverSelectionTimeoutMS"] = int(patience * 1000)
+    client: MongoClient[Any] = MongoClient(url, **options)
     with client:
         database = client[parsed["database"]]
         other = Repository(

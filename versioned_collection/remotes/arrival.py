@@ -13,7 +13,7 @@ from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation, TransferRefused
 from versioned_collection.joining import carry_out
-from versioned_collection.labels import Label, Labels, aside, tracking
+from versioned_collection.labels import Label, Labels, aside, stamp, tracking
 from versioned_collection.moves import moves_along
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
@@ -78,6 +78,7 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
             tagged=dict(update.tags),
         )
         follow(hold, commit, arrival.tree, update.checkout)
+        commit.state |= stamp(commit.labels)
         carry_out(hold, commit, along(hold, commit), progress)
         arrival.forget()
 

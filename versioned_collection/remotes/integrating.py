@@ -52,6 +52,14 @@ def fast_forward(
     carry_out(hold, commit, along(hold, commit), progress)
 
 
+def take_labels_over(hold: Hold, tree: VersionTree, meeting: Meeting) -> None:
+    """Give versions the labels of a remote that a branch here contains already."""
+    labels = adopted(hold.repository, tree, meeting)
+    if labels:
+        state = {"progress": ObjectId(), **stamp(labels)}
+        Committer(hold).references(Commit(state=state, labels=labels))
+
+
 def agree_on_labels(
     repository: Repository, name: str, remote: Remote, refs: Refs, branch: str
 ) -> None:

@@ -244,8 +244,8 @@ def found(
     tags: Mapping[str, Mapping[str, Any]],
     branch: str,
     progress: Progress,
-) -> None:
-    """Make an untracked collection a copy.
+) -> int:
+    """Make an untracked collection a copy; return how many versions it has.
 
     Args:
         source: The side that has the versions.
@@ -268,6 +268,7 @@ def found(
         _fill(source, founding, tip.id, progress)
         wanted = {name: (None, version) for name, version in branches.items()}
         founding.finish(Update([node.id for node in nodes], wanted, tags), branch)
+    return len(nodes)
 
 
 def _fill(source: Remote, founding: Founding, version: VersionId, progress: Progress) -> None:

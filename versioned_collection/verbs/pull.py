@@ -21,7 +21,12 @@ from versioned_collection.remotes.address import (
 )
 from versioned_collection.remotes.base import Refs
 from versioned_collection.remotes.fetching import Plan, carry_out_fetch, plan_fetch
-from versioned_collection.remotes.integrating import agree_on_labels, fast_forward, unite
+from versioned_collection.remotes.integrating import (
+    agree_on_labels,
+    fast_forward,
+    take_labels_over,
+    unite,
+)
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Repository
@@ -150,13 +155,14 @@ def _copy(
     moved: dict[str, tuple[VersionId | None, VersionId]] = {
         one: (None, tip) for one, tip in refs.branches.items()
     }
+    count = 0
     if not wanted.dry_run:
         here = MongoRemote(repository, progress)
         report = progress or (lambda phase, count: None)
-        found(remote, here, refs.branches, refs.tags, branch, report)
+        count = found(remote, here, refs.branches, refs.tags, branch, report)
         repository.remotes.see(name, refs.branches, repository.now())
         repository.remotes.agree(name, refs.labels)
-    return Pulled(name, 0, moved, created=True)
+    return Pulled(name, count, moved, created=True)
 
 
 def _checked_out(refs: Refs) -> str:
@@ -177,6 +183,8 @@ def _integrate(
         mine = repository.branches.get(branch)
         tree = repository.log.tree().with_nodes(plan.nodes if wanted.dry_run else ())
         if mine is not None and is_ancestor(tree, theirs, mine):
+            if not wanted.dry_run:
+                take_labels_over(hold, tree, Meeting(name, branch, None, theirs))
             return {}
         meeting = Meeting(name, branch, mine, theirs)
         if not wanted.dry_run:

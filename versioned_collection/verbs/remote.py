@@ -40,9 +40,11 @@ def add_remote(repository: Repository, name: str, url: str) -> RemoteInfo:
 
     Raises:
         InvalidArgument: The name is malformed or taken, the URI is none, or holds a password.
+        CollectionNotTracked: There is no history.
     """
     check_remote_name(name)
     check_url(url)
+    repository.state()
     if not repository.remotes.add(name, url):
         raise InvalidArgument(
             f"there is a remote {name!r} already; remove_remote({name!r}) first", remote=name
