@@ -24,10 +24,10 @@ from bson.raw_bson import RawBSONDocument
 from harness.scenarios import NAME, Scenario, nothing, opened, state_of, with_history
 from harness.stage import Stages, scene_of
 from harness.transfers import forge
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
-from strategies import ODD_SCALARS, element
+from strategies import ODD_SCALARS, document, element, int32
 from test_exactness import common
 
 from versioned_collection import VersionedCollection, errors
@@ -39,6 +39,7 @@ from versioned_collection.core.version import Version
 from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found
+from versioned_collection.trackers import delta_store
 
 Sides = tuple[VersionedCollection, VersionedCollection]
 
@@ -385,7 +386,9 @@ LIES: dict[str, Callable[[], Delta | None]] = {
         bson.encode({**FIRST, "x": 7}), bson.encode(CHANGED)
     ),
     "an image of another id": lambda: insert(bson.encode({"_id": 100}), key_of(99)),
-    "an image whose id is not first": lambda: insert(bson.encode({"a": 1, "_id": 99}), key_of(99)),
+    "an image whose id is not first": lambda: insert(
+        document([(b"a", int32(1)), (b"_id", int32(99))]), key_of(99)
+    ),
     "an array for an id": lambda: insert(bson.encode({"_id": [1]}), key_of([1])),
     "an image that is none": lambda: insert(
         bson.encode({"_id": 99, "v": "x" * 9_000_000})[:-2000], key_of(99)
@@ -444,7 +447,7 @@ def bring(here: VersionedCollection, remote: MongoRemote) -> None:
     repository, refs = here._repository, remote.refs()
     assert refs is not None
     plan = plan_fetch(repository, remote, refs, None)
-    carry_out_fetch(repository, "liar", remote, plan, lambda *_: None)
+    carry_out_fetch(repository, remote.address, remote, plan, lambda *_: None)
 
 
 def _entries(change: Callable[[list[Version]], list[Version]]) -> dict[str, Any]:
@@ -585,6 +588,10 @@ _RAW: CodecOptions[Any] = CodecOptions(
 FUZZED = ("log", "deltas", "branches", "tags", "metadata", "deltas.files", "deltas.chunks")
 
 
+SMALL_INLINE = 2_000
+"""Bytes from which on images go to chunks here, so that few documents have them."""
+
+
 class Fuzz:
     """A remote whose trackers are edited, and a side that fetches from it.
 
@@ -596,7 +603,7 @@ class Fuzz:
         self.remote = client[f"fuzz_{uuid.uuid4().hex[:12]}"]
         there = VersionedCollection(self.remote, NAME)
         with_history(there)
-        there.update_one({"_id": 5}, {"$set": {"v": "v" * 8_400_000}})
+        there.insert_one({"_id": "large", "v": "v" * 2 * SMALL_INLINE})
         there.register("large")
         base = client[f"base_{uuid.uuid4().hex[:12]}"]
         here = VersionedCollection.clone(there, base, NAME)
@@ -642,7 +649,7 @@ class Fuzz:
             outcome = "fetched"
         finally:
             if new:
-                collection.delete_one({"_id": RawBSONDocument(new)["_id"]})
+                collection.delete_one({"_id": old["_id"]})
             collection.insert_one(old)
         assert problems(here) == []
         return outcome
@@ -682,9 +689,11 @@ def _edited(
 
 @pytest.fixture(scope="module")
 def fuzz(client) -> Iterator[Fuzz]:
-    running = Fuzz(client)
-    yield running
-    client.drop_database(running.remote.name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delta_store, "LARGEST_INLINE", SMALL_INLINE)
+        running = Fuzz(client)
+        yield running
+        client.drop_database(running.remote.name)
 
 
 def fuzzed(fuzz: Fuzz, data: st.DataObject) -> None:
@@ -692,7 +701,10 @@ def fuzzed(fuzz: Fuzz, data: st.DataObject) -> None:
     fuzz.run(tracker, edits(data), data.draw(st.integers(0, 50), label="document"))
 
 
-@settings(max_examples=25, derandomize=True, **common)
+UNSHRUNK = (Phase.explicit, Phase.generate)  # an example takes half a second
+
+
+@settings(max_examples=15, derandomize=True, phases=UNSHRUNK, **common)
 @given(data=st.data())
 def test_edited_trackers(fuzz, data):
     fuzzed(fuzz, data)
@@ -700,7 +712,7 @@ def test_edited_trackers(fuzz, data):
 
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
-@settings(max_examples=2_000, **common)
+@settings(max_examples=2_000, phases=UNSHRUNK, **common)
 @given(data=st.data())
 def test_edited_trackers_of_every_kind(fuzz, data):
     fuzzed(fuzz, data)

@@ -68,6 +68,7 @@ class Staging:
         self._entries: dict[VersionId, Version] = {}
         self._parents: dict[VersionId, Version] = {}
         self._open: dict[VersionId, _Sums] = {}
+        self._resumed: set[VersionId] = set()
 
     def begin(self, entries: Iterator[list[Version]]) -> Arrived:
         """Announce versions by their log entries; return what is there of them already.
@@ -94,6 +95,7 @@ class Staging:
         self._entries.update((entry.id, entry) for entry in batch)
         incoming = self._repository.incoming
         earlier = incoming.entries([entry.id for entry in batch])
+        self._resumed.update(earlier)
         changed = [
             entry.id
             for entry in batch
@@ -142,6 +144,8 @@ class Staging:
                 check_delta(version, delta)
                 self._open[version].add(delta)
                 keys.setdefault(version, set()).add(delta.key)
+        for version in keys.keys() - self._resumed:
+            self._open[version].doubtful = True  # garbage so far, which may be collected just now
         return {version: frozenset(found) for version, found in keys.items()}
 
     def add(self, changes: Changes) -> None:
