@@ -185,3 +185,81 @@ def test_decisions_in_a_document_that_another_client_changed(anydb, small_limits
     assert [one.path for one in bands.conflicts()] == [()]
     found = bands.find_one({"_id": 2})
     assert (found["a"], found["b"], found["n"]) == ("side", "side", 1)
+
+
+def stashed(db: Database, documents: int = 6) -> VersionedCollection:
+    """Return a collection with a stash of all documents, which clashes with the first one."""
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": n, "a": 0, "b": 0} for n in range(documents)])
+    bands.init()
+    bands.update_many({}, {"$set": {"a": "stashed"}})
+    bands.stash()
+    bands.update_one({"_id": 0}, {"$set": {"a": "mine"}})
+    return bands
+
+
+def values(bands: VersionedCollection) -> list[Any]:
+    return [one["a"] for one in bands.find(sort=[("_id", 1)])]
+
+
+def test_taking_a_stash_out_leaves_what_overtook_it(anydb, small_limits):
+    """The writer's document was never what the stash made of it."""
+    bands = stashed(anydb)
+    other = anydb["bands"] if bands.capture_mode == "change_stream" else bands
+
+    def meddle(phase: str, count: int) -> None:
+        other.update_one({"_id": 5, "a": 0}, {"$set": {"a": "theirs"}})
+
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True, progress=meddle)
+    assert bands.abort_merge()
+    assert values(bands) == ["mine", 0, 0, 0, 0, "theirs"]
+    assert bands.status()["changes"]["updated"] == 2
+    assert bands.has_stash()
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_taking_a_stash_out_leaves_what_was_written_since(anydb, limits, request):
+    """Decisions go, as they are ours; what another client wrote is nowhere else."""
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    bands = stashed(anydb)
+    bands.update_many({"_id": {"$lte": 4}}, {"$set": {"a": "mine"}})
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True)
+    other = VersionedCollection(anydb, "bands")
+    other.update_one({"_id": 1}, {"$set": {"b": "before the decision"}})
+    assert not bands.resolve_conflicts(
+        resolver=lambda conflict, _: UNRESOLVED if conflict.document_id == 4 else Side.THEIRS
+    )
+    other.update_one({"_id": 2}, {"$set": {"b": "after it"}})
+    other.delete_one({"_id": 3})
+    assert bands.abort_merge()
+    assert values(bands) == ["mine", "stashed", "stashed", "mine", 0]
+    assert [one["b"] for one in bands.find(sort=[("_id", 1)])] == [
+        0, "before the decision", "after it", 0, 0,
+    ]  # fmt: skip
+    assert bands.find_one({"_id": 3}) is None
+    assert bands.has_stash()
+    assert problems(bands) == []
+
+
+def test_taking_a_stash_out_takes_all_decisions_back(anydb, small_limits):
+    """Also where several were made in one document, one after the other."""
+    bands = stashed(anydb)
+    bands.stash_discard()
+    bands.discard_changes()
+    bands.update_many({}, {"$set": {"a": "stashed", "b": "stashed"}})
+    bands.delete_one({"_id": 5})
+    bands.stash()
+    bands.update_many({}, {"$set": {"a": "mine", "b": "mine"}})
+    before = list(bands.find(sort=[("_id", 1)]))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True)
+    for conflict in list(bands.conflicts())[1:]:
+        bands.resolve_conflict(conflict, Side.THEIRS)
+    assert bands.find_one({"_id": 5}) is None
+    assert bands.abort_merge()
+    assert list(bands.find(sort=[("_id", 1)])) == before
+    assert problems(bands) == []

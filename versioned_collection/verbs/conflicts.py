@@ -24,6 +24,7 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside
 from versioned_collection.trackers.conflicts import StoredConflict
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.trackers.stash import Step
 from versioned_collection.uniting import take_theirs
 from versioned_collection.unstashing import clear_away, end_of_unstashing
 from versioned_collection.versions import as_in_log, entry_of
@@ -199,8 +200,8 @@ def abort_merge(repository: Repository, progress: Progress | None = None) -> boo
     """Take a merge that waits back: the documents are those of HEAD again.
 
     Of a rebase all steps are taken back, and HEAD is on the branch where it was before. Where
-    a stash was applied, the documents that it changed are what they were before that,
-    and others stay as they are.
+    a stash was applied, the documents that it changed are what they were before that; others,
+    and those that somebody else has changed since, stay as they are.
 
     Returns:
         Whether there was one.
@@ -227,8 +228,7 @@ def _take_stash_out(hold: Hold, commit: Commit, committer: Committer, merge: Obj
     deltas = repository.stash.of_version(merge)
     for batch in portions(deltas, lambda _: 1, BATCH, BATCH):
         repository.modified.add([delta.key for delta in batch])
-    commit.reverse = True
-    committer.bring_back(commit, merge)
+    committer.take_out(commit, merge)
     repository.stash.delete([merge])
 
 
@@ -293,6 +293,8 @@ class _Settling:
         commit = Commit(settled=settled, state=state)
         committer = Committer(self._hold)
         self._repository.modified.add(changed)
+        if merge.get("stash") is not None:
+            self._note_steps(merge["id"], changed, present, wanted)
         if not changed:
             committer.references(commit)
         elif not self._at_once(commit, committer, changed, present, wanted):
@@ -301,6 +303,17 @@ class _Settling:
         self.overtaken += committer.kept
         if is_last and not committer.kept:
             clear_away(self._hold, [merge["id"], merge["stash"]])
+
+    def _note_steps(
+        self,
+        merge: ObjectId,
+        changed: list[DocumentKey],
+        present: dict[DocumentKey, bytes | None],
+        wanted: dict[DocumentKey, bytes | None],
+    ) -> None:
+        """Have the way back take what was decided for ours, once it is written."""
+        steps = {key: Step(_hash(present[key]), _hash(wanted[key])) for key in changed}
+        self._repository.stash.note_steps(merge, steps)
 
     def _is_last_of_stash(self, settled: list[ObjectId]) -> bool:
         """Tell whether nothing of a stash that was applied waits any more."""
