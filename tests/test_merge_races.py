@@ -9,7 +9,7 @@ from api_support import problems
 from pymongo import MongoClient, monitoring
 from pymongo.database import Database
 
-from versioned_collection import UNRESOLVED, Side, VersionedCollection, errors
+from versioned_collection import MISSING, UNRESOLVED, Side, VersionedCollection, errors
 from versioned_collection.trackers import conflicts
 
 
@@ -262,4 +262,51 @@ def test_taking_a_stash_out_takes_all_decisions_back(anydb, small_limits):
     assert bands.find_one({"_id": 5}) is None
     assert bands.abort_merge()
     assert list(bands.find(sort=[("_id", 1)])) == before
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("resolver", ["theirs", "ours"])
+def test_a_document_that_is_gone_stops_no_other_decision(anydb, resolver):
+    bands = waiting(anydb)
+    other = VersionedCollection(anydb, "bands")
+    other.delete_one({"_id": 1})
+    assert not bands.resolve_conflicts(resolver=resolver)
+    assert [(one.document_id, one.path) for one in bands.conflicts()] == [(1, ("a",)), (1, ("b",))]
+    assert bands.count_documents({"a": "side" if resolver == "theirs" else "main"}) == 3
+    one, another = bands.conflicts()
+    with pytest.raises(errors.PlaceGone, match="MISSING"):
+        bands.resolve_conflict(one, Side.THEIRS)
+    assert len(list(bands.conflicts())) == 2
+    bands.resolve_conflict(one, MISSING)
+    assert bands.find_one({"_id": 1}) is None
+    other.insert_one({"_id": 1, "a": "back"})
+    bands.resolve_conflict(another, Side.THEIRS)
+    assert bands.find_one({"_id": 1}) == {"_id": 1, "a": "back", "b": "side"}
+    assert bands.register()
+    assert problems(bands) == []
+
+
+def test_a_place_that_is_gone_stops_no_other_decision(anydb):
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": n, "at": {"x": 0}, "b": 0} for n in range(3)])
+    bands.init()
+    bands.create_branch("side")
+    for branch in ("side", "main"):
+        bands.checkout(branch)
+        bands.update_many({}, {"$set": {"at.x": branch, "b": branch}})
+        bands.register(branch)
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    bands.update_one({"_id": 1}, {"$unset": {"at": ""}})
+    assert not bands.resolve_conflicts(resolver="theirs")
+    (left,) = bands.conflicts()
+    assert (left.document_id, left.path) == (1, ("at", "x"))
+    assert bands.find_one({"_id": 1}) == {"_id": 1, "b": "side"}
+    assert bands.count_documents({"at.x": "side", "b": "side"}) == 2
+    with pytest.raises(errors.PlaceGone, match="without a resolver"):
+        bands.resolve_conflict(left, Side.THEIRS)
+    bands.update_one({"_id": 1}, {"$set": {"at": {}}})
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.find_one({"_id": 1})["at"] == {"x": "side"}
+    assert bands.register()
     assert problems(bands) == []

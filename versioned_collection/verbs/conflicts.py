@@ -16,7 +16,12 @@ from versioned_collection.core import merging
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
 from versioned_collection.core.merging import MergeContext, settle
-from versioned_collection.errors import InvalidArgument, InvalidOperation, WorkingCopyChanged
+from versioned_collection.errors import (
+    InvalidArgument,
+    InvalidOperation,
+    PlaceGone,
+    WorkingCopyChanged,
+)
 from versioned_collection.moves import BATCH
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
@@ -85,7 +90,11 @@ Decide = Callable[[merging.Conflict], Any]
 
 
 def conflicts(repository: Repository) -> Iterator[Conflict]:
-    """Iterate over the conflicts that wait, those of one document in a row."""
+    """Iterate over the conflicts that wait, those of one document in a row.
+
+    Only the conflict of a whole document that another client changed while a large merge was
+    written stands apart: those come first.
+    """
     merge = repository.state().merge
     if merge is None:
         return
@@ -104,7 +113,9 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
             for none.
 
     Raises:
-        InvalidOperation: It is settled already, or its place is gone.
+        InvalidOperation: It is settled already.
+        PlaceGone: What its path leads through is gone, and `value` is not "none" in a document
+            that is gone altogether.
         WorkingCopyChanged: Another client writes to the document just now.
         InvalidArgument: The value cannot stand there.
     """
@@ -121,6 +132,8 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
             )
         settling = _Settling(hold, lambda conflict: merging.resolved_value(conflict, value))
         settling.settle(found[0])
+        for error in settling.gone:
+            raise error
         if settling.overtaken:
             raise WorkingCopyChanged(
                 f"the document with _id {id_value(settling.overtaken[0])!r} was changed by "
@@ -135,6 +148,8 @@ def resolve_conflicts(
     progress: Progress | None = None,
 ) -> int | None:
     """Settle all conflicts by one rule.
+
+    Those whose place is gone from its document wait on.
 
     Args:
         repository: The trackers.
@@ -241,6 +256,7 @@ class _Settling:
 
     Attributes:
         overtaken: Documents that another client changed meanwhile, so that their conflicts wait.
+        gone: Why other conflicts wait: their place is gone.
     """
 
     def __init__(self, hold: Hold, decide: Decide | None) -> None:
@@ -248,14 +264,13 @@ class _Settling:
         self._repository = hold.repository
         self._decide = decide
         self.overtaken: list[DocumentKey] = []
+        self.gone: list[PlaceGone] = []
 
     def settle(self, page: list[StoredConflict]) -> None:
         """Write what was decided, and remove the conflicts that it settles.
 
-        A document that another client changes just now stays, and so do its conflicts.
-
-        Raises:
-            PlaceGone: What a conflict's path leads through is gone.
+        A document that another client changes just now stays, and so do its conflicts. Those
+        whose place is gone wait on as well.
         """
         if self._decide is None:
             self._commit([one.id for one in page], {}, {})
@@ -269,16 +284,18 @@ class _Settling:
         for key, group in groupby(page, key=lambda one: one.conflict.key):
             raw = wanted.get(key, present[key])  # one that came late is not in its row
             for one in group:
-                value = self._value(one.conflict)
-                if value is not merging.UNRESOLVED:
+                value = self._decide(one.conflict)
+                if value is merging.UNRESOLVED:
+                    continue
+                try:
                     raw = settle(raw, one.conflict.path, value, raw)
+                except PlaceGone as error:
+                    self.gone.append(error)
+                else:
                     settled.append(one.id)
             wanted[key] = raw
-        self._commit(settled, present, wanted)
-
-    def _value(self, conflict: merging.Conflict) -> Any:
-        assert self._decide is not None
-        return self._decide(conflict)
+        if settled:
+            self._commit(settled, present, wanted)
 
     def _commit(
         self,
