@@ -265,6 +265,23 @@ def test_taking_a_stash_out_takes_all_decisions_back(anydb, small_limits):
     assert problems(bands) == []
 
 
+def test_taking_a_stash_out_leaves_what_took_the_place_of_a_document(anydb, small_limits):
+    """The server takes its id for the one that would come back."""
+    bands = stashed(anydb)
+    bands.stash_discard()
+    bands.update_many({}, {"$set": {"a": "stashed"}})
+    bands.delete_one({"_id": 5})
+    bands.stash()
+    bands.update_one({"_id": 0}, {"$set": {"a": "mine"}})
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True)
+    VersionedCollection(anydb, "bands").insert_one({"_id": 5.0, "a": "theirs"})
+    assert bands.abort_merge()
+    assert values(bands) == ["mine", 0, 0, 0, 0, "theirs"]
+    assert isinstance(bands.find_one({"_id": 5})["_id"], float)
+    assert problems(bands) == []
+
+
 @pytest.mark.parametrize("resolver", ["theirs", "ours"])
 def test_a_document_that_is_gone_stops_no_other_decision(anydb, resolver):
     bands = waiting(anydb)
