@@ -845,7 +845,8 @@ GONE_PLACES: tuple[tuple[Any, Any], ...] = (
 
 @pytest.mark.parametrize(("document_", "path"), GONE_PLACES, ids=range(len(GONE_PLACES)))
 def test_settling_a_place_that_is_gone(document_: Any, path: Any) -> None:
-    for value in (raw(int32(5)), None):
+    assert settle(None, path, None) is None
+    for value in (raw(int32(5)), None) if document_ is not None else (raw(int32(5)),):
         with pytest.raises(PlaceGone) as error:
             settle(doc(document_), path, value)
         assert error.value.path == path

@@ -10,8 +10,18 @@ import pytest
 from api_support import RAW, edit, everything, grown, mark, problems, step, tracked
 from bson.codec_options import CodecOptions
 from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
 
-from versioned_collection import MISSING, MergePolicy, Side, Stash, VersionedCollection, errors
+from versioned_collection import (
+    MISSING,
+    UNRESOLVED,
+    MergePolicy,
+    Side,
+    Stash,
+    VersionedCollection,
+    errors,
+)
+from versioned_collection.core.document import build
 
 
 @pytest.fixture(params=["usual", "small"])
@@ -523,6 +533,37 @@ def test_exact_bytes(anydb, limits):
     before = raws(bands)
     with pytest.raises(errors.AutoMergeFailedError):
         bands.stash_apply(merge=True)
+    assert bands.abort_merge()
+    assert raws(bands) == before
+    assert problems(bands) == []
+
+
+def test_exact_bytes_of_what_was_decided_and_taken_back(anydb, limits):
+    """Notes of decisions stand beside documents that no decoder, or no update, would keep."""
+    odd = build(
+        b"\x03a\0" + build(b"\x10$x\0\1\0\0\0", b"\x06u\0", b"\x11t\0" + bytes(8)),
+        b"\x03b\0" + build(b"\x10x\0\1\0\0\0", b"\x10x\0\2\0\0\0"),
+        b"\x02c\0\2\0\0\0\xff\0",
+    )
+    bands = VersionedCollection(anydb, "bands")
+    ids = [1, 1.5, "1", {"a": 1}, bson.Timestamp(1, 1), bson.MinKey(), True]
+    start = [build(bson.encode({"_id": id_, "n": 0})[4:-1], odd[4:-1]) for id_ in ids]
+    anydb["bands"].insert_many([RawBSONDocument(raw) for raw in start])
+    bands.init()
+    bands.update_many({}, {"$set": {"n": "stashed"}})
+    bands.stash()
+    bands.update_many({}, {"$set": {"n": "mine"}})
+    before = raws(bands)
+    with pytest.raises(errors.AutoMergeFailedError, match="7 conflicts"):
+        bands.stash_apply(merge=True)
+    first = next(bands.conflicts())
+
+    def rule(conflict: Any, context: Any) -> Any:
+        return UNRESOLVED if conflict.document_id == first.document_id else Side.THEIRS
+
+    assert not bands.resolve_conflicts(resolver=rule)
+    assert raws(bands) != before
+    assert problems(bands) == []
     assert bands.abort_merge()
     assert raws(bands) == before
     assert problems(bands) == []

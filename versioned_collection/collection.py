@@ -668,7 +668,11 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         return undo_verbs.reflog(self._repository)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Iterate over the conflicts that wait for decisions, those of a document in a row."""
+        """Iterate over the conflicts that wait for decisions, those of a document in a row.
+
+        Where another client changed a document while a large merge was written, the conflict of
+        that document as a whole stands apart from those of its places: such conflicts come first.
+        """
         if not self.is_tracked():
             return iter(())
         return conflict_verbs.conflicts(self._repository)
@@ -682,7 +686,9 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
                 for that side's, `MISSING` for none.
 
         Raises:
-            InvalidOperation: It is settled already, or its place is gone.
+            InvalidOperation: It is settled already.
+            PlaceGone: Its place was edited away, or its document deleted. `MISSING` settles a
+                conflict whose document is gone; the document stays gone.
             WorkingCopyChanged: Another client writes to the document just now.
             InvalidArgument: The value cannot stand there.
             CollectionNotTracked: There is no history.
@@ -707,7 +713,9 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             progress: Called with a phase and a number of conflicts done.
 
         Returns:
-            True when all are settled; False when there are none, or some still wait.
+            True when all are settled; False when there are none, or some still wait, as the
+            resolver left them, their place is gone (`resolve_conflict` says what to do then), or
+            another client wrote to the document just now. `conflicts` lists those.
 
         Raises:
             InvalidArgument: There is no such resolver.
@@ -729,11 +737,15 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
     def abort_merge(self, *, progress: Progress | None = None) -> bool:
         """Take a merge with conflicts back; False when none is under way.
 
-        The documents are those of HEAD again: decisions and edits since the merge are gone.
-        Of a `rebase` all steps are taken back: documents, HEAD and branch are as before it.
+        The documents are those of HEAD again: decisions and edits since the merge are gone,
+        whoever made them, as after `discard_changes`. The same goes for a `pull`, and for a
+        `rebase`, of which all steps are taken back: documents, HEAD and branch are as before it.
+        Only what is written while this runs stays.
+
         Where `stash_apply` left the conflicts, the documents that it changed are exactly what
-        they were before, uncommitted changes included; what it did not touch stays as it is
-        now, and the stash is there still.
+        they were before, uncommitted changes and all; decisions are gone. A document that was
+        edited since, or that another client changed while the stash was applied, stays as it is
+        now and shows as modified. So does what the stash did not touch. The stash is there still.
         """
         return self._unless_untracked(
             lambda repository: conflict_verbs.abort_merge(repository, progress), False

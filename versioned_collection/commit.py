@@ -50,7 +50,8 @@ class Commit:
         stash: The stash whose documents are brought back.
         guarded: Whether those move only from the very state their changes start from; what
             another client changed meanwhile stays, and the stash is then not dropped.
-        reverse: Whether they go back to what they were before the stashed changes.
+        reverse: Whether they go back to what they were before the stashed changes, which takes
+            `guarded`.
         displace: See `WorkingCopyWriter`.
         fill: Whether the empty collection gets all documents of the replica.
         checked: What the checks look at once the documents have moved, before the references

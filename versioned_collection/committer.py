@@ -13,7 +13,7 @@ from pymongo.client_session import ClientSession
 from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, document_hash
+from versioned_collection.core.document import DocumentKey, are_twins, document_hash
 from versioned_collection.core.merging import whole_document
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import (
@@ -234,9 +234,23 @@ class Committer:
         """Carry out a commit that brings a stash back over the present documents."""
         if self._repository.has_transactions:
             with suppress(TooLarge):
-                self.at_once(commit, unstashed(self._repository, stash, commit.reverse))
+                self.at_once(commit, unstashed(self._repository, stash))
                 return
         commit.stash = stash
+        self.declare(commit)
+        self.complete(commit)
+
+    def take_out(self, commit: Commit, stash: ObjectId) -> None:
+        """Carry out a commit that takes a stash out of the documents again.
+
+        A document that is not what the stash, or a decision on it, made of it stays.
+        """
+        if self._repository.has_transactions:
+            with suppress(TooLarge):
+                batches = exactly_unstashed(self._repository, stash, reverse=True)
+                self.at_once(commit, batches, keep=True)
+                return
+        commit.stash, commit.guarded, commit.reverse = stash, True, True
         self.declare(commit)
         self.complete(commit)
 
@@ -331,8 +345,12 @@ class Committer:
             self._complete(commit, lambda: moves_along(repository, path, torn=torn, draft=draft))
         if commit.stash is not None:
             stash = commit.stash
-            batches = exactly_unstashed if commit.guarded else unstashed
-            self._complete(commit, lambda: batches(repository, stash, commit.reverse))
+            if commit.guarded or commit.reverse:
+                self._complete(
+                    commit, lambda: exactly_unstashed(repository, stash, commit.reverse)
+                )
+            else:
+                self._complete(commit, lambda: unstashed(repository, stash))
 
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""
@@ -464,9 +482,10 @@ def _making_room(repository: Repository, moves: Iterable[Move]) -> Iterator[Move
             yield from (restoration(key, seen[key], recorded.get(key)) for key in part)
 
 
-def unstashed(repository: Repository, stash: ObjectId, reverse: bool = False) -> Batches:
+def unstashed(repository: Repository, stash: ObjectId) -> Batches:
     """Iterate over the moves that bring a stash back over the present documents."""
-    for batch in _stashed(repository, stash, reverse):
+    stored = repository.stash.of_version(stash)
+    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
         yield from _overwriting(repository, {delta.key: delta.new for delta in batch})
 
 
@@ -474,15 +493,44 @@ def exactly_unstashed(repository: Repository, stash: ObjectId, reverse: bool = F
     """Iterate over the moves that bring a stash back where its changes started from.
 
     A document that another client changed meanwhile stays as it is.
+
+    Args:
+        repository: The trackers.
+        stash: The stash.
+        reverse: Take it out instead, where documents are as the stash, or a decision since,
+            left them.
     """
-    for batch in _stashed(repository, stash, reverse):
+    if reverse:
+        yield from _taken_out(repository, stash)
+        return
+    stored = repository.stash.of_version(stash)
+    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
         yield [restoration(delta.key, delta.before, delta.new) for delta in batch]
 
 
-def _stashed(repository: Repository, stash: ObjectId, reverse: bool) -> Iterator[list[Delta]]:
-    stored = repository.stash.of_version(stash)
-    directed = (~delta if reverse else delta for delta in stored)
-    return portions(directed, _stash_weight, BATCH, BATCH_BYTES)
+def _taken_out(repository: Repository, stash: ObjectId) -> Batches:
+    directed = ((~delta, later) for delta, later in repository.stash.with_later(stash))
+    for batch in portions(
+        directed,
+        lambda pair: _stash_weight(pair[0]),
+        BATCH,
+        BATCH_BYTES,
+        lambda one, other: are_twins(one[0].key, other[0].key),
+    ):
+        changes = {delta.key: (delta, later) for delta, later in batch}
+        for portion, present in by_keys(repository.db, repository.name, list(changes)):
+            states = {key: document_hash(raw) for key, raw in present.items()}
+            staying = states.keys() - set(portion)  # they took the place of what was there
+            yield [
+                restoration(key, _seen(*changes[key], states.get(key)), changes[key][0].new)
+                for key in portion
+                if not any(are_twins(key, other) for other in staying)
+            ]
+
+
+def _seen(delta: Delta, later: set[bytes | None], state: bytes | None) -> bytes | None:
+    """Return the state from which a document may go back: the present one, if it is ours."""
+    return state if state in later else delta.before
 
 
 def _overwriting(

@@ -182,10 +182,15 @@ def undo(verb: str) -> Verb:
     return undoing
 
 
-def resolve_one(collection: VersionedCollection) -> Any:
+def resolve_one(collection: VersionedCollection, document_id: Any = 5) -> Any:
     """Settle the conflict in one place, while it waits."""
-    found = [one for one in collection.conflicts() if one.document_id == 5]
+    found = [one for one in collection.conflicts() if one.document_id == document_id]
     return found and collection.resolve_conflict(found[0], {"settled": [1.5]})
+
+
+def resolve_one_of_a_stash(collection: VersionedCollection) -> Any:
+    """Settle the conflict in one place that a stash left, while it waits."""
+    return resolve_one(collection, 1)
 
 
 def move_on(collection: VersionedCollection) -> None:
@@ -338,6 +343,14 @@ SCENARIOS = {
         lambda c: c.abort_merge(),
         (with_history, stashed, edited_at_odds, apply_with_conflicts),
         large=True,
+    ),
+    "abort a stash decided in part": Scenario(
+        lambda c: c.abort_merge(),
+        (with_history, stashed, edited_at_odds, apply_with_conflicts, resolve_one_of_a_stash),
+        large=True,
+    ),
+    "resolve a conflict of a stash": Scenario(
+        resolve_one_of_a_stash, (with_history, stashed, edited_at_odds, apply_with_conflicts)
     ),
     "stash_discard of one of several": Scenario(
         lambda c: c.stash_discard("first"), (with_history, stashed_twice)

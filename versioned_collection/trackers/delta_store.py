@@ -112,7 +112,7 @@ class DeltaStore(Tracker):
             _FORMAT,
             b"\x07version\0" + version.binary,
             element(b"document_id", delta.key),
-            b"\x05key\0\x0c\0\0\0\0" + _sort_key(delta.key),
+            b"\x05key\0\x0c\0\0\0\0" + sort_key(delta.key),
             _OPERATIONS[delta.op],
             b"" if delta.before is None else b"\x05before\0" + _HASH + delta.before,
             b"" if delta.after is None else b"\x05after\0" + _HASH + delta.after,
@@ -340,7 +340,7 @@ def _object_ids() -> Iterator[bytes]:
     return (own + counter.to_bytes(3, "big") for counter in range(1 << 24))
 
 
-def _sort_key(key: DocumentKey) -> bytes:
+def sort_key(key: DocumentKey) -> bytes:
     """Return what keeps ids apart that the server sorts as equal, such as 1 and 1.0."""
     return hashlib.sha256(key).digest()[:12]
 

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from bson.objectid import ObjectId
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from versioned_collection.trackers.delta_store import DeltaStore
-from versioned_collection.wire import translated
+import bson
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import errors as driver
+
+from versioned_collection.core.delta import Delta
+from versioned_collection.core.document import DocumentKey, build, element, elements
+from versioned_collection.trackers.delta_store import DeltaStore, sort_key
+from versioned_collection.wire import translated, write
+
+_LATER = b"later"
+
+
+class Step(NamedTuple):
+    """What one verb makes of a document.
+
+    Attributes:
+        before: SHA-256 of the state that it starts from, None for "there is none".
+        after: SHA-256 of the state that it leaves, None for "there is none".
+    """
+
+    before: bytes | None
+    after: bytes | None
 
 
 class StashCollection(DeltaStore):
@@ -17,3 +39,44 @@ class StashCollection(DeltaStore):
         """Return how many documents a stash changes."""
         with translated():
             return self.collection.count_documents({"version": stash})
+
+    def note_steps(self, stash: ObjectId, steps: Mapping[DocumentKey, Step]) -> None:
+        """Note what is about to happen to documents that a stash has changed.
+
+        Where a step does not start from what the stash, or a step noted before, made of the
+        document, another client was there in between: then nothing is noted.
+        """
+        statements = [_noting(stash, key, step) for key, step in steps.items()]
+        if statements:
+            outcome = write(self.db, "update", self.name, statements, ordered=False)
+            for failure in outcome.errors:
+                raise driver.OperationFailure(str(failure["errmsg"]), failure["code"])
+
+    def with_later(self, stash: ObjectId) -> Iterator[tuple[Delta, set[bytes | None]]]:
+        """Iterate over the changes of a stash, each with the states that noted steps leave."""
+        for raw in self._stored({"version": stash}):
+            yield self._decode(raw)[1], set(_later_in(raw))
+
+
+def _noting(stash: ObjectId, key: DocumentKey, step: Step) -> RawBSONDocument:
+    found: Any = {"$exists": False} if step.before is None else step.before
+    query = {
+        "version": stash,
+        "key": sort_key(key),
+        "$or": [{"after": found}, {"later": step.before or b""}],
+    }
+    change = {"$addToSet": {"later": step.after or b""}}
+    is_it = b"\x03document_id\0" + build(element(b"$eq", key))
+    return RawBSONDocument(
+        build(
+            b"\x03q\0" + build(is_it, bson.encode(query)[4:-1]), b"\x03u\0" + bson.encode(change)
+        )
+    )
+
+
+def _later_in(raw: bytes) -> Iterator[bytes | None]:
+    for _, name, start, end in elements(raw):
+        if name == _LATER:
+            states = raw[start:end]
+            for _, _, first, last in elements(states):
+                yield states[first:last][5:] or None

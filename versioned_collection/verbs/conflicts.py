@@ -16,7 +16,12 @@ from versioned_collection.core import merging
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
 from versioned_collection.core.merging import MergeContext, settle
-from versioned_collection.errors import InvalidArgument, InvalidOperation, WorkingCopyChanged
+from versioned_collection.errors import (
+    InvalidArgument,
+    InvalidOperation,
+    PlaceGone,
+    WorkingCopyChanged,
+)
 from versioned_collection.moves import BATCH
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
@@ -24,6 +29,7 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside
 from versioned_collection.trackers.conflicts import StoredConflict
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.trackers.stash import Step
 from versioned_collection.uniting import take_theirs
 from versioned_collection.unstashing import clear_away, end_of_unstashing
 from versioned_collection.versions import as_in_log, entry_of
@@ -84,7 +90,11 @@ Decide = Callable[[merging.Conflict], Any]
 
 
 def conflicts(repository: Repository) -> Iterator[Conflict]:
-    """Iterate over the conflicts that wait, those of one document in a row."""
+    """Iterate over the conflicts that wait, those of one document in a row.
+
+    Only the conflict of a whole document that another client changed while a large merge was
+    written stands apart: those come first.
+    """
     merge = repository.state().merge
     if merge is None:
         return
@@ -103,7 +113,9 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
             for none.
 
     Raises:
-        InvalidOperation: It is settled already, or its place is gone.
+        InvalidOperation: It is settled already.
+        PlaceGone: What its path leads through is gone, and `value` is not "none" in a document
+            that is gone altogether.
         WorkingCopyChanged: Another client writes to the document just now.
         InvalidArgument: The value cannot stand there.
     """
@@ -120,6 +132,8 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
             )
         settling = _Settling(hold, lambda conflict: merging.resolved_value(conflict, value))
         settling.settle(found[0])
+        for error in settling.gone:
+            raise error
         if settling.overtaken:
             raise WorkingCopyChanged(
                 f"the document with _id {id_value(settling.overtaken[0])!r} was changed by "
@@ -134,6 +148,8 @@ def resolve_conflicts(
     progress: Progress | None = None,
 ) -> int | None:
     """Settle all conflicts by one rule.
+
+    Those whose place is gone from its document wait on.
 
     Args:
         repository: The trackers.
@@ -199,8 +215,8 @@ def abort_merge(repository: Repository, progress: Progress | None = None) -> boo
     """Take a merge that waits back: the documents are those of HEAD again.
 
     Of a rebase all steps are taken back, and HEAD is on the branch where it was before. Where
-    a stash was applied, the documents that it changed are what they were before that,
-    and others stay as they are.
+    a stash was applied, the documents that it changed are what they were before that; others,
+    and those that somebody else has changed since, stay as they are.
 
     Returns:
         Whether there was one.
@@ -227,8 +243,7 @@ def _take_stash_out(hold: Hold, commit: Commit, committer: Committer, merge: Obj
     deltas = repository.stash.of_version(merge)
     for batch in portions(deltas, lambda _: 1, BATCH, BATCH):
         repository.modified.add([delta.key for delta in batch])
-    commit.reverse = True
-    committer.bring_back(commit, merge)
+    committer.take_out(commit, merge)
     repository.stash.delete([merge])
 
 
@@ -241,6 +256,7 @@ class _Settling:
 
     Attributes:
         overtaken: Documents that another client changed meanwhile, so that their conflicts wait.
+        gone: Why other conflicts wait: their place is gone.
     """
 
     def __init__(self, hold: Hold, decide: Decide | None) -> None:
@@ -248,14 +264,13 @@ class _Settling:
         self._repository = hold.repository
         self._decide = decide
         self.overtaken: list[DocumentKey] = []
+        self.gone: list[PlaceGone] = []
 
     def settle(self, page: list[StoredConflict]) -> None:
         """Write what was decided, and remove the conflicts that it settles.
 
-        A document that another client changes just now stays, and so do its conflicts.
-
-        Raises:
-            PlaceGone: What a conflict's path leads through is gone.
+        A document that another client changes just now stays, and so do its conflicts. Those
+        whose place is gone wait on as well.
         """
         if self._decide is None:
             self._commit([one.id for one in page], {}, {})
@@ -269,16 +284,18 @@ class _Settling:
         for key, group in groupby(page, key=lambda one: one.conflict.key):
             raw = wanted.get(key, present[key])  # one that came late is not in its row
             for one in group:
-                value = self._value(one.conflict)
-                if value is not merging.UNRESOLVED:
+                value = self._decide(one.conflict)
+                if value is merging.UNRESOLVED:
+                    continue
+                try:
                     raw = settle(raw, one.conflict.path, value, raw)
+                except PlaceGone as error:
+                    self.gone.append(error)
+                else:
                     settled.append(one.id)
             wanted[key] = raw
-        self._commit(settled, present, wanted)
-
-    def _value(self, conflict: merging.Conflict) -> Any:
-        assert self._decide is not None
-        return self._decide(conflict)
+        if settled:
+            self._commit(settled, present, wanted)
 
     def _commit(
         self,
@@ -293,6 +310,8 @@ class _Settling:
         commit = Commit(settled=settled, state=state)
         committer = Committer(self._hold)
         self._repository.modified.add(changed)
+        if merge.get("stash") is not None:
+            self._note_steps(merge["id"], changed, present, wanted)
         if not changed:
             committer.references(commit)
         elif not self._at_once(commit, committer, changed, present, wanted):
@@ -301,6 +320,17 @@ class _Settling:
         self.overtaken += committer.kept
         if is_last and not committer.kept:
             clear_away(self._hold, [merge["id"], merge["stash"]])
+
+    def _note_steps(
+        self,
+        merge: ObjectId,
+        changed: list[DocumentKey],
+        present: dict[DocumentKey, bytes | None],
+        wanted: dict[DocumentKey, bytes | None],
+    ) -> None:
+        """Have the way back take what was decided for ours, once it is written."""
+        steps = {key: Step(_hash(present[key]), _hash(wanted[key])) for key in changed}
+        self._repository.stash.note_steps(merge, steps)
 
     def _is_last_of_stash(self, settled: list[ObjectId]) -> bool:
         """Tell whether nothing of a stash that was applied waits any more."""

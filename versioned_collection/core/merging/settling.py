@@ -24,7 +24,8 @@ def settle(
 
     A field that is missing is put behind the nearest field that precedes it in `like`, else
     at the end; a missing element of a keyed list, or the element just behind a list, at the
-    end. Taking away what is missing already changes nothing.
+    end. Taking away what is missing already changes nothing, nor does it in a document that is
+    gone.
 
     Args:
         raw: The document as it is now, None where there is none.
@@ -44,9 +45,13 @@ def settle(
         if value is not None and value[0] != OBJECT:
             raise InvalidArgument("a whole document is settled by a document", path=path)
         return None if value is None else value[1:]
+    if raw is None and value is None:
+        return None
     if raw is None:
         raise PlaceGone(
-            f"the document of {path_text(path)} is gone; settle it as a whole, or bring it back",
+            f"the document of {path_text(path)} is gone: bring it back first, or settle with "
+            "MISSING to let it be gone; resolve_conflicts() without a resolver takes all "
+            "documents as they are",
             path=path,
             missing=(),
         )
@@ -148,7 +153,8 @@ def _child(like: Value | None, step: Step) -> Value | None:
 def _gone(path: Path, depth: int, why: str) -> NoReturn:
     missing = path[: depth + 1]
     raise PlaceGone(
-        f"{why} {path_text(missing)}; look at the document and settle by editing it",
+        f"{why} {path_text(missing)}: edit the document so that there is, then settle it; or "
+        "resolve_conflicts() without a resolver takes all documents as they are",
         path=path,
         missing=missing,
     )
