@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
+from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
 from versioned_collection.checking import run_checks
@@ -39,6 +40,10 @@ from versioned_collection.trackers.metadata import with_stashes
 from versioned_collection.wire import by_keys, portions
 
 _MOST_OWN_TIMES = 200
+_MOST_ATTEMPTS = 10
+"""Attempts at one transaction, before the same is done in smaller ones."""
+
+_CACHE_FULL = "Cache full"
 
 Batches = Generator[list[Move], None, None]
 
@@ -132,9 +137,27 @@ class Committer:
     def _insist(
         self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
     ) -> None:
+        attempts = 0
+
+        def counted(session: ClientSession | None) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts > _MOST_ATTEMPTS:
+                raise TooLarge(
+                    "the transaction was taken back again and again: the server's cache cannot "
+                    "hold it, or too many others write to the same documents",
+                    attempts=_MOST_ATTEMPTS,
+                )
+            try:
+                work(session)
+            except driver.OperationFailure as error:
+                if _CACHE_FULL in str(error):  # which the driver would try again for two minutes
+                    raise TooLarge("the server's cache cannot hold the transaction") from error
+                raise
+
         while True:
             try:
-                self._hold.transaction(work)
+                self._hold.transaction(counted)
             except UniqueClash:
                 writer.displace = True
             except ValidatorInTheWay:
@@ -225,10 +248,11 @@ class Committer:
     def references(self, commit: Commit) -> None:
         """Carry out a commit that moves no documents."""
         if self._repository.has_transactions:
-            self.at_once(commit)
-        else:
-            self.declare(commit)
-            self.complete(commit)
+            with suppress(TooLarge):
+                self.at_once(commit)
+                return
+        self.declare(commit)
+        self.complete(commit)
 
     def bring_back(self, commit: Commit, stash: ObjectId) -> None:
         """Carry out a commit that brings a stash back over the present documents."""
