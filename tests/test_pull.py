@@ -417,6 +417,18 @@ def test_peers(anydb, there):
         assert_equal(mine, last)
 
 
+def test_what_was_fetched_from_another_remote(anydb, there):
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(theirs, "one")
+        mine.fetch(theirs)
+        last.pull(theirs)
+        mine.pull(last)
+        assert labels(mine) == ["main@1", "main@0"]
+        assert_equal(mine, last)
+
+
 def test_large_changes(anydb, there, small_limits):
     mine, theirs = grown_pair(anydb, there)
     theirs.update_many({}, {"$set": {"theirs": 1}})

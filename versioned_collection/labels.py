@@ -138,7 +138,9 @@ def adopted(repository: Repository, tree: VersionTree, meeting: Meeting) -> Labe
     What was fetched gets the labels of the remote, and what was only here moves aside.
     """
     branch = meeting.branch
-    wanted = of_remote(tree, meeting.remote, meeting.theirs)
+    wanted: dict[VersionId, Label] = {}
+    for name in (*(one.name for one in repository.remotes.all()), meeting.remote):
+        wanted.update(of_remote(tree, name, meeting.theirs))  # perhaps fetched from another one
     if meeting.mine is not None:
         own = ancestors_of(tree, meeting.mine) - ancestors_of(tree, meeting.theirs)
         for version in own:
