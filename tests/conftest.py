@@ -16,6 +16,49 @@ from versioned_collection import embedded
 Document = dict[str, Any]
 
 
+REPLICA_SET_BY_DEFAULT = frozenset(
+    f"test_{name}.py"
+    for name in (
+        "bad_input",
+        "branches",
+        "changes",
+        "checks",
+        "compare",
+        "diff",
+        "log",
+        "merge",
+        "merge_races",
+        "passthrough",
+        "pull",
+        "push",
+        "rebase",
+        "register_part",
+        "revisions",
+        "rewriting",
+        "squash",
+        "stashes",
+        "status",
+        "tags",
+        "undo",
+    )
+)
+"""Files whose tests meet the standalone server in sweeps only.
+
+What differs there, how changes are noticed and carried out, has tests of its own, and
+`test_crash` kills every kind of verb there.
+"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the second server of some files to the sweeps."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        on_standalone = parameters is not None and "standalone" in parameters.params.values()
+        if on_standalone and item.path.name in REPLICA_SET_BY_DEFAULT:
+            item.add_marker(pytest.mark.sweep)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.Server]:
     """A replica set of one node, one for each worker process.

@@ -74,7 +74,9 @@ def test_register_right_after_an_update_of_many(anydb):
     assert anydb[NAME].count_documents({"x": 1}) == 5_000
 
 
-@pytest.mark.parametrize("verb", ["discard_changes", "stash"])
+@pytest.mark.parametrize(
+    "verb", ["discard_changes", pytest.param("stash", marks=pytest.mark.sweep)]
+)
 def test_set_aside_right_after_many_inserts(anydb, verb):
     collection = _tracked(anydb)
     before = contents(anydb, NAME)
@@ -93,6 +95,7 @@ def test_process_that_exits_right_after_writing(db, server, bands, children):
     registered_exactly(bands)
 
 
+@pytest.mark.sweep
 def test_process_that_exits_right_after_writing_on_a_standalone_server(
     standalone_db, standalone_server, children
 ):

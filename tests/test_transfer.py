@@ -214,6 +214,7 @@ def mixed(count: int) -> list[dict[str, Any]]:
     return [{"_id": kinds[n % len(kinds)](n), "n": n} for n in range(count)]
 
 
+@pytest.mark.sweep
 def test_fifteen_thousand_documents_with_mixed_ids(db, there):
     bands = VersionedCollection(db, "bands")
     bands.insert_many(mixed(15_000))
@@ -524,6 +525,7 @@ def test_a_thousand_versions_take_few_commands(server, db, there):
     assert_same(bands, opposite(bands, there))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("act", ["fetch", "pull", "clone"])
 def test_bringing_a_thousand_versions_takes_few_commands(server, db, there, act):
     bands = tracked(db)

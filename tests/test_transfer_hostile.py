@@ -704,6 +704,7 @@ def fuzzed(fuzz: Fuzz, data: st.DataObject) -> None:
 UNSHRUNK = (Phase.explicit, Phase.generate)  # an example takes half a second
 
 
+@pytest.mark.sweep
 @settings(max_examples=15, derandomize=True, phases=UNSHRUNK, **common)
 @given(data=st.data())
 def test_edited_trackers(fuzz, data):
