@@ -18,6 +18,7 @@ from harness.trap import Trap, shrink_limits
 from versioned_collection import VersionedCollection
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import completed
 
 _MODULUS = 1 << 256
@@ -92,7 +93,7 @@ def forge(bands: VersionedCollection, changes: Iterable[Sequence[Delta]]) -> lis
         entries.append(parent)
         deltas += [(parent.id, delta) for delta in some]
     repository.deltas.put(deltas)
-    repository.log.insert_many(entries)
+    repository.log.insert(map(entry_to_bson, entries))
     repository.branches.set(state.branch, parent.id)
     return [entry.id for entry in entries]
 

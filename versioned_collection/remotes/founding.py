@@ -190,10 +190,16 @@ class MongoFounding:
             repository.tags.put(name, tag)
         detached = update.branches.get(branch, (None, None))[1] != self._tip.id
         state = {"head": self._tip.id, "branch": branch, "detached": detached}
-        commit = Commit(state={**state, "scan": self._adopted and at is None}, fill=True)
-        commit.replica = False
+        commit = Commit(
+            state={**state, "scan": self._adopted and at is None},
+            fill=True,
+            replica=False,
+            # they are in the log already; with the commit their announcements go
+            arrived=[[one.id, one.branch, one.number] for one in self._versions.values()],
+        )
         info = repository.collection_info() or {}
         intent = {"verb": hold.verb, "phase": "apply", "commit": commit.to_bson()}
+        repository.incoming.found(None)  # from here on there is nothing to go on with
         repository.metadata.insert(
             hold.lease.token,
             hold.lease.fence,
@@ -202,8 +208,6 @@ class MongoFounding:
         hold.refresh()
         committer = Committer(hold, self._progress)
         committer.complete(commit)
-        repository.incoming.forget(list(self._versions))
-        repository.incoming.found(None)
 
     def _prove(self) -> None:
         """Prove the documents, and by applying them the changes of all versions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import bson
@@ -15,6 +16,8 @@ from versioned_collection.core.version import (
     fingerprint_text,
     version_checksum,
 )
+from versioned_collection.errors import LeaseHeld
+from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Arrived, Changes
 from versioned_collection.remotes.checked import check_delta, check_entry, refused
 from versioned_collection.repository import Repository
@@ -103,7 +106,7 @@ class Staging:
         ]
         if changed:
             incoming.reset(changed)
-            self._repository.deltas.delete(changed)
+            self._discard(changed)
         incoming.announce(batch, self._repository.now())
         whole = {version for version, (_, is_whole) in earlier.items() if is_whole}
         return whole.difference(changed) | known
@@ -181,9 +184,22 @@ class Staging:
                 found = self._stored(version)
             problem = self._problem(version, found)
             if problem is not None:
-                self._repository.deltas.delete([version])
+                self._discard([version])
                 raise refused(version, problem)
         self._repository.incoming.complete(list(versions))
+
+    def _discard(self, versions: Sequence[VersionId]) -> None:
+        """Remove what came of versions, except of those that the log names by now.
+
+        Another transfer may have brought one of them in the meantime. Under the lease none
+        can become visible while its changes go.
+        """
+        if self._rooted:  # the founding holds the lease
+            self._repository.deltas.delete(versions)
+            return
+        with suppress(LeaseHeld), holding(self._repository, "transfer"):
+            known = {node.id for node in self._repository.log.nodes(versions)}
+            self._repository.deltas.delete([one for one in versions if one not in known])
 
     def _stored(self, version: VersionId) -> _Sums:
         """Add up what is stored of a version, whoever has stored it."""
