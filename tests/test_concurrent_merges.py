@@ -31,7 +31,7 @@ def children() -> Iterator[Nursery]:
         yield running
 
 
-@pytest.fixture(params=["at once", "step by step"])
+@pytest.fixture(params=["at once", pytest.param("step by step", marks=pytest.mark.sweep)])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the verbs of this process carry out their changes: they are many documents or few."""
     if request.param == "step by step":
