@@ -21,41 +21,53 @@ REPLICA_SET_BY_DEFAULT = frozenset(
     for name in (
         "bad_input",
         "branches",
+        "capture",
         "changes",
+        "checkout",
         "checks",
         "compare",
+        "delete_subtree",
         "diff",
+        "discard",
+        "exactness",
+        "init",
         "log",
+        "maintenance",
         "merge",
         "merge_races",
         "passthrough",
         "pull",
         "push",
         "rebase",
+        "register",
         "register_part",
+        "rename_drop",
         "revisions",
         "rewriting",
         "squash",
+        "stash",
         "stashes",
         "status",
         "tags",
         "undo",
+        "verify",
     )
 )
 """Files whose tests meet the standalone server in sweeps only.
 
-What differs there, how changes are noticed and carried out, has tests of its own, and
-`test_crash` kills every kind of verb there.
+What differs there, how changes are noticed and carried out, has tests of its own; the state
+machine drives all verbs there, and `test_crash` kills every kind of verb.
 """
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the second server of some files to the sweeps."""
+    """Leave the second server of some files, and the second way of transfers, to the sweeps."""
     for item in items:
         parameters = getattr(item, "callspec", None)
         on_standalone = parameters is not None and "standalone" in parameters.params.values()
-        if on_standalone and item.path.name in REPLICA_SET_BY_DEFAULT:
+        is_clone = item.path.name == "test_transfer_hostile.py" and "clone]" in item.name
+        if is_clone or (on_standalone and item.path.name in REPLICA_SET_BY_DEFAULT):
             item.add_marker(pytest.mark.sweep)
 
 

@@ -35,7 +35,7 @@ from pymongo.database import Database
 from versioned_collection.core.document import document_key
 from versioned_collection.errors import CollectionNotTracked
 
-SAMPLES = 3
+SAMPLES = 2
 """Commands of each verb at which a default run strikes."""
 
 VARIANTS = frozenset(
