@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
@@ -13,8 +14,7 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit, apply_references
-from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, are_twins, document_hash
+from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.merging import whole_document
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import (
@@ -23,29 +23,20 @@ from versioned_collection.errors import (
     PermissionDenied,
     VersioningError,
 )
-from versioned_collection.moves import (
-    BATCH,
-    BATCH_BYTES,
-    Move,
-    fillings,
-    is_small,
-    move_replica,
-    moves_along,
-)
+from versioned_collection.moves import Move, fillings, is_small, move_replica, moves_along
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.restoring import Batches, exactly_unstashed, restorations, unstashed
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import by_keys, portions
+from versioned_collection.wire import by_keys
 
 _MOST_OWN_TIMES = 200
 _MOST_ATTEMPTS = 10
 """Attempts at one transaction, before the same is done in smaller ones."""
 
 _CACHE_FULL = "Cache full"
-
-Batches = Generator[list[Move], None, None]
 
 Progress = Callable[[str, int], None]
 """Called with the name of a phase and the number of documents done in it."""
@@ -71,23 +62,40 @@ class Committer:
         self._torn = resumed and not hold.repository.has_transactions
         self.kept: list[DocumentKey] = []
 
-    # -- one transaction -----------------------------------------------------------------
-
-    def at_once(
-        self, commit: Commit, batches: Iterable[list[Move]] = (), *, keep: bool = False
+    def carry_out(
+        self,
+        commit: Commit,
+        batches: Callable[[], Iterable[list[Move]]] | None,
+        *,
+        keep: bool = False,
+        before_steps: Callable[[], None] = lambda: None,
     ) -> None:
-        """Carry out a small commit in one transaction, while its moves are still computed.
+        """Carry out a commit in one transaction where that is possible, step by step otherwise.
 
         Args:
             commit: The commit.
-            batches: Documents that move in the replica, and in the working copy if the commit
-                says so.
-            keep: Keep documents that another client changed, instead of raising.
+            batches: Returns the documents that move in the replica, and in the working copy if
+                the commit says so; None where they are known to be too many for a transaction.
+            keep: Keep documents that another client changed, instead of raising. Steps always
+                do.
+            before_steps: Called before the commit becomes an intent: notes, there or elsewhere,
+                where the steps find the documents again.
 
         Raises:
             WorkingCopyChanged: Another client changed a document; nothing was done.
-            TooLarge: It is too much for one transaction; nothing was done.
         """
+        if self._repository.has_transactions and batches is not None:
+            with suppress(_TooLarge):
+                self._at_once(commit, batches(), keep)
+                return
+        before_steps()
+        self.declare(commit)
+        self.complete(commit)
+
+    # -- one transaction -----------------------------------------------------------------
+
+    def _at_once(self, commit: Commit, batches: Iterable[list[Move]], keep: bool) -> None:
+        """Carry out a small commit in one transaction, while its moves are still computed."""
         describe(self._hold, commit)
         small = _Small(batches)
         writer = WorkingCopyWriter(
@@ -143,7 +151,7 @@ class Committer:
             nonlocal attempts
             attempts += 1
             if attempts > _MOST_ATTEMPTS:
-                raise TooLarge(
+                raise _TooLarge(
                     "the transaction was taken back again and again: the server's cache cannot "
                     "hold it, or too many others write to the same documents",
                     attempts=_MOST_ATTEMPTS,
@@ -152,7 +160,7 @@ class Committer:
                 work(session)
             except driver.OperationFailure as error:
                 if _CACHE_FULL in str(error):  # which the driver would try again for two minutes
-                    raise TooLarge("the server's cache cannot hold the transaction") from error
+                    raise _TooLarge("the server's cache cannot hold the transaction") from error
                 raise
 
         while True:
@@ -247,36 +255,28 @@ class Committer:
 
     def references(self, commit: Commit) -> None:
         """Carry out a commit that moves no documents."""
-        if self._repository.has_transactions:
-            with suppress(TooLarge):
-                self.at_once(commit)
-                return
-        self.declare(commit)
-        self.complete(commit)
+        self.carry_out(commit, tuple)
 
     def bring_back(self, commit: Commit, stash: ObjectId) -> None:
         """Carry out a commit that brings a stash back over the present documents."""
-        if self._repository.has_transactions:
-            with suppress(TooLarge):
-                self.at_once(commit, unstashed(self._repository, stash))
-                return
-        commit.stash = stash
-        self.declare(commit)
-        self.complete(commit)
+
+        def resumable() -> None:
+            commit.stash = stash
+
+        batches = partial(unstashed, self._repository, stash)
+        self.carry_out(commit, batches, before_steps=resumable)
 
     def take_out(self, commit: Commit, stash: ObjectId) -> None:
         """Carry out a commit that takes a stash out of the documents again.
 
         A document that is not what the stash, or a decision on it, made of it stays.
         """
-        if self._repository.has_transactions:
-            with suppress(TooLarge):
-                batches = exactly_unstashed(self._repository, stash, reverse=True)
-                self.at_once(commit, batches, keep=True)
-                return
-        commit.stash, commit.guarded, commit.reverse = stash, True, True
-        self.declare(commit)
-        self.complete(commit)
+
+        def resumable() -> None:
+            commit.stash, commit.guarded, commit.reverse = stash, True, True
+
+        batches = partial(exactly_unstashed, self._repository, stash, reverse=True)
+        self.carry_out(commit, batches, keep=True, before_steps=resumable)
 
     # -- step by step --------------------------------------------------------------------
 
@@ -358,7 +358,7 @@ class Committer:
         if commit.fill:
             self._complete(commit, lambda: fillings(repository))
         if commit.restore:
-            self._complete(commit, lambda: _restorations(repository))
+            self._complete(commit, lambda: restorations(repository))
         if commit.path is not None:
             if commit.restore:  # once on the way, nothing goes back to where it started
                 if "merge" in commit.state:  # what it wrote is gone, wherever HEAD ends up
@@ -451,7 +451,7 @@ def check_written(repository: Repository, commit: Commit, session: ClientSession
         run_checks(repository, name=names[commit.checked], session=session)
 
 
-class TooLarge(VersioningError):
+class _TooLarge(VersioningError):
     """The moves are too many for one transaction."""
 
     code = "too_large"
@@ -473,7 +473,7 @@ class _Small:
             self.count += len(batch)
             self._bytes += sum(len(move.target.raw or b"") for move in batch)
             if not is_small(self.count, self._bytes):
-                raise TooLarge("too many documents for one transaction")
+                raise _TooLarge("too many documents for one transaction")
             yield batch
 
     def close(self) -> None:
@@ -483,107 +483,3 @@ class _Small:
         """
         if isinstance(self._source, (Generator, prefetch)):
             self._source.close()
-
-
-def _restorations(repository: Repository) -> Batches:
-    for states in repository.modified.seen():
-        for portion, recorded in repository.replica.by_keys(list(states)):
-            moves = [restoration(key, states[key], recorded.get(key)) for key in portion]
-            yield [*_making_room(repository, moves), *moves]
-
-
-def _making_room(repository: Repository, moves: Iterable[Move]) -> Iterator[Move]:
-    """Iterate over the restorations of what is where documents come back to.
-
-    It was noted too, but under another id, such as 1.0 for 1, and so in another batch. Which
-    ids are the same is up to the collection: where it has a collation, ``A`` may be ``a``.
-    """
-    targets = [move.target for move in moves]
-    arriving = [target.key for target in targets if target.before is None and target.raw]
-    for portion, present in by_keys(repository.db, repository.name, arriving):
-        seen = repository.modified.seen_among(present.keys() - set(portion))
-        for part, recorded in repository.replica.by_keys(list(seen)):
-            yield from (restoration(key, seen[key], recorded.get(key)) for key in part)
-
-
-def unstashed(repository: Repository, stash: ObjectId) -> Batches:
-    """Iterate over the moves that bring a stash back over the present documents."""
-    stored = repository.stash.of_version(stash)
-    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
-        yield from _overwriting(repository, {delta.key: delta.new for delta in batch})
-
-
-def exactly_unstashed(repository: Repository, stash: ObjectId, reverse: bool = False) -> Batches:
-    """Iterate over the moves that bring a stash back where its changes started from.
-
-    A document that another client changed meanwhile stays as it is.
-
-    Args:
-        repository: The trackers.
-        stash: The stash.
-        reverse: Take it out instead, where documents are as the stash, or a decision since,
-            left them.
-    """
-    if reverse:
-        yield from _taken_out(repository, stash)
-        return
-    stored = repository.stash.of_version(stash)
-    for batch in portions(stored, _stash_weight, BATCH, BATCH_BYTES):
-        yield [restoration(delta.key, delta.before, delta.new) for delta in batch]
-
-
-def _taken_out(repository: Repository, stash: ObjectId) -> Batches:
-    directed = ((~delta, later) for delta, later in repository.stash.with_later(stash))
-    for batch in portions(
-        directed,
-        lambda pair: _stash_weight(pair[0]),
-        BATCH,
-        BATCH_BYTES,
-        lambda one, other: are_twins(one[0].key, other[0].key),
-    ):
-        changes = {delta.key: (delta, later) for delta, later in batch}
-        for portion, present in by_keys(repository.db, repository.name, list(changes)):
-            states = {key: document_hash(raw) for key, raw in present.items()}
-            staying = states.keys() - set(portion)  # they took the place of what was there
-            yield [
-                restoration(key, _seen(*changes[key], states.get(key)), changes[key][0].new)
-                for key in portion
-                if not any(are_twins(key, other) for other in staying)
-            ]
-
-
-def _seen(delta: Delta, later: set[bytes | None], state: bytes | None) -> bytes | None:
-    """Return the state from which a document may go back: the present one, if it is ours."""
-    return state if state in later else delta.before
-
-
-def _overwriting(
-    repository: Repository, images: Mapping[DocumentKey, bytes | None]
-) -> Iterator[list[Move]]:
-    # what the server takes for the same id, such as 1.0 for 1, makes room
-    put = [key for key, raw in images.items() if raw is not None]
-    for portion, present in by_keys(repository.db, repository.name, put):
-        seen = {key: document_hash(raw) for key, raw in present.items()}
-        twins = seen.keys() - set(portion)
-        repository.modified.add(twins)  # before it is written, as the stashed ids are
-        moves = [restoration(key, seen.get(key), images[key]) for key in portion]
-        yield [*(restoration(key, seen[key], None) for key in twins), *moves]
-    gone = [key for key, raw in images.items() if raw is None]
-    for portion, present in by_keys(repository.db, repository.name, gone):
-        seen = {key: document_hash(raw) for key, raw in present.items()}
-        yield [restoration(key, seen.get(key), None) for key in portion]
-
-
-def restoration(key: DocumentKey, seen: bytes | None, raw: bytes | None) -> Move:
-    """Return the move of a document from the state it was seen in; the replica stays.
-
-    Args:
-        key: The document.
-        seen: SHA-256 of the state, None for "there was none".
-        raw: The wanted document, None for "there shall be none".
-    """
-    return Move(Target(key, seen, raw, None if raw is None else document_hash(raw)), raw)
-
-
-def _stash_weight(delta: Delta) -> int:
-    return len(delta.new or b"") + 100

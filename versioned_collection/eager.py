@@ -10,7 +10,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.commit import Commit, apply_references
-from versioned_collection.committer import Committer, TooLarge, check_written
+from versioned_collection.committer import Committer, check_written
 from versioned_collection.moves import Move, is_small, move_replica
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import Behind
@@ -61,14 +61,6 @@ class EagerReplica:
             self._moves = []
         self._behind.__exit__(None)
 
-    def _again(self, commit: Commit, moves: list[Move]) -> None:
-        committer = Committer(self._hold)
-        try:
-            committer.at_once(commit, [moves])
-        except TooLarge:
-            committer.declare(commit)
-            committer.complete(commit)
-
     def commit(self, commit: Commit) -> None:
         """Make the moves and the commit true together."""
         describe(self._hold, commit)
@@ -84,6 +76,6 @@ class EagerReplica:
             self.abandon()
             if not error.has_error_label("TransientTransactionError"):
                 raise
-            self._again(commit, moves)
+            Committer(self._hold).carry_out(commit, lambda: [moves])
         finally:
             self._behind.__exit__(None)

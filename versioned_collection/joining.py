@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, TooLarge
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
@@ -31,7 +31,7 @@ def carry_out(
     moves: Callable[[], Iterator[list[Move]]] | None,
     progress: Progress | None,
 ) -> None:
-    """Carry a commit out at once where it is small, step by step otherwise.
+    """Carry a commit out while its moves are computed ahead.
 
     Args:
         hold: The lease.
@@ -39,13 +39,8 @@ def carry_out(
         moves: Returns these moves, None where they are known to be too many for one step.
         progress: Told how many documents were written.
     """
-    committer = Committer(hold, progress)
-    if hold.repository.has_transactions and moves is not None:
-        with suppress(TooLarge):
-            committer.at_once(commit, prefetch(moves()))
-            return
-    committer.declare(commit)
-    committer.complete(commit)
+    ahead = None if moves is None else lambda: prefetch(moves())
+    Committer(hold, progress).carry_out(commit, ahead)
 
 
 def fast_forward(

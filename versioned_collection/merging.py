@@ -21,9 +21,8 @@ from versioned_collection.core.merging import (
     run_resolver,
 )
 from versioned_collection.core.version import VersionId
-from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.moves import batched
 from versioned_collection.repository import Repository
-from versioned_collection.wire import portions
 
 
 class Sides(NamedTuple):
@@ -80,7 +79,7 @@ def merge_sides(
     theirs = (Changed(*found) for found in repository.deltas.changed_by_them(*paths))
     decide = decision(policy, context)
     # twins are neighbours in the order of ids, and have to be looked at together
-    for batch in portions(theirs, _weight, BATCH, BATCH_BYTES, _are_twins):
+    for batch in batched(theirs, lambda one: (*one.ours, *one.theirs)):
         by_key = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(by_key)):
             outcomes = [
@@ -98,15 +97,6 @@ def decision(policy: MergePolicy, context: MergeContext) -> Callable[[Conflict],
         return UNRESOLVED if rule is None else run_resolver(rule, conflict, context)
 
     return decide
-
-
-def _weight(one: Changed) -> int:
-    deltas = [*one.ours, *one.theirs]
-    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in deltas)
-
-
-def _are_twins(one: Changed, other: Changed) -> bool:
-    return are_twins(one.key, other.key)
 
 
 def _merged(

@@ -6,9 +6,10 @@ move is computed again from wherever it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from operator import attrgetter, itemgetter
 from types import EllipsisType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
@@ -27,6 +28,8 @@ from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
 from versioned_collection.wire import by_keys, portions
+
+T = TypeVar("T")
 
 SMALL_DOCUMENTS = 10_000
 SMALL_BYTES = 32 * 1024 * 1024
@@ -62,6 +65,24 @@ def _filling(raw: bytes) -> Move:
     return Move(Target(document_key(raw), None, raw, document_hash(raw)), raw)
 
 
+def batched(items: Iterable[T], deltas_of: Callable[[T], Sequence[Delta]]) -> Iterator[list[T]]:
+    """Cut what is about one document each into batches that can be read and written at once.
+
+    Args:
+        items: What is to be cut, in the order of ids: twins, such as 1 and 1.0, which the server
+            takes for one, are neighbours, and stay together.
+        deltas_of: Returns the deltas that an item needs, at least one, all of its document.
+    """
+
+    def weight(item: T) -> int:
+        return sum(len(one.old or b"") + len(one.new or b"") + 400 for one in deltas_of(item))
+
+    def together(item: T, other: T) -> bool:
+        return are_twins(deltas_of(item)[0].key, deltas_of(other)[0].key)
+
+    return portions(items, weight, BATCH, BATCH_BYTES, together)
+
+
 def moves_along(
     repository: Repository,
     path: Path,
@@ -88,9 +109,7 @@ def moves_along(
     if draft is not None:
         yield from _moves_beyond(repository, path, draft, torn)
         return
-    along = repository.deltas.along(path)  # in the order of ids, so that twins are neighbours
-    changed = portions(along, _weight, BATCH, BATCH_BYTES, lambda a, b: are_twins(a[0], b[0]))
-    for batch in changed:
+    for batch in batched(repository.deltas.along(path), itemgetter(1)):
         deltas = dict(batch)
         for portion, recorded in repository.replica.by_keys(list(deltas)):
             moves = [_move(key, deltas[key], recorded.get(key), torn) for key in portion]
@@ -112,8 +131,7 @@ def states_along(
     Raises:
         CorruptHistory: A change does not fit.
     """
-    changed = portions(repository.deltas.along(path), _weight, BATCH, BATCH_BYTES)
-    for batch in changed:
+    for batch in batched(repository.deltas.along(path), itemgetter(1)):
         deltas = dict(batch)
         keys = list(deltas)
         for portion, recorded in by_keys(repository.db, repository.replica.name, keys, at=at):
@@ -129,10 +147,6 @@ def _applied(raw: bytes | None, deltas: list[Delta]) -> bytes | None:
 def is_small(documents: int, size: int) -> bool:
     """Tell whether one transaction carries so many documents of so many bytes."""
     return documents <= SMALL_DOCUMENTS and size <= SMALL_BYTES
-
-
-def _weight(group: tuple[DocumentKey, list[Delta]]) -> int:
-    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in group[1])
 
 
 def _move(
@@ -181,7 +195,7 @@ def _moves_beyond(
     found = repository.deltas.along_all([path, kept])
     along = (_Parted(key, *deltas) for key, deltas in found)
     is_ahead = draft in path.forward
-    for batch in portions(along, _parted_weight, BATCH, BATCH_BYTES, _are_twins):
+    for batch in batched(along, attrgetter("shown")):
         parted = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(parted)):
             moves = (_beyond(parted[key], recorded.get(key), is_ahead, torn) for key in portion)
@@ -196,14 +210,6 @@ def _beyond(one: _Parted, recorded: bytes | None, is_ahead: bool, torn: bool) ->
     if before == after and recorded == end:
         return None
     return Move(Target(one.key, before, raw, after), recorded, end)
-
-
-def _parted_weight(one: _Parted) -> int:
-    return _weight((one.key, one.shown))
-
-
-def _are_twins(one: _Parted, other: _Parted) -> bool:
-    return are_twins(one.key, other.key)
 
 
 def _was_put_anew(deltas: list[Delta]) -> bool:

@@ -15,7 +15,7 @@ from versioned_collection.core.document import DocumentKey, are_twins
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import Path
 from versioned_collection.merging import Changed, Outcome, decision, joined, kept_apart
-from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.moves import batched
 from versioned_collection.repository import Repository
 from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
 
@@ -71,7 +71,7 @@ def _of(
     paths = (step.here, step.ours, step.theirs)
     along = repository.deltas.along_all(paths, keys)
     found = (_Found(key, *deltas) for key, deltas in along)
-    for batch in portions(found, _weight, BATCH, BATCH_BYTES, _are_twins):
+    for batch in batched(found, lambda one: (*one.here, *one.ours, *one.theirs)):
         by_key = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(by_key)):
             outcomes, untouched = [], list(recorded.keys() - by_key.keys())
@@ -94,12 +94,3 @@ def _merged(
         ours = delta.apply(ours)
     changed = Changed(one.key, one.ours, one.theirs)
     return joined(changed, base, ours, policy, context, swapped=step.swapped)
-
-
-def _weight(one: _Found) -> int:
-    deltas = (*one.here, *one.ours, *one.theirs)
-    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in deltas)
-
-
-def _are_twins(one: _Found, other: _Found) -> bool:
-    return are_twins(one.key, other.key)

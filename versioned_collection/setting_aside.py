@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, TooLarge, restoration
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import Path
 from versioned_collection.moves import BATCH, Move, is_small
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.restoring import restoration
 from versioned_collection.wire import create_collection, portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -61,13 +62,14 @@ def set_aside(
 def _carry_out(
     copy: WorkingCopy, commit: Commit, committer: Committer, small: list[Move] | None
 ) -> None:
-    commit.state = {**commit.state, **copy.noticed.position()}
-    if small is None or not _at_once(commit, committer, small):
+    def resumable() -> None:
         if small is not None:
             _note_seen(copy.repository, small)
         commit.restore = True
-        committer.declare(commit)
-        committer.complete(commit)
+
+    commit.state = {**commit.state, **copy.noticed.position()}
+    batches = None if small is None else lambda: [small]
+    committer.carry_out(commit, batches, keep=True, before_steps=resumable)
     copy.forget()
     copy.repository.modified.add(committer.kept)
 
@@ -90,14 +92,6 @@ def set_aside_and_move(hold: Hold, commit: Commit, progress: Progress | None) ->
     committer.complete(commit)
     copy.forget()
     hold.repository.modified.add(committer.kept)  # what other clients changed meanwhile
-
-
-def _at_once(commit: Commit, committer: Committer, moves: list[Move]) -> bool:
-    try:
-        committer.at_once(commit, [moves], keep=True)
-    except TooLarge:
-        return False
-    return True
 
 
 def _back(change: Change) -> Move:

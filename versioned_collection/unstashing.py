@@ -12,7 +12,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Progress, restoration
+from versioned_collection.committer import Progress
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import OBJECT, DocumentKey, are_twins, document_hash
 from versioned_collection.core.merging import (
@@ -25,12 +25,13 @@ from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.joining import carry_out
 from versioned_collection.merging import Outcome
-from versioned_collection.moves import BATCH, BATCH_BYTES, Move, is_small
+from versioned_collection.moves import Move, batched, is_small
 from versioned_collection.repository import Hold
+from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.versions import as_in_log, entry_of
-from versioned_collection.wire import by_keys, portions
+from versioned_collection.wire import by_keys
 from versioned_collection.working_copy import WorkingCopy
 
 _MODULUS = 1 << 256
@@ -102,7 +103,7 @@ class Unstashing:
     def _outcomes(self, policy: MergePolicy, context: MergeContext) -> Iterator[list[Outcome]]:
         repository = self._repository
         stored = repository.stash.of_version(self._header["id"])
-        for batch in portions(stored, _weight, BATCH, BATCH_BYTES, _are_twins):
+        for batch in batched(stored, lambda one: (one,)):
             deltas = {delta.key: delta for delta in batch}
             for portion, present in by_keys(repository.db, repository.name, list(deltas)):
                 outcomes = [
@@ -163,14 +164,6 @@ def clear_away(hold: Hold, stashes: list[ObjectId]) -> None:
     hold.refresh()
     named = {header["id"] for header in hold.state.stashes}
     hold.repository.stash.delete([one for one in stashes if one not in named])
-
-
-def _weight(delta: Delta) -> int:
-    return len(delta.old or b"") + len(delta.new or b"") + 400
-
-
-def _are_twins(one: Delta, other: Delta) -> bool:
-    return are_twins(one.key, other.key)
 
 
 def _merged(

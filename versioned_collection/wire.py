@@ -420,12 +420,9 @@ def insert_all(
     Raises:
         DocumentRejected: The server refused one.
     """
-    plain = [RawBSONDocument(raw) for raw in raws if not has_zero_timestamp(raw)]
-    special = [upsert_statement(raw) for raw in raws if has_zero_timestamp(raw)]
-    for kind, statements in (("insert", plain), ("update", special)):
-        if statements:
-            outcome = write(db, kind, collection, statements, session=session, **options)
-            raise_write_error(outcome, statements)
+    for kind, statements in _insertions(raws):
+        outcome = write(db, kind, collection, statements, session=session, **options)
+        raise_write_error(outcome, statements)
 
 
 def insert_missing(db: Database[Any], collection: str, raws: Sequence[bytes]) -> bool:
@@ -438,13 +435,20 @@ def insert_missing(db: Database[Any], collection: str, raws: Sequence[bytes]) ->
         DocumentRejected: The server refused one for another reason.
     """
     missing = True
+    for kind, statements in _insertions(raws):
+        outcome = write(db, kind, collection, statements, ordered=False)
+        found = len(outcome.errors)
+        outcome.errors = [one for one in outcome.errors if one["code"] != DUPLICATE_KEY]
+        missing = missing and found == 0
+        raise_write_error(outcome, statements)
+    return missing
+
+
+def _insertions(raws: Sequence[bytes]) -> Iterator[tuple[str, list[RawBSONDocument]]]:
+    """Iterate over the kinds of statements that insert documents, each with some of them."""
     plain = [RawBSONDocument(raw) for raw in raws if not has_zero_timestamp(raw)]
     special = [upsert_statement(raw) for raw in raws if has_zero_timestamp(raw)]
-    for kind, statements in (("insert", plain), ("update", special)):
-        if statements:
-            outcome = write(db, kind, collection, statements, ordered=False)
-            found = len(outcome.errors)
-            outcome.errors = [one for one in outcome.errors if one["code"] != DUPLICATE_KEY]
-            missing = missing and found == 0
-            raise_write_error(outcome, statements)
-    return missing
+    if plain:
+        yield "insert", plain
+    if special:
+        yield "update", special

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
-from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.moves import batched
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document, refused
 from versioned_collection.repository import Repository
-from versioned_collection.wire import portions
 
 
 def prove(
@@ -51,16 +51,11 @@ def _documents(
     repository: Repository, path: Path
 ) -> Iterator[tuple[DocumentKey, bytes | None, list[Delta]]]:
     """Iterate over the documents that change on a path, as the replica holds them."""
-    along = repository.deltas.along(path)
-    for batch in portions(along, _weight, BATCH, BATCH_BYTES):
+    for batch in batched(repository.deltas.along(path), itemgetter(1)):
         changes = dict(batch)
         for portion, recorded in repository.replica.by_keys(list(changes)):
             for key in portion:
                 yield key, recorded.get(key), changes[key]
-
-
-def _weight(group: tuple[DocumentKey, list[Delta]]) -> int:
-    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in group[1])
 
 
 def _prove(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, TooLarge
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core import revision as revisions
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.joining import carry_out
 from versioned_collection.moves import moves_along
-from versioned_collection.pipeline import prefetch
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, attachment
@@ -78,10 +76,4 @@ def _go(
     repository = hold.repository
     path = repository.log.tree().path(hold.state.head, target)
     commit = Commit(state=dict(state), path=path)
-    committer = Committer(hold, progress)
-    if repository.has_transactions:
-        with suppress(TooLarge):
-            committer.at_once(commit, prefetch(moves_along(repository, path)))
-            return
-    committer.declare(commit)
-    committer.complete(commit)
+    carry_out(hold, commit, lambda: moves_along(repository, path), progress)

@@ -11,9 +11,9 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, TooLarge, restoration
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core import merging
-from versioned_collection.core.delta import Delta, images
+from versioned_collection.core.delta import images
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
 from versioned_collection.core.merging import MergeContext, settle
 from versioned_collection.errors import (
@@ -26,6 +26,7 @@ from versioned_collection.moves import BATCH
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection, set_aside
 from versioned_collection.trackers.conflicts import StoredConflict
 from versioned_collection.trackers.metadata import Metadata
@@ -84,6 +85,9 @@ class Conflict:
         values = f"base {self.base!r}, ours {self.ours!r}, theirs {self.theirs!r}"
         return f"{self.document_id!r} {place}: {self.kind} ({values})"
 
+
+_Decided = Mapping[DocumentKey, tuple[bytes | None, bytes | None]]
+"""Documents as they are and as they shall be."""
 
 Decide = Callable[[merging.Conflict], Any]
 """Returns what shall stand in a conflict's place, as bytes; None for nothing, or `UNRESOLVED`."""
@@ -314,9 +318,8 @@ class _Settling:
             self._note_steps(merge["id"], changed, present, wanted)
         if not changed:
             committer.references(commit)
-        elif not self._at_once(commit, committer, changed, present, wanted):
-            deltas = [images(present[key], wanted[key]) for key in changed]
-            self._step_by_step(commit, committer, [one for one in deltas if one is not None])
+        else:
+            self._move(commit, committer, {key: (present[key], wanted[key]) for key in changed})
         self.overtaken += committer.kept
         if is_last and not committer.kept:
             clear_away(self._hold, [merge["id"], merge["stash"]])
@@ -339,32 +342,17 @@ class _Settling:
             return False
         return not self._repository.conflicts.has_any(merge["id"], settled)
 
-    def _at_once(
-        self,
-        commit: Commit,
-        committer: Committer,
-        changed: list[DocumentKey],
-        present: dict[DocumentKey, bytes | None],
-        wanted: dict[DocumentKey, bytes | None],
-    ) -> bool:
-        """Carry the commit out in one transaction, unless it is too much for one."""
-        if not self._repository.has_transactions:
-            return False
-        moves = [restoration(key, _hash(present[key]), wanted[key]) for key in changed]
-        try:
-            committer.at_once(commit, [moves], keep=True)
-        except TooLarge:
-            return False
-        return True
+    def _move(self, commit: Commit, committer: Committer, decided: _Decided) -> None:
+        def put_aside() -> None:  # so that whoever resumes can carry it out
+            commit.stash, commit.guarded = ObjectId(), True
+            self._hold.begin({"phase": "prepare", "stash": commit.stash})
+            deltas = (images(old, new) for old, new in decided.values())
+            self._repository.stash.append(commit.stash, [one for one in deltas if one])
 
-    def _step_by_step(self, commit: Commit, committer: Committer, deltas: list[Delta]) -> None:
-        """Put what was decided aside first, so that whoever resumes can carry it out."""
-        commit.stash, commit.guarded = ObjectId(), True
-        self._hold.begin({"phase": "prepare", "stash": commit.stash})
-        self._repository.stash.append(commit.stash, deltas)
-        committer.declare(commit)
-        committer.complete(commit)
-        self._repository.stash.delete([commit.stash])
+        moves = [restoration(key, _hash(old), new) for key, (old, new) in decided.items()]
+        committer.carry_out(commit, lambda: [moves], keep=True, before_steps=put_aside)
+        if commit.stash is not None:
+            self._repository.stash.delete([commit.stash])
 
 
 def _hash(raw: bytes | None) -> bytes | None:

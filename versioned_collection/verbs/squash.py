@@ -11,17 +11,15 @@ import bson
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.delta import Delta, compare
-from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.moves import batched
 from versioned_collection.recording import Chain
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, check_texts, entry_of
-from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change
 
 
@@ -162,7 +160,7 @@ def _recorded(hold: Hold, span: _Span, squashed: Version, progress: Progress | N
         deltas = repository.deltas.of_version(version.id)
         recording.append(
             [Change(delta.key, None, None, delta) for delta in batch]
-            for batch in portions(deltas, _weight, BATCH, BATCH_BYTES)
+            for batch in batched(deltas, lambda one: (one,))
         )
         chain.add(recording, version, version.parents[1:], version.timestamp)
     return chain
@@ -175,7 +173,7 @@ def _changes(repository: Repository, span: _Span) -> Iterator[list[Change]]:
     at both ends, which are computed from there.
     """
     found = repository.deltas.changed_by_them(Path((), span.later), Path((), span.range))
-    for batch in portions(found, _weight_of_group, BATCH, BATCH_BYTES):
+    for batch in batched(found, lambda one: (*one[1], *one[2])):
         again = {key: (since, within) for key, since, within in batch if len(within) > 1}
         deltas = {key: within[0] for key, _, within in batch if len(within) == 1}
         for portion, recorded in repository.replica.by_keys(list(again)):
@@ -194,11 +192,3 @@ def _composed(recorded: bytes | None, since: list[Delta], within: list[Delta]) -
     for delta in reversed(within):
         old = (~delta).apply(old)
     return compare(old, new)
-
-
-def _weight(delta: Delta) -> int:
-    return len(delta.old or b"") + len(delta.new or b"") + 400
-
-
-def _weight_of_group(group: tuple[DocumentKey, list[Delta], list[Delta]]) -> int:
-    return sum(map(_weight, (*group[1], *group[2])))
