@@ -147,6 +147,21 @@ def test_with_options(anydb):
     assert scan.capture_mode == "scan"
 
 
+def test_an_object_of_a_subclass_stays_one(anydb):
+    bands = Bands(anydb, codec_options=CodecOptions(document_class=RawBSONDocument))
+    bands.colour = "red"
+    bands.insert_one({"_id": 1})
+    bands.init()
+    renamed = bands.rename("groups")
+    for other in (bands.with_options(), renamed):
+        assert type(other) is Bands
+        assert other.colour == "red"
+        assert other.codec_options.document_class is RawBSONDocument
+    assert renamed.name == "groups"
+    assert renamed.version == 0
+    assert not bands.is_tracked()
+
+
 def test_unacknowledged_writes(anydb):
     bands = tracked(anydb)
     fast = bands.with_options(write_concern=WriteConcern(w=0))

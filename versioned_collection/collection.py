@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
@@ -70,6 +70,9 @@ from versioned_collection.verbs.status import current_number, has_changes, statu
 from versioned_collection.verbs.verify import Problem, verify
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 T = TypeVar("T")
 Author = str | Mapping[str, Any]
 RemoteLike = Database[Any] | Collection[Any] | str | None
@@ -119,19 +122,28 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             "lease_seconds": lease_seconds,
             "lease_wait_seconds": lease_wait_seconds,
         }
-        self._repository = Repository(
-            _plain(database), name, tz_aware=self.codec_options.tz_aware, **self._settings
-        )
+        self._repository = self._repository_named(name)
         recover_on_open(self._repository)
+
+    def _repository_named(self, name: str) -> Repository:
+        tz_aware = self.codec_options.tz_aware
+        return Repository(_plain(self.database), name, tz_aware=tz_aware, **self._settings)
 
     # -- PyMongo's own, adapted ----------------------------------------------------------
 
-    def with_options(self, *args: Any, **kwargs: Any) -> VersionedCollection:
-        """Return this collection with other codec options, preferences or concerns."""
-        plain = super().with_options(*args, **kwargs)
-        clone = VersionedCollection.__new__(VersionedCollection)
+    def with_options(self, *args: Any, **kwargs: Any) -> Self:
+        """Return this collection with other codec options, preferences or concerns.
+
+        An object of a subclass stays one, with the attributes that it has.
+        """
+        return self._like(super().with_options(*args, **kwargs))
+
+    def _like(self, plain: Collection[Any]) -> Self:
+        """Return a copy of this object on a collection as PyMongo knows it."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
         Collection.__init__(
-            clone,
+            twin,
             plain.database,
             plain.name,
             codec_options=plain.codec_options,
@@ -139,11 +151,9 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             write_concern=plain.write_concern,
             read_concern=plain.read_concern,
         )
-        clone._settings = self._settings
-        clone._repository = self._repository
-        return clone
+        return twin
 
-    def rename(self, new_name: str, *args: Any, **kwargs: Any) -> VersionedCollection:  # type: ignore[override]
+    def rename(self, new_name: str, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
         """Rename the collection and its trackers.
 
         Returns:
@@ -163,7 +173,16 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
             lifecycle_verbs.rename(self._repository, new_name)
         else:
             super().rename(new_name, *args, **kwargs)
-        renamed = VersionedCollection(self.database, new_name, **self._settings)
+        renamed = self._like(
+            self.database.get_collection(
+                new_name,
+                self.codec_options,
+                self.read_preference,
+                self.write_concern,
+                self.read_concern,
+            )
+        )
+        renamed._repository = self._repository_named(new_name)
         renamed._repository.own_checks.update(self._repository.own_checks)
         return renamed
 
