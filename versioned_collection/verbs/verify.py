@@ -20,6 +20,7 @@ from versioned_collection.core.version import (
     version_checksum,
 )
 from versioned_collection.errors import CorruptHistory
+from versioned_collection.moves import batched
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -190,12 +191,20 @@ class _Replay:
         self.contents: dict[VersionId, int] = {}
 
     def run(self) -> Iterator[Problem]:
+        for batch in batched(self._known(), lambda one: [*one[1].values()]):
+            deltas = dict(batch)
+            for portion, recorded in self._repository.replica.by_keys(list(deltas)):
+                for key in portion:
+                    yield from self._document(key, deltas[key], recorded.get(key))
+
+    def _known(self) -> Iterator[tuple[DocumentKey, dict[VersionId, Delta]]]:
+        """Iterate over the documents with their deltas of versions in the log."""
         for key, found in self._repository.deltas.by_document():
             deltas = {version: delta for version, delta in found if version in self._tree}
             for version, delta in deltas.items():
                 self._count(version, delta)
             if deltas:
-                yield from self._document(key, deltas)
+                yield key, deltas
 
     def _count(self, version: VersionId, delta: Delta) -> None:
         digest = delta_digest(delta, encoded_rows(delta))
@@ -203,7 +212,9 @@ class _Replay:
         moved = hash_number(delta.after) - hash_number(delta.before)
         self.contents[version] = self.contents.get(version, 0) + moved
 
-    def _document(self, key: DocumentKey, deltas: dict[VersionId, Delta]) -> Iterator[Problem]:
+    def _document(
+        self, key: DocumentKey, deltas: dict[VersionId, Delta], recorded: bytes | None
+    ) -> Iterator[Problem]:
         parents = self._touched_parents([*deltas])
         neighbours: dict[VersionId | None, list[tuple[VersionId | None, Delta]]] = {}
         for version, delta in deltas.items():
@@ -211,8 +222,7 @@ class _Replay:
             neighbours.setdefault(parent, []).append((version, delta))
             neighbours.setdefault(version, []).append((parent, ~delta))
         start = self._nearest(self._head, deltas)
-        found = next(self._repository.replica.by_keys([key]))[1]
-        states: dict[VersionId | None, bytes | None] = {start: found.get(key)}
+        states: dict[VersionId | None, bytes | None] = {start: recorded}
         waiting = [start]
         while waiting:
             place = waiting.pop()
