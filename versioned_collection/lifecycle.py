@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from versioned_collection.pipeline import side_by_side
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
+
+
+def create_trackers(repository: Repository) -> None:
+    """Create all trackers; those that exist are kept."""
+    side_by_side(tracker.create for tracker in repository.trackers)
 
 
 def drop_trackers(hold: Hold) -> None:
@@ -28,9 +35,10 @@ def _drop(hold: Hold, names: Sequence[str]) -> None:
     db = hold.repository.db
     found = identities(db, names)
     hold.lease.check()  # later on, the identities keep a late owner from dropping anything
-    for name in names:
-        if name in found:
-            drop_exactly(db, name, found[name])
+    *others, last = names
+    side_by_side(partial(drop_exactly, db, name, found[name]) for name in others if name in found)
+    if last in found:
+        drop_exactly(db, last, found[last])
 
 
 def complete_rename(hold: Hold, new_name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -76,6 +76,25 @@ def _fetch(items: Iterable[Any], waiting: queue.Queue[Any], stop: threading.Even
         close = getattr(source, "close", None)
         if close is not None:
             close()
+
+
+def side_by_side(jobs: Iterable[Callable[[], object]], most: int = 4) -> None:
+    """Run jobs that are mostly waiting, some at a time; all have ended when this returns.
+
+    Args:
+        jobs: What to run; where one raises, those that have not begun are left out.
+        most: How many run at a time.
+
+    Raises:
+        BaseException: The first error of a job.
+    """
+    with ThreadPoolExecutor(most, thread_name_prefix="side-by-side") as pool:
+        running = [pool.submit(job) for job in jobs]
+        wait(running, return_when=FIRST_EXCEPTION)
+        pool.shutdown(cancel_futures=True)
+    for job in running:
+        if not job.cancelled():
+            job.result()
 
 
 class Behind:

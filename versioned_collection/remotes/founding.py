@@ -20,7 +20,7 @@ from versioned_collection.core.document import DocumentKey, document_hash, docum
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
-from versioned_collection.lifecycle import drop_trackers
+from versioned_collection.lifecycle import create_trackers, drop_trackers
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
 from versioned_collection.remotes.checked import key_in, problem_of_document, refused
 from versioned_collection.remotes.proving import prove
@@ -102,8 +102,7 @@ class MongoFounding:
         self._adopted = self._has_documents()
         if repository.incoming.founding() != self._tip.id:
             drop_trackers(self._hold)  # of an attempt with another version, or of init
-        for tracker in repository.trackers:
-            tracker.create()
+        create_trackers(repository)
         repository.incoming.found(self._tip.id)
 
     def _has_documents(self) -> bool:

@@ -27,7 +27,7 @@ from versioned_collection.errors import (
     InvalidOperation,
     SnapshotUnavailable,
 )
-from versioned_collection.lifecycle import drop_trackers
+from versioned_collection.lifecycle import create_trackers, drop_trackers
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
@@ -75,8 +75,7 @@ def init(
         _refuse_tracked(repository)
         drop_trackers(hold)  # what a killed init may have left
         _drop_copies(repository)
-        for tracker in repository.trackers:
-            tracker.create()
+        create_trackers(repository)
         return _Initialiser(hold, progress or (lambda phase, count: None)).run(
             message, author, metadata
         )
