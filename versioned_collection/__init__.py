@@ -1,5 +1,6 @@
 """versioned_collection: the powers of git for any MongoDB collection."""
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# A program decides what it logs; without a word from it nothing is printed.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Imported when first used: the driver alone takes a quarter of a second, which `vc --help`
 # and programs that only need a part of the package should not pay.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -31,6 +32,8 @@ from versioned_collection.restoring import Batches, exactly_unstashed, restorati
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
 from versioned_collection.wire import by_keys
+
+_log = logging.getLogger(__name__)
 
 _MOST_OWN_TIMES = 200
 _MOST_ATTEMPTS = 10
@@ -85,9 +88,17 @@ class Committer:
             WorkingCopyChanged: Another client changed a document; nothing was done.
         """
         if self._repository.has_transactions and batches is not None:
-            with suppress(_TooLarge):
+            try:
                 self._at_once(commit, batches(), keep)
                 return
+            except _TooLarge as reason:
+                _log.info(
+                    "%s of %s goes step by step: %s",
+                    self._hold.verb,
+                    self._repository.name,
+                    reason,
+                    extra={"verb": self._hold.verb, "collection": self._repository.name},
+                )
         before_steps()
         self.declare(commit)
         self.complete(commit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from versioned_collection.errors import InvalidOperation, LeaseLost, VersioningE
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.repository import Hold, Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
+
+_log = logging.getLogger(__name__)
 
 _NOT_WHILE_MERGING = frozenset(
     (
@@ -88,6 +91,13 @@ def settle(hold: Hold, state: Metadata) -> None:
     """
     intent: Mapping[str, Any] = state.intent or {}
     repository = hold.repository
+    _log.warning(
+        "%s of %s was left half done by another process; it is %s now",
+        intent["verb"],
+        repository.name,
+        "undone" if intent.get("phase") == "prepare" else "completed",
+        extra={"verb": intent["verb"], "collection": repository.name},
+    )
     if intent["verb"] == "drop":
         complete_drop(hold)
         raise not_tracked(repository.name)

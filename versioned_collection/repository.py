@@ -21,6 +21,7 @@ from versioned_collection.errors import (
     CorruptHistory,
     InvalidArgument,
 )
+from versioned_collection.observing import observed
 from versioned_collection.trackers.base import NAMESPACE_LIMIT, Tracker
 from versioned_collection.trackers.branches import BranchesCollection
 from versioned_collection.trackers.checks import ChecksCollection
@@ -207,7 +208,10 @@ class Repository:
         Raises:
             LeaseHeld: Another process kept it for longer than we wait.
         """
-        with self.db.client.start_session(causal_consistency=False) as session:
+        with (
+            observed(verb, f"{self.db.name}.{self.name}"),
+            self.db.client.start_session(causal_consistency=False) as session,
+        ):
             lease = self.leases.acquire(
                 verb, self.lease_seconds, self.lease_wait_seconds, session.session_id
             )

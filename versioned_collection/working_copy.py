@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
+
+_log = logging.getLogger(__name__)
 
 _UNMATCHED = 20_000
 """Documents without a partner that a full comparison holds before it looks them up."""
@@ -68,6 +71,12 @@ class WorkingCopy:
         """
         self._is_full = self.noticed.scan
         if self._is_full:
+            _log.info(
+                "all documents of %s are compared: %s",
+                self.repository.name,
+                self.noticed.reason,
+                extra={"collection": self.repository.name, "reason": self.noticed.reason},
+            )
             batches = compare_everything(self.repository, self.noticed.at)
         else:
             batches = self._compare_noted()

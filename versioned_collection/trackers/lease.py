@@ -7,6 +7,7 @@ the lease expires by itself; its fencing number lets every later write of a late
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import socket
 import threading
@@ -24,6 +25,8 @@ from pymongo.database import Database
 from versioned_collection.errors import LeaseHeld, LeaseLost
 from versioned_collection.trackers.base import FORMAT, Tracker
 from versioned_collection.wire import translated
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_SECONDS = 15.0
 DEFAULT_WAIT_SECONDS = 20.0
@@ -59,6 +62,12 @@ class LeaseCollection(Tracker):
             stored, previous = self._try(verb, seconds, session_id)
             if stored is not None:
                 if previous is not None:
+                    _log.warning(
+                        "%s of %s takes over the lease that another process let expire",
+                        verb,
+                        self.tracked,
+                        extra={"verb": verb, "collection": self.tracked},
+                    )
                     self._end_session(previous)
                 return Lease(self, stored, seconds)
             if attempt and time.monotonic() >= deadline:
