@@ -6,10 +6,14 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import api_support
 import pytest
+import remote_support
 from harness.trap import shrink_limits
 from pymongo import MongoClient
 from pymongo.database import Database
+from surfaces import Loop
+from surfaces import surface as surface_of
 
 from versioned_collection import embedded
 
@@ -60,15 +64,89 @@ machine drives all verbs there, and `test_crash` kills every kind of verb.
 """
 
 
+ON_EVERY_SURFACE = frozenset(
+    f"test_{name}.py"
+    for name in (
+        "branches",
+        "changes",
+        "checkout",
+        "checks",
+        "compare",
+        "delete_subtree",
+        "diff",
+        "discard",
+        "init",
+        "log",
+        "maintenance",
+        "merge",
+        "pull",
+        "push",
+        "rebase",
+        "register",
+        "register_part",
+        "rename_drop",
+        "revisions",
+        "rewriting",
+        "squash",
+        "stash",
+        "stashes",
+        "status",
+        "tags",
+        "undo",
+        "verify",
+    )
+)
+"""Files whose tests also run through the asynchronous class, over PyMongo Async and Motor."""
+
+ASYNC_BY_DEFAULT = frozenset(
+    f"test_{name}.py" for name in ("branches", "log", "status", "tags", "undo")
+)
+"""Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have the tests of public verbs run on every surface."""
+    if metafunc.definition.path.name in ON_EVERY_SURFACE:
+        metafunc.fixturenames.append("surface")
+        metafunc.parametrize("surface", ["sync", "async", "motor"], indirect=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave the second server of some files, and the second way of transfers, to the sweeps."""
     for item in items:
         parameters = getattr(item, "callspec", None)
         on_standalone = parameters is not None and "standalone" in parameters.params.values()
+        surface = "sync" if parameters is None else parameters.params.get("surface", "sync")
+        is_elsewhere = surface == "motor" or (
+            surface == "async" and item.path.name not in ASYNC_BY_DEFAULT
+        )
         is_clone = item.path.name == "test_transfer_hostile.py" and "clone]" in item.name
-        if is_clone or (on_standalone and item.path.name in REPLICA_SET_BY_DEFAULT):
+        if (
+            is_clone
+            or is_elsewhere
+            or (on_standalone and item.path.name in REPLICA_SET_BY_DEFAULT)
+        ):
             item.add_marker(pytest.mark.sweep)
+
+
+@pytest.fixture(scope="session")
+def running_loop() -> Iterator[Loop]:
+    """An event loop in a thread of its own, with its clients."""
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def surface(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put another class in the place of `VersionedCollection`; see `surfaces`."""
+    if request.param == "sync":
+        return
+    other = surface_of(request.param, request.getfixturevalue("running_loop"))
+    for module in (request.module, api_support, remote_support):
+        if hasattr(module, "VersionedCollection"):
+            monkeypatch.setattr(module, "VersionedCollection", other)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from versioned_collection import embedded, errors
+    from versioned_collection.aio import AsyncVersionedCollection
     from versioned_collection.collection import VersionedCollection
     from versioned_collection.core.document import DocumentId
     from versioned_collection.core.merging import (
@@ -31,6 +32,7 @@ __all__ = [
     "ANY_STEPS",
     "MISSING",
     "UNRESOLVED",
+    "AsyncVersionedCollection",
     "Conflict",
     "DocumentId",
     "ElementKey",
@@ -57,6 +59,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 # and programs that only need a part of the package should not pay.
 _MERGING = "versioned_collection.core.merging"
 _HOMES = {
+    "AsyncVersionedCollection": "versioned_collection.aio",
     **dict.fromkeys(("ANY", "ANY_STEPS", "MISSING", "UNRESOLVED"), _MERGING),
     **dict.fromkeys(("ElementKey", "MergePolicy", "Side"), _MERGING),
     "Conflict": "versioned_collection.verbs.conflicts",

@@ -94,13 +94,13 @@ class JournalledWrites(Collection[Any]):
         return self._many(super().delete_many, filter, args, kwargs)
 
     def aggregate(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self._journals() or not _writes(pipeline):
+        if not self._journals() or not writes(pipeline):
             return super().aggregate(pipeline, *args, **kwargs)
         with self._noted(None):
             return super().aggregate(pipeline, *args, **kwargs)
 
     def aggregate_raw_batches(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self._journals() or not _writes(pipeline):
+        if not self._journals() or not writes(pipeline):
             return super().aggregate_raw_batches(pipeline, *args, **kwargs)
         with self._noted(None):
             return super().aggregate_raw_batches(pipeline, *args, **kwargs)
@@ -279,6 +279,7 @@ def _outcome(result: Any) -> list[DocumentKey] | None:
     return [] if 0 in counts else None
 
 
-def _writes(pipeline: Any) -> bool:
+def writes(pipeline: Any) -> bool:
+    """Tell whether an aggregation writes its outcome to a collection."""
     stages = pipeline if isinstance(pipeline, (list, tuple)) else []
     return any("$out" in stage or "$merge" in stage for stage in stages[-1:])

@@ -1,0 +1,159 @@
+"""The asynchronous class behind the names of the synchronous one.
+
+With `Blocking` in the place of `VersionedCollection`, tests of the public verbs run over PyMongo
+Async and Motor as they are: each call is made in an event loop of another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from versioned_collection import AsyncVersionedCollection, VersionedCollection
+
+
+class Loop:
+    """An event loop that runs in a thread, and the clients that belong to it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self._clients: dict[Any, Any] = {}
+
+    def run(self, awaitable: Any) -> Any:
+        """Await something in the loop."""
+
+        async def result() -> Any:
+            return await awaitable
+
+        return asyncio.run_coroutine_threadsafe(result(), self.loop).result()
+
+    def database(self, kind: type, database: Database[Any]) -> Any:
+        """Return the asynchronous form of a database."""
+        key = kind, database.client.address
+        if key not in self._clients:
+            self._clients[key] = self.run(self._connected(kind, database))
+        return self._clients[key].get_database(
+            database.name,
+            codec_options=database.codec_options,
+            read_preference=database.read_preference,
+            write_concern=database.write_concern,
+            read_concern=database.read_concern,
+        )
+
+    async def _connected(self, kind: type, database: Database[Any]) -> Any:
+        host, port = database.client.address or ("", 0)
+        return kind(host, port, directConnection=True)
+
+    def close(self) -> None:
+        """Close the clients and end the loop."""
+        for client in self._clients.values():
+            closing = client.close()
+            if closing is not None:
+                self.run(closing)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+class Blocking:
+    """An `AsyncVersionedCollection` with the interface of a `VersionedCollection`."""
+
+    runner: ClassVar[Loop]
+    client: ClassVar[type]
+
+    def __init__(self, database: Any, name: str | None = None, **options: Any) -> None:
+        if isinstance(database, Collection):
+            database, name = database.database, name or database.name
+        self.database = database
+        native = self.runner.database(self.client, database)
+        self._wrapped = AsyncVersionedCollection(native, name, **options)
+
+    @classmethod
+    def clone(cls, remote: Any, into: Database[Any], *args: Any, **kwargs: Any) -> Blocking:
+        """Make a copy, as `VersionedCollection.clone` does."""
+        native = cls.runner.database(cls.client, into)
+        making = AsyncVersionedCollection.clone(_unwrapped(remote), native, *args, **kwargs)
+        return cls._of(into, cls.runner.run(making))
+
+    @classmethod
+    def _of(cls, database: Database[Any], wrapped: AsyncVersionedCollection) -> Blocking:
+        twin = object.__new__(cls)
+        twin.database, twin._wrapped = database, wrapped
+        return twin
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value = getattr(self._wrapped, name)
+        if inspect.iscoroutine(value):
+            return self.runner.run(value)
+        if not inspect.isroutine(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            others = {key: _unwrapped(other) for key, other in kwargs.items()}
+            return self._outcome(value(*map(_unwrapped, args), **others))
+
+        return call
+
+    def _outcome(self, value: Any) -> Any:
+        if inspect.isawaitable(value):
+            value = self.runner.run(value)
+        if isinstance(value, AsyncVersionedCollection):
+            return self._of(self.database, value)
+        return self._each(value) if hasattr(value, "__aiter__") else value
+
+    def _each(self, stream: Any) -> Iterator[Any]:
+        items = aiter(stream)
+        while True:
+            try:
+                item = self.runner.run(anext(items))
+            except StopAsyncIteration:
+                return
+            yield item
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Blocking | VersionedCollection):
+            return NotImplemented
+        return bool(self.runner.run(self._wrapped.equals(_unwrapped(other))))
+
+    def __hash__(self) -> int:
+        return hash(self._wrapped.name)
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self.runner.run(self._wrapped.is_contained_in(_unwrapped(other))))
+
+    def __lt__(self, other: Any) -> bool:
+        contained = self._wrapped.is_contained_in(_unwrapped(other), strictly=True)
+        return bool(self.runner.run(contained))
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(other <= self)
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(other < self)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value._wrapped if isinstance(value, Blocking) else value
+
+
+def surface(kind: str, runner: Loop) -> type:
+    """Return a class to use in the place of `VersionedCollection`.
+
+    Args:
+        kind: ``async`` or ``motor``.
+        runner: Where its calls run.
+    """
+    client = {"async": AsyncMongoClient, "motor": AsyncIOMotorClient}[kind]
+    return type("Blocking", (Blocking,), {"runner": runner, "client": client})

@@ -1,0 +1,386 @@
+"""What is the asynchronous class's own: streams, cancelling, the loop, how it is opened.
+
+That its verbs do what those of the synchronous class do is tested by the same tests; see
+`conftest.ON_EVERY_SURFACE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+import time
+from statistics import median
+from typing import Any
+
+import pytest
+from api_support import problems
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.write_concern import WriteConcern
+
+from versioned_collection import AsyncVersionedCollection, VersionedCollection, errors
+
+OURS = [
+    name
+    for name, value in vars(VersionedCollection).items()
+    if not name.startswith("_") and (callable(value) or isinstance(value, property | classmethod))
+]
+
+
+def asynchronous(test: Any) -> Any:
+    """Run a test in an event loop of its own, with an asynchronous database."""
+
+    @functools.wraps(test)
+    def run(db: Any, driver: Any, **fixtures: Any) -> None:
+        host, port = db.client.address
+
+        async def inside() -> None:
+            client = driver(host, port, directConnection=True)
+            try:
+                await test(client[db.name], **fixtures)
+            finally:
+                closing = client.close()
+                if closing is not None:
+                    await closing
+
+        asyncio.run(inside())
+
+    signature = inspect.signature(test)
+    first, *others = signature.parameters.values()
+    named = [first.replace(name="db"), first.replace(name="driver"), *others]
+    run.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+@pytest.fixture(params=[AsyncMongoClient, AsyncIOMotorClient], ids=["async", "motor"])
+def driver(request):
+    return request.param
+
+
+async def tracked(adb, count=3, **options):
+    bands = AsyncVersionedCollection(adb, "bands", **options)
+    await bands.insert_many([{"_id": n, "n": 0} for n in range(count)])
+    await bands.init("start")
+    return bands
+
+
+# -- its face ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_public_name_is_there_with_its_arguments_and_words(name):
+    ours = inspect.getattr_static(AsyncVersionedCollection, name)
+    theirs = inspect.getattr_static(VersionedCollection, name)
+    if isinstance(theirs, property):
+        assert isinstance(ours, property)
+        assert ours.__doc__ == theirs.__doc__ or ours.fget.__doc__ == theirs.fget.__doc__
+        return
+    if isinstance(theirs, classmethod) or name in ("listen", "rename", "with_options"):
+        assert ours.__doc__ if not isinstance(ours, classmethod) else ours.__func__.__doc__
+        return
+    assert inspect.signature(ours) == inspect.signature(theirs)
+    assert ours.__doc__ == theirs.__doc__
+
+
+@asynchronous
+async def test_reads_and_writes_are_those_of_the_driver(adb):
+    bands = await tracked(adb)
+    assert (await bands.find_one({"_id": 1})) == {"_id": 1, "n": 0}
+    assert [one["_id"] async for one in bands.find({}).sort("_id", -1)] == [2, 1, 0]
+    assert await bands.count_documents({}) == 3
+    assert type(bands.find()) is type(adb["bands"].find())
+    assert bands.name == "bands"
+    assert bands.full_name == f"{adb.name}.bands"
+    assert bands.albums == adb["bands.albums"] == bands["albums"]
+    found = bands.aggregate([{"$match": {"_id": 2}}])
+    assert [one async for one in (await found if inspect.isawaitable(found) else found)]
+
+
+@asynchronous
+async def test_a_session_goes_with_the_driver(adb):
+    bands = await tracked(adb)
+    async with await _session(adb.client) as session, _transaction(session):
+        await bands.insert_one({"_id": 9}, session=session)
+    assert [change.document_id async for change in bands.changes()] == [9]
+
+
+async def _session(client: Any) -> Any:
+    session = client.start_session()
+    return await session if inspect.isawaitable(session) else session
+
+
+class _transaction:  # PyMongo Async awaits what Motor returns
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def __aenter__(self) -> None:
+        self._context = self._session.start_transaction()
+        if inspect.isawaitable(self._context):
+            self._context = await self._context
+        await self._context.__aenter__()
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._context.__aexit__(*error)
+
+
+@asynchronous
+async def test_what_iterates_is_for_async_for(adb):
+    bands = await tracked(adb, 500)
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    assert len([change async for change in bands.changes()]) == 500
+    assert len(await bands.changes().to_list(7)) == 7
+    assert await bands.changes().to_list(0) == []
+    async for change in bands.changes():
+        assert change.op == "update"
+        break
+    await bands.register("more")
+    assert [version.label async for version in bands.log()] == ["main@1", "main@0"]
+    assert await bands.verify().to_list() == []
+    assert await bands.version == 1
+    assert await bands.branch == "main"
+
+
+@asynchronous
+async def test_a_stream_that_is_left_releases_the_lease(adb):
+    bands = await tracked(adb, 2_000, lease_wait_seconds=1)
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    stream = bands.changes()
+    assert await anext(stream)
+    await stream.aclose()
+    assert await bands.register("the lease is free")
+
+
+@asynchronous
+async def test_errors_are_those_of_the_verbs(adb):
+    bands = await tracked(adb)
+    with pytest.raises(errors.BranchNotFound):
+        await bands.checkout(branch="nowhere")
+    with pytest.raises(errors.BranchNotFound):
+        await bands.get_log("nowhere")
+    with pytest.raises(errors.InvalidCollectionVersion):
+        await bands.log("nowhere").to_list()
+    with pytest.raises(errors.CollectionAlreadyInitialised):
+        await bands.init()
+    with pytest.raises(NotImplementedError):
+        bool(bands)
+    with pytest.raises(AttributeError):
+        getattr(bands, "_nothing")  # noqa: B009
+
+
+@asynchronous
+async def test_opened_with_a_database_a_collection_or_a_name(adb):
+    class Bands(AsyncVersionedCollection):
+        pass
+
+    await tracked(adb)
+    for bands in (AsyncVersionedCollection(adb["bands"]), Bands(adb)):
+        assert await bands.is_tracked()
+        assert type(bands.with_options(write_concern=WriteConcern(1))) is type(bands)
+    renamed = await Bands(adb).rename("groups")
+    assert type(renamed) is Bands
+    assert (renamed.name, await renamed.version) == ("groups", 0)
+    assert not await Bands(adb).is_tracked()
+
+
+def test_refused_are_other_databases_and_a_missing_name(db):
+    with pytest.raises(errors.InvalidType, match="MongoClient"):
+        AsyncVersionedCollection(db, "bands")
+    with pytest.raises(errors.InvalidType):
+        AsyncVersionedCollection("mongodb://localhost", "bands")
+
+    async def unnamed() -> None:
+        async with AsyncMongoClient() as client:
+            AsyncVersionedCollection(client.nowhere)
+
+    with pytest.raises(errors.InvalidArgument, match="name the collection"):
+        asyncio.run(unnamed())
+
+
+@asynchronous
+async def test_opening_waits_for_nothing(adb):
+    """The constructor is called in the loop, so it must not ask the server."""
+    client = type(adb.client)("127.0.0.1", 1, serverSelectionTimeoutMS=60_000)
+    begun = time.monotonic()
+    AsyncVersionedCollection(client.nowhere, "bands")
+    assert time.monotonic() - begun < 5
+    closing = client.close()
+    if closing is not None:
+        await closing
+
+
+@asynchronous
+async def test_between_two_collections(adb):
+    bands = await tracked(adb)
+    other = adb.client[f"{adb.name}_other"]
+    try:
+        copy = await AsyncVersionedCollection.clone(bands, other)
+        assert isinstance(copy, AsyncVersionedCollection)
+        assert await copy.equals(bands)
+        assert copy != bands
+        await copy.insert_one({"_id": 9})
+        await copy.register("more")
+        assert await bands.is_contained_in(copy, strictly=True)
+        assert not await copy.is_contained_in(bands)
+        assert await copy.push(bands)
+        assert await copy.equals(bands)
+        assert await bands.pull(other)
+        with pytest.raises(errors.InvalidArgument, match="different names"):
+            await bands.is_contained_in(AsyncVersionedCollection(adb, "groups"))
+    finally:
+        await adb.client.drop_database(other.name)
+
+
+# -- the loop --------------------------------------------------------------------------------
+
+
+@asynchronous
+async def test_the_loop_goes_on_while_a_verb_works(adb):
+    bands = await tracked(adb, 10_000)
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    late: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            due = time.monotonic() + 0.01
+            await asyncio.sleep(0.01)
+            late.append(time.monotonic() - due)
+
+    beating, begun = asyncio.create_task(beat()), time.monotonic()
+    assert await bands.register("ten thousand")
+    beating.cancel()
+    # of all beats the middle one, as the machine itself may be late for some
+    assert median(late) < 0.05
+    assert max(late) < (time.monotonic() - begun) / 2
+
+
+@asynchronous
+async def test_progress_is_told_in_the_loop(adb):
+    bands, threads = await tracked(adb), set()
+    await bands.insert_one({"_id": 9})
+    told = []
+
+    def progress(phase: str, count: int) -> None:
+        threads.add(threading.current_thread())
+        told.append((phase, count))
+
+    await bands.register("more", progress=progress)
+    assert told
+    assert threads == {threading.current_thread()}
+
+
+class Gate:
+    """A check that waits until it is let through, in the worker thread."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, state: Any) -> list[Any]:
+        self.reached.set()
+        assert self.open.wait(60)
+        return []
+
+
+@asynchronous
+async def test_who_is_cancelled_learns_of_it_once_the_verb_has_ended(adb):
+    bands, gate = await tracked(adb), Gate()
+    await bands.add_check("gate", gate)
+    await bands.insert_one({"_id": 9})
+    task = asyncio.create_task(bands.register("goes on"))
+    await asyncio.to_thread(gate.reached.wait)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.05)
+        assert not task.done()
+    gate.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await bands.version == 1
+    assert not await bands.has_changes()
+    assert await bands.verify().to_list() == []
+
+
+@asynchronous
+async def test_a_time_limit_is_told_once_the_verb_has_ended(adb):
+    bands, gate = await tracked(adb), Gate()
+    await bands.add_check("gate", gate)
+    await bands.insert_one({"_id": 9})
+    asyncio.get_running_loop().call_later(1, gate.open.set)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(bands.register("goes on"), 0.2)
+    assert await bands.version == 1
+
+
+@asynchronous
+async def test_listening_ends_with_its_event_or_its_task(adb):
+    bands, stop = await tracked(adb), asyncio.Event()
+    listening = asyncio.create_task(bands.listen(0.01, stop))
+    await asyncio.sleep(0.3)
+    stop.set()
+    assert await listening > 0
+    for_ever = asyncio.create_task(bands.listen(0.01))
+    await asyncio.sleep(0.1)
+    for_ever.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await for_ever
+    assert await bands.discard_changes() is True
+
+
+@asynchronous
+async def test_many_verbs_at_once(adb):
+    bands = await tracked(adb)
+    statuses = await asyncio.gather(*(bands.status() for _ in range(40)))
+    assert {status["current_version"] for status in statuses} == {0}
+
+
+# -- without a replica set ---------------------------------------------------------------------
+
+
+def test_writes_are_noted_on_a_standalone_server(standalone_db, driver):
+    host, port = standalone_db.client.address
+
+    async def inside() -> None:
+        client = driver(host, port)
+        bands = await tracked(client[standalone_db.name])
+        assert await bands.capture_mode == "write_through"
+        await bands.update_one({"_id": 1}, {"$set": {"n": 5}})
+        await bands.insert_one({"_id": 9})
+        await bands.delete_many({"_id": {"$gt": 100}})
+        found = bands.aggregate([{"$set": {"seen": True}}, {"$match": {"_id": 2}},
+                                 {"$merge": {"into": "bands"}}])  # fmt: skip
+        if inspect.isawaitable(found):
+            found = await found
+        assert [one async for one in found] == []
+        assert {change.document_id async for change in bands.changes()} == {1, 2, 9}
+        closing = client.close()
+        if closing is not None:
+            await closing
+
+    asyncio.run(inside())
+    assert problems(VersionedCollection(standalone_db, "bands")) == []
+
+
+def test_a_session_cannot_go_with_a_noted_write(standalone_db):
+    host, port = standalone_db.client.address
+
+    async def inside() -> None:
+        async with AsyncMongoClient(host, port) as client:
+            bands = await tracked(client[standalone_db.name])
+            async with client.start_session() as session:
+                with pytest.raises(errors.NotSupported, match="leave it out"):
+                    await bands.insert_one({"_id": 9}, session=session)
+            assert await bands.count_documents({}) == 3
+
+    asyncio.run(inside())
+
+
+def test_the_writes_are_all_covered():
+    """Each write that the synchronous class notes, the asynchronous one does as well."""
+    from versioned_collection.capture.journalled import JournalledWrites
+
+    noted = {name for name in vars(JournalledWrites) if not name.startswith("_")}
+    assert noted <= vars(AsyncVersionedCollection).keys()
+    assert all(hasattr(AsyncCollection, name) for name in noted)

@@ -1,0 +1,399 @@
+"""`AsyncVersionedCollection`: the verbs of `VersionedCollection`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.collection import Collection
+
+from versioned_collection.aio.threads import Streamed, in_thread
+from versioned_collection.aio.twin import blocking, is_motor
+from versioned_collection.capture.journalled import writes
+from versioned_collection.collection import VersionedCollection
+from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def awaited(
+    verb: Callable[Concatenate[VersionedCollection, P], R],
+) -> Callable[Concatenate[AsyncVersionedCollection, P], Coroutine[Any, Any, R]]:
+    """Return a verb as a coroutine function: it runs in a worker thread."""
+
+    @functools.wraps(verb)
+    async def run(self: AsyncVersionedCollection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._run(verb, *args, **kwargs)
+
+    return run
+
+
+def streamed(
+    verb: Callable[Concatenate[VersionedCollection, P], Iterator[T]],
+) -> Callable[Concatenate[AsyncVersionedCollection, P], Streamed[T]]:
+    """Return a verb that iterates as one for ``async for``."""
+
+    @functools.wraps(verb)
+    def run(self: AsyncVersionedCollection, /, *args: P.args, **kwargs: P.kwargs) -> Streamed[T]:
+        return Streamed(lambda: verb(self._blocking(), *args, **kwargs))
+
+    return run
+
+
+def fact(getter: Any) -> property:
+    """Return a property of the collection as one to be awaited."""
+
+    @functools.wraps(getter.fget)
+    def get(self: AsyncVersionedCollection) -> Coroutine[Any, Any, Any]:
+        return self._run(getter.fget)
+
+    return property(get)
+
+
+def written(name: str) -> Any:
+    """Return a write of the driver's collection, which is noted where nothing else notices it."""
+
+    @functools.wraps(getattr(AsyncCollection, name))
+    async def run(self: AsyncVersionedCollection, /, *args: Any, **kwargs: Any) -> Any:
+        if not await self._journals():
+            return await getattr(self._collection, name)(*args, **kwargs)
+        if isinstance(kwargs.get("session"), AsyncClientSession):
+            raise NotSupported(
+                "without a replica set, writes are noted in a worker thread, where the session of "
+                "an asynchronous client cannot be used; leave it out",
+                argument="session",
+            )
+        return await self._run(getattr(VersionedCollection, name), *args, **kwargs)
+
+    return run
+
+
+class AsyncVersionedCollection:
+    """A MongoDB collection with the powers of git, for programs on `asyncio`.
+
+    Everything that the driver's collection does works as on the collection itself, by the
+    driver's own coroutines. The verbs of `VersionedCollection` have the same names and
+    arguments, and are awaited; those that iterate are for ``async for``. They are batch jobs,
+    so they run in worker threads and never hold up the loop. Whoever is cancelled while waiting
+    for one learns of it once the verb has ended: nothing goes on behind a cancelled task's back,
+    and the lease is released. A progress callback is called in the loop; a resolver or a check
+    is called in the worker thread.
+
+    Args:
+        database: An asynchronous database of PyMongo or of Motor, or the collection itself.
+        name: The collection's name; a subclass without a name is named after itself.
+        **options: Further options of `VersionedCollection`, and for a database those of the
+            driver's ``get_collection``.
+
+    Raises:
+        InvalidType: `database` is neither a database nor a collection.
+        InvalidArgument: The collection's name is missing.
+    """
+
+    def __init__(self, database: Any, name: str | None = None, **options: Any) -> None:
+        settings = {key: options.pop(key) for key in _SETTINGS if key in options}
+        self._collection = _native(type(self), database, name, options)
+        self._settings: dict[str, Any] = settings
+        self._twin: VersionedCollection | None = None
+        self._notes: bool | None = None
+        self._opening = threading.Lock()
+
+    # -- the driver's own ----------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self._collection, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._collection[name]
+
+    insert_one = written("insert_one")
+    insert_many = written("insert_many")
+    update_one = written("update_one")
+    update_many = written("update_many")
+    replace_one = written("replace_one")
+    delete_one = written("delete_one")
+    delete_many = written("delete_many")
+    bulk_write = written("bulk_write")
+    find_one_and_update = written("find_one_and_update")
+    find_one_and_replace = written("find_one_and_replace")
+    find_one_and_delete = written("find_one_and_delete")
+
+    def aggregate(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
+        """Aggregate as the driver does: PyMongo's is awaited for a cursor, Motor's returns one."""
+        return self._aggregate("aggregate", pipeline, args, kwargs)
+
+    def aggregate_raw_batches(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
+        """Aggregate into batches of BSON as the driver does."""
+        return self._aggregate("aggregate_raw_batches", pipeline, args, kwargs)
+
+    def with_options(self, *args: Any, **kwargs: Any) -> Self:
+        """Return this collection with other codec options, preferences or concerns."""
+        return self._like(self._collection.with_options(*args, **kwargs))
+
+    async def rename(self, new_name: str, *args: Any, **kwargs: Any) -> Self:
+        """Rename the collection and its trackers; see `VersionedCollection.rename`."""
+        await self._run(VersionedCollection.rename, new_name, *args, **kwargs)
+        old = self._collection
+        return self._like(
+            old.database.get_collection(
+                new_name,
+                codec_options=old.codec_options,
+                read_preference=old.read_preference,
+                write_concern=old.write_concern,
+                read_concern=old.read_concern,
+            )
+        )
+
+    drop = awaited(VersionedCollection.drop)
+
+    # -- the verbs -----------------------------------------------------------------------
+
+    version = fact(VersionedCollection.version)
+    branch = fact(VersionedCollection.branch)
+    version_tree = fact(VersionedCollection.version_tree)
+    capture_mode = fact(VersionedCollection.capture_mode)
+    is_tracked = awaited(VersionedCollection.is_tracked)
+    is_detached = awaited(VersionedCollection.is_detached)
+    has_stash = awaited(VersionedCollection.has_stash)
+    has_conflicts = awaited(VersionedCollection.has_conflicts)
+    has_changes = awaited(VersionedCollection.has_changes)
+    status = awaited(VersionedCollection.status)
+
+    init = awaited(VersionedCollection.init)
+    register = awaited(VersionedCollection.register)
+    checkout = awaited(VersionedCollection.checkout)
+    discard_changes = awaited(VersionedCollection.discard_changes)
+    delete_version_subtree = awaited(VersionedCollection.delete_version_subtree)
+    add_check = awaited(VersionedCollection.add_check)
+    checks = awaited(VersionedCollection.checks)
+    delete_check = awaited(VersionedCollection.delete_check)
+
+    merge = awaited(VersionedCollection.merge)
+    cherry_pick = awaited(VersionedCollection.cherry_pick)
+    revert = awaited(VersionedCollection.revert)
+    rebase = awaited(VersionedCollection.rebase)
+    squash = awaited(VersionedCollection.squash)
+    reset = awaited(VersionedCollection.reset)
+    undo = awaited(VersionedCollection.undo)
+    reflog = streamed(VersionedCollection.reflog)
+    conflicts = streamed(VersionedCollection.conflicts)
+    resolve_conflict = awaited(VersionedCollection.resolve_conflict)
+    resolve_conflicts = awaited(VersionedCollection.resolve_conflicts)
+    abort_merge = awaited(VersionedCollection.abort_merge)
+
+    create_branch = awaited(VersionedCollection.create_branch)
+    branches = awaited(VersionedCollection.branches)
+    delete_branch = awaited(VersionedCollection.delete_branch)
+    rename_branch = awaited(VersionedCollection.rename_branch)
+    tag = awaited(VersionedCollection.tag)
+    tags = awaited(VersionedCollection.tags)
+    delete_tag = awaited(VersionedCollection.delete_tag)
+
+    resolve = awaited(VersionedCollection.resolve)
+    get_log = awaited(VersionedCollection.get_log)
+    log = streamed(VersionedCollection.log)
+    diff = awaited(VersionedCollection.diff)
+    changes = streamed(VersionedCollection.changes)
+
+    stash = awaited(VersionedCollection.stash)
+    stashes = awaited(VersionedCollection.stashes)
+    stash_apply = awaited(VersionedCollection.stash_apply)
+    stash_discard = awaited(VersionedCollection.stash_discard)
+
+    push = awaited(VersionedCollection.push)
+    pull = awaited(VersionedCollection.pull)
+    fetch = awaited(VersionedCollection.fetch)
+    remotes = awaited(VersionedCollection.remotes)
+    add_remote = awaited(VersionedCollection.add_remote)
+    remove_remote = awaited(VersionedCollection.remove_remote)
+
+    verify = streamed(VersionedCollection.verify)
+    size = awaited(VersionedCollection.size)
+    gc = awaited(VersionedCollection.gc)
+
+    @classmethod
+    async def clone(
+        cls, remote: Any, into: Any, name: str | None = None, *args: Any, **kwargs: Any
+    ) -> Self:
+        """Make a copy of a tracked collection in another database.
+
+        See `VersionedCollection.clone`; databases and collections may be asynchronous.
+        """
+        settings = {key: kwargs[key] for key in _SETTINGS if key in kwargs}
+        kwargs = _in_this_loop(kwargs)
+
+        def copy() -> VersionedCollection:
+            return VersionedCollection.clone(
+                _blocking(remote), blocking(into), name, *args, **kwargs
+            )
+
+        return cls(into, (await in_thread(copy)).name, **settings)
+
+    async def listen(self, interval: float = 1.0, stop: asyncio.Event | None = None) -> int:
+        """Keep the modified set fresh until `stop` is set, or until this is cancelled.
+
+        Args:
+            interval: Seconds between two looks.
+            stop: Ends it.
+
+        Returns:
+            The number of looks.
+        """
+        halt = threading.Event()
+        waiting = None if stop is None else asyncio.create_task(_pass_on(stop, halt))
+        try:
+            look = partial(self._call, VersionedCollection.listen, interval, halt)
+            return await in_thread(look, on_cancel=halt.set)
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+
+    # -- comparison ----------------------------------------------------------------------
+
+    async def equals(self, other: AsyncVersionedCollection | VersionedCollection) -> bool:
+        """Tell whether two collections have the same name and the same history.
+
+        It is what ``==`` tells of two `VersionedCollection` objects, where it asks the servers.
+        """
+        return await self._run(VersionedCollection.__eq__, other)
+
+    async def is_contained_in(
+        self, other: AsyncVersionedCollection | VersionedCollection, *, strictly: bool = False
+    ) -> bool:
+        """Tell whether the history of this collection is a part of another one's.
+
+        Args:
+            other: The other one.
+            strictly: Whether the same history does not count.
+
+        Raises:
+            InvalidArgument: The collections have different names (a ValueError).
+            InvalidType: `other` is something else (a TypeError).
+        """
+        compare = VersionedCollection.__lt__ if strictly else VersionedCollection.__le__
+        return await self._run(compare, other)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both are the same collection of the same client; see `equals`."""
+        if not isinstance(other, AsyncVersionedCollection):
+            return NotImplemented
+        return bool(self._collection == other._collection)
+
+    def __hash__(self) -> int:
+        return hash(self._collection)
+
+    def __bool__(self) -> bool:
+        raise NotImplementedError(
+            "a collection is neither true nor false; compare with None: collection is not None"
+        )
+
+    # -- how -----------------------------------------------------------------------------
+
+    async def _run(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        return await in_thread(partial(self._call, verb, *args, **_in_this_loop(kwargs)))
+
+    def _call(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Run a verb, in a worker thread."""
+        others = {name: _blocking(value) for name, value in kwargs.items()}
+        return verb(self._blocking(), *map(_blocking, args), **others)
+
+    def _blocking(self) -> VersionedCollection:
+        with self._opening:
+            if self._twin is None:
+                self._twin = VersionedCollection(blocking(self._collection), **self._settings)
+        return self._twin
+
+    def _aggregate(self, name: str, pipeline: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        native = getattr(self._collection, name)
+        if not writes(pipeline):
+            return native(pipeline, *args, **kwargs)
+        run = partial(self._call, getattr(VersionedCollection, name), pipeline, *args, **kwargs)
+        if is_motor(self._collection):
+            return Streamed(lambda: iter(run()))
+
+        async def write() -> Any:
+            if not await self._journals():
+                return await native(pipeline, *args, **kwargs)
+            found = list(await in_thread(run))
+            return Streamed(lambda: iter(found))
+
+        return write()
+
+    async def _journals(self) -> bool:
+        """Tell whether writes have to be noted, as the server has no stream of changes."""
+        if self._notes is None:
+            self._notes = await self._run(_is_noted)
+        return self._notes
+
+    def _like(self, collection: Any) -> Self:
+        """Return a copy of this object on another collection of the driver."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._collection, twin._twin, twin._opening = collection, None, threading.Lock()
+        return twin
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._collection!r})"
+
+
+_SETTINGS = ("capture", "lease_seconds", "lease_wait_seconds")
+
+
+def _native(cls: type, database: Any, name: str | None, options: dict[str, Any]) -> Any:
+    """Return the driver's collection."""
+    if isinstance(database, AsyncCollection) or (is_motor(database) and _is_collection(database)):
+        if name is None or name == database.name:
+            return database.with_options(**options) if options else database
+        database = database.database
+    if not isinstance(database, AsyncDatabase) and not is_motor(database):
+        raise InvalidType(
+            "pass an asynchronous Database of PyMongo or Motor and a name, or a collection, not "
+            f"{type(database).__name__}; VersionedCollection takes those of a MongoClient",
+            argument=type(database).__name__,
+        )
+    if name is None:
+        if cls is AsyncVersionedCollection:
+            raise InvalidArgument("name the collection: AsyncVersionedCollection(database, name)")
+        name = cls.__name__.lower()
+    return database.get_collection(name, **options)
+
+
+def _is_collection(value: Any) -> bool:
+    return isinstance(value.delegate, Collection)
+
+
+def _blocking(value: Any) -> Any:
+    """Return what a verb takes, in the place of an asynchronous object."""
+    return value._blocking() if isinstance(value, AsyncVersionedCollection) else blocking(value)
+
+
+def _is_noted(collection: VersionedCollection) -> bool:
+    return collection.capture_mode == "write_through"
+
+
+def _in_this_loop(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Have a progress callback called in the running loop, and not in the worker thread."""
+    progress = kwargs.get("progress")
+    if progress is None:
+        return kwargs
+    loop = asyncio.get_running_loop()
+    return {**kwargs, "progress": partial(loop.call_soon_threadsafe, progress)}
+
+
+async def _pass_on(stop: asyncio.Event, halt: threading.Event) -> None:
+    await stop.wait()
+    halt.set()

@@ -1,0 +1,114 @@
+"""Running blocking jobs in worker threads, and streaming from blocking iterators."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 32
+"""Verbs that run at a time; most of a verb is waiting, for the server or for a lease."""
+
+_PORTION = 200
+_PORTION_SECONDS = 0.02
+"""What is fetched by one visit to a worker thread: a bounded number, and soon."""
+
+_workers = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="versioned-collection")
+
+
+async def in_thread(job: Callable[[], T], on_cancel: Callable[[], None] = lambda: None) -> T:
+    """Run a blocking job in a worker thread, with the context variables of the caller.
+
+    A job that has begun is never abandoned: who is cancelled while waiting for it is told once
+    it has ended, so that nothing goes on behind a cancelled task's back. One that has not begun
+    never will.
+
+    Args:
+        job: What to run.
+        on_cancel: Called when the waiting task is cancelled, to make the job end early.
+    """
+    running = _workers.submit(contextvars.copy_context().run, job)
+    outcome = asyncio.wrap_future(running)
+    try:
+        return await asyncio.shield(outcome)
+    except asyncio.CancelledError:
+        on_cancel()
+        if not running.cancel():
+            await _ended(outcome)
+        raise
+
+
+async def _ended(outcome: asyncio.Future[Any]) -> None:
+    while not outcome.done():
+        try:
+            await asyncio.wait([outcome])
+        except asyncio.CancelledError:  # again; the first one is on its way
+            continue
+    if not outcome.cancelled():
+        outcome.exception()  # is not news to anybody
+
+
+async def stream(begin: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    """Iterate over what a blocking iterator yields, some at a time.
+
+    Args:
+        begin: Returns the iterator; it is closed at the end, or where the loop is left.
+    """
+    source = await in_thread(lambda: iter(begin()))
+    try:
+        while portion := await in_thread(partial(_portion, source)):
+            for item in portion:
+                yield item
+    finally:
+        close = getattr(source, "close", None)
+        if close is not None:
+            await in_thread(close)
+
+
+def _portion(source: Iterator[T]) -> list[T]:
+    portion: list[T] = []
+    until = time.monotonic() + _PORTION_SECONDS
+    for item in islice(source, _PORTION):
+        portion.append(item)
+        if time.monotonic() > until:
+            break
+    return portion
+
+
+class Streamed(AsyncIterator[T]):
+    """What a verb iterates over, as it comes: ``async for``, or all at once by `to_list`."""
+
+    def __init__(self, begin: Callable[[], Iterator[T]]) -> None:
+        self._items = stream(begin)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._items
+
+    async def __anext__(self) -> T:
+        return await anext(self._items)
+
+    async def to_list(self, length: int | None = None) -> list[T]:
+        """Return what is left, as a list.
+
+        Args:
+            length: How much of it at the most; all without it.
+        """
+        found: list[T] = []
+        if length == 0:
+            return found
+        async for item in self._items:
+            found.append(item)
+            if length is not None and len(found) >= length:
+                break
+        return found
+
+    async def aclose(self) -> None:
+        """End it; what it held is released."""
+        await self._items.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,89 @@
+"""The synchronous form of asynchronous databases and collections: the same place, blocking."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.asynchronous.mongo_client import AsyncMongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from versioned_collection.errors import NotSupported
+
+_twins: dict[int, MongoClient[Any]] = {}
+_lock = threading.Lock()
+
+
+def is_motor(value: object) -> bool:
+    """Tell whether an object is one of Motor's, without importing Motor."""
+    return type(value).__module__.partition(".")[0] == "motor" and hasattr(value, "delegate")
+
+
+def blocking(value: Any) -> Any:
+    """Return the synchronous form of an asynchronous database or collection; others as they are.
+
+    Motor's objects have one inside. For PyMongo's own, a `MongoClient` is opened with the same
+    options, once for each `AsyncMongoClient`, and closed when that one is gone.
+    """
+    if is_motor(value):
+        return value.delegate
+    if isinstance(value, AsyncDatabase):
+        return _database(value)
+    if isinstance(value, AsyncCollection):
+        return Collection(
+            _database(value.database),
+            value.name,
+            codec_options=value.codec_options,
+            read_preference=value.read_preference,
+            write_concern=value.write_concern,
+            read_concern=value.read_concern,
+        )
+    return value
+
+
+def _database(database: AsyncDatabase[Any]) -> Database[Any]:
+    return Database(
+        _client(database.client),
+        database.name,
+        codec_options=database.codec_options,
+        read_preference=database.read_preference,
+        write_concern=database.write_concern,
+        read_concern=database.read_concern,
+    )
+
+
+def _client(client: AsyncMongoClient[Any]) -> MongoClient[Any]:
+    with _lock:
+        twin = _twins.get(id(client))
+        if twin is None:
+            twin = _twins[id(client)] = MongoClient(**_options(client))
+            weakref.finalize(client, close_twin, id(client))
+    return twin
+
+
+def _options(client: AsyncMongoClient[Any]) -> dict[str, Any]:
+    options = getattr(client, "_init_kwargs", None)  # with which it makes copies of itself
+    if options is None:
+        raise NotSupported(
+            "this release of PyMongo does not tell how an AsyncMongoClient was made; use PyMongo "
+            "4.13 to 4.20, and report it",
+        )
+    if options.get("auto_encryption_opts") is not None:
+        raise NotSupported(
+            "an AsyncMongoClient that encrypts cannot be opened a second time for the verbs, "
+            "which run in worker threads; use VersionedCollection with a MongoClient",
+        )
+    return dict(options)
+
+
+def close_twin(identity: int) -> None:
+    """Close the client that was opened for the asynchronous one of this `id`, if there is one."""
+    with _lock:
+        twin = _twins.pop(identity, None)
+    if twin is not None:
+        twin.close()
