@@ -14,6 +14,7 @@ README = Path(__file__).parent.parent / "README.md"
 MERGING = README.parent / "docs" / "merging.md"
 WORKING = README.parent / "docs" / "working.md"
 REMOTES = README.parent / "docs" / "remotes.md"
+ASYNC = README.parent / "docs" / "async.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -28,7 +29,7 @@ def test_the_example_prints_what_the_readme_shows() -> None:
     assert printed.getvalue() == code.group(2)
 
 
-@pytest.mark.parametrize("page", [MERGING, WORKING, REMOTES], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [MERGING, WORKING, REMOTES, ASYNC], ids=lambda page: page.name)
 def test_the_examples_print_what_is_shown(page: Path) -> None:
     """They are one program; each one's output stands in the block behind it."""
     blocks = [
@@ -51,7 +52,8 @@ def test_the_examples_print_what_is_shown(page: Path) -> None:
                 exec(compile(text, page.name, "exec"), names)
             found = printed.getvalue()
     finally:
-        names["client"].close()
+        if "client" in names:
+            names["client"].close()
         names["server"].stop()
 
 
