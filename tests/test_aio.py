@@ -22,6 +22,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection import AsyncVersionedCollection, VersionedCollection, errors
+from versioned_collection.aio.threads import MOST_AT_ONCE
 
 OURS = [
     name
@@ -152,6 +153,18 @@ async def test_a_stream_that_is_left_releases_the_lease(adb):
     assert await anext(stream)
     await stream.aclose()
     assert await bands.register("the lease is free")
+
+
+@asynchronous
+async def test_a_stream_goes_on_while_many_verbs_wait_for_its_lease(adb):
+    bands = await tracked(adb, 2_000)
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    stream = bands.changes()
+    assert await anext(stream)
+    waiting = [asyncio.create_task(bands.has_changes()) for _ in range(MOST_AT_ONCE + 8)]
+    await asyncio.sleep(0.2)
+    assert len(await stream.to_list()) == 1_999
+    assert set(await asyncio.gather(*waiting)) == {True}
 
 
 @asynchronous

@@ -20,10 +20,16 @@ _PORTION = 200
 _PORTION_SECONDS = 0.02
 """What is fetched by one visit to a worker thread: a bounded number, and soon."""
 
-_workers = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="versioned-collection")
+_verbs = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="versioned-collection")
+_streams = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="versioned-collection-stream")
+"""Apart, as a stream may hold the lease for which all those verbs wait."""
 
 
-async def in_thread(job: Callable[[], T], on_cancel: Callable[[], None] = lambda: None) -> T:
+async def in_thread(
+    job: Callable[[], T],
+    on_cancel: Callable[[], None] = lambda: None,
+    workers: ThreadPoolExecutor = _verbs,
+) -> T:
     """Run a blocking job in a worker thread, with the context variables of the caller.
 
     A job that has begun is never abandoned: who is cancelled while waiting for it is told once
@@ -33,8 +39,9 @@ async def in_thread(job: Callable[[], T], on_cancel: Callable[[], None] = lambda
     Args:
         job: What to run.
         on_cancel: Called when the waiting task is cancelled, to make the job end early.
+        workers: The threads, one of which runs it.
     """
-    running = _workers.submit(contextvars.copy_context().run, job)
+    running = workers.submit(contextvars.copy_context().run, job)
     outcome = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(outcome)
@@ -61,15 +68,15 @@ async def stream(begin: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
     Args:
         begin: Returns the iterator; it is closed at the end, or where the loop is left.
     """
-    source = await in_thread(lambda: iter(begin()))
+    source = await in_thread(lambda: iter(begin()), workers=_streams)
     try:
-        while portion := await in_thread(partial(_portion, source)):
+        while portion := await in_thread(partial(_portion, source), workers=_streams):
             for item in portion:
                 yield item
     finally:
         close = getattr(source, "close", None)
         if close is not None:
-            await in_thread(close)
+            await in_thread(close, workers=_streams)
 
 
 def _portion(source: Iterator[T]) -> list[T]:
