@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
-from versioned_collection.capture.journalled import JournalledWrites
+from versioned_collection.capture.journalled import DocumentType, JournalledWrites
 from versioned_collection.checking import CheckedState
 from versioned_collection.committer import Progress
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
@@ -79,7 +79,7 @@ RemoteLike = Database[Any] | Collection[Any] | str | None
 """Another side of a collection: it, its database, a URI, the name of a remote; None: origin."""
 
 
-class VersionedCollection(JournalledWrites, Collection[Any]):
+class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentType]):
     """A MongoDB collection whose states can be recorded, revisited, branched and compared.
 
     Everything a `pymongo.collection.Collection` does works as on the collection itself,
@@ -131,7 +131,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
 
     # -- PyMongo's own, adapted ----------------------------------------------------------
 
-    def with_options(self, *args: Any, **kwargs: Any) -> Self:
+    def with_options(self, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
         """Return this collection with other codec options, preferences or concerns.
 
         An object of a subclass stays one, with the attributes that it has.
@@ -1162,7 +1162,7 @@ class VersionedCollection(JournalledWrites, Collection[Any]):
         remote_name: str = "origin",
         progress: Progress | None = None,
         **options: Any,
-    ) -> VersionedCollection:
+    ) -> Self:
         """Make a copy of a tracked collection, with its whole history, in another database.
 
         Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -30,6 +30,14 @@ from versioned_collection.core.document import (
 from versioned_collection.repository import Repository
 from versioned_collection.wire import documents
 
+if TYPE_CHECKING:
+    # with a default: VersionedCollection alone means one of dicts
+    from typing_extensions import TypeVar as Variable
+
+    DocumentType = Variable("DocumentType", bound=Mapping[str, Any], default=dict[str, Any])
+else:
+    DocumentType = TypeVar("DocumentType")
+
 MOST_IDS = 20_000
 """Ids that one journal entry holds; a write that reaches more is followed by a scan."""
 
@@ -40,7 +48,7 @@ _FAITHFUL = (ObjectId, int, float, bool)
 """Types of ids that come back from the driver as they were written."""
 
 
-class JournalledWrites(Collection[Any]):
+class JournalledWrites(Collection[DocumentType]):
     """Overrides the writes of a `Collection`; mixed in before it."""
 
     _repository: Repository
