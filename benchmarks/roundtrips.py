@@ -13,6 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -29,7 +30,7 @@ from benchmarks.data import Document, fill, spread, updates
 from benchmarks.harness import tracked, untracked
 from versioned_collection import VersionedCollection, embedded
 
-_IN_FULL = 60
+_IN_FULL = 80
 """Round trips up to which each is printed; more are summed up by kind."""
 
 
@@ -106,6 +107,22 @@ def _checkout(db: Database[Any], stored: int, changed: int) -> Call:
     return lambda: collection.checkout(0, "main")
 
 
+def _transfer(verb: str) -> Preparation:
+    def prepare(db: Database[Any], stored: int, changed: int) -> Call:
+        ours = tracked(db, stored)
+        theirs = VersionedCollection(db.client[f"{db.name}_remote"], "parts")
+        ours.push(theirs)
+        for turn in range(2):  # the first round warms up
+            db["parts"].bulk_write(updates(spread(changed, stored), turn), ordered=False)
+            ours.register(f"turn {turn}")
+            if not turn:
+                theirs.pull(ours)
+                ours.push(theirs)
+        return partial(ours.push, theirs) if verb == "push" else partial(theirs.pull, ours)
+
+    return prepare
+
+
 def _init(db: Database[Any], stored: int, changed: int) -> Call:
     fill(db["parts"], stored)
     return VersionedCollection(db, "parts").init
@@ -144,6 +161,8 @@ CALLS: dict[str, tuple[Preparation, int, int]] = {
     "diff": (_with_changes("diff"), 100_000, 10),
     "scan": (_with_changes("has_changes", capture="scan"), 100_000, 0),
     "open": (_open, 1_000, 0),
+    "push": (_transfer("push"), 10_000, 1_000),
+    "pull": (_transfer("pull"), 10_000, 1_000),
 }
 """How each call is prepared, and its documents: stored and changed."""
 

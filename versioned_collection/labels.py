@@ -13,8 +13,8 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
-from versioned_collection.core.graph import ancestors_of
-from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.graph import ancestors_of, is_ancestor, walk
+from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.repository import Repository
 
@@ -65,7 +65,7 @@ def label_of(node: Node) -> Label:
 
 def relabelled(
     repository: Repository,
-    tree: VersionTree,
+    tree: Ancestry,
     wanted: Mapping[VersionId, Label],
     branches: Iterable[str],
 ) -> Labels:
@@ -107,41 +107,50 @@ def stamp(labels: Labels) -> dict[str, Any]:
     return {"labels": ObjectId()} if moved else {}
 
 
-def of_remote(tree: VersionTree, remote: str, tip: VersionId) -> dict[VersionId, Label]:
-    """Return the labels that a remote gives to versions which were fetched and not pulled yet."""
-    prefix = f"{remote}/"
-    return {
-        version: (node.branch.removeprefix(prefix), node.number)
-        for version, node in _ancestors(tree, tip)
-        if node.branch.startswith(prefix)
-    }
+def of_remote(
+    repository: Repository, tree: Ancestry, remote: str, tip: VersionId
+) -> dict[VersionId, Label]:
+    """Return the labels that a remote gives to versions which were fetched and not pulled yet.
+
+    It is walked from `tip` no further than up to the last of them.
+    """
+    waiting = {node.id: node for node in repository.log.nodes_under(remote)}
+    labels: dict[VersionId, Label] = {}
+    for version in walk(tree, tip) if waiting else ():
+        node = waiting.pop(version, None)
+        if node is not None:
+            labels[version] = node.branch.removeprefix(f"{remote}/"), node.number
+        if not waiting:
+            break
+    return labels
 
 
-def _ancestors(tree: VersionTree, tip: VersionId) -> Iterator[tuple[VersionId, Node]]:
+def _ancestors(tree: Ancestry, tip: VersionId) -> Iterator[tuple[VersionId, Node]]:
     return ((version, tree.nodes[version]) for version in ancestors_of(tree, tip))
 
 
-def taken_over(repository: Repository, tree: VersionTree, branch: str, tip: VersionId) -> Labels:
+def taken_over(repository: Repository, tree: Ancestry, branch: str, tip: VersionId) -> Labels:
     """Return the labels that fetched versions get once a branch here moves on to them."""
     wanted = {
         version: label
         for remote in repository.remotes.all()
-        for version, label in of_remote(tree, remote.name, tip).items()
+        for version, label in of_remote(repository, tree, remote.name, tip).items()
         if label[0] == branch
     }
     return relabelled(repository, tree, wanted, [branch])
 
 
-def adopted(repository: Repository, tree: VersionTree, meeting: Meeting) -> Labels:
+def adopted(repository: Repository, tree: Ancestry, meeting: Meeting) -> Labels:
     """Return the labels that versions get once a branch goes on from its tip at a remote.
 
     What was fetched gets the labels of the remote, and what was only here moves aside.
     """
     branch = meeting.branch
     wanted: dict[VersionId, Label] = {}
-    for name in (*(one.name for one in repository.remotes.all()), meeting.remote):
-        wanted.update(of_remote(tree, name, meeting.theirs))  # perhaps fetched from another one
-    if meeting.mine is not None:
+    names = {one.name: None for one in repository.remotes.all()} | {meeting.remote: None}
+    for name in names:  # perhaps fetched from another one
+        wanted.update(of_remote(repository, tree, name, meeting.theirs))
+    if meeting.mine is not None and not is_ancestor(tree, meeting.mine, meeting.theirs):
         own = ancestors_of(tree, meeting.mine) - ancestors_of(tree, meeting.theirs)
         for version in own:
             label = label_of(tree.nodes[version])
@@ -150,7 +159,7 @@ def adopted(repository: Repository, tree: VersionTree, meeting: Meeting) -> Labe
     return relabelled(repository, tree, wanted, [branch])
 
 
-def following(tree: VersionTree, meeting: Meeting) -> int:
+def following(tree: Ancestry, meeting: Meeting) -> int:
     """Return the number of the version that comes next on a branch behind a remote's tip."""
     names = (meeting.branch, tracking(meeting.remote, meeting.branch))
     nodes = _ancestors(tree, meeting.theirs)

@@ -5,32 +5,79 @@ Merges give versions further parents, so that the tree of first parents becomes 
 
 from __future__ import annotations
 
-from versioned_collection.core.tree import VersionTree
+from collections import deque
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Literal
+
+from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 
+Relation = Literal["same", "behind", "ahead", "apart"]
 
-def ancestors_of(tree: VersionTree, *versions: VersionId) -> set[VersionId]:
+
+def ancestors_of(tree: Ancestry, *versions: VersionId) -> set[VersionId]:
     """Return the versions themselves and everything that was merged into them.
 
     Raises:
         KeyError: A version is not in the tree.
     """
+    return set(walk(tree, *versions))
+
+
+def walk(tree: Ancestry, *versions: VersionId) -> Iterator[VersionId]:
+    """Iterate over the versions themselves and everything that was merged into them.
+
+    What is near comes before what is far.
+
+    Raises:
+        KeyError: A version is not in the tree.
+    """
     found: set[VersionId] = set()
-    waiting = list(versions)
+    waiting = deque(versions)
     while waiting:
-        version = waiting.pop()
+        version = waiting.popleft()
         if version not in found:
             found.add(version)
+            yield version
             waiting.extend(tree.nodes[version].parents)
-    return found
 
 
-def is_ancestor(tree: VersionTree, one: VersionId, other: VersionId) -> bool:
-    """Tell whether `other` contains `one`; every version contains itself."""
-    return one in ancestors_of(tree, other)
+def is_ancestor(tree: Ancestry, one: VersionId, other: VersionId) -> bool:
+    """Tell whether `other` contains `one`; every version contains itself.
+
+    It is walked from `other`, all ways at once, until `one` comes by.
+
+    Raises:
+        KeyError: A version is not in the tree.
+    """
+    return any(version == one for version in walk(tree, other))
 
 
-def merge_bases(tree: VersionTree, one: VersionId, other: VersionId) -> list[VersionId]:
+def relation(tree: Ancestry, one: VersionId, other: VersionId) -> Relation:
+    """Tell how two versions stand to each other.
+
+    Both histories are walked in turns until one version comes by in the other's, so it takes
+    the more, the further they are apart; all of both where neither contains the other.
+
+    Returns:
+        What `one` is: the ``same``, ``behind`` (`other` contains it), ``ahead`` (it contains
+        `other`), or ``apart``.
+
+    Raises:
+        KeyError: A version is not in the tree.
+    """
+    if one == other:
+        return "same"
+    for above_one, above_other in zip_longest(walk(tree, one), walk(tree, other)):
+        if above_one == other:
+            return "ahead"
+        if above_other == one:
+            return "behind"
+    return "apart"
+
+
+def merge_bases(tree: Ancestry, one: VersionId, other: VersionId) -> list[VersionId]:
     """Return the best common ancestors: those that no other common ancestor contains.
 
     There are several in histories that criss-cross.
@@ -43,7 +90,7 @@ def merge_bases(tree: VersionTree, one: VersionId, other: VersionId) -> list[Ver
     return sorted(common - ancestors_of(tree, *parents), reverse=True)
 
 
-def merge_base(tree: VersionTree, one: VersionId, other: VersionId) -> VersionId:
+def merge_base(tree: Ancestry, one: VersionId, other: VersionId) -> VersionId:
     """Return the first of the `merge_bases`, which is the same whichever side asks.
 
     Raises:

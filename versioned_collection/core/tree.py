@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from versioned_collection.core.version import VersionId
 
@@ -52,23 +53,81 @@ class Path:
         return steps
 
 
-class VersionTree:
+class Ancestry:
+    """Versions by id, and the ways up from them.
+
+    Args:
+        nodes: The nodes by version id. They may be read as they are asked for, since what is
+            asked for lies on the way.
+    """
+
+    def __init__(self, nodes: Mapping[VersionId, Node]) -> None:
+        self._nodes = nodes
+
+    @property
+    def nodes(self) -> Mapping[VersionId, Node]:
+        """The nodes by version id."""
+        return self._nodes
+
+    def parent(self, version: VersionId) -> VersionId | None:
+        """Return the parent in the tree, None for the root."""
+        parents = self._nodes[version].parents
+        return parents[0] if parents else None
+
+    def ancestors(self, version: VersionId) -> Iterator[VersionId]:
+        """Iterate from `version` itself up to the root."""
+        current: VersionId | None = version
+        while current is not None:
+            yield current
+            current = self.parent(current)
+
+    def common_ancestor(self, one: VersionId, other: VersionId) -> VersionId:
+        """Return the lowest common ancestor of two versions in the tree.
+
+        Both ways up are walked in turns, so no further than they are long.
+
+        Raises:
+            KeyError: A version is not in the tree.
+            ValueError: The versions have no common ancestor.
+        """
+        seen: set[VersionId] = set()
+        for pair in zip_longest(self.ancestors(one), self.ancestors(other)):
+            for version in pair:
+                if version in seen:
+                    return version
+                if version is not None:
+                    seen.add(version)
+        raise ValueError("the versions have no common ancestor")
+
+    def path(self, source: VersionId, target: VersionId) -> Path:
+        """Return the path: up to the common ancestor, then down.
+
+        Raises:
+            KeyError: A version is not in the tree.
+            ValueError: The versions have no common ancestor.
+        """
+        meeting = self.common_ancestor(source, target)
+        return Path(tuple(self._until(source, meeting)), tuple(self._until(target, meeting))[::-1])
+
+    def _until(self, version: VersionId, stop: VersionId) -> Iterator[VersionId]:
+        for current in self.ancestors(version):
+            if current == stop:
+                return
+            yield current
+
+
+class VersionTree(Ancestry):
     """All versions of a repository by id.
 
     Two trees are equal when they hold the same versions under the same labels.
     """
 
     def __init__(self, nodes: Iterable[Node] = ()) -> None:
-        self._nodes: dict[VersionId, Node] = {node.id: node for node in nodes}
+        super().__init__({node.id: node for node in nodes})
         self._children: dict[VersionId, list[VersionId]] = {}
         for node in self._nodes.values():
             if node.parents:
                 self._children.setdefault(node.parents[0], []).append(node.id)
-
-    @property
-    def nodes(self) -> Mapping[VersionId, Node]:
-        """The nodes by version id."""
-        return self._nodes
 
     @property
     def root(self) -> VersionId | None:
@@ -95,21 +154,9 @@ class VersionTree:
         """Return a tree that holds further versions, which the log does not name yet."""
         return VersionTree((*self._nodes.values(), *nodes))
 
-    def parent(self, version: VersionId) -> VersionId | None:
-        """Return the parent in the tree, None for the root."""
-        parents = self._nodes[version].parents
-        return parents[0] if parents else None
-
     def children(self, version: VersionId) -> tuple[VersionId, ...]:
         """Return the versions whose first parent is `version`."""
         return tuple(self._children.get(version, ()))
-
-    def ancestors(self, version: VersionId) -> Iterator[VersionId]:
-        """Iterate from `version` itself up to the root."""
-        current: VersionId | None = version
-        while current is not None:
-            yield current
-            current = self.parent(current)
 
     def descendants(self, version: VersionId) -> Iterator[VersionId]:
         """Iterate over `version` itself and everything that grew from it, parents first."""
@@ -118,32 +165,3 @@ class VersionTree:
             current = waiting.pop()
             yield current
             waiting.extend(reversed(self._children.get(current, ())))
-
-    def common_ancestor(self, one: VersionId, other: VersionId) -> VersionId:
-        """Return the lowest common ancestor of two versions in the tree.
-
-        Raises:
-            KeyError: A version is not in the tree.
-            ValueError: The versions have no common ancestor.
-        """
-        above = set(self.ancestors(one))
-        for version in self.ancestors(other):
-            if version in above:
-                return version
-        raise ValueError("the versions have no common ancestor")
-
-    def path(self, source: VersionId, target: VersionId) -> Path:
-        """Return the path: up to the common ancestor, then down.
-
-        Raises:
-            KeyError: A version is not in the tree.
-            ValueError: The versions have no common ancestor.
-        """
-        meeting = self.common_ancestor(source, target)
-        return Path(tuple(self._until(source, meeting)), tuple(self._until(target, meeting))[::-1])
-
-    def _until(self, version: VersionId, stop: VersionId) -> Iterator[VersionId]:
-        for current in self.ancestors(version):
-            if current == stop:
-                return
-            yield current

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pymongo import MongoClient
@@ -166,6 +166,16 @@ def opened(
         InvalidOperation: It is this very collection.
         InvalidType: It is nothing that a remote can be.
     """
+    with ExitStack() as stack:
+        name, remote = stack.enter_context(_found(repository, wanted, progress))
+        stack.enter_context(remote.repository.deltas.fresh.kept())
+        yield name, remote
+
+
+@contextmanager
+def _found(
+    repository: Repository, wanted: RemoteLike, progress: Progress | None
+) -> Iterator[tuple[str, MongoRemote]]:
     if isinstance(wanted, Repository):
         yield _named(repository, wanted, progress)
     elif isinstance(wanted, Database):

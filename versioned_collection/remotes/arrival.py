@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Progress
-from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation, TransferRefused
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import Label, Labels, aside, stamp, tracking
-from versioned_collection.moves import moves_along
+from versioned_collection.moves import Move, moves_along
+from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Update
@@ -22,9 +24,11 @@ from versioned_collection.remotes.proving import prove
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.working_copy import WorkingCopy
 
+Moves = Callable[[], Iterator[list[Move]]]
+
 
 def fetched(
-    repository: Repository,
+    hold: Hold,
     remote: str,
     versions: Sequence[VersionId],
     tips: Mapping[str, VersionId],
@@ -36,24 +40,24 @@ def fetched(
     Raises:
         TransferRefused: Their changes do not lead from one to the next.
     """
-    with holding(repository, "fetch") as hold:
-        arrival = _Arrival(hold, versions)
-        arrival.prove()
-        wanted = arrival.labels(lambda entry: (tracking(remote, entry.branch), entry.number))
-        branches = {branch for branch, _ in wanted.values()}
-        commit = Commit(
-            state={"progress": ObjectId()},
-            arrived=_stored(wanted),
-            labels=_out_of_the_way(repository, wanted, branches),
-            seen={
-                "remote": remote,
-                "tips": [[*p] for p in tips.items()],
-                "time": repository.now(),
-            },
-            tagged={name: tags[name] for name in tags if repository.tags.get(name) is None},
-        )
-        carry_out(hold, commit, lambda: iter(()), progress)
-        arrival.forget()
+    repository = hold.repository
+    arrival = _Arrival(hold, versions)
+    arrival.prove()
+    wanted = arrival.labels(lambda entry: (tracking(remote, entry.branch), entry.number))
+    branches = {branch for branch, _ in wanted.values()}
+    commit = Commit(
+        state={"progress": ObjectId()},
+        arrived=_stored(wanted),
+        labels=_out_of_the_way(repository, wanted, branches),
+        seen={
+            "remote": remote,
+            "tips": [[*p] for p in tips.items()],
+            "time": repository.now(),
+        },
+        tagged={name: tags[name] for name in tags if repository.tags.get(name) is None},
+    )
+    carry_out(hold, commit, _none, progress)
+    arrival.forget()
 
 
 def arrive(repository: Repository, update: Update, progress: Progress | None = None) -> None:
@@ -77,18 +81,10 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
             dropped_branches=[name for name, (_, tip) in update.branches.items() if tip is None],
             tagged=dict(update.tags),
         )
-        follow(hold, commit, arrival.tree, update.checkout)
+        moves = follow(hold, commit, arrival.tree, update.checkout)
         commit.state |= stamp(commit.labels)
-        carry_out(hold, commit, along(hold, commit), progress)
+        carry_out(hold, commit, moves, progress)
         arrival.forget()
-
-
-def along(hold: Hold, commit: Commit) -> Callable[[], Any]:
-    """Return what iterates over the documents that move with a commit."""
-    path = commit.path
-    if path is None:
-        return lambda: iter(())
-    return lambda: moves_along(hold.repository, path)
 
 
 def _check_expected(repository: Repository, update: Update) -> None:
@@ -121,8 +117,11 @@ def _stored(labels: Mapping[VersionId, Label]) -> Labels:
     return [[version, *label] for version, label in labels.items()]
 
 
-def follow(hold: Hold, commit: Commit, tree: VersionTree, checkout: bool) -> None:
+def follow(hold: Hold, commit: Commit, tree: Ancestry, checkout: bool) -> Moves | None:
     """Let the working copy follow its branch, where the commit moves that.
+
+    Returns:
+        What iterates over the documents that move, once; see `joining.carry_out`.
 
     Raises:
         InvalidOperation: It has changes that were never registered, or a merge waits.
@@ -130,34 +129,55 @@ def follow(hold: Hold, commit: Commit, tree: VersionTree, checkout: bool) -> Non
     state = hold.state
     tip = commit.branches.get(state.branch)
     if state.detached or tip == state.head:
-        return
+        return _none
     if state.branch in commit.dropped_branches:
         raise InvalidOperation(
             f"branch {state.branch!r} is checked out there, so it stays", branch=state.branch
         )
     if tip is None:
-        return
+        return _none
     if not checkout:
         commit.state["detached"] = True
-        return
+        return _none
     if state.merge is not None:
         raise InvalidOperation(
             f"a {state.merge['verb']} waits in the working copy of {state.branch!r}; it has to "
             "be registered, or taken back with abort_merge(), before the branch can move",
             branch=state.branch,
         )
+    commit.path = path = tree.path(state.head, tip)
+    commit.checked = "collection"
+    if not hold.repository.has_transactions:
+        commit.state = {"head": tip, **_clean_position(hold)}
+        return None
+    with ExitStack() as stack:  # they are computed while it is looked whether they may be made
+        ahead = stack.enter_context(closing(prefetch(moves_along(hold.repository, path))))
+        commit.state = {"head": tip, **_clean_position(hold)}
+        stack.pop_all()
+    return lambda: ahead
+
+
+def _none() -> Iterator[list[Move]]:
+    return iter(())
+
+
+def _clean_position(hold: Hold) -> dict[str, Any]:
+    """Return up to where the working copy was found to be as in HEAD.
+
+    Raises:
+        InvalidOperation: It has changes that were never registered.
+    """
     copy = WorkingCopy(hold)
     if copy.has_changes():
         copy.persist()
+        branch = hold.state.branch
         raise InvalidOperation(
-            f"there are uncommitted changes where branch {state.branch!r} is checked out; "
+            f"there are uncommitted changes where branch {branch!r} is checked out; "
             "register, stash or discard them there first, or push with do_checkout=False",
-            branch=state.branch,
+            branch=branch,
         )
     copy.forget()
-    commit.path = tree.path(state.head, tip)
-    commit.state = {"head": tip, **copy.noticed.position()}
-    commit.checked = "collection"
+    return dict(copy.noticed.position())
 
 
 class _Arrival:
@@ -169,7 +189,7 @@ class _Arrival:
 
     Attributes:
         entries: The log entries that are new, by id.
-        tree: The tree of the log and the new versions.
+        tree: The ways up from versions, the new ones among them.
 
     Raises:
         InvalidOperation: One is not there entirely.
@@ -179,13 +199,12 @@ class _Arrival:
         self._hold = hold
         self._repository = hold.repository
         self._head = hold.state.head
-        self._asked = list(versions)
-        log = self._repository.log.tree()
-        found = self._repository.incoming.entries([one for one in versions if one not in log])
+        known = {node.id for node in self._repository.log.nodes(versions)}
+        self._known = [version for version in versions if version in known]
+        new = [version for version in versions if version not in known]
+        found = self._repository.incoming.entries(new)
         self.entries: dict[VersionId, Version] = {}
-        for version in versions:
-            if version in log:
-                continue
+        for version in new:
             entry, is_whole = found.get(version, (None, False))
             if entry is None or not is_whole:
                 raise InvalidOperation(
@@ -193,7 +212,7 @@ class _Arrival:
                     version=version,
                 )
             self.entries[version] = entry
-        self.tree = log.with_nodes(
+        self.tree = self._repository.log.ancestry(
             Node(entry.id, entry.parents, entry.number, entry.branch)
             for entry in self.entries.values()
         )
@@ -217,5 +236,5 @@ class _Arrival:
             raise
 
     def forget(self) -> None:
-        """Remove the announcements."""
-        self._repository.incoming.forget(self._asked)
+        """Remove the announcements of what the log named before; the others go with the commit."""
+        self._repository.incoming.forget(self._known)

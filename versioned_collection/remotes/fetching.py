@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from versioned_collection.committer import Progress
 from versioned_collection.core.tree import Node
@@ -14,7 +14,8 @@ from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_refs, refused
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import missing, send
-from versioned_collection.repository import Repository
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.remotes import KnownRemote
 
 
 class Plan(NamedTuple):
@@ -64,29 +65,63 @@ def plan_fetch(
 
 
 def _compare_checksums(repository: Repository, refs: Refs, versions: Sequence[VersionId]) -> None:
-    for entry in repository.log.get_many(versions):
-        theirs = refs.checksums.get(entry.id)
-        if theirs is not None and theirs != entry.checksum:
-            raise refused(entry.id, "the remote has another version under the same id")
+    for version, ours in repository.log.checksums(versions).items():
+        if refs.checksums.get(version, ours) != ours:
+            raise refused(version, "the remote has another version under the same id")
 
 
-def carry_out_fetch(
-    repository: Repository, name: str, remote: Remote, plan: Plan, progress: Progress
-) -> None:
-    """Bring what is missing, and note where the remote's branches are.
+def bring(repository: Repository, remote: Remote, plan: Plan, progress: Progress) -> None:
+    """Bring what is missing here, out of sight.
 
     Raises:
         TransferRefused: What came is not what was announced.
     """
-    versions = [node.id for node in plan.nodes]
-    if versions:
+    if plan.nodes:
+        versions = [node.id for node in plan.nodes]
         send(remote, MongoRemote(repository).inbox(), versions, progress)
-    known = repository.remotes.get(name)
+
+
+class Seen(NamedTuple):
+    """What is to be noted of a remote that was looked at.
+
+    Attributes:
+        remote: Its name.
+        versions: The versions that enter the log.
+        tips: Where its branches are, as far as that is known.
+        tags: The tags that are taken over, unless there are such ones.
+    """
+
+    remote: str
+    versions: Sequence[VersionId]
+    tips: Mapping[str, VersionId]
+    tags: Mapping[str, Mapping[str, Any]]
+
+
+def seen(known: KnownRemote | None, name: str, plan: Plan) -> Seen | None:
+    """Return what is to be noted once a plan is carried out, None for nothing.
+
+    Args:
+        known: What is known of the remote so far.
+        name: Its name.
+        plan: The plan.
+    """
+    versions = [node.id for node in plan.nodes]
     whole = set(plan.branches) == set(plan.refs.branches)
     earlier = {} if known is None or whole else dict(known.tips)
-    wanted = {
+    tags = {
         name: tag for name, tag in plan.refs.tags.items() if whole or tag["version"] in versions
     }
     tips = {**earlier, **plan.branches}
-    if versions or known is None or dict(known.tips) != tips or wanted:
-        fetched(repository, name, versions, tips, wanted, progress)
+    if versions or known is None or dict(known.tips) != tips or tags:
+        return Seen(name, versions, tips, tags)
+    return None
+
+
+def note(hold: Hold, seen: Seen | None, progress: Progress | None) -> None:
+    """Let what was brought enter the log, and note where the remote's branches are.
+
+    Raises:
+        TransferRefused: The changes do not lead from one version to the next.
+    """
+    if seen is not None:
+        fetched(hold, *seen, progress)

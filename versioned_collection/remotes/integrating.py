@@ -9,7 +9,7 @@ from bson.objectid import ObjectId
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.merging import MergePolicy
-from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import (
@@ -24,18 +24,16 @@ from versioned_collection.labels import (
     tracking,
 )
 from versioned_collection.rebasing import Plan, Rebasing, to_do
-from versioned_collection.recovery import holding
-from versioned_collection.remotes.arrival import along, follow
+from versioned_collection.remotes.arrival import follow
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.transfer import missing
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.remotes import KnownRemote
 from versioned_collection.uniting import Uniting
 from versioned_collection.working_copy import WorkingCopy
 
 
-def fast_forward(
-    hold: Hold, tree: VersionTree, meeting: Meeting, progress: Progress | None
-) -> None:
+def fast_forward(hold: Hold, tree: Ancestry, meeting: Meeting, progress: Progress | None) -> None:
     """Let a branch go on to where it is at the remote, and the working copy with it.
 
     Raises:
@@ -47,12 +45,12 @@ def fast_forward(
         branches={meeting.branch: meeting.theirs},
         labels=labels,
     )
-    follow(hold, commit, tree, checkout=True)
+    moves = follow(hold, commit, tree, checkout=True)
     commit.state |= stamp(labels)
-    carry_out(hold, commit, along(hold, commit), progress)
+    carry_out(hold, commit, moves, progress)
 
 
-def take_labels_over(hold: Hold, tree: VersionTree, meeting: Meeting) -> None:
+def take_labels_over(hold: Hold, tree: Ancestry, meeting: Meeting) -> None:
     """Give versions the labels of a remote that a branch here contains already."""
     labels = adopted(hold.repository, tree, meeting)
     if labels:
@@ -60,23 +58,26 @@ def take_labels_over(hold: Hold, tree: VersionTree, meeting: Meeting) -> None:
         Committer(hold).references(Commit(state=state, labels=labels))
 
 
-def agree_on_labels(
-    repository: Repository, name: str, remote: Remote, refs: Refs, branch: str
-) -> None:
-    """Give versions of a branch that both sides know the labels that they have at a remote.
+def relabelled_there(
+    known: KnownRemote | None, remote: Remote, refs: Refs, branch: str
+) -> list[Node] | None:
+    """Return the versions of a branch under the labels that they have at a remote.
 
-    That is looked at only where labels have changed there since it was last done.
+    Returns:
+        Their places; None where no labels have changed there since that was last looked at.
     """
-    known = repository.remotes.get(name)
-    if known is None or known.labels == refs.labels:
-        return
-    nodes = missing(remote, [refs.branches[branch]], lambda versions: set())
-    with holding(repository, "pull") as hold:
-        tree = repository.log.tree()
-        labels = _agreed(repository, tree, name, branch, nodes)
-        if labels:
-            state = {"progress": ObjectId(), "labels": ObjectId()}
-            Committer(hold).references(Commit(state=state, labels=labels))
+    if (None if known is None else known.labels) == refs.labels:
+        return None
+    return missing(remote, [refs.branches[branch]], lambda versions: set())
+
+
+def agree_on_labels(hold: Hold, name: str, refs: Refs, branch: str, nodes: Iterable[Node]) -> None:
+    """Give versions of a branch that both sides know the labels that they have at a remote."""
+    repository = hold.repository
+    labels = _agreed(repository, repository.log.tree(), name, branch, nodes)
+    if labels:
+        state = {"progress": ObjectId(), "labels": ObjectId()}
+        Committer(hold).references(Commit(state=state, labels=labels))
     repository.remotes.agree(name, refs.labels)
 
 
@@ -97,7 +98,6 @@ def _agreed(
 
 def unite(
     hold: Hold,
-    tree: VersionTree,
     meeting: Meeting,
     policy: MergePolicy,
     *,
@@ -113,7 +113,7 @@ def unite(
     """
     state, mine = hold.state, meeting.mine
     assert mine is not None
-    todo = to_do(tree, mine, meeting.theirs) if rebase else ()
+    todo = to_do(hold.repository.log.tree(), mine, meeting.theirs) if rebase else ()
     plan = Plan(meeting.branch, mine, meeting.theirs, todo, meeting.remote, not rebase)
     position = {}
     if not state.detached and state.branch == meeting.branch:

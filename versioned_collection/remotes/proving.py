@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
-from versioned_collection.core.tree import Path, VersionTree
+from versioned_collection.core.tree import Ancestry, Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.moves import batched
@@ -18,7 +18,7 @@ from versioned_collection.repository import Repository
 
 def prove(
     repository: Repository,
-    tree: VersionTree,
+    tree: Ancestry,
     start: VersionId,
     versions: Collection[VersionId],
     check: Callable[[], None],
@@ -27,7 +27,7 @@ def prove(
 
     Args:
         repository: The trackers; the changes are stored.
-        tree: The tree that the versions are in.
+        tree: The ways up from the versions.
         start: The version whose documents the replica holds.
         versions: The versions.
         check: Called now and then; raises where nothing may be done any more.

@@ -43,8 +43,8 @@ class _Sums:
     counts: dict[str, int] | None = None
     doubtful: bool = False
 
-    def add(self, delta: Delta) -> None:
-        self.digest += delta_digest(delta, encoded_rows(delta))
+    def add(self, delta: Delta, rows: bytes) -> None:
+        self.digest += delta_digest(delta, rows)
         self.content += hash_number(delta.after) - hash_number(delta.before)
         counts = self.counts = self.counts or dict.fromkeys(_COUNTED.values(), 0)
         counts[_COUNTED[delta.op]] += 1
@@ -145,7 +145,7 @@ class Staging:
         for batch in self._repository.deltas.of_versions(sorted(versions)):
             for version, delta in batch:
                 check_delta(version, delta)
-                self._open[version].add(delta)
+                self._open[version].add(delta, encoded_rows(delta))
                 keys.setdefault(version, set()).add(delta.key)
         for version in keys.keys() - self._resumed:
             self._open[version].doubtful = True  # garbage so far, which may be collected just now
@@ -157,13 +157,15 @@ class Staging:
         Raises:
             TransferRefused: A change is malformed, or of a version that is not expected.
         """
+        rows = []
         with self._lock:
             for version, delta in changes:
                 if version not in self._open:
                     raise refused(version, "changes of it came that were not announced")
                 check_delta(version, delta)
-                self._open[version].add(delta)
-        if not self._repository.deltas.put(changes):
+                rows.append(encoded_rows(delta))
+                self._open[version].add(delta, rows[-1])
+        if not self._repository.deltas.put(changes, rows):
             with self._lock:
                 for version, _ in changes:
                     if version in self._open:
@@ -205,7 +207,7 @@ class Staging:
         """Add up what is stored of a version, whoever has stored it."""
         sums = _Sums()
         for delta in self._repository.deltas.of_version(version):
-            sums.add(delta)
+            sums.add(delta, encoded_rows(delta))
         return sums
 
     def _problem(self, version: VersionId, sums: _Sums) -> str | None:

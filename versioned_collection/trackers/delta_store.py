@@ -7,7 +7,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import bson
@@ -38,6 +38,7 @@ from versioned_collection.trackers.base import (
     check_format,
 )
 from versioned_collection.trackers.chunks import Chunks
+from versioned_collection.trackers.fresh import Fresh
 from versioned_collection.wire import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,
@@ -52,6 +53,9 @@ LARGEST_INLINE = 8 * 1024 * 1024
 """Bytes of rows or images that a stored delta holds itself; more go to chunks."""
 
 _VERSIONS_PER_READ = 5_000
+_FIRST_LIST, _LONGEST_LIST = 250, 5_000
+"""Deltas in the first list of a transfer, and in later ones: they grow, so that work on the
+first begins early and there are few of them in the end."""
 
 Unreadable = Callable[[VersionId, Exception], Exception]
 
@@ -67,6 +71,7 @@ class DeltaStore(Tracker):
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
         self.chunks = Chunks(db, self.name)
+        self.fresh: Fresh[tuple[VersionId, Delta]] = Fresh()
 
     def create_indexes(self) -> None:
         """Create the indexes for paths and for the history of a document."""
@@ -94,16 +99,26 @@ class DeltaStore(Tracker):
             insert_all(self.db, self.name, portion)
         return digest
 
-    def put(self, found: Iterable[tuple[VersionId, Delta]]) -> bool:
+    def put(
+        self, found: Sequence[tuple[VersionId, Delta]], rows: Sequence[bytes] | None = None
+    ) -> bool:
         """Store deltas of several versions; those that are there already stay as they are.
+
+        Args:
+            found: The deltas.
+            rows: What `encoded_rows` returns for each, where that is known.
 
         Returns:
             Whether none was there.
         """
-        raws = [
-            self._encode(version, delta, encoded_rows(delta), identity)
-            for identity, (version, delta) in zip(_object_ids(), found, strict=False)
-        ]
+        if rows is None:
+            rows = [encoded_rows(delta) for _, delta in found]
+        raws = []
+        for identity, pair, encoded in zip(_object_ids(), found, rows, strict=False):
+            raw = self._encode(*pair, encoded, identity)
+            if not _is_chunked(raw):
+                self.fresh.note(raw, pair)
+            raws.append(raw)
         return insert_missing(self.db, self.name, raws)
 
     def _encode(self, version: VersionId, delta: Delta, rows: bytes, identity: bytes) -> bytes:
@@ -136,6 +151,9 @@ class DeltaStore(Tracker):
         return bson.encode({"chunks": self.chunks.put(version, parts)})[4:-1]
 
     def _decode(self, raw: bytes) -> tuple[VersionId, Delta]:
+        known = self.fresh.get(raw)
+        if known is not None:
+            return known
         stored = _decoded_rows(raw) if _CHANGES in raw else None
         if stored is None:
             stored = _kept_raw(raw)
@@ -191,10 +209,9 @@ class DeltaStore(Tracker):
         order = {"version": 1, "document_id": 1, "key": 1}
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = {"version": {"$in": list(versions[start : start + _VERSIONS_PER_READ])}}
-            found = documents(self.db, self.name, some, sort=order, batch_size=5_000)
-            for batch in found:
-                for portion in portions(batch, _weight, len(batch), BYTES_PER_WRITE):
-                    yield [self._decoded(raw, unreadable) for raw in portion]
+            found = documents(self.db, self.name, some, sort=order, batch_size=_LONGEST_LIST)
+            for portion in _growing(found):
+                yield [self._decoded(raw, unreadable) for raw in portion]
 
     def _decoded(self, raw: bytes, unreadable: Unreadable | None) -> tuple[VersionId, Delta]:
         try:
@@ -317,8 +334,23 @@ class DeltaStore(Tracker):
         return sorted(ids | self.chunks.owners())
 
 
+def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+    """Cut stored deltas into lists of which each may be longer than the one before."""
+    most = _FIRST_LIST
+    for batch in batches:
+        waiting = iter(batch)
+        while some := list(islice(waiting, most)):
+            most = min(most * 2, _LONGEST_LIST)
+            yield from portions(some, _weight, len(some), BYTES_PER_WRITE)
+
+
 def _weight(raw: bytes) -> int:
-    return len(raw) if b"chunks" not in raw else BYTES_PER_WRITE
+    return BYTES_PER_WRITE if _is_chunked(raw) else len(raw)
+
+
+def _is_chunked(raw: bytes) -> bool:
+    """Tell whether a part of a stored delta may be elsewhere."""
+    return b"chunks" in raw
 
 
 def _in_turn(

@@ -10,13 +10,15 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from pymongo import IndexModel, UpdateOne
 
-from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.stretches import Stretches
+from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.base import Session, Tracker, check_format, storable
 from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.wire import translated
 
 _LARGEST_NUMBER = 2**63 - 1
+_BEHIND_SLASH = chr(ord("/") + 1)
 _NODE = {"parents": 1, "number": 1, "branch": 1}
 
 
@@ -84,6 +86,21 @@ class LogCollection(Tracker):
         with translated():
             return VersionTree(map(_node, self.collection.find({}, _NODE).sort("_id", 1)))
 
+    def ancestry(self, further: Iterable[Node] = ()) -> Ancestry:
+        """Return the ways up from versions, of which only what is walked is read.
+
+        Args:
+            further: Versions that the log does not name yet.
+        """
+        return Ancestry(Stretches(self._stretch, self._everything, further))
+
+    def _stretch(self, version: VersionId, count: int) -> list[Node]:
+        found = self.nodes([version])
+        return [*found, *self.nodes_before(found, count)]
+
+    def _everything(self) -> list[Node]:
+        return self._nodes({})
+
     def nodes(self, versions: Sequence[VersionId]) -> list[Node]:
         """Return the places in the tree of some versions, in no particular order."""
         return self._nodes({"_id": {"$in": list(versions)}})
@@ -107,6 +124,10 @@ class LogCollection(Tracker):
             if node.number > 0
         ]
         return self._nodes({"$or": stretches}) if stretches else []
+
+    def nodes_under(self, name: str) -> list[Node]:
+        """Return the places of all versions on branches whose names begin with ``name/``."""
+        return self._nodes({"branch": {"$gte": f"{name}/", "$lt": f"{name}{_BEHIND_SLASH}"}})
 
     def _nodes(self, filter_: Mapping[str, Any]) -> list[Node]:
         with translated():

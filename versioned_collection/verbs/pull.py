@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.graph import is_ancestor
+from versioned_collection.core.graph import Relation, relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
+from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.labels import Meeting
@@ -20,16 +23,18 @@ from versioned_collection.remotes.address import (
     storable_url,
 )
 from versioned_collection.remotes.base import Refs
-from versioned_collection.remotes.fetching import Plan, carry_out_fetch, plan_fetch
+from versioned_collection.remotes.fetching import Plan, bring, note, plan_fetch, seen
 from versioned_collection.remotes.integrating import (
     agree_on_labels,
     fast_forward,
+    relabelled_there,
     take_labels_over,
     unite,
 )
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found
-from versioned_collection.repository import Repository
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -85,7 +90,10 @@ def pull(
         TransferRefused: What came is not what was announced.
         RemoteNotFound: There is no remote of that name.
     """
-    with opened(repository, remote, progress) as (name, other):
+    with (
+        opened(repository, remote, progress) as (name, other),
+        repository.deltas.fresh.kept(),
+    ):
         refs = other.refs()
         if refs is None:
             return None
@@ -94,15 +102,8 @@ def pull(
             return _copy(repository, name, other, refs, wanted, progress)
         if wanted.branch is None and state.detached:
             raise InvalidOperation("HEAD is detached; name the branch to pull, or check one out")
-        branch = wanted.branch or state.branch
-        if branch == state.branch and not state.detached:
-            _require_clean(repository)
-        plan = plan_fetch(repository, other, refs, [branch])
-        if not wanted.dry_run:
-            carry_out_fetch(repository, name, other, plan, progress or (lambda *_: None))
-            agree_on_labels(repository, name, other, refs, branch)
-        moved = _integrate(repository, name, branch, plan, wanted, progress)
-        return Pulled(name, len(plan.nodes), moved)
+        pulling = _Pulling(repository, name, other, wanted.branch or state.branch, wanted)
+        return pulling.run(state, refs, progress)
 
 
 def clone(
@@ -170,26 +171,79 @@ def _checked_out(refs: Refs) -> str:
     return refs.current if refs.current in refs.branches else next(iter(refs.branches), "main")
 
 
-def _integrate(
-    repository: Repository,
-    name: str,
-    branch: str,
-    plan: Plan,
-    wanted: Wanted,
-    progress: Progress | None,
-) -> dict[str, tuple[VersionId | None, VersionId]]:
-    theirs = plan.branches[branch]
-    with holding(repository, "pull") as hold:
-        mine = repository.branches.get(branch)
-        tree = repository.log.tree().with_nodes(plan.nodes if wanted.dry_run else ())
-        if mine is not None and is_ancestor(tree, theirs, mine):
-            if not wanted.dry_run:
-                take_labels_over(hold, tree, Meeting(name, branch, None, theirs))
-            return {}
-        meeting = Meeting(name, branch, mine, theirs)
-        if not wanted.dry_run:
-            if mine is None or is_ancestor(tree, mine, theirs):
-                fast_forward(hold, tree, meeting, progress)
-            else:
-                unite(hold, tree, meeting, wanted.policy, rebase=wanted.rebase, progress=progress)
-        return {branch: (mine, theirs)}
+class _Pulling:
+    """A pull into a collection that is tracked.
+
+    Args:
+        repository: The trackers.
+        name: The name of the remote.
+        remote: The remote.
+        branch: The branch.
+        wanted: What the caller asks for.
+    """
+
+    def __init__(
+        self, repository: Repository, name: str, remote: MongoRemote, branch: str, wanted: Wanted
+    ) -> None:
+        self._repository = repository
+        self._name = name
+        self._remote = remote
+        self._branch = branch
+        self._wanted = wanted
+
+    def run(self, state: Metadata, refs: Refs, progress: Progress | None) -> Pulled:
+        """Bring what is missing, and let the local branch go on from it."""
+        plan = self._planned(state, refs)
+        known = self._repository.remotes.get(self._name)
+        if self._wanted.dry_run:
+            with holding(self._repository, "pull"):
+                meeting, way = self._meeting(plan, plan.nodes)
+            return self._pulled(plan, meeting, way)
+        bring(self._repository, self._remote, plan, progress or (lambda *_: None))
+        labels = relabelled_there(known, self._remote, refs, self._branch)
+        with holding(self._repository, "pull") as hold:
+            note(hold, seen(known, self._name, plan), progress)
+            if labels is not None:
+                agree_on_labels(hold, self._name, refs, self._branch, labels)
+            meeting, way = self._meeting(plan)
+            self._integrate(hold, meeting, way, progress)
+        return self._pulled(plan, meeting, way)
+
+    def _planned(self, state: Metadata, refs: Refs) -> Plan:
+        """Find out what is missing, and meanwhile whether the branch may move here."""
+        if self._branch != state.branch or state.detached:
+            return self._plan(refs)
+        with ThreadPoolExecutor(1, thread_name_prefix="look") as pool:
+            clean = pool.submit(_require_clean, self._repository)
+            try:
+                return self._plan(refs)
+            finally:
+                clean.result()  # what it refuses comes first
+
+    def _plan(self, refs: Refs) -> Plan:
+        return plan_fetch(self._repository, self._remote, refs, [self._branch])
+
+    def _meeting(self, plan: Plan, further: Sequence[Node] = ()) -> tuple[Meeting, Relation]:
+        """Return the two ends of the branch, and what ours is to theirs."""
+        mine, theirs = self._repository.branches.get(self._branch), plan.branches[self._branch]
+        meeting = Meeting(self._name, self._branch, mine, theirs)
+        if mine is None:
+            return meeting, "behind"
+        return meeting, relation(self._repository.log.ancestry(further), mine, theirs)
+
+    def _integrate(
+        self, hold: Hold, meeting: Meeting, way: Relation, progress: Progress | None
+    ) -> None:
+        tree = self._repository.log.ancestry()
+        if way in ("same", "ahead"):
+            take_labels_over(hold, tree, replace(meeting, mine=None))
+        elif way == "behind":
+            fast_forward(hold, tree, meeting, progress)
+        else:
+            rebase, policy = self._wanted.rebase, self._wanted.policy
+            unite(hold, meeting, policy, rebase=rebase, progress=progress)
+
+    def _pulled(self, plan: Plan, meeting: Meeting, way: Relation) -> Pulled:
+        moves = way in ("behind", "apart")
+        moved = {meeting.branch: (meeting.mine, meeting.theirs)} if moves else {}
+        return Pulled(self._name, len(plan.nodes), moved)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.graph import ancestors_of, is_ancestor
-from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.graph import ancestors_of, relation
+from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.recovery import holding
@@ -203,12 +203,12 @@ class _Push:
         Raises:
             InvalidOperation: The remote is ahead, or the histories have diverged.
         """
-        tree = self._known_tree(there)
-        if is_ancestor(tree, there, here):
+        way = relation(self._ancestry(there), there, here)
+        if way in ("same", "behind"):
             return
         if self._wanted.force:
             self._check_lease(name, there)
-        elif is_ancestor(tree, here, there):
+        elif way == "ahead":
             raise InvalidOperation(
                 f"the tip of your current branch is behind: {name!r} has moved on at the remote; "
                 "pull first",
@@ -221,11 +221,11 @@ class _Push:
                 branch=name,
             )
 
-    def _known_tree(self, there: VersionId) -> VersionTree:
-        tree = self._repository.log.tree()
-        if there in tree:
-            return tree
-        return tree.with_nodes(missing(self._remote, [there], self._here.known))
+    def _ancestry(self, there: VersionId) -> Ancestry:
+        """Return the ways up from versions here, and from one that may be at the remote alone."""
+        log = self._repository.log
+        known = log.known(there)
+        return log.ancestry(() if known else missing(self._remote, [there], self._here.known))
 
     def _check_lease(self, name: str, there: VersionId) -> None:
         known = self._repository.remotes.get(self._name)

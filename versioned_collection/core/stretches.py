@@ -1,0 +1,57 @@
+"""Places in the tree of versions, read in stretches as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from versioned_collection.core.tree import Node
+from versioned_collection.core.version import VersionId
+
+_FIRST, _GROWTH = 64, 4
+_STRETCHES = 4
+"""Stretches after which the rest is read at once: the way is long, or has many branches."""
+
+
+class Stretches(dict[VersionId, Node]):
+    """Nodes by version id; a missing one is read together with those before it.
+
+    Args:
+        stretch: Returns the nodes of a version, if there is one, and of about so many before.
+        everything: Returns all nodes.
+        known: Nodes that nothing has to be read for.
+    """
+
+    def __init__(
+        self,
+        stretch: Callable[[VersionId, int], Iterable[Node]],
+        everything: Callable[[], Iterable[Node]],
+        known: Iterable[Node] = (),
+    ) -> None:
+        super().__init__((node.id, node) for node in known)
+        self._stretch = stretch
+        self._everything = everything
+        self._count = _FIRST
+        self._left = _STRETCHES
+
+    def __missing__(self, version: VersionId) -> Node:
+        """Read the node of a version, and more.
+
+        Raises:
+            KeyError: There is no such version.
+        """
+        for node in self._more(version):
+            self.setdefault(node.id, node)
+        found = self.get(version)
+        if found is None:
+            raise KeyError(version)
+        return found
+
+    def _more(self, version: VersionId) -> Iterable[Node]:
+        if self._left < 0:
+            return ()
+        self._left -= 1
+        if self._left < 0:
+            return self._everything()
+        count = self._count
+        self._count *= _GROWTH
+        return self._stretch(version, count)
