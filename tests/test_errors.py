@@ -28,6 +28,7 @@ CODES = {
     "BranchNotFound": "no_such_branch",
     "TagNotFound": "no_such_tag",
     "RemoteNotFound": "no_such_remote",
+    "RemoteUnreachable": "remote_unreachable",
     "InvalidCollectionState": "invalid_state",
     "AutoMergeFailedError": "auto_merge_failed",
     "LeaseHeld": "lease_held",

@@ -17,6 +17,7 @@ from pymongo import errors as driver
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, embedded, errors
+from versioned_collection.remotes.reaching import reaching
 
 PASSWORD = "s3cret/:@"
 PATIENCE = 10.0
@@ -120,8 +121,9 @@ def test_a_wrong_password_is_not_repeated(guarded, music, db, monkeypatch):
     grown(music)
     bands = grown(db)
     before = everything(db)
-    with pytest.raises((driver.OperationFailure, errors.VersioningError)) as caught:
+    with pytest.raises(errors.PermissionDenied, match="refused the login") as caught:
         bands.fetch(url_for(guarded, "writer"))
+    assert guarded.address in str(caught.value)
     assert "not" + PASSWORD not in str(caught.value)
     assert everything(db) == before
     monkeypatch.delenv("BANDS_PASSWORD")
@@ -129,13 +131,34 @@ def test_a_wrong_password_is_not_repeated(guarded, music, db, monkeypatch):
         bands.fetch(url_for(guarded, "writer"))
 
 
-@pytest.mark.parametrize("act", ["fetch", "push", "pull"])
+def test_a_name_that_leads_nowhere(db):
+    bands = grown(db)
+    url = "mongodb+srv://ada:s3cret@nowhere.invalid/music"
+    with pytest.raises((errors.InvalidArgument, errors.RemoteUnreachable)) as caught:
+        bands.push(url)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_this_side_that_cannot_be_reached_is_not_taken_for_the_remote():
+    hosts = ("mongodb://127.0.0.1:1/", "mongodb://127.0.0.1:2/")
+    here, there = (MongoClient(one, serverSelectionTimeoutMS=100) for one in hosts)
+    with here, there:
+        with pytest.raises(driver.ServerSelectionTimeoutError), reaching("there", there, here):
+            here.admin.command("ping")
+        with pytest.raises(errors.RemoteUnreachable), reaching("there", there, here):
+            there.admin.command("ping")
+
+
+@pytest.mark.parametrize("act", ["fetch", "push", "pull", "clone"])
 def test_a_host_that_cannot_be_reached(db, act):
     bands = grown(db)
     before, begun = everything(db), time.monotonic()
-    nowhere = "mongodb://127.0.0.1:1/music?serverSelectionTimeoutMS=200"
-    with pytest.raises((driver.ServerSelectionTimeoutError, errors.VersioningError)):
-        getattr(bands, act)(nowhere)
+    nowhere = "mongodb://ada:s3cret@127.0.0.1:1/music.bands?serverSelectionTimeoutMS=200"
+    asks = {"clone": lambda where: VersionedCollection.clone(where, db.client["into"])}
+    with pytest.raises(errors.RemoteUnreachable) as caught:
+        asks.get(act, getattr(bands, act, None))(nowhere)
+    assert caught.value.remote == "127.0.0.1:1/music"
+    assert "s3cret" not in str(caught.value)
     assert time.monotonic() - begun < PATIENCE
     assert everything(db) == before
     assert problems(bands) == []
@@ -182,6 +205,6 @@ def test_a_remote_behind_tls(tmp_path, db):
             step(away, 5)
             assert bands.pull()
             assert raws(away) == raws(bands)
-        with pytest.raises((driver.PyMongoError, errors.VersioningError)):
+        with pytest.raises(errors.RemoteUnreachable):
             bands.fetch(f"{base}&serverSelectionTimeoutMS=500")  # nobody vouches for the server
         assert problems(bands) == []

@@ -1080,6 +1080,7 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
                 contradict each other (a ValueError).
             TransferRefused: What would be sent contradicts itself; see `verify`.
             RemoteNotFound: There is no remote of that name.
+            RemoteUnreachable: There is no connection to it, or it broke.
         """
         wanted = push_verb.Wanted(branch, do_checkout, all, tags, delete, force, dry_run)
         plan = push_verb.push(self._repository, _other(remote), wanted, progress)
@@ -1119,6 +1120,7 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
             InvalidArgument: The remote is a collection of another name (a ValueError).
             TransferRefused: What came is not what was announced; nothing of it was kept.
             RemoteNotFound: There is no remote of that name.
+            RemoteUnreachable: There is no connection to it, or it broke.
         """
         wanted = pull_verb.Wanted(branch, rebase, _policy(resolver, policy), dry_run)
         plan = pull_verb.pull(self._repository, _other(remote), wanted, progress)
@@ -1147,6 +1149,7 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
             InvalidCollectionState: The histories begin with different versions.
             TransferRefused: What came is not what was announced; nothing of it was kept.
             RemoteNotFound: There is no remote of that name.
+            RemoteUnreachable: There is no connection to it, or it broke.
             CollectionNotTracked: This side has no history; `pull` makes it a copy.
         """
         return fetch(self._repository, _other(remote), branch, dry_run, progress)
@@ -1220,6 +1223,7 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
 
         Raises:
             RemoteNotFound: There is no remote of that name.
+            RemoteUnreachable: There is no connection to it, or it broke.
         """
         remote_verbs.remove_remote(self._repository, name)
 

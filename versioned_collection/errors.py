@@ -15,6 +15,7 @@
     ├── InvalidCollectionVersion            no such version
     │   └── AmbiguousRevision               a prefix that several versions share
     ├── BranchNotFound, TagNotFound, RemoteNotFound
+    ├── RemoteUnreachable                   no connection to a remote, or it broke
     ├── InvalidCollectionState              two histories that do not fit together
     ├── AutoMergeFailedError                conflicts remain
     ├── ResolverFailed                      a resolver raised, or returned what cannot stand
@@ -158,6 +159,12 @@ class RemoteNotFound(VersioningError):
     """There is no remote of this name."""
 
     code = "no_such_remote"
+
+
+class RemoteUnreachable(VersioningError):
+    """There is no connection to a remote (`remote`: where it is), or it broke (`reason`)."""
+
+    code = "remote_unreachable"
 
 
 class InvalidCollectionState(VersioningError):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from versioned_collection import errors
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.profile import ProfileError
 from versioned_collection.cli.settings import SettingsError
+
+if TYPE_CHECKING:
+    from pymongo.errors import ConnectionFailure
 
 EXITS: dict[type[errors.VersioningError], Exit] = {
     errors.VersioningError: Exit.FAILED,
@@ -27,6 +30,7 @@ EXITS: dict[type[errors.VersioningError], Exit] = {
     errors.BranchNotFound: Exit.NOT_FOUND,
     errors.TagNotFound: Exit.NOT_FOUND,
     errors.RemoteNotFound: Exit.NOT_FOUND,
+    errors.RemoteUnreachable: Exit.UNREACHABLE,
     errors.InvalidCollectionState: Exit.STATE,
     errors.AutoMergeFailedError: Exit.CONFLICTS,
     errors.ResolverFailed: Exit.FAILED,
@@ -47,7 +51,6 @@ INTERNAL = "internal"
 
 _UNAUTHORIZED, _LOGIN_FAILED, _LOGIN_FAILED_ATLAS = 13, 18, 8000
 _CALL = re.compile(r"\b([a-z][a-z_]+)\(\)")
-_CONFIGURED = re.compile(r" \(configured timeouts:[^)]*\)")
 
 
 class UsageFailure(Exception):
@@ -93,7 +96,7 @@ def _of_driver(error: BaseException) -> Failure | None:
     if isinstance(error, (BSONError, OverflowError)):
         return Failure(Exit.USAGE, USAGE, f"BSON cannot hold this value: {error}")
     if isinstance(error, driver.ConnectionFailure):
-        return Failure(Exit.UNREACHABLE, "server_unreachable", _unreachable(str(error)))
+        return Failure(Exit.UNREACHABLE, "server_unreachable", _unreachable(error))
     if isinstance(error, driver.OperationFailure):
         return _refused(error)
     if isinstance(error, driver.PyMongoError):
@@ -101,10 +104,10 @@ def _of_driver(error: BaseException) -> Failure | None:
     return None
 
 
-def _unreachable(text: str) -> str:
-    """Return the reason without the driver's picture of the deployment."""
-    reason = _CONFIGURED.sub("", text.partition(", Timeout:")[0])
-    return f"the server cannot be reached: {reason}"
+def _unreachable(error: ConnectionFailure) -> str:
+    from versioned_collection.remotes.reaching import reason_of
+
+    return f"the server cannot be reached: {reason_of(error)}"
 
 
 def _refused(error: Any) -> Failure:

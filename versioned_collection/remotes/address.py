@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from pymongo import MongoClient
 from pymongo import errors as driver
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
@@ -23,6 +22,7 @@ from versioned_collection.errors import (
 )
 from versioned_collection.remotes.checked import UNREADABLE
 from versioned_collection.remotes.mongo import MongoRemote, address_of
+from versioned_collection.remotes.reaching import connected, reaching
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 
@@ -162,26 +162,30 @@ def opened(
 
     Raises:
         RemoteNotFound: There is no remote of that name.
+        RemoteUnreachable: There is no connection to it, or it broke; also while it is in use.
+        PermissionDenied: It refused the login.
         InvalidArgument: It names another collection, or is no address.
         InvalidOperation: It is this very collection.
         InvalidType: It is nothing that a remote can be.
     """
     with ExitStack() as stack:
-        name, remote = stack.enter_context(_found(repository, wanted, progress))
-        stack.enter_context(remote.repository.deltas.fresh.kept())
-        yield name, remote
+        other, name = stack.enter_context(_found(repository, wanted))
+        here, there = repository.db.client, other.db.client
+        stack.enter_context(reaching(address_of(other), there, here))
+        stack.enter_context(other.deltas.fresh.kept())
+        known, remote = _named(repository, other, progress)
+        yield name or known, remote
 
 
 @contextmanager
-def _found(
-    repository: Repository, wanted: RemoteLike, progress: Progress | None
-) -> Iterator[tuple[str, MongoRemote]]:
+def _found(repository: Repository, wanted: RemoteLike) -> Iterator[tuple[Repository, str | None]]:
+    """Yield the trackers of a remote, and the name by which it was asked for, if by one."""
     if isinstance(wanted, Repository):
-        yield _named(repository, wanted, progress)
+        yield wanted, None
     elif isinstance(wanted, Database):
-        yield _named(repository, Repository(wanted, repository.name), progress)
+        yield Repository(wanted, repository.name), None
     elif wanted is None or isinstance(wanted, str):
-        with _opened_at(repository, wanted or DEFAULT, progress) as found:
+        with _opened_at(repository, wanted or DEFAULT) as found:
             yield found
     else:
         raise InvalidType(
@@ -191,9 +195,7 @@ def _found(
 
 
 @contextmanager
-def _opened_at(
-    repository: Repository, wanted: str, progress: Progress | None
-) -> Iterator[tuple[str, MongoRemote]]:
+def _opened_at(repository: Repository, wanted: str) -> Iterator[tuple[Repository, str | None]]:
     url, name = wanted, None
     if "://" in wanted and not wanted.startswith(_SCHEMES):
         raise InvalidArgument("the URI of a remote begins with mongodb:// or mongodb+srv://")
@@ -213,17 +215,14 @@ def _opened_at(
     if "serverselectiontimeoutms" not in {one.lower() for one in parsed["options"]}:
         patience = repository.db.client.options.server_selection_timeout
         options["serverSelectionTimeoutMS"] = int(patience * 1000)
-    client: MongoClient[Any] = MongoClient(url, **options)
-    with client:
-        database = client[parsed["database"]]
+    with connected(url, parsed["password"], **options) as client:
         other = Repository(
-            database,
+            client[parsed["database"]],
             parsed["collection"] or repository.name,
             lease_seconds=repository.lease_seconds,
             lease_wait_seconds=repository.lease_wait_seconds,
         )
-        found, remote = _named(repository, other, progress)
-        yield name or found, remote
+        yield other, name
 
 
 def _named(

@@ -187,7 +187,3 @@ class Remote(Protocol):
                 should follow has changes.
         """
         ...
-
-    def close(self) -> None:
-        """Close connections that were opened for it."""
-        ...

@@ -36,18 +36,11 @@ class MongoRemote:
     Args:
         repository: The trackers.
         progress: Told how many documents were written in its working copy.
-        close: Closes the client that was opened for it.
     """
 
-    def __init__(
-        self,
-        repository: Repository,
-        progress: Progress | None = None,
-        close: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, repository: Repository, progress: Progress | None = None) -> None:
         self.repository = repository
         self.address = address_of(repository)
-        self.close = close
         self._progress = progress
 
     # -- giving --------------------------------------------------------------------------

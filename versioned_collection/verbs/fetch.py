@@ -45,6 +45,7 @@ def fetch(
         InvalidCollectionState: The histories begin with different versions.
         TransferRefused: What came is not what was announced.
         RemoteNotFound: There is no remote of that name.
+        RemoteUnreachable: There is no connection to it, or it broke.
     """
     repository.state()
     with opened(repository, remote, progress) as (name, other):

@@ -89,6 +89,7 @@ def pull(
         AutoMergeFailedError: Conflicts wait for decisions.
         TransferRefused: What came is not what was announced.
         RemoteNotFound: There is no remote of that name.
+        RemoteUnreachable: There is no connection to it, or it broke.
     """
     with (
         opened(repository, remote, progress) as (name, other),

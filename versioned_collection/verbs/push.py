@@ -82,6 +82,7 @@ def push(
         InvalidArgument: The arguments contradict each other, or the remote is a collection of
             another name.
         RemoteNotFound: There is no remote of that name.
+        RemoteUnreachable: There is no connection to it, or it broke.
     """
     _check(wanted)
     with opened(repository, remote, progress) as (name, other):

@@ -1,0 +1,86 @@
+"""Errors of the driver on the way to a remote, in words that say which side is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo import errors as driver
+
+from versioned_collection.errors import InvalidArgument, PermissionDenied, RemoteUnreachable
+
+_LOGIN_REFUSED = frozenset((18, 8000))
+_CONFIGURED = re.compile(r" \(configured timeouts:[^)]*\)")
+
+
+@contextmanager
+def reaching(address: str, there: MongoClient[Any], here: MongoClient[Any]) -> Iterator[None]:
+    """Turn what the driver raises when a remote cannot be reached into errors of this library.
+
+    What is known to concern this side alone stays as it is.
+
+    Args:
+        address: Where the remote is, without secrets.
+        there: The client of the remote.
+        here: The client of this side.
+
+    Raises:
+        RemoteUnreachable: No connection to the remote, or it broke.
+        PermissionDenied: The remote refused the login.
+    """
+    try:
+        yield
+    except driver.ConnectionFailure as error:
+        if _names(error, here) and not _names(error, there):
+            raise
+        raise RemoteUnreachable(
+            f"the remote {address} cannot be reached: {reason_of(error)}. Try again once it can; "
+            "what has arrived is not sent again",
+            remote=address,
+            reason=reason_of(error),
+        ) from error
+    except driver.OperationFailure as error:
+        if error.code not in _LOGIN_REFUSED:
+            raise
+        raise PermissionDenied(
+            f"the remote {address} refused the login; look at user, password and authSource of "
+            "its URI",
+            action="authenticate",
+            namespace=address,
+        ) from error
+
+
+def _names(error: driver.ConnectionFailure, client: MongoClient[Any]) -> bool:
+    """Tell whether an error says that it is about one of a client's servers."""
+    text = str(error)
+    servers = client.topology_description.server_descriptions()
+    return any(
+        repr(address) in text or ":".join(map(str, filter(None, address))) in text
+        for address in servers
+    )
+
+
+def reason_of(error: driver.ConnectionFailure) -> str:
+    """Return what an error says, without the driver's picture of the deployment."""
+    return _CONFIGURED.sub("", str(error).partition(", Timeout:")[0])
+
+
+def connected(url: str, password: str | None, **options: Any) -> MongoClient[Any]:
+    """Return a client, which connects once it is used.
+
+    Args:
+        url: The URI.
+        password: What errors must not repeat of it.
+        **options: Further options of the client.
+
+    Raises:
+        InvalidArgument: The URI cannot be used, for instance since its name leads nowhere.
+    """
+    try:
+        return MongoClient(url, **options)
+    except (driver.PyMongoError, ValueError) as error:
+        reason = str(error).replace(password, "***") if password else str(error)
+        raise InvalidArgument(f"the URI of the remote cannot be used: {reason}") from None
