@@ -30,11 +30,7 @@ _FIRST_STRETCH, _LONGEST_STRETCH = 64, 4_096
 _IN_FLIGHT = 4
 
 
-def missing(
-    source: Remote,
-    tips: Iterable[VersionId],
-    known: Callable[[Sequence[VersionId]], set[VersionId]],
-) -> list[Node]:
+def missing(source: Remote, tips: Iterable[VersionId], known: Known) -> list[Node]:
     """Return the versions that lead to `tips` and that the other side does not know.
 
     The log is walked from the tips, in stretches that grow, until all ends are known: what
@@ -244,6 +240,7 @@ def found(
     tags: Mapping[str, Mapping[str, Any]],
     branch: str,
     progress: Progress,
+    note: Callable[[], None] = lambda: None,
 ) -> int:
     """Make an untracked collection a copy; return how many versions it has.
 
@@ -254,6 +251,7 @@ def found(
         tags: The tags that the copy has.
         branch: The branch that is checked out there.
         progress: Told how many versions, changes and documents have arrived.
+        note: Called when all has arrived, and is not visible yet.
 
     Raises:
         TransferRefused: What came is not what was announced.
@@ -266,6 +264,7 @@ def found(
     with destination.found(source.setup(), tip) as founding:
         send(source, founding, [node.id for node in nodes], progress)
         _fill(source, founding, tip.id, progress)
+        note()
         wanted = {name: (None, version) for name, version in branches.items()}
         founding.finish(Update([node.id for node in nodes], wanted, tags), branch)
     return len(nodes)

@@ -82,6 +82,14 @@ class RemotesCollection(Tracker):
                 {"_id": name}, {"$set": facts}, upsert=True, session=session
             )
 
+    def begin(self, first: KnownRemote) -> None:
+        """Know one remote and no other: that from which a collection becomes a copy."""
+        facts = {**first._asdict(), "format": FORMAT, "tips": list(first.tips.items())}
+        facts["_id"] = facts.pop("name")
+        with translated():
+            self.collection.delete_many({})
+            self.collection.insert_one(facts)
+
     def agree(self, name: str, labels: ObjectId | None) -> None:
         """Note that versions have the labels here that they have at a remote."""
         with translated():

@@ -35,6 +35,7 @@ from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.trackers.remotes import KnownRemote
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -63,12 +64,15 @@ class Wanted(NamedTuple):
         rebase: Replay local versions on those of the remote, instead of merging the two.
         policy: What settles conflicts.
         dry_run: Find out what would come, and do nothing.
+        origin: The name and the URI by which a copy knows the remote; by its address alone
+            where they are left out.
     """
 
     branch: str | None = None
     rebase: bool = False
     policy: MergePolicy = DEFAULT_POLICY
     dry_run: bool = False
+    origin: tuple[str, str] | None = None
 
 
 def pull(
@@ -127,15 +131,10 @@ def clone(
             f"the collection {repository.name!r} is tracked already; pull() brings what is new",
             collection=repository.name,
         )
-    pulled = pull(repository, remote, Wanted(branch), progress)
-    if pulled is None:
+    storable = isinstance(remote, str) and storable_url(remote)
+    origin = (remote_name, str(remote)) if storable else None
+    if pull(repository, remote, Wanted(branch, origin=origin), progress) is None:
         raise InvalidOperation("the remote is not tracked, so there is nothing to clone")
-    if isinstance(remote, str) and storable_url(remote):
-        known = repository.remotes.get(pulled.remote)
-        repository.remotes.add(remote_name, remote)
-        if known is not None and known.seen is not None and known.name != remote_name:
-            repository.remotes.see(remote_name, known.tips, known.seen)
-            repository.remotes.remove(known.name)
 
 
 def _require_clean(repository: Repository) -> None:
@@ -161,9 +160,13 @@ def _copy(
     if not wanted.dry_run:
         here = MongoRemote(repository, progress)
         report = progress or (lambda phase, count: None)
-        count = found(remote, here, refs.branches, refs.tags, branch, report)
-        repository.remotes.see(name, refs.branches, repository.now())
-        repository.remotes.agree(name, refs.labels)
+        known, url = wanted.origin or (name, None)
+
+        def note() -> None:
+            first = KnownRemote(known, url, refs.branches, repository.now(), refs.labels)
+            repository.remotes.begin(first)
+
+        count = found(remote, here, refs.branches, refs.tags, branch, report, note)
     return Pulled(name, count, moved, created=True)
 
 
