@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from datetime import timedelta
 
 import pytest
 from api_support import edit, everything, grown, problems, raws, tracked, untracked
@@ -58,6 +60,31 @@ def test_gc_collects_what_is_unreachable(anydb):
     assert sorted(removed.values())[-2:] == [1, 1]
     assert everything(anydb) == clean
     assert set(bands.gc().values()) == {0}
+    assert problems(bands) == []
+
+
+def test_gc_collects_what_killed_uploads_left(anydb):
+    """A part may be begun, or be there and its delta not; a recent one may be under way."""
+    bands = tracked(anydb)
+    bands.insert_one({"_id": "large", "v": "x" * 9_000_000})
+    bands.register("large")
+    clean = everything(anydb)
+    version = bands.resolve("HEAD").id
+    now = bands._repository.now()
+    for days in (8, 6):
+        for kind in ("begun", "whole"):
+            file = ObjectId.from_datetime(now - timedelta(days=days))
+            file = ObjectId(file.binary[:4] + os.urandom(8))
+            anydb["__deltas_bands.chunks"].insert_one({"files_id": file, "n": 0, "data": b"x"})
+            if kind == "whole":
+                header = {"_id": file, "metadata": {"version": version}, "chunkSize": 1}
+                anydb["__deltas_bands.files"].insert_one(header)
+    assert bands.gc()["unfinished_uploads"] == 2
+    recent = {"$gt": ObjectId.from_datetime(now - timedelta(days=7))}
+    found = anydb["__deltas_bands.chunks"].delete_many({"files_id": recent, "data": b"x"})
+    assert found.deleted_count == 2
+    assert anydb["__deltas_bands.files"].delete_many({"chunkSize": 1}).deleted_count == 1
+    assert everything(anydb) == clean
     assert problems(bands) == []
 
 

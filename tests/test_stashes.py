@@ -320,7 +320,7 @@ def test_conflicts(anydb, limits):
     assert documents[1]["since"]["month"] == "June"
     assert documents[2]["name"] == "Blur again"
     assert names(bands) == ["work"]
-    assert bands.gc() == {"versions_without_log_entry": 0, "stashes": 0, "conflicts": 0}
+    assert set(bands.gc().values()) == {0}
     assert problems(bands) == []
     before = everything(anydb)
     for verb in (
@@ -367,7 +367,7 @@ def test_abort_is_exact(anydb, limits):
     assert bands.abort_merge()
     assert raws(bands) == sorted([*before, bson.encode({"_id": "later"})]), "others stay"
     assert bands.stash_discard()
-    assert bands.gc() == {"versions_without_log_entry": 0, "stashes": 0, "conflicts": 0}
+    assert set(bands.gc().values()) == {0}
     assert problems(bands) == []
     assert bands.discard_changes()
     assert not bands.has_changes()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from datetime import datetime
+from functools import cache
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -26,6 +28,7 @@ class Chunks:
         self.names = (f"{name}.files", f"{name}.chunks")
         self._name = name
         self._files = db[self.names[0]]
+        self._chunks = db[self.names[1]]
         self._bucket = GridFSBucket(db, bucket_name=name)
 
     def put(self, owner: ObjectId, parts: Mapping[str, bytes]) -> dict[str, ObjectId]:
@@ -66,3 +69,29 @@ class Chunks:
         """Return the owners of all parts."""
         with translated():
             return set(self._files.distinct("metadata.version"))
+
+    def collect(self, before: datetime, named: Callable[[ObjectId], Container[ObjectId]]) -> int:
+        """Remove the parts that uploads of processes which died have left.
+
+        Args:
+            before: The time after which an upload may be under way still.
+            named: Returns the parts that an owner needs.
+
+        Returns:
+            How many parts there were.
+        """
+        named = cache(named)
+        old = {"$lt": ObjectId.from_datetime(before)}
+        with translated():
+            unneeded = [
+                file["_id"]
+                for file in self._files.find({"_id": old}, {"metadata.version": 1})
+                if file["_id"] not in named(file["metadata"]["version"])
+            ]
+            whole = set(self._files.distinct("_id", {"_id": old}))
+            pipeline = [{"$match": {"files_id": old}}, {"$group": {"_id": "$files_id"}}]
+            begun = {group["_id"] for group in self._chunks.aggregate(pipeline)} - whole
+            for file in unneeded:
+                self._bucket.delete(file)
+            self._chunks.delete_many({"files_id": {"$in": list(begun)}})
+        return len(unneeded) + len(begun)

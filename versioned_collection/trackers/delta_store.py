@@ -7,6 +7,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
 
@@ -332,6 +333,23 @@ class DeltaStore(Tracker):
             found = self.collection.aggregate([{"$group": {"_id": "$version"}}])
             ids = {group["_id"] for group in found}
         return sorted(ids | self.chunks.owners())
+
+    def collect_uploads(self, before: datetime) -> int:
+        """Remove parts of large deltas that were uploaded, and the deltas then not stored.
+
+        Args:
+            before: The time after which an upload may be under way still.
+
+        Returns:
+            How many there were.
+        """
+        return self.chunks.collect(before, self._parts_of)
+
+    def _parts_of(self, version: VersionId) -> set[ObjectId]:
+        """Return the parts to which the deltas of a version refer."""
+        with translated():
+            found = self.collection.find({"version": version}, {"chunks": 1})
+            return {file for stored in found for file in stored.get("chunks", {}).values()}
 
 
 def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:

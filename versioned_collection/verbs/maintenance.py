@@ -25,9 +25,10 @@ def gc(repository: Repository) -> dict[str, int]:
     with holding(repository, "gc") as hold:
         known = set(repository.log.tree())
         stored = repository.deltas.versions()
-        repository.incoming.forget_before(repository.now() - _KEPT_FOR)
+        since = repository.now() - _KEPT_FOR
+        repository.incoming.forget_before(since)
         # announced before anything of it is stored, so what was read above is all there
-        known |= repository.incoming.announced_since(repository.now() - _KEPT_FOR)
+        known |= repository.incoming.announced_since(since)
         orphans = [version for version in stored if version not in known]
         merge = None if hold.state.merge is None else hold.state.merge["id"]
         kept = {merge, *(header["id"] for header in hold.state.stashes)}
@@ -40,6 +41,9 @@ def gc(repository: Repository) -> dict[str, int]:
             "versions_without_log_entry": len(orphans),
             "stashes": len(stashes),
             "conflicts": repository.conflicts.delete(unsettled),
+            "unfinished_uploads": sum(
+                store.collect_uploads(since) for store in (repository.deltas, repository.stash)
+            ),
         }
 
 
