@@ -89,7 +89,10 @@ class Chunks:
                 if file["_id"] not in named(file["metadata"]["version"])
             ]
             whole = set(self._files.distinct("_id", {"_id": old}))
-            pipeline = [{"$match": {"files_id": old}}, {"$group": {"_id": "$files_id"}}]
+            pipeline: list[dict[str, Any]] = [
+                {"$match": {"files_id": old}},
+                {"$group": {"_id": "$files_id"}},
+            ]
             begun = {group["_id"] for group in self._chunks.aggregate(pipeline)} - whole
             for file in unneeded:
                 self._bucket.delete(file)
