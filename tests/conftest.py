@@ -202,6 +202,12 @@ def anydb(request: pytest.FixtureRequest) -> Database[Document]:
 
 
 @pytest.fixture
+def there(anydb: Database[Document]) -> Iterator[Database[Document]]:
+    """Another empty database on the same server."""
+    yield from _fresh_database(anydb.client)
+
+
+@pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have more than two documents take the way of a large change."""
     shrink_limits(monkeypatch.setattr)

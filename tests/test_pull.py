@@ -18,12 +18,6 @@ from versioned_collection import VersionedCollection, errors
 
 
 @pytest.fixture
-def there(anydb):
-    with other_database(anydb.client) as database:
-        yield database
-
-
-@pytest.fixture
 def sides(anydb, there):
     return pair(anydb, there)
 
@@ -336,6 +330,28 @@ def test_replaying_instead_of_merging(sides):
         "start",
     ]
     assert all(len(entry.parents) < 2 for entry in mine.get_log())
+    assert_whole(mine)
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("clashing", [False, True])
+def test_replaying_a_shorter_stretch_than_the_remote_s(sides, clashing):
+    """What is made again is numbered behind the versions of the remote."""
+    mine, theirs = sides
+    for turn in range(4):
+        put(theirs, f"theirs {turn}")
+    put(mine, "mine")
+    put(mine, "theirs 2" if clashing else "mine, too", "mine")
+    if clashing:
+        with pytest.raises(errors.AutoMergeFailedError):
+            mine.pull(theirs, rebase=True)
+        mine.resolve_conflicts(resolver="theirs")
+        mine.register()
+    else:
+        assert mine.pull(theirs, rebase=True) is True
+    assert mine.resolve("HEAD").label == "main@6"
+    assert mine.resolve("main@4").id == theirs.resolve("HEAD").id
     assert_whole(mine)
     mine.push(theirs)
     assert_equal(mine, theirs)

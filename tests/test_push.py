@@ -10,19 +10,11 @@ from remote_support import (
     assert_whole,
     grown_pair,
     labels,
-    other_database,
     pair,
     put,
 )
 
 from versioned_collection import VersionedCollection, errors
-
-
-@pytest.fixture
-def there(anydb):
-    with other_database(anydb.client) as database:
-        yield database
-
 
 # -- first contact ---------------------------------------------------------------------------
 

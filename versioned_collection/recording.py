@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import bson
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.delta import Delta, compare, hash_number
+from versioned_collection.core.delta import Delta, compare
+from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.moves import Move
@@ -20,11 +21,8 @@ from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import completed, entry_of
 from versioned_collection.working_copy import Change
 
-_MODULUS = 1 << 256
 LARGEST_ENTRIES = 8 * 1024 * 1024
 """Bytes of log entries that one commit carries: as an intent it is a part of one document."""
-
-_COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
 
 
 class Facts(NamedTuple):
@@ -47,19 +45,21 @@ class Recording:
 
     Attributes:
         id: The new version.
-        count: How many documents it changes.
     """
 
     def __init__(
         self, hold: Hold, progress: Progress | None = None, version: VersionId | None = None
     ) -> None:
         self.id = version or new_version_id()
-        self.count = 0
         self._hold = hold
         self._progress = progress or (lambda phase, count: None)
-        self._stats = dict.fromkeys(_COUNTED.values(), 0)
-        self._content = 0
+        self._sums = Sums()
         self._digests: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """How many documents it changes."""
+        return self._sums.count
 
     def begin(self) -> None:
         """Note what is being made, so that it is removed should it not be completed."""
@@ -91,9 +91,7 @@ class Recording:
     def _counted(self, change: Change) -> Delta:
         delta = change.delta or compare(change.old, change.new)
         assert delta is not None
-        self.count += 1
-        self._stats[_COUNTED[delta.op]] += 1
-        self._content += hash_number(delta.after) - hash_number(delta.before)
+        self._sums.count_in(delta)
         return delta
 
     def version(
@@ -116,10 +114,10 @@ class Recording:
             facts.message,
             facts.author,
             facts.metadata,
-            self._stats,
+            self._sums.stats,
         )
-        content = (int(parents[0].fingerprint, 16) + self._content) % _MODULUS
-        return completed(version, parents, sum(self._digests) % _MODULUS, content)
+        content = (int(parents[0].fingerprint, 16) + self._sums.content) % MODULUS
+        return completed(version, parents, sum(self._digests) % MODULUS, content)
 
 
 def _move(delta: Delta, change: Change) -> Move:

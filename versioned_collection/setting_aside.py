@@ -11,10 +11,9 @@ from versioned_collection.core.tree import Path
 from versioned_collection.moves import BATCH, Move, is_small
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import restoration
+from versioned_collection.tracking import OPTIONS_OF_CREATE
 from versioned_collection.wire import create_collection, portions
 from versioned_collection.working_copy import Change, WorkingCopy
-
-_OPTIONS_OF_CREATE = ("collation", "validator", "validationLevel", "validationAction")
 
 
 def set_aside(
@@ -126,7 +125,7 @@ def ensure_collection(hold: Hold) -> bool:
     if repository.collection_info() is not None:
         return False
     options = {
-        name: value for name, value in hold.state.options.items() if name in _OPTIONS_OF_CREATE
+        name: value for name, value in hold.state.options.items() if name in OPTIONS_OF_CREATE
     }
     create_collection(repository.db, repository.name, **options)
     return True

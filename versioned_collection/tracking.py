@@ -11,6 +11,15 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.errors import NotSupported
 from versioned_collection.repository import Repository
 
+OPTIONS_OF_CREATE = (
+    "collation",
+    "validator",
+    "validationLevel",
+    "validationAction",
+    "changeStreamPreAndPostImages",
+)
+"""Options of a collection that one which takes its place has as well."""
+
 
 def check_target(repository: Repository) -> None:
     """Refuse what cannot be tracked.

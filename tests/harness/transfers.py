@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from harness.scenarios import LEASE_SECONDS, NAME, opened
 from harness.trap import Trap, shrink_limits
-from versioned_collection import VersionedCollection
+from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.entries import entry_to_bson
@@ -30,7 +30,7 @@ class Line(monitoring.CommandListener):
     Attributes:
         commands: How often each command was sent to each collection.
         returned: How many documents cursors have returned.
-        deltas: How many changes were inserted.
+        inserted: How many changes of each version that were.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,12 @@ class Line(monitoring.CommandListener):
         """Begin anew."""
         self.commands: Counter[str] = Counter()
         self.returned: Counter[str] = Counter()
-        self.deltas = 0
+        self.inserted: Counter[Any] = Counter()
+
+    @property
+    def deltas(self) -> int:
+        """How many changes were inserted."""
+        return sum(self.inserted.values())
 
     @property
     def total(self) -> int:
@@ -55,7 +60,7 @@ class Line(monitoring.CommandListener):
         with self._lock:
             self.commands[f"{event.command_name} {target}"] += 1
             if event.command_name == "insert" and target.startswith("__deltas_"):
-                self.deltas += len(event.command["documents"])
+                self.inserted.update(one["version"] for one in event.command["documents"])
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         cursor = event.reply.get("cursor") if event.command_name in ("find", "getMore") else None
@@ -141,7 +146,27 @@ def clone(here: VersionedCollection, there: VersionedCollection) -> Any:
     return here.pull(there)
 
 
-ACTS = {one.__name__: one for one in (push, push_all, fetch, pull, clone)}
+def pull_rebase(here: VersionedCollection, there: VersionedCollection) -> Any:
+    """Pull, and make the local versions again on top."""
+    return here.pull(there, rebase=True)
+
+
+def pull_clash(here: VersionedCollection, there: VersionedCollection) -> Any:
+    """Pull what leaves conflicts, unless they are there already."""
+    with suppress(errors.AutoMergeFailedError):
+        return here.has_conflicts() or here.pull(there)
+
+
+def pull_discard(here: VersionedCollection, there: VersionedCollection) -> Any:
+    """Pull what leaves conflicts, and give the local versions up."""
+    pull_clash(here, there)
+    return here.resolve_conflicts(discard_local_changes=True)
+
+
+ACTS = {
+    one.__name__: one
+    for one in (push, push_all, fetch, pull, clone, pull_rebase, pull_clash, pull_discard)
+}
 
 
 def transfer(

@@ -17,6 +17,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
@@ -34,15 +35,6 @@ from versioned_collection.wire import (
     insert_missing,
     run,
 )
-
-OPTIONS_OF_CREATE = (
-    "collation",
-    "validator",
-    "validationLevel",
-    "validationAction",
-    "changeStreamPreAndPostImages",
-)
-_MODULUS = 1 << 256
 
 
 class MongoFounding:
@@ -112,7 +104,7 @@ class MongoFounding:
         for batch in documents(repository.db, repository.name):
             total += sum(hash_number(document_hash(raw)) for raw in batch)
             count += len(batch)
-        if count and fingerprint_text(total % _MODULUS) != self._tip.fingerprint:
+        if count and fingerprint_text(total % MODULUS) != self._tip.fingerprint:
             raise InvalidOperation(
                 f"{repository.name!r} is not tracked and holds {count} document(s) that are not "
                 f"those of {self._tip.label}; nothing was written. Move them elsewhere, or "
@@ -220,7 +212,7 @@ class MongoFounding:
             raise
 
     def _prove_documents(self) -> None:
-        if fingerprint_text(self._content % _MODULUS) != self._tip.fingerprint:
+        if fingerprint_text(self._content % MODULUS) != self._tip.fingerprint:
             raise refused(
                 self._tip.id, "its documents are not those that its fingerprint names; try again"
             )

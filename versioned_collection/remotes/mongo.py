@@ -17,10 +17,11 @@ from versioned_collection.moves import states_along
 from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
 from versioned_collection.remotes.checked import UNREADABLE, refused
-from versioned_collection.remotes.founding import OPTIONS_OF_CREATE, MongoFounding
+from versioned_collection.remotes.founding import MongoFounding
 from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.tracking import OPTIONS_OF_CREATE
 from versioned_collection.wire import documents, translated
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import bson
 
-from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
+from versioned_collection.core.delta import encoded_rows
+from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.version import (
     Version,
     VersionId,
@@ -23,31 +24,16 @@ from versioned_collection.remotes.checked import check_delta, check_entry, refus
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 
-_MODULUS = 1 << 256
-_COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
-
 
 @dataclass(slots=True)
-class _Sums:
-    """What the changes of a version add up to, so far.
+class _Sums(Sums):
+    """What the changes of a version add up to.
 
     Attributes:
-        digest: The sum of their digests.
-        content: What they add to the fingerprint.
-        counts: How many inserts, updates and deletes there are.
         doubtful: Whether somebody else stored some of them meanwhile.
     """
 
-    digest: int = 0
-    content: int = 0
-    counts: dict[str, int] | None = None
     doubtful: bool = False
-
-    def add(self, delta: Delta, rows: bytes) -> None:
-        self.digest += delta_digest(delta, rows)
-        self.content += hash_number(delta.after) - hash_number(delta.before)
-        counts = self.counts = self.counts or dict.fromkeys(_COUNTED.values(), 0)
-        counts[_COUNTED[delta.op]] += 1
 
 
 def says_same(one: Version, other: Version) -> bool:
@@ -214,13 +200,13 @@ class Staging:
         entry = self._entries[version]
         parents = [self._parents[one] for one in entry.parents]
         checksums = [one.checksum for one in parents]
-        if version_checksum(entry, checksums, sums.digest % _MODULUS) != entry.checksum:
+        if version_checksum(entry, checksums, sums.digest % MODULUS) != entry.checksum:
             return "its changes and facts do not match its checksum"
         if not parents:
-            return None if sums.counts is None else "it has changes, but no parent"
+            return "it has changes, but no parent" if sums.count else None
         content = int(parents[0].fingerprint, 16) + sums.content
-        if fingerprint_text(content % _MODULUS) != entry.fingerprint:
+        if fingerprint_text(content % MODULUS) != entry.fingerprint:
             return "its changes do not lead to the content that it names"
-        if dict(entry.stats) != (sums.counts or dict.fromkeys(_COUNTED.values(), 0)):
+        if dict(entry.stats) != sums.stats:
             return "it counts its changes wrongly"
         return None

@@ -21,7 +21,7 @@ from versioned_collection.errors import (
     InvalidType,
     LeaseLost,
 )
-from versioned_collection.labels import stamp
+from versioned_collection.labels import Labels, stamp
 from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import Rebasing, describe_all, waiting, without_step
 from versioned_collection.recording import Facts, Recording
@@ -200,8 +200,9 @@ def _make(
     replica = EagerReplica(hold, copy.wait_until_noticed)
     try:
         recording.append(changes, replica.add, copy.wait_until_noticed)
-        version = recording.version(facts, _parents(hold), _number(hold))
-        commit = _commit_of(hold, version, copy)
+        labels, number = _labels(hold)
+        version = recording.version(facts, _parents(hold), number)
+        commit = _commit_of(hold, version, copy, labels)
         if part:  # no other collection holds what the version will
             commit.checked = "replica"
             commit.private_checks = bool(hold.repository.own_checks)
@@ -217,13 +218,13 @@ def _parents(hold: Hold) -> list[Version]:
     return [entry_of(hold.repository, one) for one in (hold.state.head, *merge.get("parents", ()))]
 
 
-def _number(hold: Hold) -> int | None:
-    """Return the number of the version, where it is not simply the next one."""
+def _labels(hold: Hold) -> tuple[Labels, int | None]:
+    """Return the labels that change, and the number of the version, None for the next one."""
     plan = waiting(hold.state)
-    return None if plan is None else plan.labels(hold.repository)[1]
+    return ([], None) if plan is None else plan.labels(hold.repository)
 
 
-def _commit_of(hold: Hold, version: Version, copy: WorkingCopy) -> Commit:
+def _commit_of(hold: Hold, version: Version, copy: WorkingCopy, labels: Labels) -> Commit:
     plan = waiting(hold.state)
     commit = Commit(
         state={
@@ -243,7 +244,7 @@ def _commit_of(hold: Hold, version: Version, copy: WorkingCopy) -> Commit:
         commit.branches, commit.operation = {}, {}
     elif plan is not None:
         describe_all(hold, commit, plan)
-        commit.labels = plan.labels(hold.repository)[0]
+        commit.labels = labels
         commit.state |= stamp(commit.labels)
     return commit
 

@@ -1,0 +1,52 @@
+"""What the changes of a version add up to: its counts, its content, the digest of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from versioned_collection.core.delta import Delta, delta_digest, hash_number
+
+MODULUS = 1 << 256
+"""Digests and fingerprints are sums modulo this number."""
+
+_COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
+
+
+def no_changes() -> dict[str, int]:
+    """Return the counts of a version without changes."""
+    return dict.fromkeys(_COUNTED.values(), 0)
+
+
+@dataclass(slots=True)
+class Sums:
+    """What changes add up to, so far.
+
+    Attributes:
+        digest: The sum of their digests.
+        content: What they add to the fingerprint.
+        stats: How many documents are ``inserted``, ``updated`` and ``deleted``.
+    """
+
+    digest: int = 0
+    content: int = 0
+    stats: dict[str, int] = field(default_factory=no_changes)
+
+    @property
+    def count(self) -> int:
+        """How many changes there are."""
+        return sum(self.stats.values())
+
+    def count_in(self, delta: Delta) -> None:
+        """Add a change, except for its digest."""
+        self.content += hash_number(delta.after) - hash_number(delta.before)
+        self.stats[_COUNTED[delta.op]] += 1
+
+    def add(self, delta: Delta, rows: bytes) -> None:
+        """Add a change.
+
+        Args:
+            delta: The change.
+            rows: What `encoded_rows` returns for it.
+        """
+        self.count_in(delta)
+        self.digest += delta_digest(delta, rows)
