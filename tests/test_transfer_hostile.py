@@ -8,8 +8,10 @@ an honest transfer afterwards brings everything.
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -36,8 +38,9 @@ from versioned_collection.core.document import document_hash, elements, key_of
 from versioned_collection.core.rows import Row
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version
-from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch
+from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch, seen
 from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.staging import Staging
 from versioned_collection.remotes.transfer import found
 from versioned_collection.trackers import delta_store
 
@@ -447,7 +450,8 @@ def bring(here: VersionedCollection, remote: MongoRemote) -> None:
     repository, refs = here._repository, remote.refs()
     assert refs is not None
     plan = plan_fetch(repository, remote, refs, None)
-    carry_out_fetch(repository, remote.address, remote, plan, lambda *_: None)
+    known = repository.remotes.get(remote.address)
+    carry_out_fetch(repository, remote, plan, seen(known, remote.address, plan), None)
 
 
 def _entries(change: Callable[[list[Version]], list[Version]]) -> dict[str, Any]:
@@ -510,7 +514,7 @@ def test_a_version_that_is_here_cannot_be_added_to(sides):
     )
     with refused(here, root.id):
         bring(here, liar)
-    inbox = MongoRemote(here._repository).inbox()
+    inbox = Staging(here._repository, lambda: None)
     assert inbox.begin(iter([[root]])).complete == {root.id}
     with pytest.raises(errors.TransferRefused):
         inbox.add([(root.id, more)])
@@ -525,17 +529,48 @@ def test_what_a_liar_left_does_not_spoil_an_honest_transfer(sides):
     here, there = sides
     repository = there._repository
     entries = [one for one in repository.log.find({}) if one.parents]
-    inbox = MongoRemote(here._repository).inbox()
+    inbox = Staging(here._repository, lambda: None)
     inbox.begin(iter([entries]))
     for entry in entries:
         inbox.add([(entry.id, insert(bson.encode({"_id": 7, "lie": 1}), key_of(7)))])
     honest(here, there)
 
 
+def test_a_liar_and_an_honest_remote_at_once(sides):
+    """Who comes while versions are being brought waits, and so meets no half of a lie."""
+    here, there = sides
+    lying, over = threading.Event(), threading.Event()
+
+    def stall(found: list[Any]) -> list[Any]:
+        lying.set()
+        assert over.wait(30)
+        return found[:-1]
+
+    def lie() -> None:
+        with pytest.raises(errors.TransferRefused):
+            bring(opened(here.database), Liar(there, **_changes(stall)))
+
+    hasty = opened(here.database, NAME, lease_wait_seconds=0.1)
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            liar = pool.submit(lie)
+            assert lying.wait(30)
+            with pytest.raises(errors.LeaseHeld, match="transfer"):
+                hasty.fetch(there)
+            with pytest.raises(errors.LeaseHeld, match="transfer"):
+                there.push(hasty)
+            honest_one = pool.submit(opened(here.database).pull, there)
+        finally:
+            over.set()
+        liar.result()
+        assert honest_one.result() is True
+    honest(here, there)
+
+
 def test_a_whole_version_that_is_told_differently(sides):
     here, there = sides
     entries = [one for one in there._repository.log.find({}) if one.parents]
-    source, inbox = MongoRemote(there._repository), MongoRemote(here._repository).inbox()
+    source, inbox = MongoRemote(there._repository), Staging(here._repository, lambda: None)
     ids = sorted(entry.id for entry in entries)
     inbox.begin(iter([entries]))
     for batch in source.changes(ids):

@@ -24,6 +24,7 @@ def complete_drop(hold: Hold) -> None:
     """Drop the collection and its trackers; whatever is gone already is fine."""
     repository = hold.repository
     _drop(hold, [repository.name, *_names(repository)])
+    repository.turns.remove()
     repository.leases.forget(hold.lease.token)
 
 
@@ -56,4 +57,5 @@ def complete_rename(hold: Hold, new_name: str) -> None:
         if old in found and (is_last or new not in found):
             rename_exactly(repository.db, old, new, found[old], over=is_last)
     target.metadata.update(hold.lease.token, {"intent": None})
+    repository.turns.remove()
     repository.leases.forget(hold.lease.token)

@@ -107,6 +107,7 @@ class Repository:
         self.remotes = RemotesCollection(db, name)
         self.own_checks: dict[str, tuple[Callable[..., Any], str | None]] = {}
         self.leases = LeaseCollection(db, name)
+        self.turns = LeaseCollection(db, self.incoming.name)
 
     @property
     def trackers(self) -> tuple[Tracker, ...]:
@@ -219,6 +220,19 @@ class Repository:
                 yield Hold(self, lease, session, verb)
             finally:
                 lease.release()
+
+    @contextmanager
+    def receiving(self, verb: str) -> Iterator[Lease]:
+        """Be the only transfer that brings versions, which takes no lease of other verbs.
+
+        Raises:
+            LeaseHeld: Another one did for longer than we wait.
+        """
+        turn = self.turns.acquire(verb, self.lease_seconds, self.lease_wait_seconds, None)
+        try:
+            yield turn
+        finally:
+            turn.release()
 
 
 class Hold:

@@ -167,8 +167,12 @@ class Remote(Protocol):
         """Return those of these versions that the log names."""
         ...
 
-    def inbox(self) -> Inbox:
-        """Return what takes versions in."""
+    def inbox(self) -> AbstractContextManager[Inbox]:
+        """Take versions in, until their update has been made, and nobody else's meanwhile.
+
+        Raises:
+            LeaseHeld: Another transfer brings versions for longer than we wait.
+        """
         ...
 
     def found(self, setup: Setup, tip: Version) -> AbstractContextManager[Founding]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from versioned_collection.committer import Progress
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidCollectionState, InvalidOperation
+from versioned_collection.recovery import holding
 from versioned_collection.remotes.arrival import fetched
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_refs, refused
@@ -70,15 +72,22 @@ def _compare_checksums(repository: Repository, refs: Refs, versions: Sequence[Ve
             raise refused(version, "the remote has another version under the same id")
 
 
-def bring(repository: Repository, remote: Remote, plan: Plan, progress: Progress) -> None:
-    """Bring what is missing here, out of sight.
+@contextmanager
+def brought(
+    repository: Repository, remote: Remote, plan: Plan, progress: Progress
+) -> Iterator[None]:
+    """Bring what is missing here, out of sight; nobody else brings anything before the end.
 
     Raises:
         TransferRefused: What came is not what was announced.
+        LeaseHeld: Another transfer brings versions for longer than we wait.
     """
-    if plan.nodes:
-        versions = [node.id for node in plan.nodes]
-        send(remote, MongoRemote(repository).inbox(), versions, progress)
+    if not plan.nodes:
+        yield
+        return
+    with MongoRemote(repository).inbox() as inbox:
+        send(remote, inbox, [node.id for node in plan.nodes], progress)
+        yield
 
 
 class Seen(NamedTuple):
@@ -125,3 +134,26 @@ def note(hold: Hold, seen: Seen | None, progress: Progress | None) -> None:
     """
     if seen is not None:
         fetched(hold, *seen, progress)
+
+
+def carry_out_fetch(
+    repository: Repository,
+    remote: Remote,
+    plan: Plan,
+    news: Seen | None,
+    progress: Progress | None,
+) -> None:
+    """Bring what is missing, and note where the remote's branches are, if that is new.
+
+    Raises:
+        TransferRefused: What came is not what was announced.
+        LeaseHeld: Another transfer brings versions for longer than we wait.
+    """
+    if news is None:
+        return
+    with (
+        repository.deltas.fresh.kept(),
+        brought(repository, remote, plan, progress or (lambda *_: None)),
+        holding(repository, "fetch") as hold,
+    ):
+        note(hold, news, progress)

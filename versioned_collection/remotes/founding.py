@@ -59,7 +59,7 @@ class MongoFounding:
         self._tip = tip
         self._progress = progress
         self._stack = ExitStack()
-        self._staging = Staging(repository, rooted=True)
+        self._staging = Staging(repository, self._check, rooted=True)
         self._versions: dict[VersionId, Version] = {}
         self._content = 0
         self._count = 0
@@ -128,13 +128,14 @@ class MongoFounding:
 
     def add(self, changes: Changes) -> None:
         """Take changes in."""
-        self._hold.lease.check()
         self._staging.add(changes)
 
     def complete(self, versions: Sequence[VersionId]) -> None:
         """Prove that all changes of versions are there, and are those announced."""
-        self._hold.lease.check()
         self._staging.complete(versions)
+
+    def _check(self) -> None:
+        self._hold.lease.check()
 
     def documents(self) -> frozenset[DocumentKey]:
         """Return which documents are there already, from an attempt that broke off."""

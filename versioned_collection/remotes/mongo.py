@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from bson.timestamp import Timestamp
@@ -156,9 +157,11 @@ class MongoRemote:
         """Return those of these versions that the log names."""
         return {node.id for node in self.repository.log.nodes(versions)}
 
-    def inbox(self) -> Staging:
-        """Return what takes versions in."""
-        return Staging(self.repository)
+    @contextmanager
+    def inbox(self) -> Iterator[Staging]:
+        """Take versions in, until their update has been made."""
+        with self.repository.receiving("transfer") as turn:
+            yield Staging(self.repository, turn.check)
 
     def found(self, setup: Setup, tip: Version) -> MongoFounding:
         """Begin to make an untracked collection a copy in which `tip` is checked out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -47,11 +47,15 @@ class Staging:
 
     Args:
         repository: The trackers that take them in.
+        check: Makes sure that no other transfer brings versions, before each step.
         rooted: Whether a version without parents may be among them.
     """
 
-    def __init__(self, repository: Repository, *, rooted: bool = False) -> None:
+    def __init__(
+        self, repository: Repository, check: Callable[[], None], *, rooted: bool = False
+    ) -> None:
         self._repository = repository
+        self._check = check
         self._rooted = rooted
         self._lock = threading.Lock()
         self._entries: dict[VersionId, Version] = {}
@@ -143,6 +147,7 @@ class Staging:
         Raises:
             TransferRefused: A change is malformed, or of a version that is not expected.
         """
+        self._check()
         rows = []
         with self._lock:
             for version, delta in changes:
@@ -163,6 +168,7 @@ class Staging:
         Raises:
             TransferRefused: They are not; what came of the version is removed.
         """
+        self._check()
         with self._lock:
             sums = {version: self._open.pop(version, None) for version in versions}
         for version, found in sums.items():

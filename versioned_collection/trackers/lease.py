@@ -174,6 +174,11 @@ class LeaseCollection(Tracker):
                 upsert=True,
             )
 
+    def remove(self) -> None:
+        """Remove the document, whoever holds the lease: he has lost it."""
+        with translated():
+            self.collection.delete_one({"_id": self.tracked})
+
     def forget(self, token: ObjectId) -> None:
         """Remove the lease's document, at the end of a drop, if it is still held."""
         with translated():

@@ -8,10 +8,8 @@ from typing import Any
 from versioned_collection.committer import Progress
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
-from versioned_collection.remotes.base import Remote
-from versioned_collection.remotes.fetching import Plan, Seen, bring, note, plan_fetch, seen
+from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch, seen
 from versioned_collection.repository import Repository
 
 
@@ -65,19 +63,5 @@ def fetch(
             if before.get(one) != tip
         }
         if not dry_run:
-            _carry_out(repository, other, plan, seen(known, name, plan), progress)
+            carry_out_fetch(repository, other, plan, seen(known, name, plan), progress)
         return Fetched(name, len(plan.nodes), moved)
-
-
-def _carry_out(
-    repository: Repository,
-    remote: Remote,
-    plan: Plan,
-    news: Seen | None,
-    progress: Progress | None,
-) -> None:
-    with repository.deltas.fresh.kept():
-        bring(repository, remote, plan, progress or (lambda *_: None))
-        if news is not None:
-            with holding(repository, "fetch") as hold:
-                note(hold, news, progress)

@@ -23,7 +23,7 @@ from versioned_collection.remotes.address import (
     storable_url,
 )
 from versioned_collection.remotes.base import Refs
-from versioned_collection.remotes.fetching import Plan, bring, note, plan_fetch, seen
+from versioned_collection.remotes.fetching import Plan, brought, note, plan_fetch, seen
 from versioned_collection.remotes.integrating import (
     agree_on_labels,
     fast_forward,
@@ -203,9 +203,11 @@ class _Pulling:
             with holding(self._repository, "pull"):
                 meeting, way = self._meeting(plan, plan.nodes)
             return self._pulled(plan, meeting, way)
-        bring(self._repository, self._remote, plan, progress or (lambda *_: None))
         labels = relabelled_there(known, self._remote, refs, self._branch)
-        with holding(self._repository, "pull") as hold:
+        with (
+            brought(self._repository, self._remote, plan, progress or (lambda *_: None)),
+            holding(self._repository, "pull") as hold,
+        ):
             note(hold, seen(known, self._name, plan), progress)
             if labels is not None:
                 agree_on_labels(hold, self._name, refs, self._branch, labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -191,9 +192,10 @@ class _Push:
         self._refuse_orphans(branches, theirs, nodes)
         versions = [node.id for node in nodes]
         if (moved or tags) and not self._wanted.dry_run:
-            if versions:
-                send(self._here, self._remote.inbox(), versions, self._progress)
-            self._remote.update(Update(versions, moved, tags, self._wanted.do_checkout))
+            with self._remote.inbox() if versions else nullcontext() as inbox:
+                if inbox is not None:
+                    send(self._here, inbox, versions, self._progress)
+                self._remote.update(Update(versions, moved, tags, self._wanted.do_checkout))
         if not self._wanted.dry_run:
             self._see({**theirs, **branches})
         return Pushed(self._name, len(versions), moved, sorted(tags))
