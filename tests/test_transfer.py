@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bson
@@ -45,6 +46,7 @@ from test_exactness import Box, change, common
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.delta import compare
 from versioned_collection.core.document import document_key, twin_token
+from versioned_collection.remotes import transfer
 
 MEGABYTE = 1024 * 1024
 
@@ -473,25 +475,38 @@ def test_two_pushers_of_different_versions(pair, dbs):
 
 
 def test_two_pushers_of_the_same_versions(pair, dbs):
-    """Both have the versions; what one brought the other finds there."""
+    """Who comes second waits, and finds there what the first has brought."""
     bands, away = pair
     step(bands, 4)
     twin = VersionedCollection.clone(bands, dbs())
-    pushed = []
+    with ThreadPoolExecutor(1) as pool:
+        pushed = []
 
-    def meddle(phase: str, count: int) -> None:
-        if not pushed:
-            pushed.append(1)
-            assert twin.push(away)
+        def meddle(phase: str, count: int) -> None:
+            if not pushed:
+                pushed.append(pool.submit(twin.push, away.database))
 
-    assert bands.push(away, progress=meddle)
-    assert pushed
+        assert bands.push(away, progress=meddle)
+        assert pushed[0].result() is True
     assert_same(bands, away)
+
+
+def test_too_many_versions_are_refused_before_anything_is_sent(pair, monkeypatch):
+    bands, away = pair
+    for turn in range(4):
+        step(bands, turn)
+    before = everything(away.database)
+    monkeypatch.setattr(transfer, "MOST_VERSIONS", 3)
+    for act in (lambda: bands.push(away), lambda: away.pull(bands)):
+        with pytest.raises(errors.NotSupported, match="4 versions"):
+            act()
+        assert everything(away.database) == before
 
 
 # -- the cost ------------------------------------------------------------------------------
 
 MANY = 1_000
+STRETCHES = 70
 MOST_COMMANDS = 100
 
 
@@ -546,23 +561,22 @@ def test_bringing_a_thousand_versions_takes_few_commands(server, db, there, act)
 
 
 def test_the_cost_of_one_version_does_not_grow_with_the_history(server, db, there):
-    """What grows is the reading of the tree of the log, at the remote as well."""
+    """The log is read as far as it is walked: a stretch before each tip."""
     bands = tracked(db)
     bands.push(there)
     costs = []
-    for count in (0, MANY):
-        if count:
-            lengthen(bands, count)
-            bands.push(there)
-        step(bands, f"after {count}")
-        with line_to(server.uri) as (here, near), line_to(server.uri) as (client, far):
-            mine = VersionedCollection(here[db.name], "bands")
-            mine.push(VersionedCollection(client[there.name], "bands"))
-            for line in (near, far):
-                line.returned.pop("__log_bands", None)
-                line.commands.pop("getMore __log_bands", None)
-            # the tree of the log is read in replies of their own
-            costs.append([(sum(line.returned.values()), line.total) for line in (near, far)])
-    for before, after in zip(*costs, strict=True):
-        assert after[0] <= before[0] + 2
-        assert abs(after[1] - before[1]) <= 12
+    for count in (STRETCHES, MANY):
+        lengthen(bands, count)
+        bands.push(there)
+        for verb in ("push", "pull"):
+            step(bands, f"{verb} after {count}")
+            with line_to(server.uri) as (here, near), line_to(server.uri) as (client, far):
+                mine = VersionedCollection(here[db.name], "bands")
+                away = VersionedCollection(client[there.name], "bands")
+                mine.push(away) if verb == "push" else away.pull(mine)
+                lines = [(sum(line.returned.values()), line.total) for line in (near, far)]
+                costs.append((verb, lines))
+    for (verb, few), (_, many) in zip(costs[:2], costs[2:], strict=True):
+        for before, after in zip(few, many, strict=True):
+            assert after[0] <= before[0] + 2, (verb, before, after)
+            assert abs(after[1] - before[1]) <= 2, (verb, before, after)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
 
-_FIRST, _GROWTH = 64, 4
-_STRETCHES = 4
-"""Stretches after which the rest is read at once: the way is long, or has many branches."""
+_COUNTS = (64, 64, 256, 1_024)
+"""How many versions each stretch has: there are two ends to begin with. After these the rest
+is read at once: the way is long, or has many branches."""
 
 
 class Stretches(dict[VersionId, Node]):
@@ -30,8 +30,8 @@ class Stretches(dict[VersionId, Node]):
         super().__init__((node.id, node) for node in known)
         self._stretch = stretch
         self._everything = everything
-        self._count = _FIRST
-        self._left = _STRETCHES
+        self._counts = iter(_COUNTS)
+        self._is_complete = False
 
     def __missing__(self, version: VersionId) -> Node:
         """Read the node of a version, and more.
@@ -47,11 +47,10 @@ class Stretches(dict[VersionId, Node]):
         return found
 
     def _more(self, version: VersionId) -> Iterable[Node]:
-        if self._left < 0:
+        if self._is_complete:
             return ()
-        self._left -= 1
-        if self._left < 0:
-            return self._everything()
-        count = self._count
-        self._count *= _GROWTH
-        return self._stretch(version, count)
+        count = next(self._counts, None)
+        if count is not None:
+            return self._stretch(version, count)
+        self._is_complete = True
+        return self._everything()

@@ -12,7 +12,7 @@ from typing import Any
 from versioned_collection.committer import Progress
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import TransferRefused
+from versioned_collection.errors import NotSupported, TransferRefused
 from versioned_collection.pipeline import Behind, prefetch
 from versioned_collection.remotes.base import Arrived, Changes, Founding, Inbox, Remote, Update
 from versioned_collection.remotes.checked import (
@@ -28,6 +28,8 @@ Known = Callable[[Sequence[VersionId]], set[VersionId]]
 
 _FIRST_STRETCH, _LONGEST_STRETCH = 64, 4_096
 _IN_FLIGHT = 4
+MOST_VERSIONS = 200_000
+"""Versions of one transfer: the note of what enters the log has to fit into one document."""
 
 
 def missing(source: Remote, tips: Iterable[VersionId], known: Known) -> list[Node]:
@@ -127,7 +129,16 @@ def send(source: Remote, inbox: Inbox, versions: Sequence[VersionId], progress: 
 
     Raises:
         TransferRefused: What came is not what was announced.
+        NotSupported: They are too many.
     """
+    if len(versions) > MOST_VERSIONS:
+        raise NotSupported(
+            f"{len(versions):,} versions are missing at the other side, of which "
+            f"{MOST_VERSIONS:,} can be brought at once; bring a branch first that ends with an "
+            "older version",
+            versions=len(versions),
+            limit=MOST_VERSIONS,
+        )
     while True:
         with closing(prefetch(_exactly(versions, source.entries(versions)))) as entries:
             arrived = inbox.begin(entries)
