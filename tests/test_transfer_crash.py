@@ -28,6 +28,7 @@ from pymongo.database import Database
 from versioned_collection import VersionedCollection, embedded, errors
 from versioned_collection.committer import Committer
 from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.trackers.metadata import MetadataCollection
 
 SAMPLES = 4
 AT_ONCE = 4
@@ -327,6 +328,33 @@ def test_a_copy_knows_its_origin_from_the_moment_on_that_it_is_tracked(
     assert raws(copy) == raws(bands)
     assert problems(copy) == []
     client.drop_database(into.name)
+
+
+def test_a_copy_that_dies_right_before_it_is_tracked_is_not_sent_again(
+    pair, server, client, monkeypatch
+):
+    """Meanwhile a branch has gone, which the copy must not have then."""
+    bands, _ = pair
+    bands.create_branch("fork")
+    bands.checkout("main")
+    name = f"into_{uuid.uuid4().hex[:12]}"
+
+    def die(*_: Any) -> None:
+        raise Cut
+
+    monkeypatch.setattr(MetadataCollection, "insert", die)
+    with pytest.raises(Cut):
+        bands.push(client[name], all=True)
+    monkeypatch.undo()
+    bands.delete_branch("fork")
+    with line_to(server.uri) as (other, line):
+        assert bands.push(other[name], all=True)
+        assert line.deltas == 0
+    copy = opened(client[name])
+    assert copy.branches() == {"main", "side"}
+    assert copy._repository.incoming.founding() is None
+    assert problems(copy) == []
+    client.drop_database(name)
 
 
 def test_garbage_collection_keeps_what_waits_for_a_week(pair, server):

@@ -7,7 +7,7 @@ from functools import partial
 
 from versioned_collection.pipeline import side_by_side
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
+from versioned_collection.trackers.base import Tracker, drop_exactly, identities, rename_exactly
 
 
 def create_trackers(repository: Repository) -> None:
@@ -18,6 +18,11 @@ def create_trackers(repository: Repository) -> None:
 def drop_trackers(hold: Hold) -> None:
     """Drop all trackers; the metadata goes last, so that an interrupted drop goes on."""
     _drop(hold, _names(hold.repository))
+
+
+def drop_some(hold: Hold, trackers: Sequence[Tracker]) -> None:
+    """Drop some trackers."""
+    _drop(hold, [name for tracker in trackers for name in tracker.names])
 
 
 def complete_drop(hold: Hold) -> None:

@@ -21,7 +21,7 @@ from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
-from versioned_collection.lifecycle import create_trackers, drop_trackers
+from versioned_collection.lifecycle import create_trackers, drop_some, drop_trackers
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
 from versioned_collection.remotes.checked import key_in, problem_of_document, refused
 from versioned_collection.remotes.proving import prove
@@ -94,6 +94,8 @@ class MongoFounding:
         self._adopted = self._has_documents()
         if repository.incoming.founding() != self._tip.id:
             drop_trackers(self._hold)  # of an attempt with another version, or of init
+        else:  # names may point elsewhere by now
+            drop_some(self._hold, (repository.log, repository.branches, repository.tags))
         create_trackers(repository)
         repository.incoming.found(self._tip.id)
 
@@ -186,12 +188,12 @@ class MongoFounding:
             state={**state, "scan": self._adopted and at is None},
             fill=True,
             replica=False,
-            # they are in the log already; with the commit their announcements go
+            # they are in the log already; their announcements go with the commit, and so does
+            # the note that a copy begins with one of them
             arrived=[[one.id, one.branch, one.number] for one in self._versions.values()],
         )
         info = repository.collection_info() or {}
         intent = {"verb": hold.verb, "phase": "apply", "commit": commit.to_bson()}
-        repository.incoming.found(None)  # from here on there is nothing to go on with
         repository.metadata.insert(
             hold.lease.token,
             hold.lease.fence,

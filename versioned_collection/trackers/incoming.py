@@ -99,11 +99,12 @@ class IncomingCollection(Tracker):
                 self.collection.update_one(note, {"$set": facts}, upsert=True)
 
     def forget(self, versions: Sequence[VersionId], session: Session = None) -> None:
-        """Remove what is noted about versions."""
+        """Remove what is noted about versions, also that a copy begins with one of them."""
         for start in range(0, len(versions), _IDS):
             some = list(versions[start : start + _IDS])
             with translated():
-                self.collection.delete_many({"_id": {"$in": some}}, session=session)
+                noted = {"$or": [{"_id": {"$in": some}}, {"version": {"$in": some}}]}
+                self.collection.delete_many(noted, session=session)
 
     def forget_before(self, time: datetime) -> int:
         """Remove what was announced before a time; return how many versions that were."""

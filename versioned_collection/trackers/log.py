@@ -40,7 +40,8 @@ class LogCollection(Tracker):
 
     def get_many(self, versions: Iterable[VersionId]) -> list[Version]:
         """Return the entries of these ids, in no particular order."""
-        return self.find({"_id": {"$in": list(versions)}})
+        wanted = list(versions)
+        return self.find({"_id": {"$in": wanted}}) if wanted else []
 
     def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
         """Return the checksums of those of these versions that the log names."""
@@ -103,7 +104,7 @@ class LogCollection(Tracker):
 
     def nodes(self, versions: Sequence[VersionId]) -> list[Node]:
         """Return the places in the tree of some versions, in no particular order."""
-        return self._nodes({"_id": {"$in": list(versions)}})
+        return self._nodes({"_id": {"$in": list(versions)}}) if versions else []
 
     def labelled_any(self, labels: Iterable[tuple[str, int]]) -> dict[tuple[str, int], VersionId]:
         """Return the versions that have some of these labels."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from versioned_collection.committer import Progress
 from versioned_collection.core.graph import Relation, relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
-from versioned_collection.core.tree import Node
+from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.labels import Meeting
@@ -201,7 +200,8 @@ class _Pulling:
         known = self._repository.remotes.get(self._name)
         if self._wanted.dry_run:
             with holding(self._repository, "pull"):
-                meeting, way = self._meeting(plan, plan.nodes)
+                tree = self._repository.log.ancestry(plan.nodes)
+                meeting, way = self._meeting(plan, tree)
             return self._pulled(plan, meeting, way)
         labels = relabelled_there(known, self._remote, refs, self._branch)
         with (
@@ -211,8 +211,9 @@ class _Pulling:
             note(hold, seen(known, self._name, plan), progress)
             if labels is not None:
                 agree_on_labels(hold, self._name, refs, self._branch, labels)
-            meeting, way = self._meeting(plan)
-            self._integrate(hold, meeting, way, progress)
+            tree = self._repository.log.ancestry()
+            meeting, way = self._meeting(plan, tree)
+            self._integrate(hold, tree, meeting, way, progress)
         return self._pulled(plan, meeting, way)
 
     def _planned(self, state: Metadata, refs: Refs) -> Plan:
@@ -229,27 +230,29 @@ class _Pulling:
     def _plan(self, refs: Refs) -> Plan:
         return plan_fetch(self._repository, self._remote, refs, [self._branch])
 
-    def _meeting(self, plan: Plan, further: Sequence[Node] = ()) -> tuple[Meeting, Relation]:
-        """Return the two ends of the branch, and what ours is to theirs."""
+    def _meeting(self, plan: Plan, tree: Ancestry) -> tuple[Meeting, Relation]:
+        """Return the two ends of the branch, and what theirs is to ours."""
         mine, theirs = self._repository.branches.get(self._branch), plan.branches[self._branch]
         meeting = Meeting(self._name, self._branch, mine, theirs)
-        if mine is None:
-            return meeting, "behind"
-        return meeting, relation(self._repository.log.ancestry(further), mine, theirs)
+        return meeting, "ahead" if mine is None else relation(tree, theirs, mine)
 
     def _integrate(
-        self, hold: Hold, meeting: Meeting, way: Relation, progress: Progress | None
+        self,
+        hold: Hold,
+        tree: Ancestry,
+        meeting: Meeting,
+        way: Relation,
+        progress: Progress | None,
     ) -> None:
-        tree = self._repository.log.ancestry()
-        if way in ("same", "ahead"):
+        if way in ("same", "behind"):
             take_labels_over(hold, tree, replace(meeting, mine=None))
-        elif way == "behind":
+        elif way == "ahead":
             fast_forward(hold, tree, meeting, progress)
         else:
             rebase, policy = self._wanted.rebase, self._wanted.policy
             unite(hold, meeting, policy, rebase=rebase, progress=progress)
 
     def _pulled(self, plan: Plan, meeting: Meeting, way: Relation) -> Pulled:
-        moves = way in ("behind", "apart")
+        moves = way in ("ahead", "apart")
         moved = {meeting.branch: (meeting.mine, meeting.theirs)} if moves else {}
         return Pulled(self._name, len(plan.nodes), moved)

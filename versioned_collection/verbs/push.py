@@ -206,12 +206,12 @@ class _Push:
         Raises:
             InvalidOperation: The remote is ahead, or the histories have diverged.
         """
-        way = relation(self._ancestry(there), there, here)
-        if way in ("same", "behind"):
+        way = relation(self._ancestry(there), here, there)
+        if way in ("same", "ahead"):
             return
         if self._wanted.force:
             self._check_lease(name, there)
-        elif way == "ahead":
+        elif way == "behind":
             raise InvalidOperation(
                 f"the tip of your current branch is behind: {name!r} has moved on at the remote; "
                 "pull first",
