@@ -126,14 +126,14 @@ def seen(known: KnownRemote | None, name: str, plan: Plan) -> Seen | None:
     return None
 
 
-def note(hold: Hold, seen: Seen | None, progress: Progress | None) -> None:
+def note(hold: Hold, news: Seen | None, progress: Progress | None) -> None:
     """Let what was brought enter the log, and note where the remote's branches are.
 
     Raises:
         TransferRefused: The changes do not lead from one version to the next.
     """
-    if seen is not None:
-        fetched(hold, *seen, progress)
+    if news is not None:
+        fetched(hold, *news, progress)
 
 
 def carry_out_fetch(
