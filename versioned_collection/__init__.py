@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Side,
     )
     from versioned_collection.core.version import Version
+    from versioned_collection.past.view import PastCollection
     from versioned_collection.selection import Only
     from versioned_collection.verbs.conflicts import Conflict
     from versioned_collection.verbs.fetch import Fetched
@@ -39,6 +40,7 @@ __all__ = [
     "Fetched",
     "MergePolicy",
     "Only",
+    "PastCollection",
     "Pulled",
     "Pushed",
     "RemoteInfo",
@@ -66,6 +68,7 @@ _HOMES = {
     "DocumentId": "versioned_collection.core.document",
     "Fetched": "versioned_collection.verbs.fetch",
     "Only": "versioned_collection.selection",
+    "PastCollection": "versioned_collection.past.view",
     "Pulled": "versioned_collection.verbs.pull",
     "Pushed": "versioned_collection.verbs.push",
     "RemoteInfo": "versioned_collection.verbs.remote",

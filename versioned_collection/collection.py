@@ -30,6 +30,8 @@ from versioned_collection.errors import (
     NotSupported,
 )
 from versioned_collection.operations import Operation
+from versioned_collection.past.plan import Planner
+from versioned_collection.past.view import PastCollection
 from versioned_collection.recovery import recover_on_open
 from versioned_collection.remotes.address import collection_in
 from versioned_collection.repository import Repository
@@ -50,6 +52,7 @@ from versioned_collection.verbs import remote as remote_verbs
 from versioned_collection.verbs import stash as stash_verbs
 from versioned_collection.verbs import tag as tag_verbs
 from versioned_collection.verbs import undo as undo_verbs
+from versioned_collection.verbs.at import at
 from versioned_collection.verbs.checkout import checkout
 from versioned_collection.verbs.compare import History, history_of
 from versioned_collection.verbs.conflicts import Conflict
@@ -123,6 +126,7 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
             "lease_wait_seconds": lease_wait_seconds,
         }
         self._repository = self._repository_named(name)
+        self._planner = Planner(self._repository)
         recover_on_open(self._repository)
 
     def _repository_named(self, name: str) -> Repository:
@@ -183,6 +187,7 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
             )
         )
         renamed._repository = self._repository_named(new_name)
+        renamed._planner = Planner(renamed._repository)
         renamed._repository.own_checks.update(self._repository.own_checks)
         return renamed
 
@@ -386,6 +391,27 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
             lambda repository: delete_version_subtree(repository, version, branch, progress), None
         )
         return done is not None
+
+    # -- the past ------------------------------------------------------------------------
+
+    def at(self, revision: RevisionLike | datetime = "HEAD") -> PastCollection:
+        """Return a version as a read-only collection, without checking it out.
+
+        Others may write and check out meanwhile: each read is of this version, entirely. What
+        differs between it and HEAD is stored beside the collection at the first read, which
+        takes the lease and the right to write; later reads need neither.
+
+        Args:
+            revision: The version: a number on the current branch, a revision text such as
+                ``"main~2"``, a tag or ``"main@{2026-01-31}"``, or a time, for the last version
+                on the way to HEAD that is not later (UTC where it has no time zone).
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidType: `revision` is something else.
+            CollectionNotTracked: There is no history.
+        """
+        return at(self._planner, revision, self)
 
     # -- checks --------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
     │   ├── WorkingCopyChanged              another client wrote while the verb ran
     │   ├── CheckFailed                     a check refuses the state to be recorded
     │   ├── PlaceGone                       a conflict's place is not in the document any more
+    │   ├── ReadOnlyVersion                 a write to a version that is read, not checked out
     │   └── NotSupported                    the server or the collection cannot do it
     ├── InvalidCollectionVersion            no such version
     │   └── AmbiguousRevision               a prefix that several versions share
@@ -123,6 +124,12 @@ class PlaceGone(InvalidOperation):
     """The place of a conflict is no longer in the document (`path`, `missing`)."""
 
     code = "place_gone"
+
+
+class ReadOnlyVersion(InvalidOperation):
+    """A write (`method`) to what `at` returned: recorded versions never change."""
+
+    code = "read_only_version"
 
 
 class NotSupported(InvalidOperation):

@@ -52,7 +52,9 @@ def complete_rename(hold: Hold, new_name: str) -> None:
     repository = hold.repository
     target = Repository(repository.db, new_name)
     old_names = [repository.name, *_names(repository)]
-    new_names = [new_name, *_names(target)]
+    new_names = [new_name]
+    for tracker in repository.trackers:
+        new_names += tracker.names_under(new_name)
     found = identities(repository.db, [*old_names, *new_names])
     hold.lease.check()  # see `_drop`
     target.leases.carry_on(hold.lease.fence)

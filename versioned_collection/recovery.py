@@ -125,6 +125,8 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
         repository.conflicts.delete(versions)
     if intent.get("stash") is not None:
         repository.stash.delete([intent["stash"]])
+    if intent.get("overlay") is not None:
+        repository.overlays.remove(intent["overlay"])
     hold.update({"intent": None})
 
 

@@ -39,6 +39,7 @@ from versioned_collection.trackers.log import LogCollection
 from versioned_collection.trackers.metadata import Metadata, MetadataCollection
 from versioned_collection.trackers.modified import ModifiedCollection
 from versioned_collection.trackers.operations import OperationsCollection
+from versioned_collection.trackers.overlays import OverlaysCollection
 from versioned_collection.trackers.remotes import RemotesCollection
 from versioned_collection.trackers.replica import ReplicaCollection
 from versioned_collection.trackers.stash import StashCollection
@@ -105,6 +106,7 @@ class Repository:
         self.incoming = IncomingCollection(db, name)
         self.incoming.tz_aware = tz_aware
         self.remotes = RemotesCollection(db, name)
+        self.overlays = OverlaysCollection(db, name)
         self.own_checks: dict[str, tuple[Callable[..., Any], str | None]] = {}
         self.leases = LeaseCollection(db, name)
         self.turns = LeaseCollection(db, self.incoming.name)
@@ -126,6 +128,7 @@ class Repository:
             self.checks,
             self.incoming,
             self.remotes,
+            self.overlays,
             self.metadata,
         )
 

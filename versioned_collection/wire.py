@@ -129,8 +129,9 @@ def batches(
         yield cursor.documents
         while cursor.id:
             more = {"getMore": cursor.id, "collection": cursor.collection}
-            if "batchSize" in command:
-                more["batchSize"] = command["batchSize"]
+            size = command.get("batchSize") or command.get("cursor", {}).get("batchSize")
+            if size:
+                more["batchSize"] = size
             cursor = Cursor(run(db, more, session))
             yield cursor.documents
     finally:

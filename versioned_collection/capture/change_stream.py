@@ -72,11 +72,36 @@ class ChangeStreamCapture(Capture):
                     self.repository.modified.add(noticed.keys)
                     noticed.keys.clear()
         except driver.OperationFailure as error:
-            if error.code not in _HISTORY_LOST and not error.has_error_label(
-                "NonResumableChangeStreamError"
-            ):
+            if not _is_history_lost(error):
                 raise
             noticed.scan, noticed.reason = True, f"the server cannot resume: {error}"
+
+    def ids_until(self, at: Timestamp, state: Metadata, most: int) -> set[DocumentKey] | None:
+        """Return the documents that changed behind the position in `state`, and up to a time.
+
+        Nothing is stored, so this takes no lease.
+
+        Args:
+            at: The time.
+            state: The state of the working copy at that time.
+            most: Of more documents nothing is told.
+
+        Returns:
+            Their ids; None where there are too many, or where only a comparison could tell.
+        """
+        noticed = Noticed(at)
+        if state.captured is None:
+            return None
+        try:
+            for events in self._events(state.captured, state.own, noticed):
+                self._take(events, noticed)
+                if noticed.scan or len(noticed.keys) > most:
+                    return None
+        except driver.OperationFailure as error:
+            if not _is_history_lost(error):
+                raise
+            return None
+        return None if noticed.scan else noticed.keys
 
     @staticmethod
     def _take(events: Iterable[_Event], noticed: Noticed) -> list[DocumentKey]:
@@ -141,6 +166,11 @@ class ChangeStreamCapture(Capture):
     def _limit(self) -> float:
         stored = run(self.repository.db, {"count": self.repository.name})["n"]
         return float(_MORE_THAN_A_SCAN * stored)
+
+
+def _is_history_lost(error: driver.OperationFailure) -> bool:
+    """Tell whether the server cannot resume where a look ended."""
+    return error.code in _HISTORY_LOST or error.has_error_label("NonResumableChangeStreamError")
 
 
 class _Event(NamedTuple):

@@ -51,6 +51,10 @@ class Tracker:
         """The names of all collections that belong to this tracker."""
         return (self.name,)
 
+    def names_under(self, tracked: str) -> tuple[str, ...]:
+        """Return what `names` will be once the tracked collection has another name."""
+        return type(self)(self.db, tracked).names
+
     def create(self) -> None:
         """Create the collection, compressed, with its indexes; an existing one is kept."""
         create_collection(self.db, self.name, storageEngine=COMPRESSED)

@@ -227,14 +227,24 @@ class DeltaStore(Tracker):
         """Iterate over the deltas of one version."""
         return (delta for _, delta in self.find({"version": version}))
 
-    def keys_of(self, versions: Sequence[VersionId]) -> Iterator[DocumentKey]:
-        """Iterate over the documents that versions changed, in the order of their ids."""
+    def keys_of(
+        self, versions: Iterable[VersionId], among: Sequence[DocumentKey] | None = None
+    ) -> Iterator[DocumentKey]:
+        """Iterate over the documents that versions changed, in the order of their ids.
+
+        Args:
+            versions: The versions.
+            among: Only these documents, and those whose ids the server takes for the same.
+        """
         fields = {"_id": 0, "document_id": 1}
         order = {"document_id": 1, "key": 1}
+        filter_: dict[str, Any] = {"version": {"$in": list(versions)}}
+        if among is not None:
+            filter_["document_id"] = RawBSONDocument(raw_id_in(among), RAW_OPTIONS)["_id"]
         found = documents(
             self.db,
             self.name,
-            {"version": {"$in": list(versions)}},
+            filter_,
             sort=order,
             projection=fields,
             allowDiskUse=True,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 from pymongo import errors as driver
 
 from versioned_collection.core.document import (
@@ -76,10 +77,14 @@ class ModifiedCollection(Tracker):
             if failure["code"] != DUPLICATE_KEY:
                 raise driver.OperationFailure(str(failure["errmsg"]), failure["code"])
 
-    def all(self) -> Iterator[list[DocumentKey]]:
-        """Iterate over the ids, a bounded list at a time."""
+    def all(self, at: Timestamp | None = None) -> Iterator[list[DocumentKey]]:
+        """Iterate over the ids, a bounded list at a time.
+
+        Args:
+            at: The cluster time whose state is read.
+        """
         for batch in documents(
-            self.db, self.name, projection={"_id": 1}, batch_size=_BATCH, sort={"_id": 1}
+            self.db, self.name, projection={"_id": 1}, batch_size=_BATCH, sort={"_id": 1}, at=at
         ):
             yield [_key_in(raw) for raw in batch]
 

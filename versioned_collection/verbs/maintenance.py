@@ -21,7 +21,7 @@ def size(repository: Repository) -> dict[str, int]:
 
 
 def gc(repository: Repository) -> dict[str, int]:
-    """Remove what no version needs any more; return how much of what was removed."""
+    """Remove what no version needs any more, and what can be made again; return how much."""
     with holding(repository, "gc") as hold:
         known = set(repository.log.tree())
         stored = repository.deltas.versions()
@@ -44,6 +44,7 @@ def gc(repository: Repository) -> dict[str, int]:
             "unfinished_uploads": sum(
                 store.collect_uploads(since) for store in (repository.deltas, repository.stash)
             ),
+            "overlays": repository.overlays.remove_all(),
         }
 
 

@@ -24,6 +24,8 @@ from versioned_collection.moves import batched
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.trackers.overlays import Overlay
+from versioned_collection.wire import documents
 
 _MODULUS = 1 << 256
 
@@ -71,6 +73,7 @@ def verify(
         if hold.state.head not in tree:
             return
         yield from _replica(repository, entries[hold.state.head])
+        yield from _overlays(repository, entries, entries[hold.state.head])
         replay = _Replay(repository, tree, hold.state.head)
         try:
             yield from replay.run()
@@ -150,6 +153,42 @@ def _replica(repository: Repository, head: Version) -> Iterator[Problem]:
         total += sum(hash_number(document_hash(raw)) for raw in batch)
     if fingerprint_text(total % _MODULUS) != head.fingerprint:
         yield Problem("replica", "the replica does not hold the documents of HEAD")
+
+
+def _overlays(
+    repository: Repository, entries: Mapping[VersionId, Version], head: Version
+) -> Iterator[Problem]:
+    """Check that overlays lead from HEAD to the content of their versions."""
+    for overlay in repository.overlays.all():
+        is_read = overlay.ready and (overlay.whole or head.id in overlay.heads)
+        if overlay.version in entries and is_read:
+            version = entries[overlay.version]
+            if _content(repository, overlay, head) != version.fingerprint:
+                yield Problem(
+                    "overlay",
+                    f"what at() reads of {version.label} are not its documents; gc() removes it",
+                    {"version": version.id},
+                )
+
+
+def _content(repository: Repository, overlay: Overlay, head: Version) -> str:
+    """Return the fingerprint of what is read through an overlay while `head` is checked out."""
+    total = 0
+    if not overlay.whole:
+        total = int(head.fingerprint, 16) - _replaced(repository, overlay.slot)
+    for batch in documents(repository.db, repository.overlays.collection_of(overlay.slot)):
+        total += sum(hash_number(document_hash(raw)) for raw in batch)
+    return fingerprint_text(total % _MODULUS)
+
+
+def _replaced(repository: Repository, slot: str) -> int:
+    """Return what the documents in place of which an overlay is read add to a fingerprint."""
+    total = 0
+    for keys in repository.overlays.touched(slot):
+        for portion, found in repository.replica.by_keys(keys):
+            recorded = (found[key] for key in portion if key in found)
+            total += sum(hash_number(document_hash(raw)) for raw in recorded)
+    return total
 
 
 def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Problem]:

@@ -1,0 +1,1 @@
+"""Earlier versions, read beside the present one."""

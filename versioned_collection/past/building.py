@@ -1,0 +1,209 @@
+"""Making overlays: the documents of a version, as far as they differ from HEAD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain
+
+from pymongo.client_session import ClientSession
+
+from versioned_collection.core.delta import hash_number
+from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.version import VersionId, fingerprint_text
+from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
+from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
+from versioned_collection.pipeline import prefetch
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.overlays import Overlay, new_slot
+from versioned_collection.versions import entry_of
+from versioned_collection.wire import IDS_PER_READ, portions
+
+MOST_TOUCHED = 100_000
+MOST_BYTES_TOUCHED = 3 * 1024 * 1024
+"""Ids of one overlay (they are part of queries); beyond them it holds the whole version."""
+
+MOST_OVERLAYS = 16
+MOST_BYTES = 4 * 1024 * 1024 * 1024
+"""What all overlays of a collection take; the one that was read longest ago goes first."""
+
+_MOST_HEADS = 50
+
+States = Iterator[list[tuple[DocumentKey, bytes | None]]]
+
+
+def prepare(repository: Repository, version: VersionId, *, whole: bool = False) -> None:
+    """Make the overlay of a version, or bring it up to HEAD.
+
+    Args:
+        repository: The trackers.
+        version: The version.
+        whole: Whether it has to hold every document of the version.
+
+    Raises:
+        InvalidCollectionVersion: The version has been deleted.
+        LeaseHeld: Another process is at work.
+        PermissionDenied: The user may not write.
+    """
+    with holding(repository, "at") as hold:
+        tree = repository.log.tree()
+        if version not in tree:
+            raise InvalidCollectionVersion(f"there is no version {version} any more")
+        repository.overlays.remove_unfinished()
+        _Builder(hold, tree, version).run(whole or not repository.has_transactions)
+        _evict(repository, version)
+
+
+def _evict(repository: Repository, kept: VersionId) -> None:
+    overlays = sorted(repository.overlays.all(), key=lambda one: (one.used is not None, one.used))
+    count, size = len(overlays), sum(one.bytes for one in overlays)
+    for overlay in overlays:
+        if count <= MOST_OVERLAYS and size <= MOST_BYTES:
+            return
+        if overlay.version != kept:
+            repository.overlays.remove(overlay.slot)
+            count, size = count - 1, size - overlay.bytes
+
+
+class _Builder:
+    def __init__(self, hold: Hold, tree: VersionTree, version: VersionId) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._tree = tree
+        self._version = version
+        self._head = hold.state.head
+
+    def run(self, whole: bool) -> None:
+        overlays = self._repository.overlays
+        if whole:
+            if overlays.of(self._version, whole=True) is None:
+                self._make(self._every_document(), whole=True)
+            return
+        existing = overlays.of(self._version, whole=False)
+        if existing is not None and self._head in existing.heads:
+            return
+        if existing is None or not self._extend(existing):
+            self._make_what_differs()
+            if existing is not None:
+                overlays.remove(existing.slot)
+
+    # -- anew ----------------------------------------------------------------------------
+
+    def _make_what_differs(self) -> None:
+        path = self._tree.path(self._head, self._version)
+        if _are_too_many(self._repository.deltas.keys_of(path.steps())):
+            self.run(whole=True)
+        else:
+            self._make(states_along(self._repository, path), whole=False)
+
+    def _make(self, states: States, *, whole: bool) -> None:
+        repository, overlays = self._repository, self._repository.overlays
+        slot = new_slot()
+        self._hold.begin({"phase": "prepare", "overlay": slot})
+        overlays.begin(slot, self._version, whole)
+        count = size = total = 0
+        with closing(prefetch(states)) as batches:
+            for batch in batches:
+                raws = [raw for _, raw in batch if raw is not None]
+                count, size = count + len(raws), size + sum(map(len, raws))
+                self._hold.lease.check()
+                overlays.put(slot, raws, () if whole else [key for key, _ in batch])
+                if whole:
+                    total += sum(hash_number(document_hash(raw)) for raw in raws)
+        if whole:
+            self._prove(total)
+        overlays.index_like(slot, repository.name)
+        self._hold.lease.check()
+        overlays.finish(
+            Overlay(slot, self._version, True, whole, (self._head,), count, size, repository.now())
+        )
+        self._hold.update({"intent": None})
+
+    def _every_document(self) -> States:
+        """Iterate over all documents of the version, a bounded list at a time."""
+        repository = self._repository
+        path = self._tree.path(self._head, self._version)
+        yield from states_along(repository, path)
+        for batch in repository.replica.scan():
+            for portion in portions(batch, len, BATCH, BATCH_BYTES):
+                same = {document_key(raw): raw for raw in portion}
+                for key in repository.deltas.keys_of(path.steps(), list(same)):
+                    same.pop(key, None)
+                yield list(same.items())
+
+    def _prove(self, total: int) -> None:
+        expected = entry_of(self._repository, self._version).fingerprint
+        if fingerprint_text(total % (1 << 256)) != expected:
+            raise CorruptHistory(
+                "history does not lead to the documents of that version; run verify()",
+                version=self._version,
+            )
+
+    # -- further -------------------------------------------------------------------------
+
+    def _extend(self, overlay: Overlay) -> bool:
+        """Let an overlay touch what differs from HEAD as well, if that is little.
+
+        What it touches already is known by its head that is nearest to ours.
+        """
+        repository = self._repository
+        known = [head for head in overlay.heads if head in self._tree]
+        if not known:
+            return False
+        ways = (self._tree.path(self._head, head) for head in known)
+        steps = min((way.steps() for way in ways), key=len)
+        touched = set(chain.from_iterable(repository.overlays.touched(overlay.slot)))
+        fresh: list[DocumentKey] = []
+        for key in repository.deltas.keys_of(steps):
+            if key not in touched:
+                fresh.append(key)
+            if not is_small(len(fresh), 0):
+                return False
+        if _are_too_many(chain(touched, fresh)):
+            return False
+        return self._add(overlay, fresh)
+
+    def _add(self, overlay: Overlay, fresh: list[DocumentKey]) -> bool:
+        path = self._tree.path(self._head, self._version)
+        states: dict[DocumentKey, bytes | None] = {}
+        size = 0
+        for portion in portions(fresh, len, IDS_PER_READ, BATCH_BYTES):
+            found = self._repository.deltas.along_for(path, portion)
+            deltas = {key: found[key] for key in portion if key in found}
+            for some, recorded in self._repository.replica.by_keys(list(deltas)):
+                for key in some:
+                    raw = recorded.get(key)
+                    for delta in deltas[key]:
+                        raw = delta.apply(raw)
+                    states[key] = raw
+                    size += len(raw or b"")
+                if not is_small(len(states), size):
+                    return False
+        raws = [raw for raw in states.values() if raw is not None]
+        grown = replace(
+            overlay,
+            heads=(*overlay.heads, self._head)[-_MOST_HEADS:],
+            documents=overlay.documents + len(raws),
+            bytes=overlay.bytes + size,
+            used=self._repository.now(),
+        )
+
+        def work(session: ClientSession | None) -> None:
+            self._repository.overlays.put(overlay.slot, raws, states, session)
+            self._repository.overlays.finish(grown, session)
+            self._hold.touch(session)
+
+        self._hold.transaction(work)
+        return True
+
+
+def _are_too_many(keys: Iterable[DocumentKey]) -> bool:
+    count = size = 0
+    for key in keys:
+        count, size = count + 1, size + len(key)
+        if count > MOST_TOUCHED or size > MOST_BYTES_TOUCHED:
+            return True
+    return False

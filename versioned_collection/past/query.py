@@ -1,0 +1,222 @@
+"""Queries as people pass them, checked and encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+
+from versioned_collection.core.document import RAW_OPTIONS, build, raw_array
+from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
+
+_NO_ENCODING = (bson.errors.BSONError, ValueError, TypeError, OverflowError, RecursionError)
+_OF_FIND_ALONE = ("$elemMatch", "$slice", "$meta")
+_WRITING = frozenset(("$out", "$merge"))
+_OF_ONE_COLLECTION = frozenset(
+    ("$changeStream", "$collStats", "$geoNear", "$indexStats", "$planCacheStats", "$search")
+)
+_JOINING = frozenset(("$lookup", "$graphLookup", "$unionWith"))
+
+Sort = list[tuple[str, Any]]
+
+
+@dataclass(slots=True)
+class Find:
+    """What a find asks for.
+
+    Attributes:
+        filter: The filter's bytes.
+        projection: The fields, None for all.
+        sort: Names and directions.
+        skip: How many documents are passed over.
+        limit: At most how many documents; 0 for all.
+        batch_size: How many documents the server sends at once.
+        options: Further options of the commands ``find`` and ``aggregate``.
+    """
+
+    filter: bytes
+    projection: Mapping[str, Any] | None = None
+    sort: Sort = field(default_factory=list)
+    skip: int = 0
+    limit: int = 0
+    batch_size: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def keeps_ids(self) -> bool:
+        """Whether the projection leaves ``_id`` what it is, or out."""
+        value = (self.projection or {}).get("_id", 1)
+        return isinstance(value, (bool, int, float))
+
+    @property
+    def drops_ids(self) -> bool:
+        """Whether the projection leaves ``_id`` out."""
+        return self.keeps_ids and not (self.projection or {}).get("_id", 1)
+
+    @property
+    def is_for_find_alone(self) -> bool:
+        """Whether an aggregation cannot make the projection."""
+        return any(
+            name.endswith("$")
+            or (isinstance(value, Mapping) and any(one in value for one in _OF_FIND_ALONE))
+            for name, value in (self.projection or {}).items()
+        )
+
+
+def encoded(value: Any, options: CodecOptions[Any], what: str) -> bytes:
+    """Return the bytes of a document that a person passed.
+
+    Raises:
+        InvalidType: It is no mapping.
+        InvalidArgument: BSON cannot hold it.
+    """
+    if isinstance(value, RawBSONDocument):
+        return bytes(value.raw)
+    if not isinstance(value, Mapping):
+        raise InvalidType(f"{what} is a dict, not {type(value).__name__}", argument=value)
+    try:
+        return bson.encode(value, codec_options=_for_encoding(options))
+    except _NO_ENCODING as error:
+        raise InvalidArgument(f"BSON cannot hold the {what}: {error}", argument=value) from error
+
+
+def _for_encoding(options: CodecOptions[Any]) -> CodecOptions[Any]:
+    return CodecOptions(
+        uuid_representation=options.uuid_representation, type_registry=options.type_registry
+    )
+
+
+def projection_of(value: Any) -> Mapping[str, Any] | None:
+    """Return a projection as the server takes it; a list names the fields to keep.
+
+    Raises:
+        InvalidType: It is neither a dict nor a list of texts.
+    """
+    if value is None or isinstance(value, Mapping):
+        return value or None
+    is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    if not is_list or not all(isinstance(name, str) for name in value):
+        raise InvalidType("projection is a dict or a list of field names", argument=value)
+    return dict.fromkeys(value, 1) or {"_id": 1}
+
+
+def sort_of(key: Any, direction: Any = None) -> Sort:
+    """Return a sort as a list of names and directions.
+
+    Raises:
+        InvalidType: It is not what PyMongo takes.
+    """
+    if key is None:
+        return []
+    if isinstance(key, str):
+        return [(key, 1 if direction is None else direction)]
+    pairs = list(key.items()) if isinstance(key, Mapping) else list(key)
+    pairs = [(pair, 1) if isinstance(pair, str) else pair for pair in pairs]
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise InvalidType("sort is a field name, or a list of (name, direction)", argument=key)
+    return [(name, way) for name, way in pairs if name != "$natural"]
+
+
+def number_of(value: Any, what: str) -> int:
+    """Return a number that is not negative.
+
+    Raises:
+        InvalidType: It is no whole number.
+        InvalidArgument: It is negative.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidType(f"{what} is a whole number", argument=value)
+    if value < 0:
+        raise InvalidArgument(f"{what} is not negative", argument=value)
+    return value
+
+
+def hint_of(value: Any) -> Any:
+    """Return a hint as the server takes it: an index's name, or its key."""
+    return value if value is None or isinstance(value, (str, Mapping)) else dict(sort_of(value))
+
+
+def collation_of(value: Any) -> Mapping[str, Any] | None:
+    """Return a collation as the server takes it.
+
+    Raises:
+        InvalidType: It is none.
+    """
+    found = getattr(value, "document", value)
+    if found is not None and not isinstance(found, Mapping):
+        raise InvalidType("collation is a pymongo Collation or a dict", argument=value)
+    return found
+
+
+def joined(*filters: bytes | None) -> bytes:
+    """Return the filter that finds what all of some filters find."""
+    some = [filter_ for filter_ in filters if filter_ is not None and len(filter_) > 5]
+    if len(some) < 2:
+        return some[0] if some else build()
+    return build(b"\x04$and\0" + raw_array(b"\x03" + filter_ for filter_ in some))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """An aggregation pipeline, taken apart.
+
+    Attributes:
+        filter: What its first stages ask of each document.
+        rest: The stages behind them.
+        joins: Whether other collections are read, which are to be read as they are now.
+    """
+
+    filter: bytes
+    rest: list[RawBSONDocument]
+    joins: bool
+
+
+def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
+    """Take an aggregation pipeline apart.
+
+    Raises:
+        InvalidType: It is no list of dicts.
+        InvalidArgument: BSON cannot hold it.
+        NotSupported: A stage writes, or needs a collection of its own.
+    """
+    if not isinstance(pipeline, (list, tuple)):
+        raise InvalidType("a pipeline is a list of stages", argument=pipeline)
+    raws = [RawBSONDocument(encoded(one, options, "stage"), RAW_OPTIONS) for one in pipeline]
+    used = {name for raw in raws for name in _names(raw)}
+    _refuse(used)
+    filters = []
+    while raws and list(raws[0]) == ["$match"]:
+        filters.append(bytes(raws.pop(0)["$match"].raw))
+    return Stages(joined(*filters), raws, bool(used & _JOINING))
+
+
+def _refuse(used: set[str]) -> None:
+    if used & _WRITING:
+        raise NotSupported(
+            "a version is read only, and read at one moment, at which nothing is written: take "
+            "what aggregate() returns and write that",
+            stages=sorted(used & _WRITING),
+        )
+    if used & _OF_ONE_COLLECTION:
+        stages = sorted(used & _OF_ONE_COLLECTION)
+        raise NotSupported(
+            f"{', '.join(stages)} reads a collection of its own, while the documents of a version "
+            "are in several; check the version out to use it",
+            stages=stages,
+        )
+
+
+def _names(stage: Any) -> Iterator[str]:
+    """Iterate over the names of stages, also of those within others."""
+    if isinstance(stage, Mapping):
+        for name, value in stage.items():
+            yield name
+            yield from _names(value)
+    elif isinstance(stage, list):
+        for value in stage:
+            yield from _names(value)

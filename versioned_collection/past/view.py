@@ -1,0 +1,381 @@
+"""What `at` returns: one version, read like a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import bson
+from bson.codec_options import CodecOptions
+from pymongo.collection import Collection
+
+from versioned_collection.core.version import Version
+from versioned_collection.errors import InvalidArgument, InvalidType, ReadOnlyVersion
+from versioned_collection.past.building import prepare
+from versioned_collection.past.plan import Planner
+from versioned_collection.past.query import (
+    Find,
+    collation_of,
+    encoded,
+    hint_of,
+    number_of,
+    projection_of,
+    sort_of,
+    stages_of,
+)
+from versioned_collection.past.reading import Reader
+
+WRITES = (
+    "bulk_write",
+    "create_index",
+    "create_indexes",
+    "create_search_index",
+    "create_search_indexes",
+    "delete_many",
+    "delete_one",
+    "drop",
+    "drop_index",
+    "drop_indexes",
+    "drop_search_index",
+    "find_one_and_delete",
+    "find_one_and_replace",
+    "find_one_and_update",
+    "insert_many",
+    "insert_one",
+    "rename",
+    "replace_one",
+    "update_many",
+    "update_one",
+    "update_search_index",
+)
+"""The methods of PyMongo's `Collection` that write."""
+
+_OPTIONS = {
+    "allow_disk_use": "allowDiskUse",
+    "allowDiskUse": "allowDiskUse",
+    "collation": "collation",
+    "comment": "comment",
+    "hint": "hint",
+    "let": "let",
+    "max_time_ms": "maxTimeMS",
+    "maxTimeMS": "maxTimeMS",
+}
+"""Options of reads, as PyMongo and as the server spells them."""
+
+
+class PastCollection:
+    """A version of a collection, read only, without checking it out.
+
+    Each read returns documents of this version alone, however others write and check out
+    meanwhile, or raises `SnapshotUnavailable`. Filters are MongoDB's own and use the indexes of
+    the collection.
+
+    Attributes:
+        version: The version.
+    """
+
+    def __init__(self, planner: Planner, version: Version, collection: Collection[Any]) -> None:
+        self.version = version
+        self._planner = planner
+        self._collection = collection
+        self._reader = Reader(planner, version.id)
+
+    @property
+    def name(self) -> str:
+        """The name of the collection."""
+        return self._collection.name
+
+    @property
+    def full_name(self) -> str:
+        """The names of database and collection."""
+        return self._collection.full_name
+
+    @property
+    def database(self) -> Any:
+        """The database of the collection."""
+        return self._collection.database
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are decoded: as by the collection that `at` was called on."""
+        return self._collection.codec_options
+
+    def prepare(self, *, whole: bool = False) -> None:
+        """Make now what the first read would make: an overlay of what differs from HEAD.
+
+        Args:
+            whole: Copy every document of the version, so that reads are not bound to one
+                moment and may take as long as they want.
+
+        Raises:
+            PermissionDenied: The user may not write.
+            LeaseHeld: Another process is at work.
+        """
+        prepare(self._planner.repository, self.version.id, whole=whole)
+        self._planner.forget()
+
+    # -- reading -------------------------------------------------------------------------
+
+    def find(
+        self,
+        filter: Mapping[str, Any] | None = None,
+        projection: Any = None,
+        skip: int = 0,
+        limit: int = 0,
+        *,
+        sort: Any = None,
+        batch_size: int = 0,
+        **options: Any,
+    ) -> PastCursor:
+        """Find documents of the version.
+
+        Args:
+            filter: Which documents, in MongoDB's query language.
+            projection: The fields, as a dict or as a list of names.
+            skip: How many documents to pass over.
+            limit: At most how many documents; 0 for all.
+            sort: A field name, or a list of ``(name, direction)``. Without one, documents come
+                in no particular order.
+            batch_size: How many documents the server sends at once; 0 for as many as fit.
+            **options: ``collation``, ``hint`` (for the documents that are as in the present),
+                ``comment``, ``max_time_ms``, ``allow_disk_use``, ``let``.
+
+        Returns:
+            A cursor; nothing is read before the first document is asked for.
+
+        Raises:
+            InvalidType: An argument has the wrong type.
+            InvalidArgument: BSON cannot hold the filter, or there is no such option.
+        """
+        find = Find(
+            encoded({} if filter is None else filter, self.codec_options, "filter"),
+            self._stored(projection_of(projection), "projection"),
+            sort_of(sort),
+            number_of(skip, "skip"),
+            number_of(limit, "limit"),
+            number_of(batch_size, "batch_size"),
+            self._options(options),
+        )
+        return PastCursor(self._reader, find, self.codec_options)
+
+    def find_one(self, filter: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Return a document of the version, None where none matches.
+
+        Args:
+            filter: A filter, or the ``_id`` of the document.
+            *args: See `find`.
+            **kwargs: See `find`.
+        """
+        if filter is not None and not isinstance(filter, Mapping):
+            filter = {"_id": filter}
+        return next(self.find(filter, *args, **kwargs).limit(1), None)
+
+    def aggregate(self, pipeline: Any, *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
+        """Run an aggregation over the documents of the version.
+
+        The first ``$match`` stages use indexes. Other collections that stages read are read as
+        they are now, this one too.
+
+        Args:
+            pipeline: A list of stages.
+            batch_size: See `find`.
+            **options: See `find`.
+
+        Raises:
+            InvalidType: An argument has the wrong type.
+            InvalidArgument: BSON cannot hold the pipeline, or there is no such option.
+            NotSupported: A stage writes, or works on a whole collection alone.
+        """
+        stages = stages_of(pipeline, self.codec_options)
+        sent = {**self._options(options), "batchSize": number_of(batch_size, "batch_size")}
+        return self._decoded(self._reader.aggregate(stages, sent))
+
+    def count_documents(
+        self, filter: Mapping[str, Any], *, skip: int = 0, limit: int = 0, **options: Any
+    ) -> int:
+        """Return how many documents of the version match a filter.
+
+        Args:
+            filter: The filter.
+            skip: How many documents to pass over.
+            limit: Count no further; 0 for all.
+            **options: See `find`.
+        """
+        pipeline: list[Any] = [{"$match": filter}]
+        if number_of(skip, "skip"):
+            pipeline.append({"$skip": skip})
+        if number_of(limit, "limit"):
+            pipeline.append({"$limit": limit})
+        counted = self.aggregate([*pipeline, {"$group": {"_id": 1, "n": {"$sum": 1}}}], **options)
+        return int(next(counted, {"n": 0})["n"])
+
+    def estimated_document_count(self) -> int:
+        """Return how many documents the version has: exactly, as it costs a count."""
+        return self.count_documents({})
+
+    def distinct(
+        self, key: str, filter: Mapping[str, Any] | None = None, **options: Any
+    ) -> list[Any]:
+        """Return the distinct values of a field among the documents of the version.
+
+        Args:
+            key: The field, with dots for nested ones.
+            filter: Which documents count; all where it is left out.
+            **options: See `find`.
+        """
+        if not isinstance(key, str):
+            raise InvalidType("key is the name of a field", argument=key)
+        raw = encoded({} if filter is None else filter, self.codec_options, "filter")
+        found = self._reader.distinct(key, raw, self._options(options))
+        return [bson.decode(value, self.codec_options)[""] for value in found]
+
+    # -- helpers -------------------------------------------------------------------------
+
+    def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in options.items():
+            if name not in _OPTIONS:
+                raise InvalidArgument(
+                    f"reads of a version take no {name!r}; they take {', '.join(_OPTIONS)}",
+                    option=name,
+                )
+            if value is not None:
+                found[_OPTIONS[name]] = value
+        if "collation" in found:
+            found["collation"] = collation_of(found["collation"])
+        if "hint" in found:
+            found["hint"] = hint_of(found["hint"])
+        if "let" in found:
+            found["let"] = self._stored(found["let"], "let")
+        return found
+
+    def _stored(self, value: Mapping[str, Any] | None, what: str) -> dict[str, Any] | None:
+        """Return a dict with values as the server has them, whatever codecs are registered."""
+        return None if value is None else bson.decode(encoded(value, self.codec_options, what))
+
+    def _decoded(self, raws: Iterator[bytes]) -> Iterator[Any]:
+        options = self.codec_options
+        return (bson.decode(raw, options) for raw in raws)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.full_name!r}, {self.version.label!r})"
+
+
+def _refusing(method: str) -> Callable[..., NoReturn]:
+    def refuse(self: PastCollection, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ReadOnlyVersion(
+            f"{method}() writes, and version {self.version.label} is recorded for good: "
+            "checkout() it to work on from there, or restore() its documents into the collection",
+            method=method,
+        )
+
+    refuse.__name__ = method
+    refuse.__doc__ = "Raise `ReadOnlyVersion`."
+    return refuse
+
+
+for _method in WRITES:
+    setattr(PastCollection, _method, _refusing(_method))
+
+
+class PastCursor(Iterator[Any]):
+    """Documents of a version, on demand.
+
+    Like a cursor of PyMongo it can be told how to go about it until the first document is
+    asked for.
+    """
+
+    def __init__(self, reader: Reader, find: Find, options: CodecOptions[Any]) -> None:
+        self._reader = reader
+        self._find = find
+        self._options = options
+        self._found: Iterator[bytes] | None = None
+
+    def sort(self, key_or_list: Any, direction: Any = None) -> PastCursor:
+        """Sort by a field, or by a list of ``(name, direction)``."""
+        return self._change(sort=sort_of(key_or_list, direction))
+
+    def skip(self, skip: int) -> PastCursor:
+        """Pass over so many documents."""
+        return self._change(skip=number_of(skip, "skip"))
+
+    def limit(self, limit: int) -> PastCursor:
+        """Return at most so many documents; 0 for all."""
+        return self._change(limit=number_of(limit, "limit"))
+
+    def batch_size(self, batch_size: int) -> PastCursor:
+        """Have the server send so many documents at once; 0 for as many as fit."""
+        return self._change(batch_size=number_of(batch_size, "batch_size"))
+
+    def hint(self, index: Any) -> PastCursor:
+        """Use an index, given by its name or key."""
+        return self._set("hint", hint_of(index))
+
+    def collation(self, collation: Any) -> PastCursor:
+        """Compare texts in this manner."""
+        return self._set("collation", collation_of(collation))
+
+    def comment(self, comment: Any) -> PastCursor:
+        """Have the server note a comment."""
+        return self._set("comment", comment)
+
+    def max_time_ms(self, max_time_ms: int | None) -> PastCursor:
+        """Have the server give up after so many milliseconds."""
+        return self._set("maxTimeMS", max_time_ms)
+
+    def allow_disk_use(self, allow_disk_use: bool) -> PastCursor:
+        """Let the server sort on disk, or forbid it."""
+        return self._set("allowDiskUse", allow_disk_use)
+
+    def _set(self, name: str, value: Any) -> PastCursor:
+        options = {key: one for key, one in self._find.options.items() if key != name}
+        return self._change(options=options if value is None else {**options, name: value})
+
+    def _change(self, **changes: Any) -> PastCursor:
+        if self._found is not None:
+            raise InvalidArgument("the cursor has been read from; clone() or rewind() it first")
+        for name, value in changes.items():
+            setattr(self._find, name, value)
+        return self
+
+    def clone(self) -> PastCursor:
+        """Return a cursor that asks for the same, from the start."""
+        copied = Find(**{name: getattr(self._find, name) for name in self._find.__slots__})
+        return PastCursor(self._reader, copied, self._options)
+
+    def rewind(self) -> PastCursor:
+        """Start over."""
+        self.close()
+        return self
+
+    def close(self) -> None:
+        """Let go of what the server keeps for the cursor."""
+        found, self._found = self._found, None
+        close = getattr(found, "close", None)
+        if close is not None:
+            close()
+
+    def to_list(self, length: int | None = None) -> list[Any]:
+        """Return the documents, or the next `length` of them."""
+        found: list[Any] = []
+        while length is None or len(found) < length:
+            try:
+                found.append(next(self))
+            except StopIteration:
+                break
+        return found
+
+    def next(self) -> Any:
+        """Return the next document."""
+        return next(self)
+
+    def __next__(self) -> Any:
+        if self._found is None:
+            self._found = self._reader.find(self._find)
+        return bson.decode(next(self._found), self._options)
+
+    def __enter__(self) -> PastCursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
