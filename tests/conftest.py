@@ -23,6 +23,7 @@ Document = dict[str, Any]
 REPLICA_SET_BY_DEFAULT = frozenset(
     f"test_{name}.py"
     for name in (
+        "at",
         "bad_input",
         "branches",
         "capture",

@@ -14,7 +14,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from versioned_collection import Only, VersionedCollection
-from versioned_collection.core.document import build, element, key_of
+from versioned_collection.core.delta import hash_number
+from versioned_collection.core.document import build, document_hash, element, key_of
+from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError, VersioningError
 from versioned_collection.operations import Operation
 
@@ -191,6 +193,15 @@ def resolve_one(collection: VersionedCollection, document_id: Any = 5) -> Any:
 def resolve_one_of_a_stash(collection: VersionedCollection) -> Any:
     """Settle the conflict in one place that a stash left, while it waits."""
     return resolve_one(collection, 1)
+
+
+def read_all(collection: VersionedCollection) -> None:
+    """Read every version, and compare what is read with what the log says of it."""
+    plain = collection.with_options(codec_options=CodecOptions(document_class=RawBSONDocument))
+    for entry in collection._repository.log.find({}):
+        view = plain.at(entry.id)
+        hashes = (hash_number(document_hash(bytes(one.raw))) for one in view.find())
+        assert fingerprint_text(sum(hashes) % (1 << 256)) == entry.fingerprint, entry.label
 
 
 def move_on(collection: VersionedCollection) -> None:
@@ -512,6 +523,11 @@ SCENARIOS = {
     "tag": Scenario(lambda c: c.tag("here")),
     "delete_tag": Scenario(lambda c: c.delete_tag("first")),
     "gc": Scenario(lambda c: c.gc(), (with_history, stashed, lambda c: orphan(c))),
+    "at": Scenario(read_all, (with_history, with_side, dirty), large=True),
+    "at again": Scenario(read_all, (with_history, with_side, read_all, move_on), large=True),
+    "rename with overlays": Scenario(
+        lambda c: c.rename(NEW_NAME), (with_history, read_all), new_name=NEW_NAME
+    ),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
 }
 

@@ -19,7 +19,7 @@ from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import SnapshotUnavailable
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository, not_tracked
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.base import identities
 from versioned_collection.trackers.metadata import Metadata
 
@@ -81,16 +81,13 @@ def look(repository: Repository) -> Moment:
 def _try(repository: Repository) -> Moment | None:
     """Return the present moment, None where the documents were on the move."""
     names = [repository.name, repository.replica.name, repository.modified.name]
+    repository.state()
     found = identities(repository.db, names)
     capture = ChangeStreamCapture(repository)
     at = capture.pin()
     assert at is not None
     state = repository.metadata.read(at)
-    if state is None:
-        if repository.metadata.read() is None:
-            raise not_tracked(repository.name)
-        return None
-    if _is_moving(state):
+    if state is None or _is_moving(state):
         return None
     modified = _modified(repository, capture, state, at, found.get(repository.name))
     if identities(repository.db, names) != found:

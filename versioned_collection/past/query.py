@@ -190,7 +190,7 @@ def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
     used = {name for raw in raws for name in _names(raw)}
     _refuse(used)
     filters = []
-    while raws and list(raws[0]) == ["$match"]:
+    while raws and list(raws[0]) == ["$match"] and isinstance(raws[0]["$match"], Mapping):
         filters.append(bytes(raws.pop(0)["$match"].raw))
     return Stages(joined(*filters), raws, bool(used & _JOINING))
 

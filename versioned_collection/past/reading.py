@@ -122,6 +122,7 @@ class Reader:
                     raise
             if begun:
                 break
+        self._planner.forget()
         raise SnapshotUnavailable(
             "other clients dropped, renamed or indexed what was being read, or reading took "
             "longer than the server keeps snapshots; read again, or call prepare(whole=True) "

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import bson
 from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
 from versioned_collection.core.version import Version
@@ -201,7 +202,8 @@ class PastCollection:
             limit: Count no further; 0 for all.
             **options: See `find`.
         """
-        pipeline: list[Any] = [{"$match": filter}]
+        matched = RawBSONDocument(encoded(filter, self.codec_options, "filter"))
+        pipeline: list[Any] = [{"$match": matched}]
         if number_of(skip, "skip"):
             pipeline.append({"$skip": skip})
         if number_of(limit, "limit"):
