@@ -34,6 +34,7 @@ REPLICA_SET_BY_DEFAULT = frozenset(
         "delete_subtree",
         "diff",
         "discard",
+        "history",
         "exactness",
         "init",
         "log",

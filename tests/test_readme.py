@@ -15,6 +15,7 @@ MERGING = README.parent / "docs" / "merging.md"
 WORKING = README.parent / "docs" / "working.md"
 REMOTES = README.parent / "docs" / "remotes.md"
 ASYNC = README.parent / "docs" / "async.md"
+PAST = README.parent / "docs" / "past.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -29,7 +30,10 @@ def test_the_example_prints_what_the_readme_shows() -> None:
     assert printed.getvalue() == code.group(2)
 
 
-@pytest.mark.parametrize("page", [MERGING, WORKING, REMOTES, ASYNC], ids=lambda page: page.name)
+PAGES = [MERGING, WORKING, REMOTES, ASYNC, PAST]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_print_what_is_shown(page: Path) -> None:
     """They are one program; each one's output stands in the block behind it."""
     blocks = [

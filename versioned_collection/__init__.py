@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from versioned_collection.selection import Only
     from versioned_collection.verbs.conflicts import Conflict
     from versioned_collection.verbs.fetch import Fetched
+    from versioned_collection.verbs.history import BlamedField, DocumentVersion
     from versioned_collection.verbs.pull import Pulled
     from versioned_collection.verbs.push import Pushed
     from versioned_collection.verbs.remote import RemoteInfo
@@ -34,8 +35,10 @@ __all__ = [
     "MISSING",
     "UNRESOLVED",
     "AsyncVersionedCollection",
+    "BlamedField",
     "Conflict",
     "DocumentId",
+    "DocumentVersion",
     "ElementKey",
     "Fetched",
     "MergePolicy",
@@ -66,6 +69,7 @@ _HOMES = {
     **dict.fromkeys(("ElementKey", "MergePolicy", "Side"), _MERGING),
     "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
+    **dict.fromkeys(("BlamedField", "DocumentVersion"), "versioned_collection.verbs.history"),
     "Fetched": "versioned_collection.verbs.fetch",
     "Only": "versioned_collection.selection",
     "PastCollection": "versioned_collection.past.view",

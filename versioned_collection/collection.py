@@ -60,6 +60,7 @@ from versioned_collection.verbs.delete import delete_version_subtree
 from versioned_collection.verbs.diff import Change
 from versioned_collection.verbs.discard import discard_changes
 from versioned_collection.verbs.fetch import Fetched, fetch
+from versioned_collection.verbs.history import BlamedField, DocumentVersion, blame, history
 from versioned_collection.verbs.init import init
 from versioned_collection.verbs.pull import Pulled
 from versioned_collection.verbs.push import Pushed
@@ -412,6 +413,44 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
             CollectionNotTracked: There is no history.
         """
         return at(self._planner, revision, self)
+
+    def history(
+        self, document_id: Any, revision: RevisionLike = None, limit: int | None = None
+    ) -> Iterator[DocumentVersion]:
+        """Iterate over the versions that changed a document, newest first.
+
+        They are those on the way from a version to the first one, along first parents: what a
+        merge brought in counts as changed by the merge.
+
+        Args:
+            document_id: Its ``_id``. An id that the server takes for the same is the same, such
+                as ``1.0`` for ``1``; a `DocumentId` means that very one.
+            revision: Where to start, such as a branch; HEAD where it is left out.
+            limit: At most so many.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: BSON cannot hold the id, or `limit` is negative.
+            CollectionNotTracked: There is no history.
+        """
+        return history(self._repository, document_id, revision, limit, self.codec_options)
+
+    def blame(self, document_id: Any, revision: RevisionLike = None) -> list[BlamedField]:
+        """Return, for each field of a document, the version that gave it its value.
+
+        Fields of nested documents and elements of lists (by their index) count each. What a merge
+        brought in was set by a version of its other side.
+
+        Args:
+            document_id: See `history`.
+            revision: The version whose document is meant; HEAD where it is left out.
+
+        Raises:
+            InvalidArgument: The version has no such document, or BSON cannot hold the id.
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return blame(self._repository, document_id, revision, self.codec_options)
 
     # -- checks --------------------------------------------------------------------------
 

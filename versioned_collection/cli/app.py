@@ -140,6 +140,7 @@ for _module in (
     "conflicts",
     "looking",
     "comparing",
+    "past",
     "references",
     "sharing",
     "remotes",

@@ -57,11 +57,15 @@ class Moment:
         return time.monotonic() - self.taken < SECONDS
 
 
-def look(repository: Repository) -> Moment:
+def look(repository: Repository, *, follow: bool = True) -> Moment:
     """Return the present moment.
 
     While a large verb moves documents, this waits for its end, or goes on with it where its
     process has died.
+
+    Args:
+        repository: The trackers.
+        follow: Whether to find out what is uncommitted.
 
     Raises:
         CollectionNotTracked: There is no history.
@@ -69,7 +73,7 @@ def look(repository: Repository) -> Moment:
         SnapshotUnavailable: One large verb followed another.
     """
     for _ in range(_ATTEMPTS):
-        moment = _try(repository)
+        moment = _try(repository, follow)
         if moment is not None:
             return moment
         if _is_moving(repository.metadata.read()):
@@ -78,7 +82,7 @@ def look(repository: Repository) -> Moment:
     raise SnapshotUnavailable("the documents are on the move; try again once other verbs are over")
 
 
-def _try(repository: Repository) -> Moment | None:
+def _try(repository: Repository, follow: bool) -> Moment | None:
     """Return the present moment, None where the documents were on the move."""
     names = [repository.name, repository.replica.name, repository.modified.name]
     repository.state()
@@ -89,7 +93,9 @@ def _try(repository: Repository) -> Moment | None:
     state = repository.metadata.read(at)
     if state is None or _is_moving(state):
         return None
-    modified = _modified(repository, capture, state, at, found.get(repository.name))
+    modified = None
+    if follow:
+        modified = _modified(repository, capture, state, at, found.get(repository.name))
     if identities(repository.db, names) != found:
         return None  # of what was dropped after that time, the server reads nothing
     return Moment(at, state.head, modified, found)

@@ -165,7 +165,7 @@ class Planner:
                 raise PermissionDenied(
                     "this version differs from HEAD, and what differs has to be stored beside the "
                     "collection before it can be read. Grant the role readWrite, or have a user "
-                    "who has it call at(revision).prepare()",
+                    "who has it read this version first",
                     action=error.facts.get("action"),
                     namespace=error.facts.get("namespace"),
                 ) from error

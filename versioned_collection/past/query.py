@@ -198,8 +198,8 @@ def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
 def _refuse(used: set[str]) -> None:
     if used & _WRITING:
         raise NotSupported(
-            "a version is read only, and read at one moment, at which nothing is written: take "
-            "what aggregate() returns and write that",
+            f"{', '.join(sorted(used & _WRITING))} writes, and a version is read at one moment, at "
+            "which nothing is written: take what the other stages return, and write that",
             stages=sorted(used & _WRITING),
         )
     if used & _OF_ONE_COLLECTION:

@@ -323,8 +323,23 @@ class DeltaStore(Tracker):
 
     def versions_of(self, key: DocumentKey) -> set[VersionId]:
         """Return the versions that changed a document."""
-        ids = RawBSONDocument(raw_id_in([key]), RAW_OPTIONS)["_id"]
-        return {version for version, delta in self.find({"document_id": ids}) if delta.key == key}
+        return {version for version, found in self.changes_of(key) if found == key}
+
+    def changes_of(self, key: DocumentKey) -> Iterator[tuple[VersionId, DocumentKey]]:
+        """Iterate over the versions that changed a document, and its own id in each.
+
+        The server takes some ids for the same, such as 1 and 1.0; both are found by either.
+        """
+        fields = {"_id": 0, "document_id": 1, "version": 1}
+        for batch in documents(self.db, self.name, _of_id(key), projection=fields):
+            for raw in batch:
+                yield _version(raw), _document_key(raw)
+
+    def of_document(
+        self, versions: Sequence[VersionId], key: DocumentKey
+    ) -> Iterator[tuple[VersionId, Delta]]:
+        """Iterate over the deltas of one document in some versions; see `changes_of`."""
+        return self.find({"version": {"$in": list(versions)}, **_of_id(key)})
 
     def by_document(self) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
         """Iterate over all documents that ever changed, each with its deltas."""
@@ -370,6 +385,10 @@ def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
         while some := list(islice(waiting, most)):
             most = min(most * 2, _LONGEST_LIST)
             yield from portions(some, _weight, len(some), BYTES_PER_WRITE)
+
+
+def _of_id(key: DocumentKey) -> dict[str, Any]:
+    return {"document_id": RawBSONDocument(raw_id_in([key]), RAW_OPTIONS)["_id"]}
 
 
 def _weight(raw: bytes) -> int:

@@ -1,0 +1,77 @@
+"""Reading earlier versions on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_support import grown
+from cli_support import Cli
+from pymongo.database import Database
+
+from versioned_collection import VersionedCollection, embedded
+
+
+@pytest.fixture
+def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
+    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
+    return Cli(tmp_path / "home", env)
+
+
+@pytest.fixture
+def bands(db: Database[Any]) -> VersionedCollection:
+    return grown(db)
+
+
+def test_at(cli: Cli, bands: VersionedCollection) -> None:
+    assert cli("at", "main@1", '{"_id": 1}', "--projection", '{"mark": 1}').out == (
+        '{"_id": 1, "mark": 1}\n'
+    )
+    names = cli("at", "v1", "--sort", '{"name": -1}', "--skip", "1", "--limit", "1", "--json")
+    assert [one["name"] for one in names.json["documents"]] == ["Pulp"]
+    assert cli("at", "main~1", '{"mark": 2}', "--count").out == "1\n"
+    assert cli("at", "0", "--count", "--json").json == {"count": 3}
+    assert cli("at", "side", "--distinct", "mark").out == '"s1"\n'
+    assert cli("at", "side", "--distinct", "mark", "--json").json == {"values": ["s1"]}
+    stages = '[{"$group": {"_id": null, "n": {"$sum": 1}}}]'
+    assert cli("at", "main@1", "--aggregate", stages, "--json").json == {
+        "documents": [{"_id": None, "n": 3}]
+    }
+    assert cli("at", "main@1", '{"mark": 1}', "--aggregate", '[{"$count": "n"}]').out == (
+        '{"n": 1}\n'
+    )
+    assert cli("at", "main", "--limit", "0").out == ""
+    assert len(cli("at", "main").out.splitlines()) == 3
+    assert bands.version == 3
+
+
+def test_at_with_wrong_arguments(cli: Cli, bands: VersionedCollection) -> None:
+    for words in (
+        ("at", "main", "{"),
+        ("at", "main", "--sort", "[]"),
+        ("at", "main", "--aggregate", "{}"),
+        ("at", "main", "--aggregate", "["),
+        ("at", "main", "--count", "--distinct", "a"),
+    ):
+        assert cli(*words, code=2).err
+    assert cli("at", "nothing", code=None).code not in (0, 2)
+    assert "$out" in cli("at", "main", "--aggregate", '[{"$out": "x"}]', code=None).err
+
+
+def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:
+    lines = cli("history", "1").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["main@3", "main@2", "main@1", "main@0"]
+    assert "update  v3" in lines[0]
+    found = cli("history", "1", "-r", "side", "--limit", "1", "--json").json["versions"]
+    assert [(one["version"]["label"], one["op"]) for one in found] == [("side@1", "update")]
+    assert found[0]["document"]["mark"] == "s1"
+    assert '"mark": 3' in cli("history", "1", "--documents").out
+    assert cli("history", "none").out == ""
+    shown = cli("blame", "1").out
+    assert "since.year" in shown
+    assert "main@3" in shown
+    fields = {one["path"][0]: one for one in cli("blame", "1", "--json").json["fields"]}
+    assert (fields["mark"]["version"], fields["mark"]["value"]) == ("main@3", 3)
+    assert fields["name"]["version"] == "main@0"
+    assert cli("blame", "none", code=None).code != 0

@@ -1,0 +1,149 @@
+"""One document through the versions: in which it changed, and what it was in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from versioned_collection.core.delta import Delta
+from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.version import VersionId
+from versioned_collection.past.moment import look
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository, missing_version
+from versioned_collection.wire import by_keys
+
+_AT_ONCE = 50
+"""Deltas that are read ahead; each may be as large as two documents."""
+
+State = dict[DocumentKey, bytes]
+"""The document under its own id, which the server may take for the one asked for; or nothing."""
+
+
+class Step(NamedTuple):
+    """A version that changed the document.
+
+    Attributes:
+        version: The version.
+        before: The document in its first parent, None where there was none.
+        after: The document in it, None where there is none.
+    """
+
+    version: VersionId
+    before: bytes | None
+    after: bytes | None
+
+
+def trail_of(repository: Repository, key: DocumentKey, exact: bool, verb: str) -> Trail:
+    """Follow a document; what it was at HEAD is read at one moment.
+
+    Args:
+        repository: The trackers.
+        key: Its id.
+        exact: Whether this very id counts, else those too that the server takes for the same.
+        verb: What for; a standalone server has no moments, so there the lease is held.
+    """
+    if repository.has_transactions:
+        moment = look(repository, follow=False)
+        found = by_keys(repository.db, repository.replica.name, [key], at=moment.at)
+        return Trail(repository, key, exact, moment.head, next(found)[1])
+    with holding(repository, verb) as hold:
+        found = repository.replica.by_keys([key])
+        return Trail(repository, key, exact, hold.state.head, next(found)[1])
+
+
+class Trail:
+    """One document in all versions.
+
+    Args:
+        repository: The trackers.
+        key: Its id.
+        exact: See `trail_of`.
+        head: A version.
+        recorded: What has the id, or one that is the same for the server, in that version.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        key: DocumentKey,
+        exact: bool,
+        head: VersionId,
+        recorded: State,
+    ) -> None:
+        self.tree: VersionTree = repository.log.tree()
+        self._deltas = repository.deltas
+        self._key = key
+        self._exact = exact
+        self._head = head
+        self._recorded = self._meant(recorded)
+        self._touching = {
+            version for version, found in self._deltas.changes_of(key) if self._counts(found)
+        }
+        self._read: dict[VersionId, list[Delta]] = {}
+
+    def _counts(self, found: DocumentKey) -> bool:
+        return not self._exact or found == self._key
+
+    def _meant(self, state: State) -> State:
+        return {found: raw for found, raw in state.items() if self._counts(found)}
+
+    def state(self, version: VersionId) -> State:
+        """Return the document in a version.
+
+        Raises:
+            CorruptHistory: The version, or that of HEAD, is not in the log.
+        """
+        for needed in (self._head, version):
+            if needed not in self.tree:
+                raise missing_version(needed)
+        state = dict(self._recorded)
+        path = self.tree.path(self._head, version)
+        for key, deltas in self._deltas.along_for(path, [self._key]).items():
+            if self._counts(key):
+                _apply(state, deltas)
+        return state
+
+    def steps(self, version: VersionId) -> Iterator[Step]:
+        """Iterate over the versions that changed the document, along first parents.
+
+        The first version counts where it has the document.
+
+        Args:
+            version: Where to begin.
+        """
+        state = self.state(version)
+        chain = [one for one in self.tree.ancestors(version) if one in self._touching]
+        for place, one in enumerate(chain):
+            after = only(state)
+            _apply(state, [~delta for delta in reversed(self._of(chain, place))])
+            yield Step(one, only(state), after)
+        root = self.tree.root
+        if state and root is not None:
+            yield Step(root, None, only(state))
+
+    def _of(self, chain: list[VersionId], place: int) -> list[Delta]:
+        """Return the deltas of a version on a chain, two where one id took another's place."""
+        version = chain[place]
+        if version not in self._read:
+            ahead = chain[place : place + _AT_ONCE]
+            self._read = {one: [] for one in ahead}
+            for one, delta in self._deltas.of_document(ahead, self._key):
+                if self._counts(delta.key):
+                    self._read[one].append(delta)
+        return self._read[version]
+
+
+def only(state: State) -> bytes | None:
+    """Return the document, None where there is none."""
+    return next(iter(state.values()), None)
+
+
+def _apply(state: State, deltas: Iterable[Delta]) -> None:
+    for delta in deltas:
+        raw = delta.apply(state.get(delta.key))
+        if raw is None:
+            state.pop(delta.key, None)
+        else:
+            state[delta.key] = raw

@@ -1,0 +1,209 @@
+"""history and blame: one document through the versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+
+from versioned_collection.core.delta import Operation
+from versioned_collection.core.document import DocumentId, DocumentKey, build, element, key_of
+from versioned_collection.core.leaves import Place, leaves
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import InvalidArgument, InvalidType
+from versioned_collection.past.trail import Step, Trail, only, trail_of
+from versioned_collection.repository import Repository, missing_version
+from versioned_collection.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.wire import BYTES_PER_WRITE, portions
+
+_AT_ONCE = 50
+"""Log entries that are read at once."""
+
+_NO_ENCODING = (bson.errors.BSONError, ValueError, TypeError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentVersion:
+    """A document as a version left it.
+
+    Attributes:
+        version: The version, which changed the document.
+        op: ``insert``, ``update`` or ``delete``.
+        raw: The document as BSON bytes, None where the version deleted it.
+        options: How it is decoded.
+    """
+
+    version: Version
+    op: Operation
+    raw: bytes | None
+    options: CodecOptions[Any]
+
+    @property
+    def document(self) -> Any:
+        """The document, None where the version deleted it."""
+        return None if self.raw is None else bson.decode(self.raw, self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class BlamedField:
+    """A place of a document, and the version that gave it the value it has.
+
+    Attributes:
+        path: Names of fields and indexes in lists, from the top.
+        value: The value.
+        version: The version, with ``author`` and ``timestamp``.
+    """
+
+    path: Place
+    value: Any
+    version: Version
+
+    @property
+    def field(self) -> str:
+        """The path as MongoDB writes it, such as ``address.city`` or ``tags.0``."""
+        return ".".join(map(str, self.path))
+
+
+def history(
+    repository: Repository,
+    document_id: Any,
+    revision: RevisionLike = None,
+    limit: int | None = None,
+    options: CodecOptions[Any] | None = None,
+) -> Iterator[DocumentVersion]:
+    """Iterate over the versions that changed a document, newest first.
+
+    Args:
+        repository: The trackers.
+        document_id: Its ``_id``, or a `DocumentId` for that very one.
+        revision: Where to start, HEAD by default.
+        limit: At most so many.
+        options: How documents are decoded.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise InvalidType("limit is a whole number", limit=limit)
+    if limit is not None and limit < 0:
+        raise InvalidArgument("limit is not negative", limit=limit)
+    start = Resolver(repository, repository.state()).resolve(revision)
+    key = _key(document_id)
+    trail = trail_of(repository, key, isinstance(document_id, DocumentId), "history")
+    return _described(repository, islice(trail.steps(start), limit), options or CodecOptions())
+
+
+def _described(
+    repository: Repository, steps: Iterable[Step], options: CodecOptions[Any]
+) -> Iterator[DocumentVersion]:
+    for some in portions(steps, _weight, _AT_ONCE, BYTES_PER_WRITE):
+        found = repository.log.get_many(step.version for step in some)
+        entries = {entry.id: entry for entry in found}
+        for step in some:
+            if step.version not in entries:
+                raise missing_version(step.version)
+            yield DocumentVersion(entries[step.version], _op(step), step.after, options)
+
+
+def _op(step: Step) -> Operation:
+    if step.before is None:
+        return "insert"
+    return "delete" if step.after is None else "update"
+
+
+def _weight(step: Step) -> int:
+    return len(step.after or b"")
+
+
+def blame(
+    repository: Repository,
+    document_id: Any,
+    revision: RevisionLike = None,
+    options: CodecOptions[Any] | None = None,
+) -> list[BlamedField]:
+    """Return who gave each field of a document its value, in the order of the fields.
+
+    Raises:
+        InvalidArgument: The version has no such document.
+    """
+    start = Resolver(repository, repository.state()).resolve(revision)
+    key = _key(document_id)
+    trail = trail_of(repository, key, isinstance(document_id, DocumentId), "blame")
+    raw = only(trail.state(start))
+    if raw is None:
+        raise InvalidArgument(
+            f"version {entry_of(repository, start).label} has no document with _id "
+            f"{document_id!r}; history() tells which versions do",
+            document_id=document_id,
+            version=start,
+        )
+    values = leaves(raw)
+    setters = _Blame(trail, values).of(start)
+    entries = {entry.id: entry for entry in repository.log.get_many(set(setters.values()))}
+    for setter in setters.values():
+        if setter not in entries:
+            raise missing_version(setter)
+    return [
+        BlamedField(place, _decoded(value, options), entries[setters[place, turn]])
+        for (place, turn), value in values.items()
+    ]
+
+
+class _Blame:
+    """Looks for the versions that set values.
+
+    Args:
+        trail: The document.
+        values: The values, by place.
+    """
+
+    def __init__(self, trail: Trail, values: dict[tuple[Place, int], DocumentKey]) -> None:
+        self._trail = trail
+        self._values = values
+        self._setters: dict[tuple[Place, int], VersionId] = {}
+
+    def of(self, start: VersionId) -> dict[tuple[Place, int], VersionId]:
+        """Return the setter of each value; what a merge brought in was set on its other side."""
+        waiting = [(start, set(self._values))]
+        while waiting:
+            version, places = waiting.pop()
+            waiting += self._along(version, places)
+        return self._setters
+
+    def _along(
+        self, version: VersionId, places: set[tuple[Place, int]]
+    ) -> Iterator[tuple[VersionId, set[tuple[Place, int]]]]:
+        """Blame versions along first parents; yield what to look for elsewhere."""
+        for step in self._trail.steps(version):
+            if not places:
+                return
+            kept = self._same(places, step.before)
+            changed = places - kept
+            for parent in self._trail.tree.nodes[step.version].parents[1:]:
+                if changed and parent in self._trail.tree:
+                    there = self._same(changed, only(self._trail.state(parent)))
+                    changed -= there
+                    if there:
+                        yield parent, there
+            self._setters.update(dict.fromkeys(changed, step.version))
+            places = kept
+
+    def _same(self, places: set[tuple[Place, int]], raw: bytes | None) -> set[tuple[Place, int]]:
+        found = {} if raw is None else leaves(raw)
+        return {place for place in places if found.get(place) == self._values[place]}
+
+
+def _key(document_id: Any) -> DocumentKey:
+    if isinstance(document_id, DocumentId):
+        return document_id.key
+    try:
+        return key_of(document_id)
+    except _NO_ENCODING as error:
+        raise InvalidArgument(
+            f"BSON cannot hold the _id {document_id!r}: {error}", document_id=document_id
+        ) from error
+
+
+def _decoded(value: DocumentKey, options: CodecOptions[Any] | None) -> Any:
+    return bson.decode(build(element(b"value", value)), options or CodecOptions())["value"]
