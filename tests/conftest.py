@@ -48,6 +48,7 @@ REPLICA_SET_BY_DEFAULT = frozenset(
         "register",
         "register_part",
         "rename_drop",
+        "restore",
         "revisions",
         "rewriting",
         "squash",

@@ -580,6 +580,9 @@ def test_stages_that_do_not_go_with_a_version(db):
         with pytest.raises(errors.NotSupported):
             view.aggregate([stage])
     assert "elsewhere" not in db.list_collection_names()
+    with pytest.raises(errors.NotSupported, match="geoWithin"):
+        view.find({"$and": [{"place": {"$near": [0, 0]}}]})
+    assert view.find({"$where": "this.mark == 1"}).to_list()[0]["_id"] == 1
 
 
 def test_the_server_says_what_it_does_not_understand(anydb):

@@ -79,6 +79,8 @@ VARIANTS = frozenset(
         "register of fields under checks",
         "register of the last of a rebase",
         "undo of a rebase",
+        "at again",
+        "restore of fields",
     )
 )
 """Verbs in states that only sweeps try, as a default run tries them in another one."""
@@ -99,6 +101,7 @@ ELSEWHERE = (
     "undo merge",
     "rebase with conflicts",
     "abort of a rebase",
+    "restore",
 )
 """Verbs that a default run also tries with large changes, and without transactions."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from versioned_collection.verbs.pull import Pulled
     from versioned_collection.verbs.push import Pushed
     from versioned_collection.verbs.remote import RemoteInfo
+    from versioned_collection.verbs.restore import Restored
     from versioned_collection.verbs.stash import Stash
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Pulled",
     "Pushed",
     "RemoteInfo",
+    "Restored",
     "Side",
     "Stash",
     "Version",
@@ -76,6 +78,7 @@ _HOMES = {
     "Pulled": "versioned_collection.verbs.pull",
     "Pushed": "versioned_collection.verbs.push",
     "RemoteInfo": "versioned_collection.verbs.remote",
+    "Restored": "versioned_collection.verbs.restore",
     "Stash": "versioned_collection.verbs.stash",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",

@@ -21,6 +21,7 @@ from versioned_collection.capture.journalled import DocumentType, JournalledWrit
 from versioned_collection.checking import CheckedState
 from versioned_collection.committer import Progress
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
+from versioned_collection.core.merging.paths import PatternLike
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import (
@@ -68,6 +69,7 @@ from versioned_collection.verbs.rebase import rebase
 from versioned_collection.verbs.register import register
 from versioned_collection.verbs.remote import RemoteInfo
 from versioned_collection.verbs.reset import reset
+from versioned_collection.verbs.restore import Restored, restore
 from versioned_collection.verbs.squash import Said, squash
 from versioned_collection.verbs.stash import Stash
 from versioned_collection.verbs.status import current_number, has_changes, status
@@ -451,6 +453,44 @@ class VersionedCollection(JournalledWrites[DocumentType], Collection[DocumentTyp
             CollectionNotTracked: There is no history.
         """
         return blame(self._repository, document_id, revision, self.codec_options)
+
+    def restore(
+        self,
+        which: Only | Mapping[str, Any] | Iterable[Any],
+        revision: RevisionLike = None,
+        fields: Iterable[PatternLike] | None = None,
+        dry_run: bool = False,
+        *,
+        progress: Progress | None = None,
+    ) -> Restored:
+        """Bring chosen documents, or fields of them, back to what they were in a version.
+
+        What is restored is uncommitted, whatever the documents were before; other documents and
+        HEAD stay as they are.
+
+        Args:
+            which: A list of ``_id`` values, where those that the version does not have are
+                deleted; a filter, which chooses among the documents of the version; or `Only`.
+            revision: The version; HEAD where it is left out.
+            fields: Only these places, as patterns such as ``"address.city"``; see `Only`. A
+                document that came or went since is chosen by ``()`` or ``"**"`` alone.
+            dry_run: Change nothing, and return what would be done.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            How many documents came back, changed and went, and which.
+
+        Raises:
+            WorkingCopyChanged: Another client wrote to one of the documents meanwhile; nothing
+                was done. Beyond what one transaction carries, and on standalone servers, such
+                documents are kept and listed instead.
+            DocumentRejected: A unique index refuses a document; nothing was done.
+            InvalidType: `which` is something else (a TypeError).
+            InvalidArgument: An id, filter or pattern that cannot be (a ValueError).
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return restore(self._planner, which, revision, fields, dry_run, progress)
 
     # -- checks --------------------------------------------------------------------------
 

@@ -523,6 +523,16 @@ SCENARIOS = {
     "tag": Scenario(lambda c: c.tag("here")),
     "delete_tag": Scenario(lambda c: c.delete_tag("first")),
     "gc": Scenario(lambda c: c.gc(), (with_history, stashed, lambda c: orphan(c))),
+    "restore": Scenario(
+        lambda c: c.restore([1, 3, 4, 5, 7, 8, "new"], "main@1") and None,
+        (with_history, dirty),
+        large=True,
+    ),
+    "restore of fields": Scenario(
+        lambda c: c.restore({"x": {"$exists": True}}, 0, fields=["x"]) and None,
+        (with_history, dirty),
+        large=True,
+    ),
     "at": Scenario(read_all, (with_history, with_side, dirty), large=True),
     "at again": Scenario(read_all, (with_history, with_side, read_all, move_on), large=True),
     "rename with overlays": Scenario(

@@ -10,6 +10,7 @@ import typer
 from versioned_collection.cli.arguments import REVISION_HELP, document_of
 from versioned_collection.cli.command import command
 from versioned_collection.cli.comparing import write_array
+from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import facts, revision
 from versioned_collection.cli.lines import dump, load, load_id, plain
@@ -216,3 +217,73 @@ def blame(session: Session, text: DocumentText, start: Start = None) -> None:
     session.answer(
         {"fields": listed}, table(("field", "version", "author", "time", "value"), rows)
     )
+
+
+DocumentTexts = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID]...", help="The _id of a document, as JSON or text.", show_default=False
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--revision", "-r", metavar="REVISION", help="The version; HEAD.", show_default=False
+    ),
+]
+Chosen = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON",
+        help="The documents of the version that match a filter of MongoDB.",
+        show_default=False,
+    ),
+]
+Places = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        metavar="PATTERN",
+        help="Only these places, such as address.city or items.*.price.",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+
+@command(
+    "restore",
+    panel="Set aside",
+    twin="VersionedCollection.restore",
+    keys=("inserted", "updated", "deleted", "document_ids", "kept", "dry_run"),
+)
+def restore(
+    session: Session,
+    texts: DocumentTexts = None,
+    source: Source = None,
+    filter_: Chosen = None,
+    fields: Places = None,
+    dry_run: DryRun = False,
+) -> Exit | None:
+    """Bring documents, or fields of them, back to what they were in a version.
+
+    Documents that are named by id and that the version does not have are deleted. What is
+    restored is uncommitted. "kept" lists what another client changed meanwhile.
+    """
+    from versioned_collection import Only
+    from versioned_collection.cli.render import stats_text
+
+    if not texts and filter_ is None:
+        raise UsageFailure("restore what? Give the _id of documents, or --filter")
+    ids = [load_id(text) for text in texts] if texts else None
+    only = Only(ids, document_of(filter_, "--filter"), fields)
+    with session.working("restore") as progress:
+        found = session.tracked.restore(only, revision(source), dry_run=dry_run, progress=progress)
+    count = {"inserted": found.inserted, "updated": found.updated, "deleted": found.deleted}
+    listed = {"document_ids": plain(found.document_ids), "kept": plain(found.kept)}
+    nothing = not found.document_ids
+    lines = ["nothing differs" if nothing else f"{'would be ' * dry_run}{stats_text(count)}"]
+    lines += [f"kept as another client left it: {dump(id_)}" for id_ in found.kept]
+    session.answer({**count, **listed, "dry_run": dry_run}, *lines)
+    return Exit.NOTHING if nothing else None

@@ -19,6 +19,7 @@ _WRITING = frozenset(("$out", "$merge"))
 _OF_ONE_COLLECTION = frozenset(
     ("$changeStream", "$collStats", "$geoNear", "$indexStats", "$planCacheStats", "$search")
 )
+_ORDERING = frozenset(("$near", "$nearSphere"))
 _JOINING = frozenset(("$lookup", "$graphLookup", "$unionWith"))
 
 Sort = list[tuple[str, Any]]
@@ -198,8 +199,8 @@ def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
 def _refuse(used: set[str]) -> None:
     if used & _WRITING:
         raise NotSupported(
-            f"{', '.join(sorted(used & _WRITING))} writes, and a version is read at one moment, at "
-            "which nothing is written: take what the other stages return, and write that",
+            f"{', '.join(sorted(used & _WRITING))} writes, and a version is read at one moment, "
+            "at which nothing is written: take what the other stages return, and write that",
             stages=sorted(used & _WRITING),
         )
     if used & _OF_ONE_COLLECTION:
@@ -208,6 +209,21 @@ def _refuse(used: set[str]) -> None:
             f"{', '.join(stages)} reads a collection of its own, while the documents of a version "
             "are in several; check the version out to use it",
             stages=stages,
+        )
+
+
+def refuse_nearness(filter_: bytes) -> None:
+    """Refuse a filter that puts documents in an order, which several collections cannot share.
+
+    Raises:
+        NotSupported: It does.
+    """
+    used = set(_names(RawBSONDocument(filter_, RAW_OPTIONS))) & _ORDERING
+    if used:
+        raise NotSupported(
+            f"{', '.join(sorted(used))} puts the documents of one collection in order, while those "
+            "of a version are in several; use $geoWithin, or check the version out",
+            operators=sorted(used),
         )
 
 

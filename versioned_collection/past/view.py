@@ -21,6 +21,7 @@ from versioned_collection.past.query import (
     hint_of,
     number_of,
     projection_of,
+    refuse_nearness,
     sort_of,
     stages_of,
 )
@@ -147,9 +148,12 @@ class PastCollection:
         Raises:
             InvalidType: An argument has the wrong type.
             InvalidArgument: BSON cannot hold the filter, or there is no such option.
+            NotSupported: The filter holds ``$near`` or ``$nearSphere``.
         """
+        raw = encoded({} if filter is None else filter, self.codec_options, "filter")
+        refuse_nearness(raw)
         find = Find(
-            encoded({} if filter is None else filter, self.codec_options, "filter"),
+            raw,
             self._stored(projection_of(projection), "projection"),
             sort_of(sort),
             number_of(skip, "skip"),

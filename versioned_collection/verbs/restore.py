@@ -1,0 +1,197 @@
+"""restore: chosen documents, or fields of them, as they were in a version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from bson.objectid import ObjectId
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer, Progress, TooLarge, restoration
+from versioned_collection.core.delta import Delta, images
+from versioned_collection.core.document import (
+    DocumentId,
+    DocumentKey,
+    document_key,
+    id_value,
+)
+from versioned_collection.core.merging.paths import PatternLike
+from versioned_collection.core.partial import take_changes
+from versioned_collection.core.tree import Path
+from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.moves import BATCH, BATCH_BYTES, is_small
+from versioned_collection.past.plan import Planner
+from versioned_collection.past.query import Find
+from versioned_collection.past.reading import Reader
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold
+from versioned_collection.selection import LARGEST_DOCUMENT, Only, only_of
+from versioned_collection.setting_aside import ensure_collection
+from versioned_collection.versions import Resolver, RevisionLike
+from versioned_collection.wire import IDS_PER_READ, by_keys, portions
+
+Which = Only | Mapping[str, Any] | Iterable[Any]
+
+
+@dataclass(slots=True)
+class Restored:
+    """What `restore` did, or would do.
+
+    Attributes:
+        inserted: How many documents came back.
+        updated: How many documents changed.
+        deleted: How many documents went, as the version does not have them.
+        document_ids: Their ids.
+        kept: Ids of those that another client changed meanwhile, and that were left so.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    document_ids: list[Any] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
+
+    def count(self, deltas: Iterable[Delta]) -> None:
+        """Count changes of documents."""
+        for delta in deltas:
+            self.inserted += delta.op == "insert"
+            self.updated += delta.op == "update"
+            self.deleted += delta.op == "delete"
+            self.document_ids.append(id_value(delta.key))
+
+
+def restore(
+    planner: Planner,
+    which: Which,
+    revision: RevisionLike = None,
+    fields: Iterable[PatternLike] | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Restored:
+    """Bring chosen documents back to what they were in a version.
+
+    Raises:
+        WorkingCopyChanged: Another client wrote to one of them meanwhile; nothing was done.
+        DocumentRejected: The server refuses one; nothing was done.
+    """
+    only = _chosen(which, fields)
+    repository = planner.repository
+    version = Resolver(repository, repository.state()).resolve(revision)
+    keys = _keys(planner, version, only)
+    with holding(repository, "restore") as hold:
+        ensure_collection(hold)
+        return _Restoring(hold, version, only, progress).run(keys, dry_run)
+
+
+def _chosen(which: Which, fields: Iterable[PatternLike] | None) -> Only:
+    only = only_of(which)
+    if only is None:
+        raise InvalidArgument("restore what? Give a list of ids, a filter, or Only(...)")
+    if fields is None:
+        return only
+    if isinstance(which, Only):
+        raise InvalidArgument("give the fields to Only(...), or to restore, not to both")
+    chosen = Only(filter={}, fields=fields)
+    chosen.keys, chosen.filter = only.keys, only.filter
+    return chosen
+
+
+def _keys(planner: Planner, version: VersionId, only: Only) -> list[DocumentKey]:
+    """Return the ids of the chosen documents; filters choose among those of the version."""
+    if only.keys is not None and only.filter is None:
+        return sorted(set(only.keys))
+    find = Find(only.filter or bytes((5, 0, 0, 0, 0)), {"_id": 1})
+    found = map(document_key, Reader(planner, version).find(find))
+    wanted = None if only.keys is None else set(only.keys)
+    return sorted(key for key in found if wanted is None or key in wanted)
+
+
+class _Restoring:
+    def __init__(
+        self, hold: Hold, version: VersionId, only: Only, progress: Progress | None
+    ) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._patterns = only.patterns
+        self._path: Path = self._repository.log.tree().path(hold.state.head, version)
+        self._committer = Committer(hold, progress)
+        self._stash = ObjectId()
+
+    def run(self, keys: list[DocumentKey], dry_run: bool) -> Restored:
+        restored = Restored()
+        if dry_run:
+            for deltas in self._changes(keys):
+                restored.count(deltas)
+            return restored
+        small: list[Delta] | None = [] if self._repository.has_transactions else None
+        self._hold.begin({"phase": "prepare", "stash": self._stash})
+        size = 0
+        for deltas in self._changes(keys):
+            restored.count(deltas)
+            # they are uncommitted from then on: noted before they are written
+            self._repository.modified.add([delta.key for delta in deltas])
+            size += sum(len(delta.new or b"") for delta in deltas)
+            if small is None:
+                self._repository.stash.append(self._stash, deltas)
+            elif is_small(len(small) + len(deltas), size):
+                small += deltas
+            else:
+                self._repository.stash.append(self._stash, [*small, *deltas])
+                small = None
+        self._carry_out(small)
+        restored.kept = [id_value(key) for key in self._committer.kept]
+        return restored
+
+    def _carry_out(self, small: list[Delta] | None) -> None:
+        commit = Commit()
+        if small is not None:
+            moves = [restoration(delta.key, delta.before, delta.new) for delta in small]
+            try:
+                self._committer.at_once(commit, [moves])
+                return
+            except TooLarge:
+                self._repository.stash.append(self._stash, small)
+        commit.stash, commit.guarded = self._stash, True
+        self._committer.declare(commit)
+        self._committer.complete(commit)
+        self._repository.stash.delete([self._stash])
+
+    # -- what changes --------------------------------------------------------------------
+
+    def _changes(self, keys: list[DocumentKey]) -> Iterator[list[Delta]]:
+        """Iterate over the changes from the present documents to the wanted ones."""
+        repository = self._repository
+        done: set[DocumentKey] = set()  # under ids that are the same to the server
+        for some in portions(keys, len, min(IDS_PER_READ, BATCH), BATCH_BYTES):
+            for portion, present in by_keys(repository.db, repository.name, some):
+                wanted = self._as_they_were(portion)
+                wanted.update(self._as_they_were([key for key in present if key not in wanted]))
+                places = sorted({*wanted, *present} - done)
+                done.update(places)
+                found = (self._change(present.get(key), wanted.get(key)) for key in places)
+                yield [delta for delta in found if delta is not None]
+
+    def _as_they_were(self, keys: list[DocumentKey]) -> dict[DocumentKey, bytes | None]:
+        deltas = self._repository.deltas.along_for(self._path, keys) if keys else {}
+        states: dict[DocumentKey, bytes | None] = dict.fromkeys(chain(keys, deltas))
+        for _, recorded in self._repository.replica.by_keys(list(states)):
+            states.update(recorded)
+        for key, steps in deltas.items():
+            for delta in steps:
+                states[key] = delta.apply(states[key])
+        return states
+
+    def _change(self, present: bytes | None, wanted: bytes | None) -> Delta | None:
+        if self._patterns is not None:
+            wanted = take_changes(present, wanted, self._patterns)
+        if wanted is not None and len(wanted) > LARGEST_DOCUMENT:
+            raise InvalidOperation(
+                "a document with only the chosen fields restored is larger than 16 MB; choose "
+                "more or fewer of its fields",
+                document_id=DocumentId(document_key(wanted)).value,
+            )
+        return images(present, wanted)
