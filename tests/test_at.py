@@ -39,7 +39,7 @@ def overlays(bands: VersionedCollection) -> list[str]:
     return [name for name in names if name.startswith(f"__past_{bands.name}.")]
 
 
-@pytest.fixture(params=["of what differs", "whole"])
+@pytest.fixture(params=["of what differs", pytest.param("whole", marks=pytest.mark.sweep)])
 def bands(request, db):
     """main@0..3 and side@0..1, read through overlays of either kind."""
     bands = grown(db)
@@ -214,7 +214,9 @@ def test_head_needs_no_overlay(db):
     assert overlays(bands) == []
 
 
-@pytest.mark.parametrize("capture", ["auto", "scan", "write_through"])
+@pytest.mark.parametrize(
+    "capture", ["auto", "scan", pytest.param("write_through", marks=pytest.mark.sweep)]
+)
 def test_uncommitted_changes_are_not_seen(db, capture):
     bands = grown(db, capture=capture)
     expected = {label: found(bands.at(label)) for label in ("main@0", "main@3", "side@1")}
@@ -239,7 +241,7 @@ def test_with_many_uncommitted_changes_the_replica_serves(db, monkeypatch):
         assert bands.at(label).count_documents({"mark": "dirty"}) == 0
 
 
-@pytest.mark.parametrize("how", ["drop", "$out", "rename"])
+@pytest.mark.parametrize("how", ["drop", "$out", pytest.param("rename", marks=pytest.mark.sweep)])
 def test_the_collection_was_replaced(db, how):
     bands = grown(db)
     views = {label: (bands.at(label), found(bands.at(label))) for label in ("main@1", "main@3")}

@@ -218,11 +218,13 @@ def refuse_nearness(filter_: bytes) -> None:
     Raises:
         NotSupported: It does.
     """
+    if b"$near" not in filter_:
+        return
     used = set(_names(RawBSONDocument(filter_, RAW_OPTIONS))) & _ORDERING
     if used:
         raise NotSupported(
-            f"{', '.join(sorted(used))} puts the documents of one collection in order, while those "
-            "of a version are in several; use $geoWithin, or check the version out",
+            f"{', '.join(sorted(used))} puts the documents of one collection in order, while "
+            "those of a version are in several; use $geoWithin, or check the version out",
             operators=sorted(used),
         )
 
