@@ -10,7 +10,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress, TooLarge, restoration
+from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import (
     DocumentId,
@@ -29,6 +29,7 @@ from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold
+from versioned_collection.restoring import restoration
 from versioned_collection.selection import LARGEST_DOCUMENT, Only, only_of
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike
@@ -148,17 +149,17 @@ class _Restoring:
 
     def _carry_out(self, small: list[Delta] | None) -> None:
         commit = Commit()
-        if small is not None:
-            moves = [restoration(delta.key, delta.before, delta.new) for delta in small]
-            try:
-                self._committer.at_once(commit, [moves])
-                return
-            except TooLarge:
-                self._repository.stash.append(self._stash, small)
-        commit.stash, commit.guarded = self._stash, True
-        self._committer.declare(commit)
-        self._committer.complete(commit)
-        self._repository.stash.delete([self._stash])
+
+        def put_aside() -> None:  # what is not there yet
+            commit.stash, commit.guarded = self._stash, True
+            self._repository.stash.append(self._stash, small or ())
+
+        moves = [restoration(delta.key, delta.before, delta.new) for delta in small or ()]
+        self._committer.carry_out(
+            commit, None if small is None else lambda: [moves], before_steps=put_aside
+        )
+        if commit.stash is not None:
+            self._repository.stash.delete([commit.stash])
 
     # -- what changes --------------------------------------------------------------------
 
