@@ -25,6 +25,7 @@ EXITS: dict[type[errors.VersioningError], Exit] = {
     errors.CheckFailed: Exit.STATE,
     errors.PlaceGone: Exit.STATE,
     errors.NotSupported: Exit.STATE,
+    errors.ReadOnlyVersion: Exit.STATE,
     errors.InvalidCollectionVersion: Exit.NOT_FOUND,
     errors.AmbiguousRevision: Exit.NOT_FOUND,
     errors.BranchNotFound: Exit.NOT_FOUND,
