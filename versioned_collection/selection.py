@@ -84,10 +84,15 @@ def _keys(ids: Any) -> list[DocumentKey]:
         raise InvalidType(
             f"only takes a list of _id values, a filter or Only(...), not {ids!r}", argument=ids
         )
-    return [_key(value) for value in ids]
+    return [key_meant(value) for value in ids]
 
 
-def _key(value: Any) -> DocumentKey:
+def key_meant(value: Any) -> DocumentKey:
+    """Return the key of an ``_id`` as a person gives it: a value, or a `DocumentId`.
+
+    Raises:
+        InvalidArgument: BSON cannot hold it.
+    """
     if isinstance(value, DocumentId):
         return value.key
     try:

@@ -58,6 +58,19 @@ def check_texts(message: Any, author: Any, metadata: Any) -> None:
         )
 
 
+def check_limit(limit: Any) -> None:
+    """Check how many entries a person asks for at most, None for all.
+
+    Raises:
+        InvalidType: It is no whole number.
+        InvalidArgument: It is negative.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise InvalidType("limit is a whole number", limit=limit)
+    if limit is not None and limit < 0:
+        raise InvalidArgument("limit is not negative", limit=limit)
+
+
 def completed(
     version: Version, parents: Sequence[Version], changes_digest: int, fingerprint: int
 ) -> Version:

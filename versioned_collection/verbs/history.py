@@ -11,19 +11,18 @@ import bson
 from bson.codec_options import CodecOptions
 
 from versioned_collection.core.delta import Operation
-from versioned_collection.core.document import DocumentId, DocumentKey, build, element, key_of
+from versioned_collection.core.document import DocumentId, DocumentKey, build, element
 from versioned_collection.core.leaves import Place, leaves
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import InvalidArgument, InvalidType
+from versioned_collection.errors import InvalidArgument
 from versioned_collection.past.trail import Step, Trail, only, trail_of
 from versioned_collection.repository import Repository, missing_version
-from versioned_collection.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.selection import key_meant
+from versioned_collection.versions import Resolver, RevisionLike, check_limit, entry_of
 from versioned_collection.wire import BYTES_PER_WRITE, portions
 
 _AT_ONCE = 50
 """Log entries that are read at once."""
-
-_NO_ENCODING = (bson.errors.BSONError, ValueError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,9 @@ def history(
         limit: At most so many.
         options: How documents are decoded.
     """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-        raise InvalidType("limit is a whole number", limit=limit)
-    if limit is not None and limit < 0:
-        raise InvalidArgument("limit is not negative", limit=limit)
+    check_limit(limit)
     start = Resolver(repository, repository.state()).resolve(revision)
-    key = _key(document_id)
+    key = key_meant(document_id)
     trail = trail_of(repository, key, isinstance(document_id, DocumentId), "history")
     return _described(repository, islice(trail.steps(start), limit), options or CodecOptions())
 
@@ -128,7 +124,7 @@ def blame(
         InvalidArgument: The version has no such document.
     """
     start = Resolver(repository, repository.state()).resolve(revision)
-    key = _key(document_id)
+    key = key_meant(document_id)
     trail = trail_of(repository, key, isinstance(document_id, DocumentId), "blame")
     raw = only(trail.state(start))
     if raw is None:
@@ -192,17 +188,6 @@ class _Blame:
     def _same(self, places: set[tuple[Place, int]], raw: bytes | None) -> set[tuple[Place, int]]:
         found = {} if raw is None else leaves(raw)
         return {place for place in places if found.get(place) == self._values[place]}
-
-
-def _key(document_id: Any) -> DocumentKey:
-    if isinstance(document_id, DocumentId):
-        return document_id.key
-    try:
-        return key_of(document_id)
-    except _NO_ENCODING as error:
-        raise InvalidArgument(
-            f"BSON cannot hold the _id {document_id!r}: {error}", document_id=document_id
-        ) from error
 
 
 def _decoded(value: DocumentKey, options: CodecOptions[Any] | None) -> Any:

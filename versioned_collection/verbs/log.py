@@ -7,12 +7,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from versioned_collection.core.document import DocumentId, DocumentKey, key_of
 from versioned_collection.core.version import Version
-from versioned_collection.errors import InvalidArgument, InvalidType
+from versioned_collection.errors import InvalidType
 from versioned_collection.repository import Repository
+from versioned_collection.selection import key_meant
 from versioned_collection.trackers.log import utc
-from versioned_collection.versions import Resolver, RevisionLike, ancestry
+from versioned_collection.versions import Resolver, RevisionLike, ancestry, check_limit
 
 
 def get_log(repository: Repository, branch: str | None = None) -> list[Version]:
@@ -51,7 +51,7 @@ def log(
     _check(limit, author, since, until)
     state = repository.state()
     start = Resolver(repository, state).resolve(revision)
-    touched = None if document is None else repository.deltas.versions_of(_key(document))
+    touched = None if document is None else repository.deltas.versions_of(key_meant(document))
     found = (
         entry
         for entry in ancestry(repository, start)
@@ -64,18 +64,11 @@ def log(
 
 
 def _check(limit: Any, author: Any, *times: Any) -> None:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-        raise InvalidType("limit is a whole number", limit=limit)
-    if limit is not None and limit < 0:
-        raise InvalidArgument("limit is not negative", limit=limit)
+    check_limit(limit)
     if author is not None and not isinstance(author, str):
         raise InvalidType("author is a text: a name or a mail address", author=author)
     if not all(time is None or isinstance(time, datetime) for time in times):
         raise InvalidType("since and until are datetimes", times=times)
-
-
-def _key(document: Any) -> DocumentKey:
-    return document.key if isinstance(document, DocumentId) else key_of(document)
 
 
 def _is_by(entry: Version, author: str) -> bool:
