@@ -10,7 +10,7 @@ import pytest
 from api_support import RAW, grown, problems, step
 from harness import Nursery, nursery
 from harness.ledger import ACCOUNTS, MONEY, Writers, ledger
-from harness.scenarios import NAME, opened
+from harness.scenarios import NAME, NEW_NAME, SCENARIOS, attempt, opened, prepare, read_all
 from pymongo.database import Database
 
 from versioned_collection import PastCollection, VersionedCollection, errors
@@ -154,3 +154,18 @@ def test_two_make_the_same_overlay(db):
         collection.at("main@0").prepare()
         assert collection.at("main@0").find_one(1).get("mark") is None
     assert len(bands._repository.overlays.all()) == 1
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_all_versions_are_read_after_any_verb(anydb, name):
+    scenario = SCENARIOS[name]
+    prepare(scenario, anydb)
+    attempt(scenario.act, opened(anydb))
+    for collection in (opened(anydb, NAME), opened(anydb, NEW_NAME)):
+        if collection.is_tracked():
+            read_all(collection)
+            anydb[collection.name].insert_one({"_id": "more"})
+            anydb[collection.name].delete_one({"x": {"$exists": True}})
+            read_all(opened(anydb, collection.name))
+            assert problems(collection) == []
