@@ -80,7 +80,7 @@ def test_every_public_name_is_there_with_its_arguments_and_words(name):
         assert isinstance(ours, property)
         assert ours.__doc__ == theirs.__doc__ or ours.fget.__doc__ == theirs.fget.__doc__
         return
-    if isinstance(theirs, classmethod) or name in ("listen", "rename", "with_options"):
+    if isinstance(theirs, classmethod) or name in ("at", "listen", "rename", "with_options"):
         assert ours.__doc__ if not isinstance(ours, classmethod) else ours.__func__.__doc__
         return
     assert inspect.signature(ours) == inspect.signature(theirs)
@@ -397,3 +397,27 @@ def test_the_writes_are_all_covered():
     noted = {name for name in vars(JournalledWrites) if not name.startswith("_")}
     assert noted <= vars(AsyncVersionedCollection).keys()
     assert all(hasattr(AsyncCollection, name) for name in noted)
+
+
+@asynchronous
+async def test_reading_the_past(adb):
+    bands = AsyncVersionedCollection(adb, "bands")
+    await bands.insert_many([{"_id": 1, "x": 1}, {"_id": 2, "x": 2}])
+    await bands.init()
+    await bands.update_one({"_id": 1}, {"$set": {"x": 5}})
+    await bands.register("five")
+    view = await bands.at("main@0")
+    await view.prepare()
+    assert view.version.label == "main@0"
+    assert [one["x"] async for one in view.find({}, sort=[("x", -1)])] == [2, 1]
+    assert await view.aggregate([{"$match": {"x": 1}}, {"$count": "n"}]).to_list() == [{"n": 1}]
+    assert (await view.find_one(1))["x"] == 1
+    assert await view.count_documents({}) == await view.estimated_document_count() == 2
+    assert sorted(await view.distinct("x")) == [1, 2]
+    with pytest.raises(errors.ReadOnlyVersion):
+        view.insert_one({})
+    with pytest.raises(AttributeError):
+        view.nothing  # noqa: B018
+    assert [one.document["x"] async for one in bands.history(1)] == [5, 1]
+    assert {one.field for one in await bands.blame(1)} == {"_id", "x"}
+    assert (await bands.restore([1], "main@0")).updated == 1

@@ -14,6 +14,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.collection import Collection
 
+from versioned_collection.aio.past import AsyncPastCollection
 from versioned_collection.aio.threads import Streamed, in_thread
 from versioned_collection.aio.twin import blocking, is_motor
 from versioned_collection.capture.journalled import writes
@@ -178,6 +179,16 @@ class AsyncVersionedCollection:
     checkout = awaited(VersionedCollection.checkout)
     discard_changes = awaited(VersionedCollection.discard_changes)
     delete_version_subtree = awaited(VersionedCollection.delete_version_subtree)
+
+    async def at(self, revision: Any = "HEAD") -> AsyncPastCollection:
+        """Return a version as a read-only collection; see `VersionedCollection.at`."""
+        call = partial(self._call, VersionedCollection.at, revision)
+        return AsyncPastCollection(await in_thread(call))
+
+    history = streamed(VersionedCollection.history)
+    blame = awaited(VersionedCollection.blame)
+    restore = awaited(VersionedCollection.restore)
+
     add_check = awaited(VersionedCollection.add_check)
     checks = awaited(VersionedCollection.checks)
     delete_check = awaited(VersionedCollection.delete_check)

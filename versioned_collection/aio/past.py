@@ -1,0 +1,61 @@
+"""What `at` of the asynchronous class returns: one version, read like a collection."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NoReturn
+
+from versioned_collection.aio.threads import Streamed, in_thread
+from versioned_collection.core.version import Version
+from versioned_collection.past.view import WRITES, PastCollection
+
+
+class AsyncPastCollection:
+    """A version of a collection, read only, without checking it out; see `PastCollection`.
+
+    Reads run in worker threads. Order and limits of a find are arguments of it.
+    """
+
+    def __init__(self, view: PastCollection) -> None:
+        self._view = view
+
+    @property
+    def version(self) -> Version:
+        """The version."""
+        return self._view.version
+
+    def find(self, *args: Any, **kwargs: Any) -> Streamed[Any]:
+        """Iterate over documents of the version; see `PastCollection.find`."""
+        return Streamed(partial(self._view.find, *args, **kwargs))
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> Streamed[Any]:
+        """Iterate over what an aggregation returns; see `PastCollection.aggregate`."""
+        return Streamed(partial(self._view.aggregate, *args, **kwargs))
+
+    async def find_one(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a document of the version; see `PastCollection.find_one`."""
+        return await in_thread(partial(self._view.find_one, *args, **kwargs))
+
+    async def count_documents(self, *args: Any, **kwargs: Any) -> int:
+        """Return how many documents match; see `PastCollection.count_documents`."""
+        return await in_thread(partial(self._view.count_documents, *args, **kwargs))
+
+    async def estimated_document_count(self) -> int:
+        """Return how many documents the version has."""
+        return await in_thread(self._view.estimated_document_count)
+
+    async def distinct(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Return the distinct values of a field; see `PastCollection.distinct`."""
+        return await in_thread(partial(self._view.distinct, *args, **kwargs))
+
+    async def prepare(self, *, whole: bool = False) -> None:
+        """Make now what the first read would make; see `PastCollection.prepare`."""
+        await in_thread(partial(self._view.prepare, whole=whole))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in WRITES:
+            getattr(self._view, name)()  # raises `ReadOnlyVersion`
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"Async{self._view!r}"
