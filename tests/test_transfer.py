@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import bson
 import pytest
 import strategies
 from api_support import (
-    RAW,
     edit,
     everything,
     grown,
@@ -27,7 +24,7 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 from harness.scenarios import contents
-from harness.transfers import forge, line_to
+from harness.transfers import lengthen, line_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
@@ -44,7 +41,6 @@ from strategies import (
 from test_exactness import Box, change, common
 
 from versioned_collection import VersionedCollection, errors
-from versioned_collection.core.delta import compare
 from versioned_collection.core.document import document_key, twin_token
 from versioned_collection.remotes import transfer
 
@@ -508,18 +504,6 @@ def test_too_many_versions_are_refused_before_anything_is_sent(pair, monkeypatch
 MANY = 1_000
 STRETCHES = 70
 MOST_COMMANDS = 100
-
-
-def lengthen(bands: VersionedCollection, count: int) -> None:
-    """Add small versions."""
-    state = bands._repository.state()
-    before = bytes(bands.with_options(codec_options=RAW).find_one({"_id": 1}).raw)
-    fields = bson.decode(before)
-    states = [before, *(bson.encode({**fields, "mark": turn}) for turn in range(count))]
-    changes = [[compare(*both)] for both in itertools.pairwise(states)]
-    forge(bands, changes)
-    bands.database["__metadata_bands"].update_one({}, {"$set": {"detached": True}})
-    assert bands.checkout(branch=state.branch)
 
 
 def test_a_thousand_versions_take_few_commands(server, db, there):

@@ -48,7 +48,7 @@ def fast_forward(
 ) -> Version:
     """Move HEAD and its branch on to a version that contains it; return that one."""
     repository, state = hold.repository, hold.state
-    tree = repository.log.tree()
+    tree = repository.log.ancestry()
     path = tree.path(state.head, theirs)
     labels = taken_over(repository, tree, state.branch, theirs)
     commit = Commit(

@@ -74,7 +74,7 @@ def merge_sides(
         CorruptHistory: The deltas do not fit the replica.
         ResolverFailed: A resolver of the policy raised.
     """
-    tree = repository.log.tree()
+    tree = repository.log.ancestry()
     paths = tree.path(sides.base, sides.ours), tree.path(sides.base, sides.theirs)
     theirs = (Changed(*found) for found in repository.deltas.changed_by_them(*paths))
     decide = decision(policy, context)

@@ -326,7 +326,7 @@ def describe_all(hold: Hold, commit: Commit, plan: Plan) -> None:
 def take_back(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     """Bring documents, HEAD and branch back to where they were before a rebase that waits."""
     ensure_collection(hold)
-    path = hold.repository.log.tree().path(hold.state.head, plan.tip)
+    path = hold.repository.log.ancestry().path(hold.state.head, plan.tip)
     commit = Commit(state={**plan.before, "merge": None}, path=path, operation={})
     set_aside_and_move(hold, commit, progress)
 

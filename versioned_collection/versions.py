@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
 import bson
@@ -29,6 +30,9 @@ from versioned_collection.trackers.log import utc
 from versioned_collection.trackers.metadata import Metadata
 
 _LARGEST_TEXT = 1024 * 1024
+
+_FIRST_ENTRIES, _MOST_ENTRIES = 64, 4_096
+"""Log entries that are read at once: people mostly look at the latest."""
 
 RevisionLike = int | str | VersionId | Version | Sequence[Any] | None
 
@@ -140,7 +144,7 @@ class Resolver:
 
     def ancestor(self, version: VersionId, generations: int) -> VersionId | None:
         """Return the ancestor so many first parents up."""
-        tree = self._repository.log.tree()
+        tree = self._repository.log.ancestry()
         for turn, current in enumerate(tree.ancestors(version)):
             if turn == generations:
                 return current
@@ -245,14 +249,23 @@ def name_taken(repository: Repository, name: str) -> str | None:
     return "tag" if repository.tags.get(name) is not None else None
 
 
-def ancestry(repository: Repository, version: VersionId) -> list[Version]:
-    """Return the entries from a version up to the root, newest first."""
-    tree = repository.log.tree()
-    if version not in tree:
-        raise missing_version(version)
-    order = list(tree.ancestors(version))
-    entries = {entry.id: entry for entry in repository.log.get_many(order)}
-    return [entries[id_] for id_ in order]
+def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
+    """Iterate over the entries from a version up to the root, newest first.
+
+    They are read some at a time, so it takes as long as it is followed.
+
+    Raises:
+        CorruptHistory: A version is not in the log.
+    """
+    order = repository.log.ancestry().ancestors(version)
+    count = _FIRST_ENTRIES
+    try:
+        while some := list(islice(order, count)):
+            entries = {entry.id: entry for entry in repository.log.get_many(some)}
+            yield from (entries[one] for one in some)
+            count = min(2 * count, _MOST_ENTRIES)
+    except KeyError as error:
+        raise missing_version(error.args[0]) from None
 
 
 def entry_of(repository: Repository, version: VersionId) -> Version:

@@ -7,16 +7,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
+import bson
+from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, monitoring
 from pymongo.database import Database
 
 from harness.scenarios import LEASE_SECONDS, NAME, opened
 from harness.trap import Trap, shrink_limits
 from versioned_collection import VersionedCollection, errors
-from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
+from versioned_collection.core.delta import Delta, compare, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import completed
@@ -210,3 +214,15 @@ def pushes(uri: str, database: str, there_uri: str, there: str, ready: Any = Non
 def patient(database: Database[Any]) -> VersionedCollection:
     """Open a collection whose lease is short."""
     return opened(database, NAME, lease_seconds=LEASE_SECONDS)
+
+
+def lengthen(bands: VersionedCollection, count: int) -> None:
+    """Add versions that each change the document 1, and check the last one out."""
+    state = bands._repository.state()
+    raw = CodecOptions(document_class=RawBSONDocument)
+    before = bytes(bands.with_options(codec_options=raw).find_one({"_id": 1}).raw)
+    fields = bson.decode(before)
+    states = [before, *(bson.encode({**fields, "mark": turn}) for turn in range(count))]
+    forge(bands, [[compare(*both)] for both in pairwise(states)])
+    bands.database["__metadata_bands"].update_one({}, {"$set": {"detached": True}})
+    assert bands.checkout(branch=state.branch)

@@ -11,7 +11,6 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, document_key
-from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
 from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
@@ -49,11 +48,10 @@ def prepare(repository: Repository, version: VersionId, *, whole: bool = False) 
         PermissionDenied: The user may not write.
     """
     with holding(repository, "at") as hold:
-        tree = repository.log.tree()
-        if version not in tree:
+        if not repository.log.known(version):
             raise InvalidCollectionVersion(f"there is no version {version} any more")
         repository.overlays.remove_unfinished()
-        _Builder(hold, tree, version).run(whole or not repository.has_transactions)
+        _Builder(hold, version).run(whole or not repository.has_transactions)
         _evict(repository, version)
 
 
@@ -69,10 +67,10 @@ def _evict(repository: Repository, kept: VersionId) -> None:
 
 
 class _Builder:
-    def __init__(self, hold: Hold, tree: VersionTree, version: VersionId) -> None:
+    def __init__(self, hold: Hold, version: VersionId) -> None:
         self._hold = hold
         self._repository = hold.repository
-        self._tree = tree
+        self._tree = hold.repository.log.ancestry()
         self._version = version
         self._head = hold.state.head
 
@@ -150,7 +148,7 @@ class _Builder:
         What it touches already is known by its head that is nearest to ours.
         """
         repository = self._repository
-        known = [head for head in overlay.heads if head in self._tree]
+        known = [node.id for node in repository.log.nodes(overlay.heads)]
         if not known:
             return False
         ways = (self._tree.path(self._head, head) for head in known)

@@ -111,7 +111,7 @@ class MongoRemote:
 
     def _path(self, start: VersionId, end: VersionId) -> Path:
         try:
-            return self.repository.log.tree().path(start, end)
+            return self.repository.log.ancestry().path(start, end)
         except UNREADABLE as error:
             raise refused(end, f"no way leads to it from what is checked out ({error})") from error
 

@@ -74,6 +74,6 @@ def _go(
     hold: Hold, target: VersionId, state: dict[str, object], progress: Progress | None
 ) -> None:
     repository = hold.repository
-    path = repository.log.tree().path(hold.state.head, target)
+    path = repository.log.ancestry().path(hold.state.head, target)
     commit = Commit(state=dict(state), path=path)
     carry_out(hold, commit, lambda: moves_along(repository, path), progress)

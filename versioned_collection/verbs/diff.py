@@ -143,7 +143,7 @@ def _change(difference: Difference) -> Change:
 def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Difference]:
     """Compare two versions by the deltas on their paths from HEAD."""
     repository, head = hold.repository, hold.state.head
-    tree = repository.log.tree()
+    tree = repository.log.ancestry()
     if first == head:
         for batch in moves_along(repository, tree.path(head, second)):
             for move in batch:
@@ -159,7 +159,7 @@ def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Differ
 def _apart(
     repository: Repository, head: VersionId, first: VersionId, second: VersionId
 ) -> Iterator[Difference]:
-    tree = repository.log.tree()
+    tree = repository.log.ancestry()
     to_first, across = tree.path(head, first), tree.path(first, second)
     for batch in portions(
         repository.deltas.along(across), lambda group: len(group[1]), 1_000, 5_000
@@ -189,7 +189,7 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
         copy.persist()
         return
     done: set[DocumentKey] = set()
-    path = repository.log.tree().path(hold.state.head, base)
+    path = repository.log.ancestry().path(hold.state.head, base)
     for batch in moves_along(repository, path):
         raws = {move.target.key: move.target.raw for move in batch}
         done.update(raws)

@@ -24,8 +24,8 @@ def get_log(repository: Repository, branch: str | None = None) -> list[Version]:
     state = repository.state()
     resolver = Resolver(repository, state)
     if branch is None and resolver.tip(state.branch) is None:
-        return ancestry(repository, state.head)
-    return ancestry(repository, resolver.resolve(None, branch or state.branch))
+        return list(ancestry(repository, state.head))
+    return list(ancestry(repository, resolver.resolve(None, branch or state.branch)))
 
 
 def log(

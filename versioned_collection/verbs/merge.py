@@ -69,7 +69,7 @@ def merge(
             )
         copy = WorkingCopy(hold)
         copy.require_clean()
-        head, tree = hold.state.head, repository.log.tree()
+        head, tree = hold.state.head, repository.log.ancestry()
         if is_ancestor(tree, theirs, head):
             return entry_of(repository, head)
         if wanted.fast_forward and is_ancestor(tree, head, theirs):

@@ -33,7 +33,7 @@ def reset(
     with holding(repository, "reset") as hold:
         target = Resolver(repository, hold.state).resolve(revision)
         state = hold.state
-        path = repository.log.tree().path(state.head, target)
+        path = repository.log.ancestry().path(state.head, target)
         if state.detached:
             commit = Commit(state=attachment(repository, state, target))
         else:

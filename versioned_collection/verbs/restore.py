@@ -118,7 +118,7 @@ class _Restoring:
         self._hold = hold
         self._repository = hold.repository
         self._patterns = only.patterns
-        self._path: Path = self._repository.log.tree().path(hold.state.head, version)
+        self._path: Path = self._repository.log.ancestry().path(hold.state.head, version)
         self._committer = Committer(hold, progress)
         self._stash = ObjectId()
 

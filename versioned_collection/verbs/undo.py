@@ -45,7 +45,7 @@ def undo(repository: Repository, progress: Progress | None = None) -> Operation:
         commit = _reverse(hold, operation)
         source, target = hold.state.head, operation.before["head"]
         if source != target:
-            commit.path = repository.log.tree().path(source, target)
+            commit.path = repository.log.ancestry().path(source, target)
         if commit.path is not None and operation.documents:
             copy = WorkingCopy(hold)
             copy.require_clean()
@@ -84,7 +84,7 @@ def _check(hold: Hold, operation: Operation) -> None:
             operation=operation.id,
         )
     repository = hold.repository
-    tips, known = repository.branches.all(), repository.log.tree()
+    tips = repository.branches.all()
     head = {name: getattr(hold.state, name) for name in operation.after}
     moved = {name: after for name, (_, after) in operation.branches.items()}
     if head != operation.after or any(tips.get(name) != tip for name, tip in moved.items()):
@@ -101,7 +101,8 @@ def _check(hold: Hold, operation: Operation) -> None:
     needed: list[VersionId] = [operation.before["head"]]
     needed += [before for before, _ in operation.branches.values() if before is not None]
     needed += [before["version"] for before, _ in operation.tags.values() if before is not None]
-    if any(version not in known for version in needed):
+    known = {node.id for node in repository.log.nodes(needed)}
+    if not known.issuperset(needed):
         raise InvalidOperation(
             f"a version that {operation.verb} left is not in the log any more",
             operation=operation.id,
@@ -125,8 +126,8 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
         commit.relabelled = list(operation.relabelled[::-1])
     if operation.labels:
         repository = hold.repository
-        tree = repository.log.tree()
-        labels = {one: label for one, label in operation.labels.items() if one in tree}
+        tree = repository.log.ancestry(repository.log.nodes(list(operation.labels)))
+        labels = {one: label for one, label in operation.labels.items() if one in tree.nodes}
         branches = {branch for branch, _ in labels.values()}
         commit.labels = relabelled(repository, tree, labels, branches)
         commit.state["labels"] = ObjectId()
