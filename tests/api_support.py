@@ -21,6 +21,18 @@ BANDS = [
 _OF_THE_LEASE = ("lease", "fence", "progress", "captured", "own")
 
 
+def own_members() -> dict[str, Any]:
+    """Return the public methods and properties that `VersionedCollection` adds or adapts."""
+    ours = ("versioned_collection.collection", "versioned_collection.facets")
+    classes = [one for one in VersionedCollection.__mro__ if one.__module__.startswith(ours)]
+    return {
+        name: value
+        for one in reversed(classes)
+        for name, value in vars(one).items()
+        if not name.startswith("_")
+    }
+
+
 def untracked(db: Database[Any], name: str = "bands", **options: Any) -> VersionedCollection:
     """Return a collection with three documents and no history."""
     bands = VersionedCollection(db, name, **options)

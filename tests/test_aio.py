@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import pytest
-from api_support import problems
+from api_support import own_members, problems
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -23,12 +23,6 @@ from pymongo.write_concern import WriteConcern
 
 from versioned_collection import AsyncVersionedCollection, VersionedCollection, errors
 from versioned_collection.aio.threads import MOST_AT_ONCE
-
-OURS = [
-    name
-    for name, value in vars(VersionedCollection).items()
-    if not name.startswith("_") and (callable(value) or isinstance(value, property | classmethod))
-]
 
 
 def asynchronous(test: Any) -> Any:
@@ -72,7 +66,7 @@ async def tracked(adb, count=3, **options):
 # -- its face ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", own_members())
 def test_every_public_name_is_there_with_its_arguments_and_words(name):
     ours = inspect.getattr_static(AsyncVersionedCollection, name)
     theirs = inspect.getattr_static(VersionedCollection, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from api_support import own_members
 
 from versioned_collection import VersionedCollection
 from versioned_collection.cli import app as program
@@ -64,7 +65,7 @@ def test_every_command_has_a_python_twin(command: Command) -> None:
 def test_every_verb_is_a_command() -> None:
     verbs = {
         name.replace("_", "-")
-        for name, value in vars(VersionedCollection).items()
+        for name, value in own_members().items()
         if inspect.isfunction(value)
         and not name.startswith(("_", "is_", "has_"))
         and name not in NO_VERBS

@@ -1,0 +1,1 @@
+"""The public methods of `VersionedCollection`, by what they are about."""

@@ -1,0 +1,66 @@
+"""What the parts of `VersionedCollection` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from bson.codec_options import CodecOptions
+from pymongo import ReadPreference
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
+
+from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
+from versioned_collection.errors import CollectionNotTracked, InvalidArgument
+from versioned_collection.past.plan import Planner
+from versioned_collection.repository import Repository
+
+T = TypeVar("T")
+Author = str | Mapping[str, Any]
+RemoteLike = Database[Any] | Collection[Any] | str | None
+"""Another side of a collection: it, its database, a URI, the name of a remote; None: origin."""
+
+
+class Facet(Collection[DocumentType]):
+    """A part of the public methods of `VersionedCollection`; mixed in before `Collection`."""
+
+    _repository: Repository
+    _planner: Planner
+
+    def is_tracked(self) -> bool:
+        """Tell whether the collection has a history."""
+        return self._repository.metadata.read() is not None
+
+    def _unless_untracked(self, verb: Callable[[Repository], T], otherwise: T) -> T:
+        """Run a verb; an untracked collection answers politely instead."""
+        try:
+            return verb(self._repository)
+        except CollectionNotTracked:
+            return otherwise
+
+
+def plain(database: Database[Any]) -> Database[Any]:
+    """Return the database without options that are meant for documents only."""
+    concern = database.client.write_concern
+    return Database(
+        database.client,
+        database.name,
+        CodecOptions(),
+        ReadPreference.PRIMARY,
+        concern if concern.acknowledged else WriteConcern(),
+    )
+
+
+def policy_of(resolver: ResolverLike | None, policy: MergePolicy | None) -> MergePolicy:
+    """Return the policy that a person asked for, in one of two ways.
+
+    Raises:
+        InvalidArgument: Both were given.
+    """
+    if resolver is None:
+        return DEFAULT_POLICY if policy is None else policy
+    if policy is not None:
+        raise InvalidArgument("give a resolver for all conflicts, or a policy, not both")
+    return MergePolicy(default=resolver)

@@ -1,0 +1,48 @@
+"""Keeping what is stored whole and small."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.facets.base import Facet
+from versioned_collection.verbs import maintenance
+from versioned_collection.verbs.verify import Problem, verify
+
+
+class Care(Facet[DocumentType]):
+    """Keeping what is stored whole and small."""
+
+    def verify(self, *, tip: Version | VersionId | str | None = None) -> Iterator[Problem]:
+        """Iterate over everything on disk that is not as it must be.
+
+        Args:
+            tip: A version, version id or checksum recorded elsewhere, which has to be in the
+                log still: this finds out whoever cuts off or rewrites the newest versions.
+
+        Raises:
+            CollectionNotTracked: There is no history.
+        """
+        return verify(self._repository, tip)
+
+    def size(self) -> dict[str, int]:
+        """Return the bytes on disk of each tracker, and their ``total``; the collection apart."""
+        return maintenance.size(self._repository)
+
+    def gc(self) -> dict[str, int]:
+        """Remove what no version needs; return how much of what was removed."""
+        return self._unless_untracked(maintenance.gc, {})
+
+    def listen(self, interval: float = 1.0, stop: threading.Event | None = None) -> int:
+        """Keep the modified set fresh until `stop` is set; return the number of looks.
+
+        Nothing has to listen for changes to be noticed. It only shortens the next verb, and
+        protects against an oplog that is shorter than the time between two verbs.
+
+        Args:
+            interval: Seconds between two looks.
+            stop: Ends the loop; without one it goes on for ever.
+        """
+        return maintenance.listen(self._repository, interval, stop)

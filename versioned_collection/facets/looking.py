@@ -1,0 +1,112 @@
+"""The log, and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.version import Version
+from versioned_collection.facets.base import Facet
+from versioned_collection.verbs import diff as diff_verbs
+from versioned_collection.verbs import log as log_verbs
+from versioned_collection.verbs.diff import Change
+from versioned_collection.versions import Resolver, RevisionLike, entry_of
+
+
+class Looking(Facet[DocumentType]):
+    """The log, and differences."""
+
+    def resolve(self, revision: RevisionLike) -> Version:
+        """Return the version that a revision names.
+
+        Args:
+            revision: ``main``, ``main@3``, ``main~2``, ``HEAD``, ``HEAD~1``, a tag, a
+                version id, a checksum prefix, ``main@{2026-01-31}``, a number on the
+                current branch, or ``(number, branch)``.
+
+        Raises:
+            InvalidCollectionVersion: It names nothing.
+            CollectionNotTracked: There is no history.
+        """
+        repository = self._repository
+        return entry_of(repository, Resolver(repository, repository.state()).resolve(revision))
+
+    def get_log(self, branch: str | None = None) -> list[Version]:
+        """Return the versions from a branch's tip to the root, newest first.
+
+        Args:
+            branch: The branch, the current one by default (also when HEAD is detached).
+
+        Raises:
+            BranchNotFound: There is no such branch.
+        """
+        return self._unless_untracked(lambda repository: log_verbs.get_log(repository, branch), [])
+
+    def log(
+        self,
+        revision: RevisionLike = None,
+        limit: int | None = None,
+        document: Any = None,
+        author: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Version]:
+        """Iterate over versions from a revision to the root, newest first.
+
+        Args:
+            revision: Where to start; HEAD by default.
+            limit: At most so many.
+            document: Only versions that changed the document with this ``_id``.
+            author: Only versions of this author.
+            since: Only versions registered at this time or later (naive times are UTC).
+            until: Only versions registered at this time or earlier.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: The limit is negative.
+            InvalidType: An argument is of the wrong type.
+        """
+        if not self.is_tracked():
+            return iter(())
+        return log_verbs.log(self._repository, revision, limit, document, author, since, until)
+
+    def diff(
+        self,
+        version: RevisionLike = None,
+        branch: str | None = None,
+        deep: bool = False,
+        direction: str = "from",
+    ) -> dict[Any, Any] | None:
+        """Return the differences between a version and the present documents.
+
+        Args:
+            version: The version, HEAD by default.
+            branch: The branch of a version number, or a branch whose tip is meant.
+            deep: Return `deepdiff.DeepDiff` objects instead of unified text.
+            direction: ``from`` reads "from that version to now", ``to`` the reverse,
+                ``bidirectional`` gives both under these names.
+
+        Returns:
+            The differences by ``_id`` (ids that Python cannot hash, or takes for equal to
+            another, as `DocumentId`); empty when equal, None when untracked.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+        """
+        return self._unless_untracked(
+            lambda repository: diff_verbs.diff(repository, version, branch, deep, direction), None
+        )
+
+    def changes(self, a: RevisionLike = "HEAD", b: RevisionLike = None) -> Iterator[Change]:
+        """Iterate over the changed documents between two revisions, for programs.
+
+        Args:
+            a: The first revision.
+            b: The second one; None means the working copy.
+
+        Raises:
+            CollectionNotTracked: There is no history.
+        """
+        return diff_verbs.changes(self._repository, a, b)

@@ -1,0 +1,117 @@
+"""Reading earlier versions, and bringing parts of them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.committer import Progress
+from versioned_collection.core.merging.paths import PatternLike
+from versioned_collection.facets.base import Facet
+from versioned_collection.past.view import PastCollection
+from versioned_collection.selection import Only
+from versioned_collection.verbs.at import at
+from versioned_collection.verbs.history import BlamedField, DocumentVersion, blame, history
+from versioned_collection.verbs.restore import Restored, restore
+from versioned_collection.versions import RevisionLike
+
+
+class Past(Facet[DocumentType]):
+    """Reading earlier versions, and bringing parts of them back."""
+
+    def at(self, revision: RevisionLike | datetime = "HEAD") -> PastCollection:
+        """Return a version as a read-only collection, without checking it out.
+
+        Others may write and check out meanwhile: each read is of this version, entirely. What
+        differs between it and HEAD is stored beside the collection at the first read, which
+        takes the lease and the right to write; later reads need neither.
+
+        Args:
+            revision: The version: a number on the current branch, a revision text such as
+                ``"main~2"``, a tag or ``"main@{2026-01-31}"``, or a time, for the last version
+                on the way to HEAD that is not later (UTC where it has no time zone).
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidType: `revision` is something else.
+            CollectionNotTracked: There is no history.
+        """
+        return at(self._planner, revision, self)
+
+    def history(
+        self, document_id: Any, revision: RevisionLike = None, limit: int | None = None
+    ) -> Iterator[DocumentVersion]:
+        """Iterate over the versions that changed a document, newest first.
+
+        They are those on the way from a version to the first one, along first parents: what a
+        merge brought in counts as changed by the merge.
+
+        Args:
+            document_id: Its ``_id``. An id that the server takes for the same is the same, such
+                as ``1.0`` for ``1``; a `DocumentId` means that very one.
+            revision: Where to start, such as a branch; HEAD where it is left out.
+            limit: At most so many.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: BSON cannot hold the id, or `limit` is negative.
+            CollectionNotTracked: There is no history.
+        """
+        return history(self._repository, document_id, revision, limit, self.codec_options)
+
+    def blame(self, document_id: Any, revision: RevisionLike = None) -> list[BlamedField]:
+        """Return, for each field of a document, the version that gave it its value.
+
+        Fields of nested documents and elements of lists (by their index) count each. What a merge
+        brought in was set by a version of its other side.
+
+        Args:
+            document_id: See `history`.
+            revision: The version whose document is meant; HEAD where it is left out.
+
+        Raises:
+            InvalidArgument: The version has no such document, or BSON cannot hold the id.
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return blame(self._repository, document_id, revision, self.codec_options)
+
+    def restore(
+        self,
+        which: Only | Mapping[str, Any] | Iterable[Any],
+        revision: RevisionLike = None,
+        fields: Iterable[PatternLike] | None = None,
+        dry_run: bool = False,
+        *,
+        progress: Progress | None = None,
+    ) -> Restored:
+        """Bring chosen documents, or fields of them, back to what they were in a version.
+
+        What is restored is uncommitted, whatever the documents were before; other documents and
+        HEAD stay as they are.
+
+        Args:
+            which: A list of ``_id`` values, where those that the version does not have are
+                deleted; a filter, which chooses among the documents of the version; or `Only`.
+            revision: The version; HEAD where it is left out.
+            fields: Only these places, as patterns such as ``"address.city"``; see `Only`. A
+                document that came or went since is chosen by ``()`` or ``"**"`` alone.
+            dry_run: Change nothing, and return what would be done.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            How many documents came back, changed and went, and which.
+
+        Raises:
+            WorkingCopyChanged: Another client wrote to one of the documents meanwhile; nothing
+                was done. Beyond what one transaction carries, and on standalone servers, such
+                documents are kept and listed instead.
+            DocumentRejected: A unique index refuses a document; nothing was done.
+            InvalidType: `which` is something else (a TypeError).
+            InvalidArgument: An id, filter or pattern that cannot be (a ValueError).
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return restore(self._planner, which, revision, fields, dry_run, progress)
