@@ -110,7 +110,9 @@ def _checkout(db: Database[Any], stored: int, changed: int) -> Call:
 def _transfer(verb: str) -> Preparation:
     def prepare(db: Database[Any], stored: int, changed: int) -> Call:
         ours = tracked(db, stored)
-        theirs = VersionedCollection(db.client[f"{db.name}_remote"], "parts")
+        other = db.client[f"{db.name}_remote"]
+        db.client.drop_database(other)
+        theirs = VersionedCollection(other, "parts")
         ours.push(theirs)
         for turn in range(2):  # the first round warms up
             db["parts"].bulk_write(updates(spread(changed, stored), turn), ordered=False)

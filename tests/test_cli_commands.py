@@ -426,9 +426,9 @@ def test_size_and_gc(cli: Cli, bands: VersionedCollection) -> None:
     found = cli("size", "--json").json["size"]
     assert found["total"] == sum(found.values()) - found["total"] > 0
     assert cli("size").out.splitlines()[-1].startswith("total")
-    assert cli("gc", "--json").json["removed"] == dict.fromkeys(
-        ("versions_without_log_entry", "stashes", "conflicts", "unfinished_uploads"), 0
-    )
+    removed = cli("gc", "--json").json["removed"]
+    assert {"versions_without_log_entry", "stashes", "conflicts"} <= removed.keys()
+    assert set(removed.values()) == {0}
     assert "stashes: 0 removed" in cli("gc").out
 
 
