@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,9 +102,7 @@ ON_EVERY_SURFACE = frozenset(
 )
 """Files whose tests also run through the asynchronous class, over PyMongo Async and Motor."""
 
-ASYNC_BY_DEFAULT = frozenset(
-    f"test_{name}.py" for name in ("branches", "log", "status", "tags", "undo")
-)
+ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
 
 
@@ -116,21 +115,31 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the second server of some files, and the second way of transfers, to the sweeps."""
+    """Leave what a default run tries in one of several ways to the sweeps in the others."""
     for item in items:
-        parameters = getattr(item, "callspec", None)
-        on_standalone = parameters is not None and "standalone" in parameters.params.values()
-        surface = "sync" if parameters is None else parameters.params.get("surface", "sync")
-        is_elsewhere = surface == "motor" or (
-            surface == "async" and item.path.name not in ASYNC_BY_DEFAULT
-        )
-        is_clone = item.path.name == "test_transfer_hostile.py" and "clone]" in item.name
-        if (
-            is_clone
-            or is_elsewhere
-            or (on_standalone and item.path.name in REPLICA_SET_BY_DEFAULT)
-        ):
+        call = getattr(item, "callspec", None)
+        if call is not None and _is_left_to_sweeps(item, call):
             item.add_marker(pytest.mark.sweep)
+
+
+def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
+    file = item.path.name
+    surface = call.params.get("surface", "sync")
+    return (
+        surface == "motor"
+        or (surface == "async" and file not in ASYNC_BY_DEFAULT)
+        or ("standalone" in call.params.values() and file in REPLICA_SET_BY_DEFAULT)
+        or call.indices.get("limits", _way_by_default(item)) != _way_by_default(item)
+        or (file == "test_transfer_hostile.py" and "clone]" in item.name)
+    )
+
+
+def _way_by_default(item: pytest.Item) -> int:
+    """Return which of two ways a default run takes a test: with usual limits, or with small ones.
+
+    Half of the tests go each way; sweeps go the other one, too.
+    """
+    return zlib.crc32(item.nodeid.partition("[")[0].encode()) % 2
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -462,38 +463,37 @@ def test_a_remote_that_was_never_added(cli: Cli, bands: VersionedCollection, add
     assert cli("remotes", "--json").json["remotes"][0]["url"] is None
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("add-remote", "origin"),
-        ("add-remote", "a/b", "mongodb://h/db"),
-        ("add-remote", "", "mongodb://h/db"),
-        ("add-remote", "origin", "h/db"),
-        ("add-remote", "origin", "mongodb://h"),
-        ("add-remote", "origin", "mongodb://"),
-        ("add-remote", "taken", "mongodb://h/db"),
-        ("push", "mongodb://h"),
-        ("push", "mongodb://h:port/db"),
-        ("push", "mongodb://u:${NOT_SET_ANYWHERE}@h/db"),
-        ("pull", "taken", "--resolver", "best"),
-        ("clone",),
-        ("clone", "mongodb://h", "-c", "groups"),
-    ],
-    ids=" ".join,
+USAGE = (
+    ("add-remote", "origin"),
+    ("add-remote", "a/b", "mongodb://h/db"),
+    ("add-remote", "", "mongodb://h/db"),
+    ("add-remote", "origin", "h/db"),
+    ("add-remote", "origin", "mongodb://h"),
+    ("add-remote", "origin", "mongodb://"),
+    ("add-remote", "taken", "mongodb://h/db"),
+    ("push", "mongodb://h"),
+    ("push", "mongodb://h:port/db"),
+    ("push", "mongodb://u:${NOT_SET_ANYWHERE}@h/db"),
+    ("pull", "taken", "--resolver", "best"),
+    ("clone",),
+    ("clone", "mongodb://h", "-c", "groups"),
 )
-def test_usage(cli: Cli, bands: VersionedCollection, words: tuple[str, ...]) -> None:
+
+
+def test_usage(cli: Cli, bands: VersionedCollection) -> None:
     bands.add_remote("taken", "mongodb://h/db")
-    failed = cli(*words, "--json", code=2)
-    assert failed.out == ""
-    assert failed.error["exit"] == 2
-    assert [one.name for one in bands.remotes()] == ["taken"]
+    for words in USAGE:
+        failed = cli(*words, "--json", code=2)
+        assert failed.out == "", words
+        assert failed.error["exit"] == 2, words
+        assert [one.name for one in bands.remotes()] == ["taken"], words
 
 
-@pytest.mark.parametrize("verb", ["push", "pull", "fetch"])
-def test_no_such_remote(cli: Cli, bands: VersionedCollection, verb: str) -> None:
-    failed = cli(verb, "--json", code=5)
-    assert failed.error["code"] == "no_such_remote"
-    assert "'vc add-remote'" in failed.error["message"]
+def test_no_such_remote(cli: Cli, bands: VersionedCollection) -> None:
+    for verb in ("push", "pull", "fetch"):
+        failed = cli(verb, "--json", code=5)
+        assert failed.error["code"] == "no_such_remote", verb
+        assert "'vc add-remote'" in failed.error["message"], verb
 
 
 def test_itself(cli: Cli, bands: VersionedCollection, server: Any, db: Database[Any]) -> None:
@@ -571,38 +571,34 @@ def test_status_beside_what_is_not_here(
 # -- secrets -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("push", NOWHERE),
-        ("pull", NOWHERE),
-        ("fetch", NOWHERE),
-        ("push", NOWHERE.replace("hush", "${HUSH}")),
-        ("push", "stored"),
-        ("clone", NOWHERE, "-c", "groups"),
-        ("add-remote", "origin", NOWHERE),
-        ("add-remote", NOWHERE, "origin"),
-        ("add-remote", "origin", "mongodb://ada:hu@hush@h/db"),
-        ("add-remote", "origin", "mongodb://ada:x/hush@h/db"),
-        ("add-remote", "origin", "mongodb://h/db?tlsCertificateKeyFilePassword=hush"),
-        ("push", "mongo://ada:hush@h/db"),
-        ("push", "mongodb://ada:x/hush@h/db"),
-        ("push", "mongodb://ada:hu@hush@h/db"),
-        ("push", NOWHERE, "main", "extra"),
-        ("remove-remote", NOWHERE),
-    ],
-    ids=lambda words: " ".join(words),
+WITH_A_PASSWORD = (
+    ("push", NOWHERE),
+    ("pull", NOWHERE),
+    ("fetch", NOWHERE),
+    ("push", NOWHERE.replace("hush", "${HUSH}")),
+    ("push", "stored"),
+    ("clone", NOWHERE, "-c", "groups"),
+    ("add-remote", "origin", NOWHERE),
+    ("add-remote", NOWHERE, "origin"),
+    ("add-remote", "origin", "mongodb://ada:hu@hush@h/db"),
+    ("add-remote", "origin", "mongodb://ada:x/hush@h/db"),
+    ("add-remote", "origin", "mongodb://h/db?tlsCertificateKeyFilePassword=hush"),
+    ("push", "mongo://ada:hush@h/db"),
+    ("push", "mongodb://ada:x/hush@h/db"),
+    ("push", "mongodb://ada:hu@hush@h/db"),
+    ("push", NOWHERE, "main", "extra"),
+    ("remove-remote", NOWHERE),
 )
-def test_passwords_are_never_shown(
-    cli: Cli, bands: VersionedCollection, words: tuple[str, ...]
-) -> None:
+
+
+def test_passwords_are_never_shown(cli: Cli, bands: VersionedCollection) -> None:
     stored = NOWHERE.replace("hush", "${HUSH}")
     bands.add_remote("stored", stored)
     cli.env["HUSH"] = "hush"
-    for option in ((), ("--json",)):
+    for words, option in product(WITH_A_PASSWORD, ((), ("--json",))):
         failed = cli(*words, *option, code=None)
-        assert failed.code in (2, 5, 8)
-        assert "hush" not in failed.out + failed.err
+        assert failed.code in (2, 5, 8), words
+        assert "hush" not in failed.out + failed.err, words
     assert [one.url for one in bands.remotes() if one.url] == [stored]
 
 

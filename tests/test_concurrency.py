@@ -250,6 +250,7 @@ def test_each_version_is_one_moment(db, server, children):
     assert check_versions(db, ACCOUNTS, done) > ROUNDS
 
 
+@pytest.mark.sweep
 def test_stash_while_others_write(db, server, children):
     """What is set aside comes back, and what was written meanwhile stays."""
     collection = ledger(db, 0)

@@ -153,6 +153,7 @@ def at(db: Database[Any], version: Version) -> dict[DocumentKey, bytes]:
     return {document_key(raw): raw for raw in contents(db, NAME)}
 
 
+@pytest.mark.sweep
 def test_versions_that_come_of_merges_hold_what_was_recorded(db, meeting, way):
     """No writer gets into them, and none loses what it wrote meanwhile."""
     collection = meeting.collection

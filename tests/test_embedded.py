@@ -232,6 +232,7 @@ class TestNoOrphan:
             assert eventually(lambda: is_gone(pid))
             assert eventually(lambda: not path.exists())
 
+    @pytest.mark.sweep
     def test_user_of_a_kept_directory_killed(self, tmp_path: Path) -> None:
         with other_process(start_in(tmp_path)) as process:
             pid, _, _ = facts_of(process)
@@ -292,6 +293,7 @@ class TestKeptDirectory:
         with embedded.start(tmp_path) as server:
             assert server.port == port
 
+    @pytest.mark.sweep
     def test_moves_to_another_port(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path) as server, MongoClient(server.uri) as client:
             client.test.things.insert_one({"_id": 1})
@@ -309,6 +311,7 @@ class TestKeptDirectory:
             modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (path, *path.iterdir())}
         assert {mode & 0o077 for mode in modes.values()} == {0}
 
+    @pytest.mark.sweep
     def test_log_of_the_run_before_stays(self, tmp_path: Path) -> None:
         for _ in range(3):
             with embedded.start(tmp_path, replica_set=False):
@@ -391,6 +394,7 @@ class TestTwoStarts:
                 process.wait()
             assert eventually(lambda: is_gone(pid))
 
+    @pytest.mark.sweep
     def test_many_at_once(self, tmp_path: Path) -> None:
         with contextlib.ExitStack() as stack:
             code = start_in(tmp_path, share=True)
@@ -409,6 +413,7 @@ class TestTwoStarts:
             with pytest.raises(EmbeddedServerError, match="port 1 was asked for"):
                 embedded.start(tmp_path, share=True, replica_set=False, port=1)
 
+    @pytest.mark.sweep
     def test_a_server_that_only_lingers_makes_room(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path, share=True, linger=600) as server:
             pid = server.pid
@@ -417,6 +422,7 @@ class TestTwoStarts:
             assert is_gone(pid)
         assert is_gone(server.pid)
 
+    @pytest.mark.sweep
     def test_lingers_for_the_next_one(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path, share=True, linger=1.5) as server:
             pid = server.pid
@@ -453,6 +459,7 @@ class TestAccessControl:
             assert server.uri == uri
             root.test.things.insert_one({})
 
+    @pytest.mark.sweep
     def test_start_that_ended_before_root_was_made(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path):
             pass

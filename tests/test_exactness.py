@@ -70,7 +70,7 @@ common = {
     "suppress_health_check": list(HealthCheck),
     "print_blob": True,
 }
-quick = settings(max_examples=6, derandomize=True, **common)
+quick = settings(max_examples=4, derandomize=True, **common)
 thorough = settings(max_examples=1_000, **common)
 
 
@@ -591,6 +591,7 @@ def test_documents_of_almost_the_limit(any_db: Database[Any]) -> None:
         assert list(box.vc.verify()) == []
 
 
+@pytest.mark.sweep
 def test_a_field_of_nine_megabytes_is_replaced(any_db: Database[Any]) -> None:
     with Box(any_db) as box:
         for letter in "abc":
@@ -601,6 +602,7 @@ def test_a_field_of_nine_megabytes_is_replaced(any_db: Database[Any]) -> None:
         box.check_all(1)
 
 
+@pytest.mark.sweep
 def test_a_long_list_of_many_megabytes_grows_at_its_front(db: Database[Any]) -> None:
     items = [letters.ascii_letters * 20 + str(n) for n in range(6_000)]
     with Box(db) as box:

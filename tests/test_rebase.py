@@ -850,7 +850,7 @@ def _edit(bands: VersionedCollection, changes: dict[int, Any], word: str) -> Non
 
 
 @settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -569,6 +569,7 @@ def test_exact_bytes_of_what_was_decided_and_taken_back(anydb, limits):
     assert problems(bands) == []
 
 
+@pytest.mark.sweep
 def test_many(anydb):
     bands = VersionedCollection(anydb, "bands")
     bands.insert_many([{"_id": n, "n": n} for n in range(10_500)])
