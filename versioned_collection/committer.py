@@ -15,7 +15,7 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit, apply_references
-from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.document import DocumentKey, are_twins
 from versioned_collection.core.merging import whole_document
 from versioned_collection.core.tree import Path
 from versioned_collection.errors import (
@@ -31,7 +31,7 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import Batches, exactly_unstashed, restorations, unstashed
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import by_keys
+from versioned_collection.wire import by_keys, middle_of
 
 _log = logging.getLogger(__name__)
 
@@ -402,12 +402,28 @@ class Committer:
             self._take_all_out(writer, batches)
         with closing(batches()) as source:
             for batch in source:
-                self._write_batch(commit, batch, writer, batches)
-                self._keep_stash(commit, writer)
-                self._keep_conflicts(commit, writer)
-                self._keep(writer)
-                self._remember_time()
+                self._write_in_parts(commit, batch, writer, batches)
                 self._progress("written", len(batch))
+
+    def _write_in_parts(
+        self,
+        commit: Commit,
+        batch: list[Move],
+        writer: WorkingCopyWriter,
+        batches: Callable[[], Batches],
+    ) -> None:
+        """Write a batch, in smaller ones where others write to its documents all the time."""
+        try:
+            self._write_batch(commit, batch, writer, batches)
+        except _Contended:
+            cut = _cut_of(batch)
+            self._write_in_parts(commit, batch[:cut], writer, batches)
+            self._write_in_parts(commit, batch[cut:], writer, batches)
+            return
+        self._keep_stash(commit, writer)
+        self._keep_conflicts(commit, writer)
+        self._keep(writer)
+        self._remember_time()
 
     def _write_batch(
         self,
@@ -416,7 +432,13 @@ class Committer:
         writer: WorkingCopyWriter,
         batches: Callable[[], Batches],
     ) -> None:
+        attempts = 0
+
         def work(session: ClientSession | None) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts > _MOST_ATTEMPTS and _cut_of(batch):
+                raise _Contended("others write to the same documents all the time")
             writer.kept.clear()
             self._write(batch, commit, writer, session)
             is_beyond_head = commit.draft is not None or not commit.replica
@@ -466,6 +488,19 @@ class _TooLarge(VersioningError):
     """The moves are too many for one transaction."""
 
     code = "too_large"
+
+
+class _Contended(VersioningError):
+    """A batch was taken back again and again, as others write to its documents."""
+
+    code = "contended"
+
+
+def _cut_of(batch: list[Move]) -> int:
+    """Return where to cut a batch in two, 0 where ids that are the same have to go together."""
+    keys = [move.target.key for move in batch]
+    middle = middle_of(keys)
+    return 0 if len(keys) < 2 or are_twins(keys[middle - 1], keys[middle]) else middle
 
 
 class _Small:

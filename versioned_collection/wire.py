@@ -247,13 +247,13 @@ def by_keys(
         portion = waiting.pop()
         found = _look_up(db, collection, portion, at, session)
         if found is None:
-            middle = _middle(portion)
+            middle = middle_of(portion)
             waiting += [portion[middle:], portion[:middle]]
         else:
             yield portion, found
 
 
-def _middle(keys: list[DocumentKey]) -> int:
+def middle_of(keys: list[DocumentKey]) -> int:
     """Return where to cut a list in two; ids that the server takes for one stay together."""
     half = len(keys) // 2
     places = sorted(range(1, len(keys)), key=lambda place: abs(place - half))
