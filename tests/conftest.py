@@ -130,7 +130,7 @@ def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
         or (surface == "async" and file not in ASYNC_BY_DEFAULT)
         or ("standalone" in call.params.values() and file in REPLICA_SET_BY_DEFAULT)
         or call.indices.get("limits", _way_by_default(item)) != _way_by_default(item)
-        or (file == "test_transfer_hostile.py" and "clone]" in item.name)
+        or (file == "test_transfer_hostile.py" and ("clone]" in item.name or _half(item.nodeid)))
     )
 
 
@@ -139,7 +139,11 @@ def _way_by_default(item: pytest.Item) -> int:
 
     Half of the tests go each way; sweeps go the other one, too.
     """
-    return zlib.crc32(item.nodeid.partition("[")[0].encode()) % 2
+    return _half(item.nodeid.partition("[")[0])
+
+
+def _half(name: str) -> int:
+    return zlib.crc32(name.encode()) % 2
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,7 @@ def play(fresh: Callable[[], Database[Any]], data: st.DataObject) -> None:
         assert_same(box.vc, third)
 
 
-@settings(max_examples=4, derandomize=True, **common)
+@settings(max_examples=2, derandomize=True, **common)
 @given(data=st.data())
 def test_random_documents(dbs, data):
     play(dbs, data)
@@ -506,6 +506,7 @@ STRETCHES = 70
 MOST_COMMANDS = 100
 
 
+@pytest.mark.sweep
 def test_a_thousand_versions_take_few_commands(server, db, there):
     """The number of commands is in proportion to bytes, not to versions."""
     bands = tracked(db)

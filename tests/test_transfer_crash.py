@@ -30,7 +30,7 @@ from versioned_collection.committer import Committer
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.trackers.metadata import MetadataCollection
 
-SAMPLES = 4
+SAMPLES = 2
 AT_ONCE = 4
 
 
