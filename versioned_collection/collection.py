@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from versioned_collection.capture.journalled import DocumentType, JournalledWrites
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
-from versioned_collection.facets.base import plain
+from versioned_collection.facets.base import options_of, plain
 from versioned_collection.facets.care import Care
 from versioned_collection.facets.looking import Looking
 from versioned_collection.facets.merging import Merging
@@ -110,15 +110,7 @@ class VersionedCollection(
         """Return a copy of this object on a collection as PyMongo knows it."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        Collection.__init__(
-            twin,
-            plain.database,
-            plain.name,
-            codec_options=plain.codec_options,
-            read_preference=plain.read_preference,
-            write_concern=plain.write_concern,
-            read_concern=plain.read_concern,
-        )
+        Collection.__init__(twin, plain.database, plain.name, **options_of(plain))
         return twin
 
     def rename(self, new_name: str, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
@@ -141,15 +133,7 @@ class VersionedCollection(
             lifecycle_verbs.rename(self._repository, new_name)
         else:
             super().rename(new_name, *args, **kwargs)
-        renamed = self._like(
-            self.database.get_collection(
-                new_name,
-                self.codec_options,
-                self.read_preference,
-                self.write_concern,
-                self.read_concern,
-            )
-        )
+        renamed = self._like(self.database.get_collection(new_name, **options_of(self)))
         renamed._repository = self._repository_named(new_name)
         renamed._planner = Planner(renamed._repository)
         renamed._repository.own_checks.update(self._repository.own_checks)
@@ -215,13 +199,7 @@ def _target(
     cls: type, database: Any, name: str | None, options: dict[str, Any]
 ) -> tuple[Database[Any], str, dict[str, Any]]:
     if isinstance(database, Collection):
-        inherited = {
-            "codec_options": database.codec_options,
-            "read_preference": database.read_preference,
-            "write_concern": database.write_concern,
-            "read_concern": database.read_concern,
-        }
-        return database.database, name or database.name, {**inherited, **options}
+        return database.database, name or database.name, {**options_of(database), **options}
     if not isinstance(database, Database):
         raise InvalidType(
             "pass a pymongo Database and a name, or a pymongo Collection, not "

@@ -21,6 +21,7 @@ from versioned_collection.core.merging import (
     MergePolicy,
     merge_documents,
 )
+from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.joining import carry_out
@@ -34,7 +35,6 @@ from versioned_collection.versions import as_in_log, entry_of
 from versioned_collection.wire import by_keys
 from versioned_collection.working_copy import WorkingCopy
 
-_MODULUS = 1 << 256
 _NEIGHBOURS = 4
 """How far apart, in the order of ids, those can be that the server takes for one."""
 
@@ -142,7 +142,7 @@ class Unstashing:
             "stash": self._header["id"],
             "drop": self._drop,
             "times": [context.ours_time, context.theirs_time],
-            "digest": fingerprint_text(self._digest % _MODULUS),
+            "digest": fingerprint_text(self._digest % MODULUS),
         }
         return {"merge": note}
 

@@ -20,6 +20,7 @@ from versioned_collection.aio.twin import blocking, is_motor
 from versioned_collection.capture.journalled import writes
 from versioned_collection.collection import VersionedCollection
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
+from versioned_collection.facets.base import options_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -149,15 +150,7 @@ class AsyncVersionedCollection:
         """Rename the collection and its trackers; see `VersionedCollection.rename`."""
         await self._run(VersionedCollection.rename, new_name, *args, **kwargs)
         old = self._collection
-        return self._like(
-            old.database.get_collection(
-                new_name,
-                codec_options=old.codec_options,
-                read_preference=old.read_preference,
-                write_concern=old.write_concern,
-                read_concern=old.read_concern,
-            )
-        )
+        return self._like(old.database.get_collection(new_name, **options_of(old)))
 
     drop = awaited(VersionedCollection.drop)
 

@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.errors import NotSupported
+from versioned_collection.facets.base import options_of
 
 _twins: dict[int, MongoClient[Any]] = {}
 _lock = threading.Lock()
@@ -35,26 +36,12 @@ def blocking(value: Any) -> Any:
     if isinstance(value, AsyncDatabase):
         return _database(value)
     if isinstance(value, AsyncCollection):
-        return Collection(
-            _database(value.database),
-            value.name,
-            codec_options=value.codec_options,
-            read_preference=value.read_preference,
-            write_concern=value.write_concern,
-            read_concern=value.read_concern,
-        )
+        return Collection(_database(value.database), value.name, **options_of(value))
     return value
 
 
 def _database(database: AsyncDatabase[Any]) -> Database[Any]:
-    return Database(
-        _client(database.client),
-        database.name,
-        codec_options=database.codec_options,
-        read_preference=database.read_preference,
-        write_concern=database.write_concern,
-        read_concern=database.read_concern,
-    )
+    return Database(_client(database.client), database.name, **options_of(database))
 
 
 def _client(client: AsyncMongoClient[Any]) -> MongoClient[Any]:

@@ -41,6 +41,12 @@ class Facet(Collection[DocumentType]):
             return otherwise
 
 
+def options_of(place: Any) -> dict[str, Any]:
+    """Return what reads and writes go by, of a database or a collection of any driver."""
+    names = ("codec_options", "read_preference", "write_concern", "read_concern")
+    return {name: getattr(place, name) for name in names}
+
+
 def plain(database: Database[Any]) -> Database[Any]:
     """Return the database without options that are meant for documents only."""
     concern = database.client.write_concern

@@ -11,6 +11,7 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
 from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
@@ -134,7 +135,7 @@ class _Builder:
 
     def _prove(self, total: int) -> None:
         expected = entry_of(self._repository, self._version).fingerprint
-        if fingerprint_text(total % (1 << 256)) != expected:
+        if fingerprint_text(total % MODULUS) != expected:
             raise CorruptHistory(
                 "history does not lead to the documents of that version; run verify()",
                 version=self._version,

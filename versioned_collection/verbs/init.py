@@ -21,6 +21,7 @@ from versioned_collection.core.document import (
     document_key,
     has_zero_timestamp,
 )
+from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import (
     CollectionAlreadyInitialised,
@@ -219,7 +220,7 @@ class _Initialiser:
             special += [document_key(raw) for raw in batch if has_zero_timestamp(raw)]
             self._progress("copied", len(batch))
         self._special = special
-        return total % (1 << 256), count
+        return total % MODULUS, count
 
     def _correct(
         self, capture: ChangeStreamCapture, start: Timestamp, at: Timestamp

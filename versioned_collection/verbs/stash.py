@@ -15,6 +15,7 @@ from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.delta import images
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.revision import check_name
+from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.recovery import holding
@@ -110,7 +111,7 @@ def stash(
         def keep(changes: list[Change]) -> None:
             deltas = (images(change.old, change.new) for change in changes)
             digest = repository.stash.append(stash_id, [one for one in deltas if one is not None])
-            total = (int(header["digest"], 16) + digest) % (1 << 256)
+            total = (int(header["digest"], 16) + digest) % MODULUS
             header["digest"] = fingerprint_text(total)
             header["documents"] += len(changes)
 

@@ -12,6 +12,7 @@ from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
+from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import (
     Version,
@@ -26,8 +27,6 @@ from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
 from versioned_collection.wire import documents
-
-_MODULUS = 1 << 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def _stash(repository: Repository, stash: ObjectId, digest: str | None) -> Itera
     except (CorruptHistory, bson.errors.BSONError, GridFSError, ValueError) as error:
         yield Problem("stash", f"the stash cannot be read: {error}", facts)
         return
-    if fingerprint_text(total % _MODULUS) != digest:
+    if fingerprint_text(total % MODULUS) != digest:
         yield Problem("stash", "the stash does not hold the changes that were set aside", facts)
 
 
@@ -151,7 +150,7 @@ def _replica(repository: Repository, head: Version) -> Iterator[Problem]:
     total = 0
     for batch in repository.replica.scan():
         total += sum(hash_number(document_hash(raw)) for raw in batch)
-    if fingerprint_text(total % _MODULUS) != head.fingerprint:
+    if fingerprint_text(total % MODULUS) != head.fingerprint:
         yield Problem("replica", "the replica does not hold the documents of HEAD")
 
 
@@ -178,7 +177,7 @@ def _content(repository: Repository, overlay: Overlay, head: Version) -> str:
         total = int(head.fingerprint, 16) - _replaced(repository, overlay.slot)
     for batch in documents(repository.db, repository.overlays.collection_of(overlay.slot)):
         total += sum(hash_number(document_hash(raw)) for raw in batch)
-    return fingerprint_text(total % _MODULUS)
+    return fingerprint_text(total % MODULUS)
 
 
 def _replaced(repository: Repository, slot: str) -> int:
@@ -195,7 +194,7 @@ def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Probl
     """Check fingerprints and checksums of all versions."""
     for entry in entries.values():
         parents = [entries[parent] for parent in entry.parents if parent in entries]
-        digest = replay.digests.get(entry.id, 0) % _MODULUS
+        digest = replay.digests.get(entry.id, 0) % MODULUS
         if (
             version_checksum(entry, [parent.checksum for parent in parents], digest)
             != entry.checksum
@@ -205,7 +204,7 @@ def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Probl
             )
         if parents:
             moved = int(parents[0].fingerprint, 16) + replay.contents.get(entry.id, 0)
-            if fingerprint_text(moved % _MODULUS) != entry.fingerprint:
+            if fingerprint_text(moved % MODULUS) != entry.fingerprint:
                 yield Problem(
                     "fingerprint",
                     f"the changes of {entry.label} do not lead to its content",
