@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bson import json_util
-from typer.testing import CliRunner
+from typer import testing
+from typer.main import get_command
 
 from versioned_collection.cli.app import app
+
+# The runner puts the program together for each command, which takes longer than most commands.
+testing._get_command = functools.cache(get_command)
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Cli:
 
     def __call__(self, *words: str, stdin: str = "", code: int | None = 0) -> Outcome:
         """Run a command, and check its exit code unless that is None."""
-        result = CliRunner().invoke(app, list(words), input=stdin, env=self.environment)
+        result = testing.CliRunner().invoke(app, list(words), input=stdin, env=self.environment)
         outcome = Outcome(result.exit_code, result.stdout, result.stderr)
         assert "Traceback" not in outcome.err
         assert code is None or outcome.code == code, (words, outcome)

@@ -52,6 +52,9 @@ def test_gc_of_what_is_needed_changes_nothing(anydb):
 
 def test_gc_collects_what_is_unreachable(anydb):
     bands = grown(anydb)
+    bands.insert_one({"_id": "set aside"})
+    bands.stash()  # which creates the tracker
+    bands.stash_discard()
     clean = everything(anydb)
     for tracker in ("__deltas_bands", "__stash_bands"):
         some = anydb["__deltas_bands"].find_one()

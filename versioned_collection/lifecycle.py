@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from versioned_collection.pipeline import side_by_side
@@ -10,9 +10,10 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.base import Tracker, drop_exactly, identities, rename_exactly
 
 
-def create_trackers(repository: Repository) -> None:
-    """Create all trackers; those that exist are kept."""
-    side_by_side(tracker.create for tracker in repository.trackers)
+def create_trackers(repository: Repository, but: Collection[Tracker] = ()) -> None:
+    """Create the trackers that every history needs, some apart; those that exist are kept."""
+    needed = (one for one in repository.trackers if not one.at_first_use and one not in but)
+    side_by_side(tracker.create for tracker in needed)
 
 
 def drop_trackers(hold: Hold) -> None:

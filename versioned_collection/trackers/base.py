@@ -37,8 +37,11 @@ class Tracker:
     """
 
     prefix: ClassVar[str]
+    at_first_use: ClassVar[bool] = False
+    """Whether the collection is created for its first document, not with the history."""
 
     def __init__(self, db: Database[Any], name: str) -> None:
+        self._created = False
         self.db = db
         self.tracked = name
         self.name = f"__{self.prefix}_{name}"
@@ -60,6 +63,16 @@ class Tracker:
         create_collection(self.db, self.name, storageEngine=COMPRESSED)
         with translated():
             self.create_indexes()
+
+    def create_once(self) -> None:
+        """Create the collection unless this object has done so.
+
+        One that is dropped behind our back is created by its next document, though without
+        compression.
+        """
+        if not self._created:
+            self.create()
+            self._created = True
 
     def create_indexes(self) -> None:
         """Create the indexes; most trackers live with the one on ``_id``."""

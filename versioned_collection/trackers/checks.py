@@ -18,6 +18,7 @@ class ChecksCollection(Tracker):
     """The tracker ``__checks_<name>``: ``pipeline`` (as BSON) and ``message`` by name."""
 
     prefix = "checks"
+    at_first_use = True
 
     def add(self, name: str, stages: bytes, message: str | None) -> bool:
         """Add a check.
@@ -30,6 +31,7 @@ class ChecksCollection(Tracker):
         Returns:
             Whether the name was free.
         """
+        self.create_once()
         stored = {"_id": name, "format": FORMAT, "message": message, "pipeline": Binary(stages)}
         with translated():
             try:

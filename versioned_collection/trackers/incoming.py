@@ -26,6 +26,7 @@ class IncomingCollection(Tracker):
     """The tracker ``__incoming_<name>``: one document per version that was announced."""
 
     prefix = "incoming"
+    at_first_use = True
     tz_aware = False
 
     def announce(self, entries: Iterable[Version], now: datetime) -> None:
@@ -42,6 +43,7 @@ class IncomingCollection(Tracker):
             for entry in entries
         ]
         if writes:
+            self.create_once()
             with translated():
                 self.collection.bulk_write(writes, ordered=False)
 
@@ -91,12 +93,14 @@ class IncomingCollection(Tracker):
     def found(self, version: VersionId | None) -> None:
         """Note which version a copy begins with; None once it is made."""
         note = {"_id": _FOUNDING}
-        with translated():
-            if version is None:
+        if version is None:
+            with translated():
                 self.collection.delete_one(note)
-            else:
-                facts = {"format": FORMAT, "version": version}
-                self.collection.update_one(note, {"$set": facts}, upsert=True)
+            return
+        self.create_once()
+        facts = {"format": FORMAT, "version": version}
+        with translated():
+            self.collection.update_one(note, {"$set": facts}, upsert=True)
 
     def forget(self, versions: Sequence[VersionId], session: Session = None) -> None:
         """Remove what is noted about versions, also that a copy begins with one of them."""

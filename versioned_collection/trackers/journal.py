@@ -25,6 +25,7 @@ class JournalCollection(Tracker):
     """The tracker ``__journal_<name>``: ``ids``, ``scan``, ``settled``."""
 
     prefix = "journal"
+    at_first_use = True
 
     def begin(self, keys: Sequence[DocumentKey] | None) -> ObjectId:
         """Note a write that is about to happen.
@@ -33,6 +34,7 @@ class JournalCollection(Tracker):
             keys: The ids it can touch; None when they are not known, which makes the next
                 verb compare everything unless `settle` names them.
         """
+        self.create_once()
         entry = ObjectId()
         ids = b"" if keys is None else b"\x04ids\0" + raw_array(keys)
         scan = b"\x08scan\0" + (b"\x01" if keys is None else b"\0")

@@ -77,6 +77,7 @@ class OverlaysCollection(Tracker):
     """
 
     prefix = "past"
+    at_first_use = True
 
     def create_indexes(self) -> None:
         """Create the index that leads from an overlay to its ids."""

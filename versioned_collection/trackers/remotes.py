@@ -35,6 +35,7 @@ class RemotesCollection(Tracker):
     """The tracker ``__remotes_<name>``: one document per remote."""
 
     prefix = "remotes"
+    at_first_use = True
 
     def get(self, name: str) -> KnownRemote | None:
         """Return what is known about a remote."""
@@ -57,6 +58,7 @@ class RemotesCollection(Tracker):
 
     def add(self, name: str, url: str) -> bool:
         """Keep where a remote is; tell whether the name was free."""
+        self.create_once()
         with translated():
             result = self.collection.update_one(
                 {"_id": name, "url": None}, {"$set": {"format": FORMAT, "url": url}}
@@ -76,6 +78,8 @@ class RemotesCollection(Tracker):
         session: Session = None,
     ) -> None:
         """Keep where the branches of a remote are."""
+        if session is None:
+            self.create_once()
         facts = {"format": FORMAT, "tips": list(tips.items()), "seen": seen}
         with translated():
             self.collection.update_one(
@@ -86,6 +90,7 @@ class RemotesCollection(Tracker):
         """Know one remote and no other: that from which a collection becomes a copy."""
         facts = {**first._asdict(), "format": FORMAT, "tips": list(first.tips.items())}
         facts["_id"] = facts.pop("name")
+        self.create_once()
         with translated():
             self.collection.delete_many({})
             self.collection.insert_one(facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import bson
@@ -34,6 +34,12 @@ class StashCollection(DeltaStore):
     """The tracker ``__stash_<name>``; a stash's id stands in the place of a version's."""
 
     prefix = "stash"
+    at_first_use = True
+
+    def append(self, version: ObjectId, deltas: Iterable[Delta]) -> int:
+        """Store deltas of a stash; see `DeltaStore.append`."""
+        self.create()  # each time, since without its indexes it would be slow
+        return super().append(version, deltas)
 
     def count(self, stash: ObjectId) -> int:
         """Return how many documents a stash changes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -76,7 +76,6 @@ def init(
         _refuse_tracked(repository)
         drop_trackers(hold)  # what a killed init may have left
         _drop_copies(repository)
-        create_trackers(repository)
         return _Initialiser(hold, progress or (lambda phase, count: None)).run(
             message, author, metadata
         )
@@ -109,7 +108,10 @@ class _Initialiser:
     def run(self, message: str, author: Any, metadata: Mapping[str, Any] | None) -> Version:
         repository = self._repository
         info = self._existing_collection()
-        at, fingerprint, count = self._copy()
+        repository.metadata.create()  # what times are read from
+        with ThreadPoolExecutor(1) as pool:
+            creating = pool.submit(create_trackers, repository, (repository.replica,))
+            at, fingerprint, count = self._copy(creating.result)
         version = Version(
             new_version_id(),
             0,
@@ -162,11 +164,16 @@ class _Initialiser:
 
     # -- copying -------------------------------------------------------------------------
 
-    def _copy(self) -> tuple[Timestamp | None, int, int]:
-        """Fill the replica; return the capture position, the fingerprint and the size."""
+    def _copy(self, wait: Callable[[], None]) -> tuple[Timestamp | None, int, int]:
+        """Fill the replica; return the capture position, the fingerprint and the size.
+
+        Args:
+            wait: Returns once the other trackers are there.
+        """
         if not self._repository.has_transactions:
             self._copy_on_server()
             fingerprint, count = self._read(None)
+            wait()
             self._copy_again(self._special, None)
             return None, fingerprint, count
         capture = ChangeStreamCapture(self._repository)
@@ -177,6 +184,7 @@ class _Initialiser:
                 copying = pool.submit(self._copy_on_server)
                 fingerprint, count = self._read(start)
                 copying.result()
+            wait()
             captured = self._correct(capture, start, start)
         except SnapshotUnavailable:
             # a collection too large to be copied and read within the snapshot window
