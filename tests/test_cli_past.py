@@ -75,3 +75,30 @@ def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:
     assert (fields["mark"]["version"], fields["mark"]["value"]) == ("main@3", 3)
     assert fields["name"]["version"] == "main@0"
     assert cli("blame", "none", code=None).code != 0
+
+
+def test_find_versions(cli: Cli, bands: VersionedCollection) -> None:
+    assert cli("find-versions", '{"mark": 2}').out == "main@3  v3\n  - 1\nmain@2  v2\n  + 1\n"
+    found = cli("find-versions", '{"mark": "s1"}', "-r", "side", "--limit", "1", "--json").json
+    assert [(one["version"]["label"], one["appeared"]) for one in found["versions"]] == [
+        ("side@1", [1])
+    ]
+    assert cli("find-versions", '{"mark": "none"}').out == ""
+    assert cli("find-versions", "{", code=2).err
+
+
+def test_bisect(cli: Cli, bands: VersionedCollection) -> None:
+    wanted = '{"mark": {"$gte": 2}}'
+    assert cli("bisect", "main@0", "main", wanted).out == "main@2 is the first bad version: v2\n"
+    assert cli("bisect", "0", "3", wanted, "--json").json["version"]["label"] == "main@2"
+    assert "given as good" in cli("bisect", "main@2", "main", wanted, code=None).err
+
+
+def test_compare(cli: Cli, bands: VersionedCollection) -> None:
+    bands.insert_many([{"_id": one} for one in "abc"])
+    out = cli("compare", "main@1", "--samples", "2").out
+    assert out.splitlines()[1:] == ["  mark: 1", 'A "a"', 'A "b"', "  and 1 more", "M 1"]
+    found = cli("compare", "main@1", "main", "--json").json
+    assert found["samples"] == {"insert": [], "update": [1], "delete": []}
+    assert (found["a"], found["b"], found["fields"]) == ("main@1", "main@3", {"mark": 1})
+    assert cli("compare", "main", "main@3").out == "nothing differs\n"

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from versioned_collection import embedded, errors
     from versioned_collection.aio import AsyncVersionedCollection
     from versioned_collection.collection import VersionedCollection
+    from versioned_collection.core.comparison import Comparison
     from versioned_collection.core.document import DocumentId
     from versioned_collection.core.merging import (
         ANY,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from versioned_collection.selection import Only
     from versioned_collection.verbs.conflicts import Conflict
     from versioned_collection.verbs.fetch import Fetched
+    from versioned_collection.verbs.find_versions import Appearance
     from versioned_collection.verbs.history import BlamedField, DocumentVersion
     from versioned_collection.verbs.pull import Pulled
     from versioned_collection.verbs.push import Pushed
@@ -35,8 +37,10 @@ __all__ = [
     "ANY_STEPS",
     "MISSING",
     "UNRESOLVED",
+    "Appearance",
     "AsyncVersionedCollection",
     "BlamedField",
+    "Comparison",
     "Conflict",
     "DocumentId",
     "DocumentVersion",
@@ -66,9 +70,11 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 # and programs that only need a part of the package should not pay.
 _MERGING = "versioned_collection.core.merging"
 _HOMES = {
+    "Appearance": "versioned_collection.verbs.find_versions",
     "AsyncVersionedCollection": "versioned_collection.aio",
     **dict.fromkeys(("ANY", "ANY_STEPS", "MISSING", "UNRESOLVED"), _MERGING),
     **dict.fromkeys(("ElementKey", "MergePolicy", "Side"), _MERGING),
+    "Comparison": "versioned_collection.core.comparison",
     "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
     **dict.fromkeys(("BlamedField", "DocumentVersion"), "versioned_collection.verbs.history"),

@@ -180,6 +180,8 @@ class AsyncVersionedCollection:
 
     history = streamed(VersionedCollection.history)
     blame = awaited(VersionedCollection.blame)
+    find_versions = streamed(VersionedCollection.find_versions)
+    bisect = awaited(VersionedCollection.bisect)
     restore = awaited(VersionedCollection.restore)
 
     add_check = awaited(VersionedCollection.add_check)
@@ -212,6 +214,7 @@ class AsyncVersionedCollection:
     log = streamed(VersionedCollection.log)
     diff = awaited(VersionedCollection.diff)
     changes = streamed(VersionedCollection.changes)
+    compare = awaited(VersionedCollection.compare)
 
     stash = awaited(VersionedCollection.stash)
     stashes = awaited(VersionedCollection.stashes)

@@ -141,6 +141,7 @@ for _module in (
     "looking",
     "comparing",
     "past",
+    "searching",
     "references",
     "sharing",
     "remotes",

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Facet
+from versioned_collection.past.query import number_of
 from versioned_collection.verbs import diff as diff_verbs
 from versioned_collection.verbs import log as log_verbs
 from versioned_collection.verbs.diff import Change
@@ -98,6 +100,29 @@ class Looking(Facet[DocumentType]):
         return self._unless_untracked(
             lambda repository: diff_verbs.diff(repository, version, branch, deep, direction), None
         )
+
+    def compare(
+        self, a: RevisionLike = "HEAD", b: RevisionLike = None, samples: int = 10
+    ) -> Comparison:
+        """Count what differs between two revisions, and name some of the documents.
+
+        Args:
+            a: The first revision.
+            b: The second one; None means the present documents.
+            samples: How many ids are kept of documents that were inserted, updated, deleted.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidArgument: `samples` is negative.
+            InvalidType: `samples` is no whole number.
+            CollectionNotTracked: There is no history.
+        """
+        kept = number_of(samples, "samples")
+        first, second = self.resolve(a), None if b is None else self.resolve(b)
+        found = Comparison(first, second)
+        for change in diff_verbs.changes(self._repository, first, second):
+            found.count(change.document_id, change.op, change.rows, kept)
+        return found
 
     def changes(self, a: RevisionLike = "HEAD", b: RevisionLike = None) -> Iterator[Change]:
         """Iterate over the changed documents between two revisions, for programs.

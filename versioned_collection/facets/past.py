@@ -9,10 +9,13 @@ from typing import Any
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.committer import Progress
 from versioned_collection.core.merging.paths import PatternLike
+from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Facet
 from versioned_collection.past.view import PastCollection
 from versioned_collection.selection import Only
 from versioned_collection.verbs.at import at
+from versioned_collection.verbs.bisect import Predicate, bisect
+from versioned_collection.verbs.find_versions import Appearance, find_versions
 from versioned_collection.verbs.history import BlamedField, DocumentVersion, blame, history
 from versioned_collection.verbs.restore import Restored, restore
 from versioned_collection.versions import RevisionLike
@@ -77,6 +80,53 @@ class Past(Facet[DocumentType]):
             CollectionNotTracked: There is no history.
         """
         return blame(self._repository, document_id, revision, self.codec_options)
+
+    def find_versions(
+        self, filter: Mapping[str, Any], revision: RevisionLike = None, limit: int | None = None
+    ) -> Iterator[Appearance]:
+        """Iterate over the versions in which documents that match a filter came or went.
+
+        A document comes where it matches and did not in the version before, and goes where it
+        does not match any more; newest first, along first parents. All changes on the way are
+        looked at before the first version is returned.
+
+        Args:
+            filter: Which documents, in MongoDB's query language.
+            revision: Where to start, such as a branch; HEAD where it is left out.
+            limit: At most so many versions.
+
+        Raises:
+            InvalidCollectionVersion: There is no such version.
+            InvalidType: `filter` is no dict.
+            InvalidArgument: BSON cannot hold the filter, or `limit` is negative.
+            NotSupported: The filter holds ``$near`` or ``$nearSphere``.
+            CollectionNotTracked: There is no history.
+        """
+        return find_versions(self._planner, filter, revision, limit, self.codec_options)
+
+    def bisect(self, good: RevisionLike, bad: RevisionLike, predicate: Predicate) -> Version:
+        """Return the first bad version on the way from a good one to a bad one.
+
+        Of n versions between them, about log2(n) are looked at, as `at` does.
+
+        Args:
+            good: A version that is good; the bad one was made from it, along first parents.
+            bad: A version that is bad.
+            predicate: A filter, where a version is bad when a document matches; or a callable,
+                which is given the version as `at` returns it and tells whether it is bad.
+
+        Raises:
+            InvalidArgument: The good version is bad, or the bad one good; or no way leads from
+                one to the other.
+            InvalidType: The predicate is something else.
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+
+        def view(version: Version) -> PastCollection:
+            return PastCollection(self._planner, version, self)
+
+        return bisect(self._planner, good, bad, predicate, view)
 
     def restore(
         self,

@@ -280,7 +280,7 @@ class DeltaStore(Tracker):
             filter_["document_id"] = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
         for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
             found = list(group)
-            yield key, [_in_turn(found, each) for each in steps]
+            yield key, [in_turn(found, each) for each in steps]
 
     def along_for(self, path: Path, keys: Sequence[DocumentKey]) -> dict[DocumentKey, list[Delta]]:
         """Return what `along` yields for some documents only."""
@@ -295,7 +295,7 @@ class DeltaStore(Tracker):
             return
         found = self.find({"version": {"$in": list(steps)}, **filter_})
         for key, group in groupby(found, key=lambda pair: pair[1].key):
-            yield key, _in_turn(group, steps)
+            yield key, in_turn(group, steps)
 
     def changed_by_them(
         self, ours: Path, theirs: Path
@@ -317,9 +317,9 @@ class DeltaStore(Tracker):
             raws = list(group)
             if any(_version(raw) in their_steps for raw in raws):
                 deltas = list(map(self._decode, raws))
-                there = _in_turn(deltas, their_steps)
+                there = in_turn(deltas, their_steps)
                 if there[0].before != there[-1].after:
-                    yield there[0].key, _in_turn(deltas, our_steps), there
+                    yield there[0].key, in_turn(deltas, our_steps), there
 
     def versions_of(self, key: DocumentKey) -> set[VersionId]:
         """Return the versions that changed a document."""
@@ -341,9 +341,12 @@ class DeltaStore(Tracker):
         """Iterate over the deltas of one document in some versions; see `changes_of`."""
         return self.find({"version": {"$in": list(versions)}, **_of_id(key)})
 
-    def by_document(self) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
-        """Iterate over all documents that ever changed, each with its deltas."""
-        for key, group in groupby(self.find({}), key=lambda pair: pair[1].key):
+    def by_document(
+        self, versions: Iterable[VersionId] | None = None
+    ) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
+        """Iterate over the documents that versions, or any, changed, each with its deltas."""
+        filter_ = {} if versions is None else {"version": {"$in": list(versions)}}
+        for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
             yield key, list(group)
 
     def delete(self, versions: Sequence[VersionId], session: Session = None) -> None:
@@ -400,7 +403,7 @@ def _is_chunked(raw: bytes) -> bool:
     return b"chunks" in raw
 
 
-def _in_turn(
+def in_turn(
     found: Iterable[tuple[VersionId, Delta]], steps: Mapping[VersionId, tuple[int, bool]]
 ) -> list[Delta]:
     """Return the deltas of one document that lie on a path, in its order and direction."""

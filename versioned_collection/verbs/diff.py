@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from versioned_collection.core.delta import compare
+from versioned_collection.core.delta import Operation, compare
 from versioned_collection.core.diff import deep_diff, text_diff
 from versioned_collection.core.document import DocumentKey, add_by_id, id_value
 from versioned_collection.core.rows import Row
@@ -56,7 +56,7 @@ class Change:
     """
 
     document_id: Any
-    op: str
+    op: Operation
     rows: tuple[Row, ...]
     old: bytes | None
     new: bytes | None

@@ -1,0 +1,185 @@
+"""In which versions documents began, and ceased, to match a filter.
+
+Filters are MongoDB's own, so the server judges: states of documents are sent to it as they
+were, a bounded number at a time, and it returns those that match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bson.raw_bson import RawBSONDocument
+
+from versioned_collection.core.delta import Delta
+from versioned_collection.core.document import (
+    RAW_OPTIONS,
+    DocumentKey,
+    build,
+    document_key,
+    raw_array,
+)
+from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.version import VersionId
+from versioned_collection.past.moment import look
+from versioned_collection.past.plan import Planner
+from versioned_collection.past.query import Find
+from versioned_collection.past.reading import Reader
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Repository, missing_version
+from versioned_collection.trackers.delta_store import in_turn
+from versioned_collection.wire import batches, by_keys, portions
+
+_STATES, _BYTES = 2_000, 8 * 1024 * 1024
+"""How much the server judges at once; a single document may be larger."""
+
+_DELTAS = 2_000
+"""Deltas of whole documents that are read at once."""
+
+
+class Appeared(NamedTuple):
+    """What a version did to the documents that match.
+
+    Attributes:
+        appeared: Documents that match in it, and did not in its first parent.
+        disappeared: Documents that matched in its first parent, and do not in it.
+    """
+
+    appeared: list[DocumentKey]
+    disappeared: list[DocumentKey]
+
+
+class _Step(NamedTuple):
+    version: VersionId
+    key: DocumentKey
+    before: bytes | None
+    after: bytes | None
+
+    @property
+    def size(self) -> int:
+        return len(self.before or b"") + len(self.after or b"")
+
+
+def appearances(
+    planner: Planner, start: VersionId, filter_: bytes
+) -> Iterator[tuple[VersionId, Appeared]]:
+    """Iterate over the versions, along first parents, in which the matching documents changed.
+
+    What is found is held in memory, as ids.
+
+    Args:
+        planner: Knows what serves versions.
+        start: Where to begin.
+        filter_: The filter, as BSON.
+    """
+    repository = planner.repository
+    tree = repository.log.tree()
+    if start not in tree:
+        raise missing_version(start)
+    collation = repository.state().options.get("collation")
+    found: dict[VersionId, Appeared] = {}
+    steps = _steps(repository, tree, start)
+    for some in portions(steps, lambda step: step.size, _STATES, _BYTES):
+        matching = _matching(repository, filter_, collation, some)
+        for step in some:
+            _note(found, step, matching)
+    present = map(document_key, Reader(planner, start).find(Find(filter_, {"_id": 1})))
+    return _in_order(tree, start, found, set(present))
+
+
+def _note(found: dict[VersionId, Appeared], step: _Step, matching: set[bytes]) -> None:
+    before, after = step.before in matching, step.after in matching
+    if before != after:
+        of_version = found.setdefault(step.version, Appeared([], []))
+        (of_version.appeared if after else of_version.disappeared).append(step.key)
+
+
+def _in_order(
+    tree: VersionTree,
+    start: VersionId,
+    found: Mapping[VersionId, Appeared],
+    matching: set[DocumentKey],
+) -> Iterator[tuple[VersionId, Appeared]]:
+    """Iterate over what was found, newest first; what is left matched in the first version."""
+    for version in tree.ancestors(start):
+        if version in found:
+            yield version, found[version]
+            matching.difference_update(found[version].appeared)
+            matching.update(found[version].disappeared)
+    if matching and tree.root is not None:
+        yield tree.root, Appeared(sorted(matching), [])
+
+
+# -- states --------------------------------------------------------------------------------
+
+
+def _steps(repository: Repository, tree: VersionTree, start: VersionId) -> Iterator[_Step]:
+    """Iterate over what each version up from `start` did to each document it changed."""
+    if repository.has_transactions:
+        moment = look(repository, follow=False)
+        yield from _walk(repository, tree, moment.head, start, {"at": moment.at})
+        return
+    with holding(repository, "find_versions") as hold:
+        yield from _walk(repository, tree, hold.state.head, start, {})
+
+
+def _walk(
+    repository: Repository,
+    tree: VersionTree,
+    head: VersionId,
+    start: VersionId,
+    reading: Mapping[str, Any],
+) -> Iterator[_Step]:
+    lead = tree.path(head, start).steps()
+    turns = {version: turn for turn, version in enumerate(tree.ancestors(start))}
+    groups = repository.deltas.by_document({**lead, **turns})
+    for batch in portions(groups, lambda group: len(group[1]), _DELTAS, _DELTAS):
+        changed = dict(batch)
+        replica = repository.replica.name
+        for portion, recorded in by_keys(repository.db, replica, list(changed), **reading):
+            for key in portion:
+                state = recorded.get(key)
+                for delta in in_turn(changed[key], lead):
+                    state = delta.apply(state)
+                yield from _back(key, state, changed[key], turns)
+
+
+def _back(
+    key: DocumentKey,
+    state: bytes | None,
+    changes: Iterable[tuple[VersionId, Delta]],
+    turns: Mapping[VersionId, int],
+) -> Iterator[_Step]:
+    """Take a document back, version by version."""
+    mine = [(turns[version], version, delta) for version, delta in changes if version in turns]
+    for _, version, delta in sorted(mine, key=lambda one: one[0]):
+        before = (~delta).apply(state)
+        yield _Step(version, key, before, state)
+        state = before
+
+
+# -- matching ------------------------------------------------------------------------------
+
+
+def _matching(
+    repository: Repository, filter_: bytes, collation: Any, steps: Iterable[_Step]
+) -> set[bytes]:
+    """Return which states of some steps match."""
+    states = {state for step in steps for state in (step.before, step.after) if state is not None}
+    some = portions(states, len, _STATES, _BYTES)
+    return {raw for each in some for raw in _judged(repository, filter_, collation, each)}
+
+
+def _judged(
+    repository: Repository, filter_: bytes, collation: Any, states: Iterable[bytes]
+) -> Iterator[bytes]:
+    literal = build(b"\x04$literal\0" + raw_array(b"\x03" + state for state in states))
+    pipeline = [
+        RawBSONDocument(build(b"\x03$documents\0" + literal), RAW_OPTIONS),
+        RawBSONDocument(build(b"\x03$match\0" + filter_), RAW_OPTIONS),
+    ]
+    command: dict[str, Any] = {"aggregate": 1, "pipeline": pipeline, "cursor": {}}
+    if collation:
+        command["collation"] = collation
+    for batch in batches(repository.db, command):
+        yield from map(bytes, batch)

@@ -1,0 +1,77 @@
+"""find_versions: in which versions documents began, and ceased, to match a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from bson.codec_options import CodecOptions
+
+from versioned_collection.core.document import DocumentKey, id_value
+from versioned_collection.core.version import Version, VersionId
+from versioned_collection.past.appearances import Appeared, appearances
+from versioned_collection.past.plan import Planner
+from versioned_collection.past.query import encoded, refuse_nearness
+from versioned_collection.repository import Repository, missing_version
+from versioned_collection.versions import Resolver, RevisionLike, check_limit
+
+_AT_ONCE = 50
+"""Log entries that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """A version in which documents began, or ceased, to match a filter.
+
+    Attributes:
+        version: The version.
+        appeared: The ``_id`` of each document that matches in it, and did not in its first
+            parent; in the very first version, of all that match.
+        disappeared: The ``_id`` of each document that matched in its first parent, and does
+            not in it, or is gone.
+    """
+
+    version: Version
+    appeared: list[Any]
+    disappeared: list[Any]
+
+
+def find_versions(
+    planner: Planner,
+    filter_: Mapping[str, Any],
+    revision: RevisionLike = None,
+    limit: int | None = None,
+    options: CodecOptions[Any] | None = None,
+) -> Iterator[Appearance]:
+    """Iterate over the versions in which documents appeared or disappeared, newest first.
+
+    Args:
+        planner: Knows what serves versions; its repository counts.
+        filter_: The filter.
+        revision: Where to start, HEAD by default.
+        limit: At most so many.
+        options: How the filter is encoded.
+    """
+    check_limit(limit)
+    raw = encoded(filter_, options or CodecOptions(), "filter")
+    refuse_nearness(raw)
+    repository = planner.repository
+    start = Resolver(repository, repository.state()).resolve(revision)
+    return _described(repository, islice(appearances(planner, start, raw), limit))
+
+
+def _described(
+    repository: Repository, found: Iterator[tuple[VersionId, Appeared]]
+) -> Iterator[Appearance]:
+    while some := dict(islice(found, _AT_ONCE)):
+        entries = {entry.id: entry for entry in repository.log.get_many(some)}
+        for version, (appeared, disappeared) in some.items():
+            if version not in entries:
+                raise missing_version(version)
+            yield Appearance(entries[version], _ids(appeared), _ids(disappeared))
+
+
+def _ids(keys: list[DocumentKey]) -> list[Any]:
+    return [id_value(key) for key in keys]
