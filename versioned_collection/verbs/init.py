@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from bson.timestamp import Timestamp
@@ -48,6 +49,8 @@ from versioned_collection.wire import (
 MAIN = "main"
 
 DEFAULT_MESSAGE = "Initial version"
+_BETWEEN_LOOKS = 0.05
+"""Seconds between two looks at what moves while the server copies."""
 
 
 def init(
@@ -183,14 +186,17 @@ class _Initialiser:
             with ThreadPoolExecutor(1) as pool:
                 copying = pool.submit(self._copy_on_server)
                 fingerprint, count = self._read(start)
+                wait()
+                captured = self._notice(capture, start, copying)
                 copying.result()
-            wait()
-            captured = self._correct(capture, start, start)
+            self._correct(start)
         except SnapshotUnavailable:
             # a collection too large to be copied and read within the snapshot window
+            wait()
             at = capture.pin()
             assert at is not None
-            captured = self._correct(capture, start, at)
+            captured = self._notice(capture, start, None)
+            self._correct(at)
             fingerprint, count = self._read(at)
             self._copy_again(self._special, at)
         return captured, fingerprint, count
@@ -230,26 +236,44 @@ class _Initialiser:
         self._special = special
         return total % MODULUS, count
 
-    def _correct(
-        self, capture: ChangeStreamCapture, start: Timestamp, at: Timestamp
-    ) -> Timestamp | None:
-        """Bring the documents that moved while the server copied to their state at `at`.
+    def _notice(
+        self, capture: ChangeStreamCapture, since: Timestamp, copying: Future[None] | None
+    ) -> Timestamp:
+        """Add what moves while the server copies to the modified set.
+
+        To the server, what it copies are entries of the oplog to look through, which would
+        take long afterwards.
+
+        Args:
+            capture: How changes are noticed.
+            since: The time from which on.
+            copying: The copy, None where it is over.
 
         Returns:
-            The time up to which changes are noticed: what moved is in the modified set.
+            The time up to which changes are noticed.
         """
-        noticed = Noticed(capture.pin())
-        capture.drain_since(start, noticed)
-        if noticed.scan:
-            raise InvalidOperation(
-                "the collection was replaced or dropped while it was being tracked; try again",
-                reason=noticed.reason,
-            )
-        self._repository.modified.add(noticed.keys)
+        while True:
+            is_over = copying is None or copying.done()
+            noticed = Noticed(capture.pin())
+            assert noticed.at is not None
+            capture.drain_since(since, noticed)
+            if noticed.scan:
+                raise InvalidOperation(
+                    "the collection was replaced or dropped while it was being tracked; try again",
+                    reason=noticed.reason,
+                )
+            self._repository.modified.add(noticed.keys)
+            since = noticed.at
+            if is_over:
+                return since
+            assert copying is not None
+            futures.wait([copying], timeout=_BETWEEN_LOOKS)
+
+    def _correct(self, at: Timestamp) -> None:
+        """Bring the documents that moved while the server copied to their state at `at`."""
         for keys in (self._special, *self._repository.modified.all()):
             for batch in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS):
                 self._copy_again(batch, at)
-        return noticed.at
 
     def _copy_again(self, keys: list[DocumentKey], at: Timestamp | None) -> None:
         repository = self._repository
