@@ -9,6 +9,7 @@ from api_support import BANDS, everything, problems, raws, tracked, untracked
 from bson import SON, Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, Regex, Timestamp
 
 from versioned_collection import Version, VersionedCollection, errors
+from versioned_collection.verbs import init
 
 
 def test_present_documents_become_version_0_of_main(anydb):
@@ -134,3 +135,26 @@ def test_indexes_and_options_of_the_collection_stay(anydb):
     bands.init()
     assert "name_1" in bands.index_information()
     assert bands.options()["validator"] == {"name": {"$exists": True}}
+
+
+def test_a_copy_that_takes_longer_than_the_server_keeps_snapshots(db, monkeypatch):
+    """It is of a later time then: what moved before that time belongs to version 0."""
+    bands = untracked(db)
+    read = init._Initialiser._read
+    times = []
+
+    def too_late_at_first(self, at):
+        times.append(at)
+        if len(times) == 1:
+            db.bands.update_one({"_id": 1}, {"$set": {"name": "moved"}})
+            db.bands.insert_one({"_id": "came"})
+            db.bands.delete_one({"_id": 2})
+            raise errors.SnapshotUnavailable("too late")
+        return read(self, at)
+
+    monkeypatch.setattr(init._Initialiser, "_read", too_late_at_first)
+    bands.init()
+    assert times[1] > times[0]
+    assert not bands.has_changes()
+    assert raws(db["__replica_bands"]) == raws(db.bands)
+    assert problems(bands) == []
