@@ -137,7 +137,7 @@ class _Initialiser:
 
         try:
             self._hold.transaction(start)
-        except driver.DuplicateKeyError:
+        except driver.OperationFailure:  # of one write, or of several
             _refuse_tracked(repository)  # another owner has taken over and was faster
             raise
         return version
