@@ -509,3 +509,13 @@ def test_options_stand_before_or_behind(cli: Cli, bands: VersionedCollection) ->
     cli.env["VC_COLLECTION"] = "other"
     assert cli("--uri", inside, "-c", "bands", "branches", "--json").json == before
     cli("--uri", inside, "branches", code=3)
+
+
+def test_a_diff_side_by_side_and_as_a_page(cli: Cli, bands: VersionedCollection) -> None:
+    beside = cli("diff", "main@0", "main@1", "--side-by-side").out
+    (line,) = (line for line in beside.splitlines() if '"albums"' in line)
+    assert line.split() == ['"albums":', "14", '"albums":', "15"]
+    page = cli("diff", "main@0", "main@1", "--html").out
+    assert page.startswith("<!doctype html>")
+    assert "main@0 to main@1" in page
+    assert cli("diff", "main@0", "--html", "--stat", code=2).err

@@ -40,6 +40,12 @@ Direction = Annotated[
         help="'from' reads from A to B, 'to' the reverse, 'bidirectional' prints both.",
     ),
 ]
+SideBySide = Annotated[
+    bool, typer.Option("--side-by-side", "-y", help="Print old and new beside one another.")
+]
+Html = Annotated[
+    bool, typer.Option("--html", help="Print a page of HTML that needs nothing else.")
+]
 Stat = Annotated[bool, typer.Option("--stat", help="Only count the documents.")]
 ExitCode = Annotated[
     bool, typer.Option("--exit-code", help="Exit with 1 when there are differences.")
@@ -55,6 +61,8 @@ def diff(
     deep: Deep = False,
     direction: Direction = "from",
     stat: Stat = False,
+    side_by_side: SideBySide = False,
+    html: Html = False,
     exit_code: ExitCode = False,
 ) -> Exit | None:
     """Show what differs between a version and the present documents, or two versions.
@@ -64,6 +72,8 @@ def diff(
     """
     if direction not in DIRECTIONS:
         raise UsageFailure(f"--direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
+    if sum((deep, stat, side_by_side, html)) > 1:
+        raise UsageFailure("give one of --deep, --stat, --side-by-side and --html")
     if b is not None and branch is not None:
         raise UsageFailure("give two revisions, or one with --branch")
     collection = session.tracked
@@ -83,6 +93,10 @@ def diff(
         session.emit({"a": labels[0], "b": labels[1], "stat": count, "diff": shown})
     elif stat:
         _show_stat(session, changes, count)
+    elif html:
+        session.write(_page(f"{labels[0]} to {labels[1]}", changes))
+    elif side_by_side:
+        session.show(*(part for change in changes for part in _beside(change)))
     else:
         for change in changes:
             session.show(*comparison.texts(change))
@@ -129,6 +143,20 @@ class Comparison:
         if self._deep:
             return dict(deep_diff(old, new))
         return text_diff(old, new, before, after)
+
+
+def _page(title: str, changes: list[Any]) -> str:
+    from versioned_collection.core import html
+
+    found = ((change.heading, change.side_by_side()) for change in changes)
+    return html.page(title, *html.documents(found)).rstrip("\n")
+
+
+def _beside(change: Any) -> Iterator[Any]:
+    from versioned_collection.cli.render import beside, change_heading
+
+    yield change_heading(change.op, change.document_id)
+    yield beside(change.old, change.new)
 
 
 def _show_stat(session: Session, changes: list[Any], count: dict[str, int]) -> None:

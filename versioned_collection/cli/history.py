@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from versioned_collection.cli.graph import arrange
+from versioned_collection.core.drawing import arrange
 
 if TYPE_CHECKING:
     from versioned_collection import Version, VersionedCollection

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from versioned_collection.cli.graph import simplify
 from versioned_collection.cli.history import all_versions, ancestors
+from versioned_collection.core.drawing import simplify
 
 if TYPE_CHECKING:
     from versioned_collection import Version, VersionedCollection

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from versioned_collection.cli import graph
 from versioned_collection.cli.lines import dump, printable
+from versioned_collection.core.diff import aligned
+from versioned_collection.core.drawing import draw
 
 if TYPE_CHECKING:
     from versioned_collection import Version
@@ -84,7 +85,7 @@ def graph_lines(
 ) -> Iterator[Text]:
     """Draw versions, which are in order, one on a line."""
     by_id = {version.id: version for version in versions}
-    for drawing, one in graph.draw(by_id, parents):
+    for drawing, one in draw(by_id, parents):
         lines = Text(drawing, style="red")
         if one is None:
             yield lines
@@ -106,6 +107,21 @@ def diff_text(diff: str) -> Text:
         style = next((style for start, style in _DIFF_STYLES if line.startswith(start)), "")
         text.append(("\n" if turn else "") + printable(line), style)
     return text
+
+
+def beside(old: bytes | None, new: bytes | None) -> Table:
+    """Return two documents beside one another, where they differ."""
+    result = Table(box=None, pad_edge=False, show_header=False, expand=True)
+    result.add_column(ratio=1, overflow="fold")
+    result.add_column(ratio=1, overflow="fold")
+    for pair in aligned(old, new):
+        left, right = pair or ("…", "…")
+        differ = left != right
+        result.add_row(
+            Text(printable(left or ""), "red" if differ else ""),
+            Text(printable(right or ""), "green" if differ else ""),
+        )
+    return result
 
 
 def change_heading(op: str, document_id: Any) -> Text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 import bson
@@ -10,6 +12,9 @@ from bson import json_util
 from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.core.document import PLAIN_OPTIONS
+
+Pair = tuple[str | None, str | None]
+"""A line of one document, and the one beside it of another."""
 
 
 def plain(raw: bytes | None) -> dict[str, Any]:
@@ -45,14 +50,36 @@ def text_diff(old: bytes | None, new: bytes | None, before: str, after: str) -> 
         before: The name of the state before.
         after: The name of the state after.
     """
-    one, other = [], []
+    return "\n".join(difflib.unified_diff(*_lines(old, new), before, after, lineterm=""))
+
+
+def _lines(old: bytes | None, new: bytes | None) -> tuple[list[str], list[str]]:
+    """Return two documents as lines, in the first form that shows how they differ."""
     for options in (json_util.RELAXED_JSON_OPTIONS, json_util.CANONICAL_JSON_OPTIONS):
         one, other = json_lines(old, options), json_lines(new, options)
         if one != other:
-            break
-    else:
-        one, other = [(old or b"").hex(" ")], [(new or b"").hex(" ")]
-    return "\n".join(difflib.unified_diff(one, other, before, after, lineterm=""))
+            return one, other
+    return [(old or b"").hex(" ")], [(new or b"").hex(" ")]
+
+
+def aligned(old: bytes | None, new: bytes | None, context: int = 3) -> Iterator[Pair | None]:
+    """Iterate over the lines of two documents beside one another, where they differ.
+
+    Args:
+        old: The document before, None where there is none.
+        new: The document after, None where there is none.
+        context: How many equal lines are shown around those that differ.
+
+    Yields:
+        A line of each, None on the side that has none there; None between two stretches.
+    """
+    one, other = _lines(old, new)
+    groups = difflib.SequenceMatcher(None, one, other, autojunk=False)
+    for turn, group in enumerate(groups.get_grouped_opcodes(context)):
+        if turn:
+            yield None
+        for _, first, last, start, end in group:
+            yield from zip_longest(one[first:last], other[start:end])
 
 
 def deep_diff(old: bytes | None, new: bytes | None) -> Any:

@@ -129,6 +129,11 @@ class VersionTree(Ancestry):
             if node.parents:
                 self._children.setdefault(node.parents[0], []).append(node.id)
 
+    def _repr_html_(self) -> str:
+        from versioned_collection.core import html
+
+        return html.fragment(html.tree_graph(self))
+
     @property
     def root(self) -> VersionId | None:
         """The first version, None for an empty tree."""

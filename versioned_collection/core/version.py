@@ -65,11 +65,25 @@ class Version:
         """The revision text ``branch@number``."""
         return f"{self.branch}@{self.number}"
 
+    def _repr_html_(self) -> str:
+        from versioned_collection.core import html
+
+        return html.fragment(html.version_table(self))
+
     def __str__(self) -> str:
         who = f"\nAuthor:  {author_text(self.author)}" if self.author else ""
         when = self.timestamp.strftime("%Y-%m-%d %H:%M:%S UTC")
         head = f"version {self.label} ({self.checksum[:12]}){who}"
         return f"{head}\nDate:    {when}\n\n    {self.message}\n"
+
+
+class Log(list[Version]):
+    """Versions, newest first; notebooks draw them."""
+
+    def _repr_html_(self) -> str:
+        from versioned_collection.core import html
+
+        return html.fragment(html.log_graph(self))
 
 
 def author_text(author: str | Mapping[str, Any] | None) -> str:

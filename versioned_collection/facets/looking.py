@@ -8,7 +8,7 @@ from typing import Any
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.comparison import Comparison
-from versioned_collection.core.version import Version
+from versioned_collection.core.version import Log, Version
 from versioned_collection.facets.base import Facet
 from versioned_collection.past.query import number_of
 from versioned_collection.verbs import diff as diff_verbs
@@ -35,7 +35,7 @@ class Looking(Facet[DocumentType]):
         repository = self._repository
         return entry_of(repository, Resolver(repository, repository.state()).resolve(revision))
 
-    def get_log(self, branch: str | None = None) -> list[Version]:
+    def get_log(self, branch: str | None = None) -> Log:
         """Return the versions from a branch's tip to the root, newest first.
 
         Args:
@@ -44,7 +44,9 @@ class Looking(Facet[DocumentType]):
         Raises:
             BranchNotFound: There is no such branch.
         """
-        return self._unless_untracked(lambda repository: log_verbs.get_log(repository, branch), [])
+        return self._unless_untracked(
+            lambda repository: log_verbs.get_log(repository, branch), Log()
+        )
 
     def log(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+from versioned_collection.core import html
 from versioned_collection.core.delta import Operation, compare
 from versioned_collection.core.diff import deep_diff, text_diff
 from versioned_collection.core.document import DocumentKey, add_by_id, id_value
@@ -61,6 +62,30 @@ class Change:
     old: bytes | None
     new: bytes | None
 
+    def _repr_html_(self) -> str:
+        return html.fragment(*html.documents([(self.heading, self.side_by_side())]))
+
+    @property
+    def heading(self) -> str:
+        """What happened to which document, in a line."""
+        return f"{self.op} {html.text(self.document_id)}"
+
+    def side_by_side(self) -> str:
+        """Return the document before and after beside one another, as HTML."""
+        return html.side_by_side(self.old, self.new)
+
+
+class Differences(dict[Any, Any]):
+    """Differences of documents by ``_id``; notebooks show them in colours."""
+
+    def _repr_html_(self) -> str:
+        found = ((html.text(id_), _body(item)) for id_, item in self.items())
+        return html.fragment(*html.documents(found))
+
+
+def _body(item: Any) -> str:
+    return html.unified(item if isinstance(item, str) else item.pretty())
+
 
 def diff(
     repository: Repository,
@@ -91,10 +116,8 @@ def diff(
     return _rendered(differences, name, deep, direction == "to")
 
 
-def _rendered(
-    differences: list[Difference], name: str, deep: bool, reverse: bool
-) -> dict[Any, Any]:
-    result: dict[Any, Any] = {}
+def _rendered(differences: list[Difference], name: str, deep: bool, reverse: bool) -> Differences:
+    result = Differences()
     for difference in differences:
         old, new, before, after = difference.old, difference.new, name, "working copy"
         if reverse:

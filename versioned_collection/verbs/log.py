@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from versioned_collection.core.version import Version
+from versioned_collection.core.version import Log, Version
 from versioned_collection.errors import InvalidType
 from versioned_collection.repository import Repository
 from versioned_collection.selection import key_meant
@@ -15,7 +15,7 @@ from versioned_collection.trackers.log import utc
 from versioned_collection.versions import Resolver, RevisionLike, ancestry, check_limit
 
 
-def get_log(repository: Repository, branch: str | None = None) -> list[Version]:
+def get_log(repository: Repository, branch: str | None = None) -> Log:
     """Return the entries from the tip of a branch to the root, newest first.
 
     Raises:
@@ -24,8 +24,8 @@ def get_log(repository: Repository, branch: str | None = None) -> list[Version]:
     state = repository.state()
     resolver = Resolver(repository, state)
     if branch is None and resolver.tip(state.branch) is None:
-        return list(ancestry(repository, state.head))
-    return list(ancestry(repository, resolver.resolve(None, branch or state.branch)))
+        return Log(ancestry(repository, state.head))
+    return Log(ancestry(repository, resolver.resolve(None, branch or state.branch)))
 
 
 def log(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from versioned_collection.cli.graph import arrange, draw, simplify
+from versioned_collection.core.drawing import arrange, draw, simplify
 
 LINE = {"a": [], "b": ["a"], "c": ["b"]}
 FORK = {"a": [], "b": ["a"], "c": ["b"], "x": ["b"], "y": ["x"]}
