@@ -426,6 +426,7 @@ def test_size_and_gc(cli: Cli, bands: VersionedCollection) -> None:
     found = cli("size", "--json").json["size"]
     assert found["total"] == sum(found.values()) - found["total"] > 0
     assert cli("size").out.splitlines()[-1].startswith("total")
+    assert set(cli("size", "--per-branch", "--json").json["size"]) == {"main"}
     removed = cli("gc", "--json").json["removed"]
     assert {"versions_without_log_entry", "stashes", "conflicts"} <= removed.keys()
     assert set(removed.values()) == {0}

@@ -31,6 +31,21 @@ def test_size_counts_large_images(anydb):
     assert bands.size()["deltas"] > 100_000
 
 
+def test_size_per_branch(anydb):
+    bands = grown(anydb)
+    sizes = bands.size("branch")
+    assert sorted(sizes) == ["main", "side"]
+    assert 0 < sizes["side"] < sizes["main"]
+    bands.checkout("side")
+    bands.insert_one({"_id": "large", "v": "x" * 9_000_000})
+    bands.register("large")
+    after = bands.size("branch")
+    assert after["main"] == sizes["main"]
+    assert 9_000_000 < after["side"] - sizes["side"] < 9_100_000
+    with pytest.raises(errors.InvalidArgument):
+        bands.size("author")  # type: ignore[arg-type]
+
+
 def test_size_of_an_untracked_collection(anydb):
     sizes = untracked(anydb).size()
     assert sizes["total"] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,14 +40,25 @@ def verify(session: Session) -> Exit | None:
     return Exit.CORRUPT if problems else None
 
 
+PerBranch = Annotated[
+    bool, typer.Option("--per-branch", help="Tell what the changes on each branch take.")
+]
+
+
 @command("size", panel=_CARE, twin="VersionedCollection.size", keys=("size",))
-def size(session: Session) -> None:
-    """Show the bytes on disk of each tracker."""
+def size(session: Session, per_branch: PerBranch = False) -> None:
+    """Show the bytes on disk of each tracker.
+
+    With --per-branch the bytes of the changes that each branch's versions made, before
+    compression.
+    """
+    from versioned_collection.cli.lines import printable
     from versioned_collection.cli.render import table
 
-    found = session.tracked.size()
-    rows = [(name.strip("_"), f"{count:,}") for name, count in found.items()]
-    session.answer({"size": found}, table(("tracker", "#bytes"), rows))
+    per: Literal["tracker", "branch"] = "branch" if per_branch else "tracker"
+    found = session.tracked.size(per)
+    rows = [(printable(name), f"{count:,}") for name, count in found.items()]
+    session.answer({"size": found}, table((per, "#bytes"), rows))
 
 
 @command("gc", panel=_CARE, twin="VersionedCollection.gc", keys=("removed",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Literal
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version, VersionId
@@ -27,9 +28,18 @@ class Care(Facet[DocumentType]):
         """
         return verify(self._repository, tip)
 
-    def size(self) -> dict[str, int]:
-        """Return the bytes on disk of each tracker, and their ``total``; the collection apart."""
-        return maintenance.size(self._repository)
+    def size(self, per: Literal["tracker", "branch"] = "tracker") -> dict[str, int]:
+        """Return the bytes that history takes, by what takes them.
+
+        Args:
+            per: ``tracker`` for the bytes on disk of each tracker and their ``total``, the
+                collection apart; ``branch`` for the bytes of the changes of the versions that carry the label of
+                each branch, as BSON before compression, for which all changes are read.
+
+        Raises:
+            InvalidArgument: `per` is something else.
+        """
+        return maintenance.size(self._repository, per)
 
     def gc(self) -> dict[str, int]:
         """Remove what no version needs; return how much of what was removed."""

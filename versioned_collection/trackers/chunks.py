@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -69,6 +69,13 @@ class Chunks:
         """Return the owners of all parts."""
         with translated():
             return set(self._files.distinct("metadata.version"))
+
+    def sizes(self) -> Iterator[tuple[ObjectId, int]]:
+        """Iterate over owners, with the bytes of their parts."""
+        group = {"_id": "$metadata.version", "bytes": {"$sum": "$length"}}
+        with translated():
+            for found in self._files.aggregate([{"$group": group}]):
+                yield found["_id"], found["bytes"]
 
     def collect(self, before: datetime, named: Callable[[ObjectId], Container[ObjectId]]) -> int:
         """Remove the parts that uploads of processes which died have left.

@@ -321,6 +321,15 @@ class DeltaStore(Tracker):
                 if there[0].before != there[-1].after:
                     yield there[0].key, in_turn(deltas, our_steps), there
 
+    def sizes(self) -> Iterator[tuple[VersionId, int]]:
+        """Iterate over versions, with the bytes of BSON that their deltas take; some repeat."""
+        size = {"$sum": {"$bsonSize": "$$ROOT"}}
+        stages: list[dict[str, Any]] = [{"$group": {"_id": "$version", "bytes": size}}]
+        with translated():
+            for found in self.collection.aggregate(stages, allowDiskUse=True):
+                yield found["_id"], found["bytes"]
+        yield from self.chunks.sizes()
+
     def versions_of(self, key: DocumentKey) -> set[VersionId]:
         """Return the versions that changed a document."""
         return {version for version, found in self.changes_of(key) if found == key}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+from versioned_collection.errors import InvalidArgument
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.working_copy import WorkingCopy
@@ -14,10 +16,33 @@ _KEPT_FOR = timedelta(days=7)
 """How long what a transfer that broke off has brought waits to be gone on with."""
 
 
-def size(repository: Repository) -> dict[str, int]:
-    """Return the bytes on disk of each tracker, and their ``total``; the collection apart."""
+def size(repository: Repository, per: str = "tracker") -> dict[str, int]:
+    """Return the bytes of each tracker on disk, or of the changes on each branch.
+
+    Raises:
+        InvalidArgument: `per` is neither ``tracker`` nor ``branch``.
+    """
+    if per not in SIZES:
+        raise InvalidArgument(f"sizes are per {' or per '.join(SIZES)}, not {per!r}", per=per)
+    return SIZES[per](repository)
+
+
+def _per_tracker(repository: Repository) -> dict[str, int]:
     sizes = {tracker.prefix: tracker.size() for tracker in repository.trackers}
     return {**sizes, "total": sum(sizes.values())}
+
+
+def _per_branch(repository: Repository) -> dict[str, int]:
+    nodes = repository.log.tree().nodes
+    found = Counter(dict.fromkeys(sorted({node.branch for node in nodes.values()}), 0))
+    for version, count in repository.deltas.sizes():
+        if version in nodes:  # else it is for gc to remove
+            found[nodes[version].branch] += count
+    return dict(found)
+
+
+SIZES = {"tracker": _per_tracker, "branch": _per_branch}
+"""How sizes are told."""
 
 
 def gc(repository: Repository) -> dict[str, int]:
