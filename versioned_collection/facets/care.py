@@ -33,8 +33,9 @@ class Care(Facet[DocumentType]):
 
         Args:
             per: ``tracker`` for the bytes on disk of each tracker and their ``total``, the
-                collection apart; ``branch`` for the bytes of the changes of the versions that carry the label of
-                each branch, as BSON before compression, for which all changes are read.
+                collection apart; ``branch`` for the bytes of the changes of the versions that
+                carry the label of each branch, as BSON before compression, for which all changes
+                are read.
 
         Raises:
             InvalidArgument: `per` is something else.
