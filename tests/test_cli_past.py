@@ -102,3 +102,14 @@ def test_compare(cli: Cli, bands: VersionedCollection) -> None:
     assert found["samples"] == {"insert": [], "update": [1], "delete": []}
     assert (found["a"], found["b"], found["fields"]) == ("main@1", "main@3", {"mark": 1})
     assert cli("compare", "main", "main@3").out == "nothing differs\n"
+
+
+def test_views(cli: Cli, bands: VersionedCollection) -> None:
+    assert cli("publish-view", "v1", "release").out == "release shows main@1\n"
+    assert cli("publish-view", "main", "release", code=None).code not in (0, 2)
+    shown = cli("publish-view", "main", "release", "--replace", "--json").json
+    assert (shown["name"], shown["version"]["label"]) == ("release", "main@3")
+    assert cli("views").out == "release  main@3\n"
+    assert cli("views", "--json").json["views"][0]["name"] == "release"
+    assert cli("drop-view", "release").out == "release is gone\n"
+    assert cli("views").out == ""

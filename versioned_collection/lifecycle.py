@@ -29,7 +29,8 @@ def drop_some(hold: Hold, trackers: Sequence[Tracker]) -> None:
 def complete_drop(hold: Hold) -> None:
     """Drop the collection and its trackers; whatever is gone already is fine."""
     repository = hold.repository
-    _drop(hold, [repository.name, *_names(repository)])
+    views = identities(repository.db, repository.overlays.views())
+    _drop(hold, [*views, repository.name, *_names(repository)])
     repository.turns.remove()
     repository.leases.forget(hold.lease.token)
 
@@ -61,6 +62,8 @@ def complete_rename(hold: Hold, new_name: str) -> None:
     target.leases.carry_on(hold.lease.fence)
     for old, new in zip(old_names, new_names, strict=True):
         is_last = old == repository.metadata.name  # it replaces the announcement
+        if is_last:
+            target.overlays.carry_views_over(repository.name)
         # a client may have gone on to write under the old name after the first attempt
         if old in found and (is_last or new not in found):
             rename_exactly(repository.db, old, new, found[old], over=is_last)

@@ -204,6 +204,16 @@ def read_all(collection: VersionedCollection) -> None:
         assert fingerprint_text(sum(hashes) % (1 << 256)) == entry.fingerprint, entry.label
 
 
+def publish(collection: VersionedCollection) -> None:
+    """Show a version, maybe in the place of another one."""
+    collection.publish_view("main@1", "shown", replace=True)
+
+
+def publish_first(collection: VersionedCollection) -> None:
+    """Show the first version."""
+    collection.publish_view("main@0", "shown")
+
+
 def move_on(collection: VersionedCollection) -> None:
     """Register another version."""
     collection.update_many({"_id": {"$in": [1, 2]}}, {"$set": {"later": [True]}})
@@ -535,8 +545,10 @@ SCENARIOS = {
     ),
     "at": Scenario(read_all, (with_history, with_side, dirty), large=True),
     "at again": Scenario(read_all, (with_history, with_side, read_all, move_on), large=True),
+    "publish view": Scenario(publish, (with_history, dirty)),
+    "publish another": Scenario(publish, (with_history, publish_first)),
     "rename with overlays": Scenario(
-        lambda c: c.rename(NEW_NAME), (with_history, read_all), new_name=NEW_NAME
+        lambda c: c.rename(NEW_NAME), (with_history, read_all, publish), new_name=NEW_NAME
     ),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
 }
@@ -616,6 +628,7 @@ def _state(database: Database[Any], name: str) -> State:
         "contents": contents(database, name),
         "log": log,
         "branches": {name: labels[tip] for name, tip in tips.items()},
+        "views": {name: version.label for name, version in collection.views().items()},
         "tags": {name: labels[version.id] for name, version in collection.tags().items()},
         "head": (labels[state.head], state.branch, state.detached),
         "version": collection.version,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
@@ -19,6 +20,7 @@ from versioned_collection import VersionedCollection
 Scene = dict[str, list[RawBSONDocument]]
 _RAW: CodecOptions[Any] = CodecOptions(RawBSONDocument)
 _KEPT = "__vc_lock"
+_VIEWS = "system.views"
 _AHEAD = 1_000
 
 
@@ -71,7 +73,9 @@ class Stages:
 
     def _set(self, database: Database[Any], scene: Scene) -> None:
         info = next(database.list_collections(filter={"name": NAME}))["info"]
-        for name in {*database.list_collection_names(), *scene} - {_KEPT}:
+        for view in database.list_collections(filter={"type": "view"}):
+            database.drop_collection(view["name"])
+        for name in {*_collections(database), *scene} - {_KEPT, _VIEWS}:
             _fill(database, name, scene.get(name, []))
         # all that the scene changed has to be seen behind the position, deletions too
         _fill(database, NAME, scene.get(f"__replica_{NAME}", []))
@@ -79,6 +83,8 @@ class Stages:
         _fill(database, NAME, scene.get(NAME, []))
         state = {"uuid": info["uuid"], "fence": 0, "captured": moment}
         database[f"__metadata_{NAME}"].update_one({}, {"$set": state})
+        for view in scene.get(_VIEWS, []):
+            database.command("create", view["name"], viewOn=view["options"]["viewOn"])
         # the next operation of the log comes after those of the scene
         free = {"$set": {"expires": None}, "$inc": {"fence": _AHEAD}}
         database[_KEPT].update_one({}, free)
@@ -92,9 +98,18 @@ def _fill(database: Database[Any], name: str, documents: list[RawBSONDocument]) 
 
 
 def scene_of(database: Database[Any]) -> Scene:
-    """Return all documents of a database."""
+    """Return all documents of a database, and its views."""
+    views = list(database.list_collections(filter={"type": "view"}))
     return {
-        name: list(database.get_collection(name, codec_options=_RAW).find())
-        for name in database.list_collection_names()
-        if name != _KEPT
+        _VIEWS: [RawBSONDocument(bson.encode(view)) for view in views],
+        **{
+            name: list(database.get_collection(name, codec_options=_RAW).find())
+            for name in _collections(database)
+            if name != _KEPT
+        },
     }
+
+
+def _collections(database: Database[Any]) -> list[str]:
+    names = database.list_collection_names(filter={"type": "collection"})
+    return [name for name in names if name != _VIEWS]

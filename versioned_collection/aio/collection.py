@@ -178,6 +178,10 @@ class AsyncVersionedCollection:
         call = partial(self._call, VersionedCollection.at, revision)
         return AsyncPastCollection(await in_thread(call))
 
+    publish_view = awaited(VersionedCollection.publish_view)
+    views = awaited(VersionedCollection.views)
+    drop_view = awaited(VersionedCollection.drop_view)
+
     history = streamed(VersionedCollection.history)
     blame = awaited(VersionedCollection.blame)
     find_versions = streamed(VersionedCollection.find_versions)

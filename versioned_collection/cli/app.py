@@ -142,6 +142,7 @@ for _module in (
     "comparing",
     "past",
     "searching",
+    "views",
     "references",
     "sharing",
     "remotes",

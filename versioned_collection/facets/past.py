@@ -13,6 +13,7 @@ from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Facet
 from versioned_collection.past.view import PastCollection
 from versioned_collection.selection import Only
+from versioned_collection.verbs import views as view_verbs
 from versioned_collection.verbs.at import at
 from versioned_collection.verbs.bisect import Predicate, bisect
 from versioned_collection.verbs.find_versions import Appearance, find_versions
@@ -42,6 +43,43 @@ class Past(Facet[DocumentType]):
             CollectionNotTracked: There is no history.
         """
         return at(self._planner, revision, self)
+
+    def publish_view(self, revision: RevisionLike, name: str, *, replace: bool = False) -> Version:
+        """Make a MongoDB view of a version, which any client can query: mongosh, Compass, BI.
+
+        It shows a copy of all documents of the version, with the collection's indexes, so it
+        takes the time and the room of a copy unless the version has been read whole before.
+        It stays as it is whatever happens to the collection, until `drop_view`; it goes with
+        the collection.
+
+        Args:
+            revision: The version.
+            name: The name of the view, in the same database.
+            replace: Let a view of this collection that has the name show this version from now
+                on; readers see the one or the other.
+
+        Returns:
+            The version.
+
+        Raises:
+            InvalidArgument: The name cannot be that of a view.
+            InvalidOperation: There is a collection or view of that name.
+            InvalidCollectionVersion: There is no such version.
+            CollectionNotTracked: There is no history.
+        """
+        return view_verbs.publish_view(self._repository, revision, name, replace)
+
+    def views(self) -> dict[str, Version]:
+        """Return the version that each published view shows, by the view's name."""
+        return view_verbs.views(self._repository)
+
+    def drop_view(self, name: str) -> None:
+        """Drop a view that `publish_view` made; `gc` frees what it took.
+
+        Raises:
+            InvalidArgument: There is no such view.
+        """
+        view_verbs.drop_view(self._repository, name)
 
     def history(
         self, document_id: Any, revision: RevisionLike = None, limit: int | None = None

@@ -49,15 +49,23 @@ def prepare(repository: Repository, version: VersionId, *, whole: bool = False) 
         PermissionDenied: The user may not write.
     """
     with holding(repository, "at") as hold:
-        if not repository.log.known(version):
-            raise InvalidCollectionVersion(f"there is no version {version} any more")
-        repository.overlays.remove_unfinished()
-        _Builder(hold, version).run(whole or not repository.has_transactions)
-        _evict(repository, version)
+        make(hold, version, whole=whole or not repository.has_transactions)
+
+
+def make(hold: Hold, version: VersionId, *, whole: bool) -> None:
+    """Make the overlay of a version; see `prepare`."""
+    repository = hold.repository
+    if not repository.log.known(version):
+        raise InvalidCollectionVersion(f"there is no version {version} any more")
+    repository.overlays.remove_unfinished()
+    _Builder(hold, version).run(whole)
+    _evict(repository, version)
 
 
 def _evict(repository: Repository, kept: VersionId) -> None:
-    overlays = sorted(repository.overlays.all(), key=lambda one: (one.used is not None, one.used))
+    shown = set(repository.overlays.views().values())
+    overlays = [one for one in repository.overlays.all() if one.slot not in shown]
+    overlays.sort(key=lambda one: (one.used is not None, one.used))
     count, size = len(overlays), sum(one.bytes for one in overlays)
     for overlay in overlays:
         if count <= MOST_OVERLAYS and size <= MOST_BYTES:

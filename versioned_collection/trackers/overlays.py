@@ -16,6 +16,7 @@ import bson
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
+from pymongo.database import Database
 
 from versioned_collection.core.document import DocumentKey, build, elements, raw_array
 from versioned_collection.core.version import VersionId
@@ -204,6 +205,35 @@ class OverlaysCollection(Tracker):
         with translated():
             self.collection.update_one({"_id": slot}, {"$set": {"used": time}})
 
+    # -- views ---------------------------------------------------------------------------
+
+    def views(self) -> dict[str, str]:
+        """Return the overlay that each view on one shows, by the view's name."""
+        prefix = f"{self.name}."
+        found = _views_on(self.db, re.compile(f"^{re.escape(prefix)}{_SUFFIX}$"))
+        return {name: source.removeprefix(prefix) for name, source in sorted(found.items())}
+
+    def create_view(self, name: str, slot: str, collation: Mapping[str, Any] | None) -> None:
+        """Create a view of all documents of an overlay, which holds a whole version.
+
+        Raises:
+            CollectionInvalid: There is a collection or view of that name.
+        """
+        options = {} if collation is None else {"collation": collation}
+        with translated():
+            self.db.command({"create": name, "viewOn": self.collection_of(slot), **options})
+
+    def turn_view(self, name: str, slot: str) -> None:
+        """Let a view show another overlay; who reads meanwhile sees the one or the other."""
+        with translated():
+            self.db.command({"collMod": name, "viewOn": self.collection_of(slot), "pipeline": []})
+
+    def carry_views_over(self, tracked: str) -> None:
+        """Let the views on overlays of a collection that was renamed to ours show ours."""
+        former = OverlaysCollection(self.db, tracked)
+        for name, slot in former.views().items():
+            self.turn_view(name, slot)
+
     # -- removing ------------------------------------------------------------------------
 
     def remove(self, slot: str) -> None:
@@ -216,8 +246,9 @@ class OverlaysCollection(Tracker):
             drop_exactly(self.db, name, identity)
 
     def remove_all(self) -> int:
-        """Remove all overlays; return how many there were."""
+        """Remove all overlays that no view shows; return how many there were."""
         slots = {one.slot for one in self.all()} | set(self._slots())
+        slots.difference_update(self.views().values())
         for slot in slots:
             self.remove(slot)
         return len(slots)
@@ -232,6 +263,13 @@ class OverlaysCollection(Tracker):
         with translated():
             self.collection.delete_many({"overlay": {"$exists": True, "$nin": sorted(ready)}})
         return len(left)
+
+
+def _views_on(db: Database[Any], sources: re.Pattern[str]) -> dict[str, str]:
+    filter_ = {"type": "view", "options.viewOn": sources}
+    with translated():
+        found = db.list_collections(filter=filter_)
+        return {one["name"]: one["options"]["viewOn"] for one in found}
 
 
 def new_slot() -> str:

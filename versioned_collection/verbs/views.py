@@ -1,0 +1,120 @@
+"""publish_view, views, drop_view: versions as views that any client can query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import errors as driver
+
+from versioned_collection.core.version import Version
+from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.past.building import make
+from versioned_collection.recovery import holding
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.base import drop_exactly
+from versioned_collection.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.wire import NAMESPACE_EXISTS, translated
+
+
+def publish_view(
+    repository: Repository, revision: RevisionLike, name: str, replace: bool = False
+) -> Version:
+    """Make a view of a version.
+
+    Args:
+        repository: The trackers.
+        revision: The version.
+        name: The name of the view.
+        replace: Whether a view of this collection that has the name shows the version from now
+            on.
+
+    Raises:
+        InvalidArgument: The name cannot be that of a view.
+        InvalidOperation: There is something else of that name.
+    """
+    _check_name(repository, name)
+    with holding(repository, "publish_view") as hold:
+        version = Resolver(repository, hold.state).resolve(revision)
+        entry = entry_of(repository, version)
+        exists = _check_free(repository, name, replace)
+        make(hold, version, whole=True)
+        overlay = repository.overlays.of(version, whole=True)
+        assert overlay is not None
+        if exists:
+            repository.overlays.turn_view(name, overlay.slot)
+        else:
+            _create(hold, name, overlay.slot)
+    return entry
+
+
+def _check_name(repository: Repository, name: Any) -> None:
+    try:
+        repository.db.get_collection(name)
+    except (driver.PyMongoError, TypeError) as error:
+        raise InvalidArgument(f"not a name for a view: {error}", name=name) from error
+    if name.startswith(("__", "system.")):
+        raise InvalidArgument(
+            "names that start with '__' are kept for trackers, those that start with 'system.' "
+            "for the server",
+            name=name,
+        )
+
+
+def _check_free(repository: Repository, name: str, replace: bool) -> bool:
+    """Tell whether there is a view of ours of that name, which may be replaced."""
+    if name in repository.overlays.views():
+        if not replace:
+            raise InvalidOperation(
+                f"there is a view {name!r} already; replace=True lets it show this version",
+                name=name,
+            )
+        return True
+    with translated():
+        if repository.db.list_collection_names(filter={"name": name}):
+            raise _taken(name)
+    return False
+
+
+def _taken(name: str) -> InvalidOperation:
+    return InvalidOperation(
+        f"there is a collection or view {name!r} already, which is not a view of a version of "
+        "this collection; choose another name",
+        name=name,
+    )
+
+
+def _create(hold: Hold, name: str, slot: str) -> None:
+    repository = hold.repository
+    hold.lease.check()
+    try:
+        repository.overlays.create_view(name, slot, hold.state.options.get("collation"))
+    except driver.OperationFailure as error:
+        if error.code == NAMESPACE_EXISTS:  # another client was faster
+            raise _taken(name) from error
+        raise
+
+
+def views(repository: Repository) -> dict[str, Version]:
+    """Return the version that each view shows, by the view's name."""
+    overlays = {one.slot: one.version for one in repository.overlays.all()}
+    shown = {
+        name: overlays[slot]
+        for name, slot in repository.overlays.views().items()
+        if slot in overlays
+    }
+    entries = {entry.id: entry for entry in repository.log.get_many(set(shown.values()))}
+    return {name: entries[version] for name, version in shown.items() if version in entries}
+
+
+def drop_view(repository: Repository, name: str) -> None:
+    """Drop a view; what it takes is freed as with other overlays.
+
+    Raises:
+        InvalidArgument: There is no such view.
+    """
+    if name not in repository.overlays.views():
+        raise InvalidArgument(
+            f"there is no view {name!r} of a version of {repository.name!r}; views() lists them",
+            name=name,
+        )
+    drop_exactly(repository.db, name, None)
