@@ -41,53 +41,6 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = IN_MEMORY
 
 
-REPLICA_SET_BY_DEFAULT = frozenset(
-    f"test_{name}.py"
-    for name in (
-        "at",
-        "bad_input",
-        "branches",
-        "capture",
-        "changes",
-        "checkout",
-        "checks",
-        "compare",
-        "delete_subtree",
-        "diff",
-        "discard",
-        "history",
-        "exactness",
-        "init",
-        "log",
-        "maintenance",
-        "merge",
-        "merge_races",
-        "passthrough",
-        "pull",
-        "push",
-        "rebase",
-        "register",
-        "register_part",
-        "rename_drop",
-        "restore",
-        "revisions",
-        "rewriting",
-        "squash",
-        "stash",
-        "stashes",
-        "status",
-        "tags",
-        "undo",
-        "verify",
-    )
-)
-"""Files whose tests meet the standalone server in sweeps only.
-
-What differs there, how changes are noticed and carried out, has tests of its own; the state
-machine drives all verbs there, and `test_crash` kills every kind of verb.
-"""
-
-
 ON_EVERY_SURFACE = frozenset(
     f"test_{name}.py"
     for name in (
@@ -121,6 +74,27 @@ ON_EVERY_SURFACE = frozenset(
     )
 )
 """Files whose tests also run through the asynchronous class, over PyMongo Async and Motor."""
+
+REPLICA_SET_BY_DEFAULT = ON_EVERY_SURFACE | frozenset(
+    f"test_{name}.py"
+    for name in (
+        "at",
+        "bad_input",
+        "capture",
+        "exactness",
+        "find_versions",
+        "history",
+        "merge_races",
+        "passthrough",
+        "restore",
+        "views",
+    )
+)
+"""Files whose tests meet the standalone server in sweeps only.
+
+What differs there, how changes are noticed and carried out, has tests of its own; the state
+machine drives all verbs there, and `test_crash` kills every kind of verb.
+"""
 
 ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
