@@ -79,7 +79,7 @@ def grown(db: Database[Any], name: str = "bands", **options: Any) -> VersionedCo
 def raws(collection: Collection[Any]) -> list[bytes]:
     """Return the bytes of all documents, sorted."""
     plain = collection.database.get_collection(collection.name, codec_options=RAW)
-    return sorted(document.raw for document in plain.find({}))
+    return sorted(bytes(document.raw) for document in plain.find({}))
 
 
 def mark(bands: VersionedCollection) -> Any:

@@ -11,9 +11,15 @@ from bson import Int64
 from cli_support import Cli
 from pymongo.database import Database
 
-from versioned_collection import DocumentId, Only, VersionedCollection, embedded, errors
+from versioned_collection import (
+    DocumentId,
+    Only,
+    VersionedCollection,
+    embedded,
+    errors,
+    replacing,
+)
 from versioned_collection.core.document import key_of
-from versioned_collection.verbs import restore as module
 
 
 def counts(restored: Any) -> tuple[int, int, int]:
@@ -123,15 +129,15 @@ def test_more_than_one_transaction_carries(anydb, small_limits):
 def test_another_client_writes_meanwhile(db, monkeypatch, large):
     bands = grown(db)
     if large:
-        monkeypatch.setattr(module, "is_small", lambda *_: False)
-    carry_out = module._Restoring._carry_out
+        monkeypatch.setattr(replacing, "is_small", lambda *_: False)
+    carry_out = replacing.Replacing._carry_out
 
     def late(self, small):
         db["bands"].update_one({"_id": 1}, {"$set": {"mark": "theirs"}})
         carry_out(self, small)
 
     edit(bands, "dirty", 2)
-    monkeypatch.setattr(module._Restoring, "_carry_out", late)
+    monkeypatch.setattr(replacing.Replacing, "_carry_out", late)
     if large:
         assert bands.restore([1, 2], "main@1").kept == [1]
     else:

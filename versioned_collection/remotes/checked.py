@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,14 @@ from gridfs.errors import GridFSError
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_hash, document_key
 from versioned_collection.core.revision import check_name
+from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.tree import Node
-from versioned_collection.core.version import Version, VersionId
+from versioned_collection.core.version import (
+    Version,
+    VersionId,
+    fingerprint_text,
+    version_checksum,
+)
 from versioned_collection.errors import (
     CorruptHistory,
     FormatMismatch,
@@ -219,6 +225,27 @@ def _problem_of_images(delta: Delta) -> str | None:
             problem = problem_of_document(raw, delta.key)
             if problem is not None:
                 return problem
+    return None
+
+
+def problem_of_changes(entry: Version, parents: Sequence[Version], sums: Sums) -> str | None:
+    """Return what makes changes other than those that a version announces, None for nothing.
+
+    Args:
+        entry: The log entry of the version.
+        parents: Those of its parents, in their order.
+        sums: What the changes add up to.
+    """
+    checksums = [one.checksum for one in parents]
+    if version_checksum(entry, checksums, sums.digest % MODULUS) != entry.checksum:
+        return "its changes and facts do not match its checksum"
+    if not parents:
+        return "it has changes, but no parent" if sums.count else None
+    content = int(parents[0].fingerprint, 16) + sums.content
+    if fingerprint_text(content % MODULUS) != entry.fingerprint:
+        return "its changes do not lead to the content that it names"
+    if dict(entry.stats) != sums.stats:
+        return "it counts its changes wrongly"
     return None
 
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 import bson
 
 from versioned_collection.core.delta import encoded_rows
-from versioned_collection.core.sums import MODULUS, Sums
-from versioned_collection.core.version import (
-    Version,
-    VersionId,
-    fingerprint_text,
-    version_checksum,
-)
+from versioned_collection.core.sums import Sums
+from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import LeaseHeld
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Arrived, Changes
-from versioned_collection.remotes.checked import check_delta, check_entry, refused
+from versioned_collection.remotes.checked import (
+    check_delta,
+    check_entry,
+    problem_of_changes,
+    refused,
+)
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 
@@ -204,15 +204,4 @@ class Staging:
 
     def _problem(self, version: VersionId, sums: _Sums) -> str | None:
         entry = self._entries[version]
-        parents = [self._parents[one] for one in entry.parents]
-        checksums = [one.checksum for one in parents]
-        if version_checksum(entry, checksums, sums.digest % MODULUS) != entry.checksum:
-            return "its changes and facts do not match its checksum"
-        if not parents:
-            return "it has changes, but no parent" if sums.count else None
-        content = int(parents[0].fingerprint, 16) + sums.content
-        if fingerprint_text(content % MODULUS) != entry.fingerprint:
-            return "its changes do not lead to the content that it names"
-        if dict(entry.stats) != sums.stats:
-            return "it counts its changes wrongly"
-        return None
+        return problem_of_changes(entry, [self._parents[one] for one in entry.parents], sums)

@@ -63,6 +63,7 @@ Unreadable = Callable[[VersionId, Exception], Exception]
 _FORMAT = b"\x10format\0" + FORMAT.to_bytes(4, "little")
 _CHANGES = b"\x04changes\0"
 _HASH = b"\x20\0\0\0\0"
+_PARTS = ("changes", "old", "new")
 _OPERATIONS = {op: bson.encode({"op": op})[4:-1] for op in ("insert", "update", "delete")}
 
 
@@ -129,23 +130,18 @@ class DeltaStore(Tracker):
             b"\x07version\0" + version.binary,
             element(b"document_id", delta.key),
             b"\x05key\0\x0c\0\0\0\0" + sort_key(delta.key),
-            _OPERATIONS[delta.op],
-            b"" if delta.before is None else b"\x05before\0" + _HASH + delta.before,
-            b"" if delta.after is None else b"\x05after\0" + _HASH + delta.after,
+            *_ends(delta),
             self._content(version, delta, rows),
         )
 
     def _content(self, version: VersionId, delta: Delta, rows: bytes) -> bytes:
         if delta.steps is not None:
-            stored = _CHANGES + rows
             if len(rows) <= LARGEST_INLINE:
-                return stored
-            return self._chunked(version, {"changes": build(stored)})
-        images = {
-            name: raw for name, raw in (("old", delta.old), ("new", delta.new)) if raw is not None
-        }
+                return _inline(delta, rows)
+            return self._chunked(version, {"changes": build(_inline(delta, rows))})
+        images = _images(delta)
         if sum(map(len, images.values())) <= LARGEST_INLINE:
-            return b"".join(b"\x03" + name.encode() + b"\0" + raw for name, raw in images.items())
+            return _inline(delta, rows)
         return self._chunked(version, images)
 
     def _chunked(self, version: VersionId, parts: Mapping[str, bytes]) -> bytes:
@@ -155,30 +151,15 @@ class DeltaStore(Tracker):
         known = self.fresh.get(raw)
         if known is not None:
             return known
-        stored = _decoded_rows(raw) if _CHANGES in raw else None
-        if stored is None:
-            stored = _kept_raw(raw)
+        stored = _read(raw)
         check_format(stored, self.name)
-        parts = self._parts(stored)
-        steps = None
-        if parts["changes"] is not None:
-            steps = (tuple(map(Row.from_bson, parts["changes"])),)
-        delta = Delta(
-            _document_key(raw),
-            stored["op"],
-            stored.get("before"),
-            stored.get("after"),
-            steps,
-            parts["old"],
-            parts["new"],
-        )
-        return stored["version"], delta
+        return _delta(raw, stored, self._parts(stored))
 
     def _parts(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         files = stored.get("chunks")
         if files is None:
-            return {name: stored.get(name) for name in ("changes", "old", "new")}
-        parts: dict[str, Any] = dict.fromkeys(("changes", "old", "new"))
+            return {name: stored.get(name) for name in _PARTS}
+        parts: dict[str, Any] = dict.fromkeys(_PARTS)
         for name, file in files.items():
             parts[name] = self.chunks.get(file)
         if parts["changes"] is not None:
@@ -387,6 +368,83 @@ class DeltaStore(Tracker):
         with translated():
             found = self.collection.find({"version": version}, {"chunks": 1})
             return {file for stored in found for file in stored.get("chunks", {}).values()}
+
+
+def packed(version: VersionId, delta: Delta, rows: bytes) -> bytes:
+    """Return a delta as one document, however large that is.
+
+    Args:
+        version: Its version.
+        delta: The delta.
+        rows: What `encoded_rows` returns for it.
+    """
+    return build(
+        _FORMAT,
+        b"\x07version\0" + version.binary,
+        element(b"document_id", delta.key),
+        *_ends(delta),
+        _inline(delta, rows),
+    )
+
+
+def unpacked(raw: bytes, where: str) -> tuple[VersionId, Delta]:
+    """Return the delta of a document that `packed` has made, and its version.
+
+    Args:
+        raw: The document.
+        where: What holds it, for people.
+
+    Raises:
+        FormatMismatch: Another release has made it.
+    """
+    stored = _read(raw)
+    check_format(stored, where)
+    return _delta(raw, stored, {name: stored.get(name) for name in _PARTS})
+
+
+def _ends(delta: Delta) -> tuple[bytes, bytes, bytes]:
+    """Return the elements that say from what to what a document goes."""
+    return (
+        _OPERATIONS[delta.op],
+        b"" if delta.before is None else b"\x05before\0" + _HASH + delta.before,
+        b"" if delta.after is None else b"\x05after\0" + _HASH + delta.after,
+    )
+
+
+def _images(delta: Delta) -> dict[str, bytes]:
+    found = (("old", delta.old), ("new", delta.new))
+    return {name: raw for name, raw in found if raw is not None}
+
+
+def _inline(delta: Delta, rows: bytes) -> bytes:
+    """Return the elements that hold the rows or images of a delta."""
+    if delta.steps is not None:
+        return _CHANGES + rows
+    images = _images(delta)
+    return b"".join(b"\x03" + name.encode() + b"\0" + raw for name, raw in images.items())
+
+
+def _read(raw: bytes) -> Mapping[str, Any]:
+    stored = _decoded_rows(raw) if _CHANGES in raw else None
+    return _kept_raw(raw) if stored is None else stored
+
+
+def _delta(
+    raw: bytes, stored: Mapping[str, Any], parts: Mapping[str, Any]
+) -> tuple[VersionId, Delta]:
+    steps = None
+    if parts["changes"] is not None:
+        steps = (tuple(map(Row.from_bson, parts["changes"])),)
+    delta = Delta(
+        _document_key(raw),
+        stored["op"],
+        stored.get("before"),
+        stored.get("after"),
+        steps,
+        parts["old"],
+        parts["new"],
+    )
+    return stored["version"], delta
 
 
 def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:

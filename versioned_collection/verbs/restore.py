@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from bson.objectid import ObjectId
-
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Progress
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import (
     DocumentId,
@@ -23,13 +20,13 @@ from versioned_collection.core.partial import take_changes
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.moves import BATCH, BATCH_BYTES, is_small
+from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.recovery import holding
+from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold
-from versioned_collection.restoring import restoration
 from versioned_collection.selection import LARGEST_DOCUMENT, Only, only_of
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike
@@ -115,51 +112,25 @@ class _Restoring:
     def __init__(
         self, hold: Hold, version: VersionId, only: Only, progress: Progress | None
     ) -> None:
-        self._hold = hold
         self._repository = hold.repository
         self._patterns = only.patterns
         self._path: Path = self._repository.log.ancestry().path(hold.state.head, version)
-        self._committer = Committer(hold, progress)
-        self._stash = ObjectId()
+        self._replacing = Replacing(hold, progress)
 
     def run(self, keys: list[DocumentKey], dry_run: bool) -> Restored:
         restored = Restored()
-        if dry_run:
+
+        def counted() -> Iterator[list[Delta]]:
             for deltas in self._changes(keys):
                 restored.count(deltas)
-            return restored
-        small: list[Delta] | None = [] if self._repository.has_transactions else None
-        self._hold.begin({"phase": "prepare", "stash": self._stash})
-        size = 0
-        for deltas in self._changes(keys):
-            restored.count(deltas)
-            # they are uncommitted from then on: noted before they are written
-            self._repository.modified.add([delta.key for delta in deltas])
-            size += sum(len(delta.new or b"") for delta in deltas)
-            if small is None:
-                self._repository.stash.append(self._stash, deltas)
-            elif is_small(len(small) + len(deltas), size):
-                small += deltas
-            else:
-                self._repository.stash.append(self._stash, [*small, *deltas])
-                small = None
-        self._carry_out(small)
-        restored.kept = [id_value(key) for key in self._committer.kept]
+                yield deltas
+
+        if dry_run:
+            for _ in counted():
+                pass
+        else:
+            restored.kept = [id_value(key) for key in self._replacing.run(counted())]
         return restored
-
-    def _carry_out(self, small: list[Delta] | None) -> None:
-        commit = Commit()
-
-        def put_aside() -> None:  # what is not there yet
-            commit.stash, commit.guarded = self._stash, True
-            self._repository.stash.append(self._stash, small or ())
-
-        moves = [restoration(delta.key, delta.before, delta.new) for delta in small or ()]
-        self._committer.carry_out(
-            commit, None if small is None else lambda: [moves], before_steps=put_aside
-        )
-        if commit.stash is not None:
-            self._repository.stash.delete([commit.stash])
 
     # -- what changes --------------------------------------------------------------------
 
