@@ -37,6 +37,7 @@ CODES = {
     "SnapshotUnavailable": "snapshot_unavailable",
     "DocumentRejected": "document_rejected",
     "TransferRefused": "transfer_refused",
+    "UnusableFile": "unusable_file",
     "FormatMismatch": "format_mismatch",
     "CorruptHistory": "corrupt_history",
     "EmbeddedServerError": "embedded_server",

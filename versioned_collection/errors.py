@@ -25,6 +25,7 @@
     ├── SnapshotUnavailable                 the moment to read has left the server's window
     ├── DocumentRejected                    the server refuses a document that a version holds
     ├── TransferRefused                     what a remote sent is not what it announced
+    ├── UnusableFile                        a file that is missing, truncated, altered or foreign
     ├── FormatMismatch                      trackers written by another format
     ├── CorruptHistory                      stored data contradicts itself
     └── EmbeddedServerError                 no local mongod, or it cannot start
@@ -228,8 +229,18 @@ class TransferRefused(VersioningError):
     code = "transfer_refused"
 
 
+class UnusableFile(VersioningError):
+    """A file cannot be written, or does not hold what it should (`file`, `reason`).
+
+    `reason` is ``exists``, ``missing``, ``system``, ``foreign``, ``truncated``, ``altered`` or
+    ``malformed``.
+    """
+
+    code = "unusable_file"
+
+
 class FormatMismatch(VersioningError):
-    """The trackers carry a format number (`found`) that this release (`supported`) cannot read."""
+    """Something carries a format number (`found`) that this release (`supported`) cannot read."""
 
     code = "format_mismatch"
 

@@ -41,6 +41,7 @@ EXITS: dict[type[errors.VersioningError], Exit] = {
     errors.SnapshotUnavailable: Exit.BUSY,
     errors.DocumentRejected: Exit.STATE,
     errors.TransferRefused: Exit.CORRUPT,
+    errors.UnusableFile: Exit.CORRUPT,
     errors.FormatMismatch: Exit.CORRUPT,
     errors.CorruptHistory: Exit.CORRUPT,
     errors.EmbeddedServerError: Exit.UNREACHABLE,
@@ -124,5 +125,7 @@ def _refused(error: Any) -> Failure:
 
 def in_commands(message: str) -> str:
     """Return a message that names Python calls with the commands of the same name."""
-    message = _CALL.sub(lambda found: f"'vc {found[1].replace('_', '-')}'", message)
-    return message.replace("overwrite=True", "--overwrite").replace("push=True", "--push")
+    message = _CALL.sub(lambda found: f"'vc {found[1].strip('_').replace('_', '-')}'", message)
+    for flag in ("overwrite", "push", "relaxed"):
+        message = message.replace(f"{flag}=True", f"--{flag}")
+    return message
