@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -19,8 +20,9 @@ from versioned_collection.repository import Repository
 
 T = TypeVar("T")
 Author = str | Mapping[str, Any]
-RemoteLike = Database[Any] | Collection[Any] | str | None
-"""Another side of a collection: it, its database, a URI, the name of a remote; None: origin."""
+RemoteLike = Database[Any] | Collection[Any] | str | os.PathLike[str] | None
+"""Another side of a collection: it, its database, a URI, the path of a bundle, the name of a
+remote; None: origin."""
 
 
 class Facet(Collection[DocumentType]):

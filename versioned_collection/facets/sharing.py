@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from pymongo.collection import Collection
@@ -73,6 +74,7 @@ class Sharing(Facet[DocumentType]):
                 a stash.
             InvalidArgument: The remote is a collection of another name, or the arguments
                 contradict each other (a ValueError).
+            NotSupported: The remote is a bundle, which `export` writes.
             TransferRefused: What would be sent contradicts itself; see `verify`.
             RemoteNotFound: There is no remote of that name.
             RemoteUnreachable: There is no connection to it, or it broke.
@@ -95,7 +97,7 @@ class Sharing(Facet[DocumentType]):
         """Bring a branch from another side of this collection.
 
         Args:
-            remote: See `push`.
+            remote: See `push`; also the path of a bundle (see `export`).
             branch: The branch, the one that is checked out where it is left out.
             rebase: Replay local versions on those of the remote, instead of merging both.
             resolver: What settles all conflicts; see `merge`.
@@ -114,6 +116,7 @@ class Sharing(Facet[DocumentType]):
             AutoMergeFailedError: Conflicts wait; see `conflicts`.
             InvalidArgument: The remote is a collection of another name (a ValueError).
             TransferRefused: What came is not what was announced; nothing of it was kept.
+            UnusableFile: The file is no whole bundle; nothing was done.
             RemoteNotFound: There is no remote of that name.
             RemoteUnreachable: There is no connection to it, or it broke.
         """
@@ -134,7 +137,7 @@ class Sharing(Facet[DocumentType]):
         Its branches are ``origin/main`` and so on, which name versions like any branch.
 
         Args:
-            remote: See `push`.
+            remote: See `pull`.
             branch: The branch; all of them, and the tags, where it is left out.
             dry_run: Only find out what would be fetched.
             progress: Called with a phase and a number of things done.
@@ -143,6 +146,7 @@ class Sharing(Facet[DocumentType]):
             InvalidOperation: The remote is not tracked, or has no such branch.
             InvalidCollectionState: The histories begin with different versions.
             TransferRefused: What came is not what was announced; nothing of it was kept.
+            UnusableFile: The file is no whole bundle; nothing was done.
             RemoteNotFound: There is no remote of that name.
             RemoteUnreachable: There is no connection to it, or it broke.
             CollectionNotTracked: This side has no history; `pull` makes it a copy.
@@ -153,7 +157,7 @@ class Sharing(Facet[DocumentType]):
     def clone(
         cls,
         remote: RemoteLike,
-        into: Database[Any],
+        into: Database[Any] | Collection[Any],
         name: str | None = None,
         *,
         branch: str | None = None,
@@ -164,12 +168,14 @@ class Sharing(Facet[DocumentType]):
         """Make a copy of a tracked collection, with its whole history, in another database.
 
         Args:
-            remote: The collection: a `VersionedCollection`, or a ``mongodb://`` URI with
+            remote: The collection: a `VersionedCollection`, a ``mongodb://`` URI with
                 database and collection (``mongodb://host/database.collection``), where a
-                password may be ``${NAME}``; see `add_remote`.
-            into: The database of the copy. Where it has a collection of that name already,
-                its documents must be those of the version.
-            name: The collection's name where `remote` does not say it.
+                password may be ``${NAME}`` (see `add_remote`), or the path of a bundle (see
+                `export`).
+            into: The database of the copy, or the collection that becomes one. Where there are
+                documents already, they must be those of the version.
+            name: The collection's name where neither says it. A bundle may become a collection
+                of another name.
             branch: The branch to check out; the one that the remote has checked out where it
                 is left out.
             remote_name: By what name the copy knows the remote, where that is a URI that holds
@@ -182,10 +188,13 @@ class Sharing(Facet[DocumentType]):
                 is tracked already or has other documents.
             InvalidArgument: It is not said which collection (a ValueError).
             TransferRefused: What came is not what was announced; nothing of it was kept.
+            UnusableFile: The file is no whole bundle.
         """
+        if isinstance(into, Collection):
+            into, name = into.database, name or into.name
         if name is None and isinstance(remote, Collection):
             name = remote.name
-        if name is None and isinstance(remote, str):
+        if name is None and isinstance(remote, (str, os.PathLike)):
             name = collection_in(remote)
         if name is None:
             raise InvalidArgument("name the collection: clone(remote, into, name)")
@@ -202,9 +211,9 @@ class Sharing(Facet[DocumentType]):
 
         Args:
             name: The name, such as ``origin``.
-            url: Where it is: ``mongodb://host/database``. A password is never stored: write
-                ``${NAME}`` in its place, which stands for an environment variable, or
-                ``${keyring:SERVICE:USER}`` for an entry of the keyring.
+            url: Where it is: ``mongodb://host/database``, or the path of a bundle. A password is
+                never stored: write ``${NAME}`` in its place, which stands for an environment
+                variable, or ``${keyring:SERVICE:USER}`` for an entry of the keyring.
 
         Raises:
             InvalidArgument: The name is malformed or taken, or the URI is none, or holds a

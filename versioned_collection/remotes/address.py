@@ -20,13 +20,18 @@ from versioned_collection.errors import (
     InvalidType,
     RemoteNotFound,
 )
+from versioned_collection.remotes.base import Remote
+from versioned_collection.remotes.bundle import BundleRemote, read_only
 from versioned_collection.remotes.checked import UNREADABLE
 from versioned_collection.remotes.mongo import MongoRemote, address_of
 from versioned_collection.remotes.reaching import connected, reaching
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.base import storable
 from versioned_collection.trackers.metadata import Metadata
 
 DEFAULT = "origin"
+
+_BUNDLE = ".bundle"
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _REFERENCE = re.compile(r"\$\{([^{}]+)\}")
@@ -39,8 +44,9 @@ _SECRETS = (
 )
 _CREDENTIALS = re.compile(r"//[^@/]*@")
 
-RemoteLike = Repository | Database[Any] | str | None
-"""A tracked collection's trackers, a database, a URI, the name of a remote, or None for origin."""
+RemoteLike = Repository | Database[Any] | str | os.PathLike[str] | None
+"""The trackers of a collection, a database, a URI, the path of a bundle, the name of a remote, or
+None for origin."""
 
 
 def check_remote_name(name: Any) -> str:
@@ -56,16 +62,22 @@ def check_remote_name(name: Any) -> str:
 
 
 def check_url(url: Any) -> str:
-    """Return where a remote is after checking it.
+    """Return where a remote is after checking it; the path of a bundle is made absolute.
 
     Raises:
         InvalidType: It is no text.
         InvalidArgument: It is no MongoDB URI with a database, or holds a password.
     """
+    path = path_of(url)
+    if path is not None:
+        return path
     if not isinstance(url, str):
         raise InvalidType("a remote is a text such as 'mongodb://host/database'", url=type(url))
     if not url.startswith(_SCHEMES):
-        raise InvalidArgument("a remote begins with mongodb:// or mongodb+srv://")
+        raise InvalidArgument(
+            "a remote begins with mongodb:// or mongodb+srv://, or is the path of a bundle, such "
+            "as ./backup.bundle"
+        )
     parsed = _parsed(_REFERENCE.sub("reference", url))
     if not parsed["database"]:
         raise InvalidArgument("name the database as well: mongodb://host/database")
@@ -77,6 +89,30 @@ def check_url(url: Any) -> str:
             "environment variable, or ${keyring:SERVICE:USER} for an entry of the keyring"
         )
     return url
+
+
+def path_of(remote: Any) -> str | None:
+    """Return the absolute path of a remote that is a bundle, None for any other.
+
+    A text is a path where it ends with ``.bundle`` or holds a ``/``, which no name of a remote
+    does.
+
+    Raises:
+        InvalidArgument: No text can hold the path.
+    """
+    if isinstance(remote, os.PathLike):
+        remote = os.fspath(remote)
+    elif not _is_path(remote):
+        return None
+    if not isinstance(remote, str) or not storable(remote):
+        raise InvalidArgument("the path of a bundle is a text that UTF-8 can hold", path=remote)
+    return os.path.abspath(remote)
+
+
+def _is_path(remote: Any) -> bool:
+    if not isinstance(remote, str) or "://" in remote:
+        return False
+    return remote.endswith(_BUNDLE) or "/" in remote or os.sep in remote
 
 
 def _parsed(url: str) -> dict[str, Any]:
@@ -126,18 +162,21 @@ def _from_keyring(service: str = "", user: str = "") -> str:
     return str(value)
 
 
-def storable_url(url: str) -> bool:
-    """Tell whether a URI may be kept: it holds no password."""
+def stored_url(remote: Any) -> str | None:
+    """Return a URI or path as it may be kept, None where it holds a password, or is none."""
     try:
-        check_url(url)
-    except InvalidArgument:
-        return False
-    return True
+        return check_url(remote)
+    except (InvalidArgument, InvalidType):
+        return None
 
 
-def collection_in(url: str) -> str | None:
-    """Return the collection that a URI names behind its database."""
-    found = _parsed(_REFERENCE.sub("reference", url))["collection"]
+def collection_in(remote: str | os.PathLike[str]) -> str | None:
+    """Return the collection that a URI names behind its database, or that a bundle holds."""
+    path = path_of(remote)
+    if path is not None:
+        with BundleRemote(path) as bundle:
+            return str(bundle.collection)
+    found = _parsed(_REFERENCE.sub("reference", str(remote)))["collection"]
     return None if found is None else str(found)
 
 
@@ -148,14 +187,19 @@ def redacted(url: str) -> str:
 
 @contextmanager
 def opened(
-    repository: Repository, wanted: RemoteLike, progress: Progress | None = None
-) -> Iterator[tuple[str, MongoRemote]]:
+    repository: Repository,
+    wanted: RemoteLike,
+    progress: Progress | None = None,
+    *,
+    giving: bool = False,
+) -> Iterator[tuple[str, Remote]]:
     """Open a remote, and close what had to be opened for it.
 
     Args:
         repository: The trackers on this side.
         wanted: What the person passes.
         progress: Told how many documents were written at the remote.
+        giving: Whether the remote is to take something in.
 
     Yields:
         The name by which its branches are tracked, and the remote.
@@ -165,9 +209,20 @@ def opened(
         RemoteUnreachable: There is no connection to it, or it broke; also while it is in use.
         PermissionDenied: It refused the login.
         InvalidArgument: It names another collection, or is no address.
-        InvalidOperation: It is this very collection.
+        InvalidOperation: It is this very collection, or a bundle that begins after versions
+            which are not here.
         InvalidType: It is nothing that a remote can be.
+        UnusableFile: It is a file that is no whole bundle.
+        NotSupported: It is a bundle, and is to take something in.
     """
+    name, path = _bundle(repository, wanted)
+    if path is not None:
+        if giving:
+            raise read_only(path)
+        with BundleRemote(path) as bundle:
+            _check_since(repository, bundle)
+            yield name or _known_name(repository, path), bundle
+        return
     with ExitStack() as stack:
         other, name = stack.enter_context(_found(repository, wanted))
         here, there = repository.db.client, other.db.client
@@ -175,6 +230,33 @@ def opened(
         stack.enter_context(other.deltas.fresh.kept())
         known, remote = _named(repository, other, progress)
         yield name or known, remote
+
+
+def _bundle(repository: Repository, wanted: RemoteLike) -> tuple[str | None, str | None]:
+    """Return the name by which a bundle was asked for, if by one, and its path, if it is one."""
+    name = wanted or DEFAULT if isinstance(wanted, str) or wanted is None else None
+    known = None if name is None or "://" in name else repository.remotes.get(name)
+    if known is not None and known.url is not None:
+        return name, path_of(known.url)
+    return None, path_of(wanted)
+
+
+def _check_since(repository: Repository, bundle: BundleRemote) -> None:
+    """Make sure that the versions are here on which a bundle builds.
+
+    Raises:
+        InvalidOperation: They are not.
+    """
+    known = {node.id for node in repository.log.nodes(list(bundle.since))}
+    lacking = [label for version, label in bundle.since.items() if version not in known]
+    if lacking:
+        raise InvalidOperation(
+            f"{bundle.address} holds what came after {', '.join(lacking)}, which "
+            f"{'is' if len(lacking) == 1 else 'are'} not here; bring the bundle before it first, "
+            "or one that was exported without since",
+            remote=bundle.address,
+            lacking=lacking,
+        )
 
 
 @contextmanager
@@ -189,8 +271,8 @@ def _found(repository: Repository, wanted: RemoteLike) -> Iterator[tuple[Reposit
             yield found
     else:
         raise InvalidType(
-            "a remote is a VersionedCollection, a Database, a mongodb:// URI or the name of a "
-            f"remote, not {type(wanted).__name__}"
+            "a remote is a VersionedCollection, a Database, a mongodb:// URI, the path of a "
+            f"bundle or the name of a remote, not {type(wanted).__name__}"
         )
 
 
@@ -240,7 +322,7 @@ def _named(
             "the collection and the remote are the same; name another database or server",
             address=remote.address,
         )
-    return _known_name(repository, remote), remote
+    return _known_name(repository, remote.address), remote
 
 
 def _is_same(repository: Repository, other: Repository) -> bool:
@@ -262,15 +344,18 @@ def _state(other: Repository) -> Metadata | None:
         return None
 
 
-def _known_name(repository: Repository, remote: MongoRemote) -> str:
+def _known_name(repository: Repository, address: str) -> str:
     """Return the name of the remote with this address, or the address itself."""
     for known in repository.remotes.all():
-        if known.url is not None and _address(known.url) == remote.address:
+        if known.url is not None and _address(known.url) == address:
             return known.name
-    return remote.address
+    return address
 
 
 def _address(url: str) -> str:
+    path = path_of(url)
+    if path is not None:
+        return path
     parsed = _parsed(_REFERENCE.sub("reference", url))
     hosts = sorted(f"{host}:{port}" for host, port in parsed["nodelist"])
     return f"{','.join(hosts)}/{parsed['database']}"

@@ -19,9 +19,9 @@ from versioned_collection.remotes.address import (
     RemoteLike,
     check_remote_name,
     opened,
-    storable_url,
+    stored_url,
 )
-from versioned_collection.remotes.base import Refs
+from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.fetching import Plan, brought, note, plan_fetch, seen
 from versioned_collection.remotes.integrating import (
     agree_on_labels,
@@ -130,8 +130,8 @@ def clone(
             f"the collection {repository.name!r} is tracked already; pull() brings what is new",
             collection=repository.name,
         )
-    storable = isinstance(remote, str) and storable_url(remote)
-    origin = (remote_name, str(remote)) if storable else None
+    url = stored_url(remote)
+    origin = None if url is None else (remote_name, url)
     if pull(repository, remote, Wanted(branch, origin=origin), progress) is None:
         raise InvalidOperation("the remote is not tracked, so there is nothing to clone")
 
@@ -144,7 +144,7 @@ def _require_clean(repository: Repository) -> None:
 def _copy(
     repository: Repository,
     name: str,
-    remote: MongoRemote,
+    remote: Remote,
     refs: Refs,
     wanted: Wanted,
     progress: Progress | None,
@@ -186,7 +186,7 @@ class _Pulling:
     """
 
     def __init__(
-        self, repository: Repository, name: str, remote: MongoRemote, branch: str, wanted: Wanted
+        self, repository: Repository, name: str, remote: Remote, branch: str, wanted: Wanted
     ) -> None:
         self._repository = repository
         self._name = name

@@ -82,11 +82,12 @@ def push(
             branch grew from one that the remote does not have.
         InvalidArgument: The arguments contradict each other, or the remote is a collection of
             another name.
+        NotSupported: The remote is a bundle.
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.
     """
     _check(wanted)
-    with opened(repository, remote, progress) as (name, other):
+    with opened(repository, remote, progress, giving=True) as (name, other):
         state = repository.metadata.read()
         if state is None:
             return None

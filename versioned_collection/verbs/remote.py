@@ -43,7 +43,7 @@ def add_remote(repository: Repository, name: str, url: str) -> RemoteInfo:
         CollectionNotTracked: There is no history.
     """
     check_remote_name(name)
-    check_url(url)
+    url = check_url(url)
     repository.state()
     if not repository.remotes.add(name, url):
         raise InvalidArgument(
