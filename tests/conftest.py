@@ -80,8 +80,10 @@ REPLICA_SET_BY_DEFAULT = ON_EVERY_SURFACE | frozenset(
     for name in (
         "at",
         "bad_input",
+        "bundle",
         "capture",
         "exactness",
+        "export",
         "find_versions",
         "history",
         "merge_races",

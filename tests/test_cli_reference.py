@@ -59,12 +59,12 @@ def test_every_command_has_a_python_twin(command: Command) -> None:
     owner, name = command.twin.split(".")
     assert owner == VersionedCollection.__name__
     assert callable(getattr(VersionedCollection, name))
-    assert name.replace("_", "-") in (command.words, f"create-{command.words}")
+    assert name.rstrip("_").replace("_", "-") in (command.words, f"create-{command.words}")
 
 
 def test_every_verb_is_a_command() -> None:
     verbs = {
-        name.replace("_", "-")
+        name.rstrip("_").replace("_", "-")
         for name, value in own_members().items()
         if inspect.isfunction(value)
         and not name.startswith(("_", "is_", "has_"))

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from versioned_collection.past.view import PastCollection
     from versioned_collection.selection import Only
     from versioned_collection.verbs.conflicts import Conflict
+    from versioned_collection.verbs.export import Exported
     from versioned_collection.verbs.fetch import Fetched
     from versioned_collection.verbs.find_versions import Appearance
     from versioned_collection.verbs.history import BlamedField, DocumentVersion
+    from versioned_collection.verbs.import_ import Imported
     from versioned_collection.verbs.pull import Pulled
     from versioned_collection.verbs.push import Pushed
     from versioned_collection.verbs.remote import RemoteInfo
@@ -45,7 +47,9 @@ __all__ = [
     "DocumentId",
     "DocumentVersion",
     "ElementKey",
+    "Exported",
     "Fetched",
+    "Imported",
     "MergePolicy",
     "Only",
     "PastCollection",
@@ -78,7 +82,9 @@ _HOMES = {
     "Conflict": "versioned_collection.verbs.conflicts",
     "DocumentId": "versioned_collection.core.document",
     **dict.fromkeys(("BlamedField", "DocumentVersion"), "versioned_collection.verbs.history"),
+    "Exported": "versioned_collection.verbs.export",
     "Fetched": "versioned_collection.verbs.fetch",
+    "Imported": "versioned_collection.verbs.import_",
     "Only": "versioned_collection.selection",
     "PastCollection": "versioned_collection.past.view",
     "Pulled": "versioned_collection.verbs.pull",

@@ -15,6 +15,7 @@ from versioned_collection.capture.journalled import DocumentType, JournalledWrit
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 from versioned_collection.facets.base import options_of, plain
 from versioned_collection.facets.care import Care
+from versioned_collection.facets.exporting import Exporting
 from versioned_collection.facets.looking import Looking
 from versioned_collection.facets.merging import Merging
 from versioned_collection.facets.past import Past
@@ -43,6 +44,7 @@ class VersionedCollection(
     Looking[DocumentType],
     Stashing[DocumentType],
     Sharing[DocumentType],
+    Exporting[DocumentType],
     Care[DocumentType],
     JournalledWrites[DocumentType],
     Collection[DocumentType],

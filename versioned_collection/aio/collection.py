@@ -232,6 +232,9 @@ class AsyncVersionedCollection:
     add_remote = awaited(VersionedCollection.add_remote)
     remove_remote = awaited(VersionedCollection.remove_remote)
 
+    export = awaited(VersionedCollection.export)
+    import_ = awaited(VersionedCollection.import_)
+
     verify = streamed(VersionedCollection.verify)
     size = awaited(VersionedCollection.size)
     gc = awaited(VersionedCollection.gc)

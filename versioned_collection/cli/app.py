@@ -146,6 +146,7 @@ for _module in (
     "references",
     "sharing",
     "remotes",
+    "exporting",
     "stashing",
     "undoing",
     "guarding",

@@ -19,8 +19,9 @@ Uri = Annotated[
     str,
     typer.Argument(
         metavar="URI",
-        help="Where it is: mongodb://host/database. A password is written as '${NAME}', which "
-        "stands for an environment variable, or '${keyring:SERVICE:USER}'.",
+        help="Where it is: mongodb://host/database, or the path of a bundle. A password is "
+        "written as '${NAME}', which stands for an environment variable, or "
+        "'${keyring:SERVICE:USER}'.",
     ),
 ]
 
@@ -62,7 +63,8 @@ def add_remote(session: Session, name: Name, uri: Uri) -> None:
     session.conceal(name)
     session.conceal(uri)
     added = session.tracked.add_remote(name, uri)
-    session.answer({"added": added.name, "url": shown(uri)}, f"{added.name} is {shown(uri)}")
+    url = shown(added.url or uri)
+    session.answer({"added": added.name, "url": url}, f"{added.name} is {url}")
 
 
 @command("remove-remote", panel=PANEL, twin="VersionedCollection.remove_remote", keys=("removed",))

@@ -38,8 +38,9 @@ Remote = Annotated[
     str | None,
     typer.Argument(
         metavar="REMOTE",
-        help="The name of a remote, or mongodb://host/database; origin without one. A password "
-        "is written as '${NAME}', which stands for an environment variable.",
+        help="The name of a remote, mongodb://host/database, or the path of a bundle (to fetch "
+        "and pull from); origin without one. A password is written as '${NAME}', which stands "
+        "for an environment variable.",
         show_default=False,
     ),
 ]
@@ -77,8 +78,9 @@ Uri = Annotated[
     str,
     typer.Argument(
         metavar="URI",
-        help="The collection to copy: mongodb://host/database.collection, or without the "
-        "collection where --collection names it. A password is written as '${NAME}'.",
+        help="The collection to copy: mongodb://host/database.collection, without the "
+        "collection where --collection names it, or the path of a bundle. A password is written "
+        "as '${NAME}'.",
     ),
 ]
 CheckedOut = Annotated[
