@@ -16,6 +16,7 @@ WORKING = README.parent / "docs" / "working.md"
 REMOTES = README.parent / "docs" / "remotes.md"
 ASYNC = README.parent / "docs" / "async.md"
 PAST = README.parent / "docs" / "past.md"
+EXPORTING = README.parent / "docs" / "exporting.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -30,7 +31,7 @@ def test_the_example_prints_what_the_readme_shows() -> None:
     assert printed.getvalue() == code.group(2)
 
 
-PAGES = [MERGING, WORKING, REMOTES, ASYNC, PAST]
+PAGES = [MERGING, WORKING, REMOTES, ASYNC, PAST, EXPORTING]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
