@@ -86,7 +86,7 @@ def written(file: FileLike, overwrite: bool = False) -> Iterator[BinaryIO]:
     try:
         _refuse_existing(path, name_of(file), overwrite)
         directory, name = os.path.split(path)
-        number, part = tempfile.mkstemp(".part", f".{name[:100]}.", directory)
+        number, part = tempfile.mkstemp(".part", f".{name[:40]}.", directory)
     except OSError as error:
         raise _refused(name_of(file), error) from error
     try:

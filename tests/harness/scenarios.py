@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import bson
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
@@ -212,6 +214,13 @@ def publish(collection: VersionedCollection) -> None:
 def publish_first(collection: VersionedCollection) -> None:
     """Show the first version."""
     collection.publish_view("main@0", "shown")
+
+
+def import_all(collection: VersionedCollection) -> None:
+    """Have the documents of a file take the place of all."""
+    found = [{"_id": 1, "x": 1}, {"_id": 4, "x": [4]}, {"_id": "new", "x": 2}, {"_id": "file"}]
+    file = io.BytesIO(b"".join(map(bson.encode, found)))
+    collection.import_(file, "bson", replace=True)
 
 
 def move_on(collection: VersionedCollection) -> None:
@@ -543,6 +552,7 @@ SCENARIOS = {
         (with_history, dirty),
         large=True,
     ),
+    "import": Scenario(import_all, (with_history, dirty), large=True),
     "at": Scenario(read_all, (with_history, with_side, dirty), large=True),
     "at again": Scenario(read_all, (with_history, with_side, read_all, move_on), large=True),
     "publish view": Scenario(publish, (with_history, dirty)),

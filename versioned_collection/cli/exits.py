@@ -51,8 +51,8 @@ _MEANINGS = {
         "The server, here or at the remote, cannot be reached, or the embedded one cannot start."
     ),
     Exit.CORRUPT: (
-        "`vc verify` found problems, the history cannot be read, or what a remote sent is not "
-        "what it announced."
+        "`vc verify` found problems, the history cannot be read, what a remote sent is not what "
+        "it announced, or a file is not what it should be (or is there already)."
     ),
     Exit.FAILED: "Anything else, such as a refusal by the server that has no code of its own.",
     Exit.CONFLICTS: (

@@ -32,6 +32,7 @@ from versioned_collection.trackers.metadata import Metadata
 DEFAULT = "origin"
 
 _BUNDLE = ".bundle"
+_PATHS = ("./", "../")
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _REFERENCE = re.compile(r"\$\{([^{}]+)\}")
@@ -94,8 +95,8 @@ def check_url(url: Any) -> str:
 def path_of(remote: Any) -> str | None:
     """Return the absolute path of a remote that is a bundle, None for any other.
 
-    A text is a path where it ends with ``.bundle`` or holds a ``/``, which no name of a remote
-    does.
+    A text is a path where it ends with ``.bundle``, or begins like one: no name of a remote
+    holds a ``/``, and ``host/database`` is more likely a URI that lacks its beginning.
 
     Raises:
         InvalidArgument: No text can hold the path.
@@ -112,7 +113,7 @@ def path_of(remote: Any) -> str | None:
 def _is_path(remote: Any) -> bool:
     if not isinstance(remote, str) or "://" in remote:
         return False
-    return remote.endswith(_BUNDLE) or "/" in remote or os.sep in remote
+    return remote.endswith(_BUNDLE) or remote.startswith(_PATHS) or os.path.isabs(remote)
 
 
 def _parsed(url: str) -> dict[str, Any]:

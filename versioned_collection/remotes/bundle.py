@@ -24,6 +24,7 @@ from versioned_collection.trackers.base import check_format
 from versioned_collection.trackers.delta_store import unpacked
 from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.tracking import OPTIONS_OF_CREATE
+from versioned_collection.wire import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, portions
 
 T = TypeVar("T")
 
@@ -156,19 +157,16 @@ class BundleRemote:
                 self._go(path, states, steps)
             except UNREADABLE as error:
                 raise refused(version, f"its documents cannot be restored ({error})") from error
-            for raw in states.documents():
-                yield [raw]
+            yield from portions(states.documents(), len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE)
 
     def _prepare(self, path: Path, states: Shelf, steps: Shelf) -> None:
         """Put the changes on a path in their order, and make place for what they change."""
         turns = path.steps()
         for raws in self._file.documents("changes", list(turns)):
-            for raw in raws:
-                version, delta = _readable(self._change, raw)
-                if version in turns:
-                    states.reserve([delta.key])
-                    turn, _ = turns[version]
-                    steps.put([(turn.to_bytes(8, "big") + delta.key, raw)])
+            found = ((*_readable(self._change, raw), raw) for raw in raws)
+            moving = [(turns[one][0], delta.key, raw) for one, delta, raw in found if one in turns]
+            states.reserve(key for _, key, _ in moving)
+            steps.put((turn.to_bytes(8, "big") + key, raw) for turn, key, raw in moving)
 
     def _go(self, path: Path, states: Shelf, steps: Shelf) -> None:
         turns = path.steps()
