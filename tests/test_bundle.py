@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import random
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import bson
 import pytest
 from api_support import edit, everything, grown, problems, raws, step, tracked
+from bson.code import Code
+from bson.min_key import MinKey
 from bson.objectid import ObjectId
+from bson.regex import Regex
+from bson.timestamp import Timestamp
 from remote_support import assert_equal, other_database, put
 from test_export import odd
 
@@ -104,6 +110,22 @@ def test_into_a_collection_and_under_another_name(db, there, file):
     assert problems(copy) == []
     beside = VersionedCollection.clone(file, there, "more")
     assert beside.name == "more"
+
+
+def test_histories_with_merges(db, there, file):
+    bands = grown(db)
+    bands.merge("side", resolver="ours")
+    bands.create_branch("dev")
+    step(bands, "dev")
+    bands.checkout("main")
+    put(bands, "more", id_=2)
+    bands.merge("dev", resolver="theirs")
+    bands.export(file)
+    copy = VersionedCollection.clone(file, there)
+    assert_equal(bands, copy)
+    for version in bands.version_tree:
+        one, other = (sorted(map(bson.encode, side.at(version).find())) for side in (bands, copy))
+        assert one == other
 
 
 def test_chosen_branches(db, there, file):
@@ -463,6 +485,9 @@ FORGERIES = {
     "a change of nothing": change("changes", op="upsert"),
     "a change of another version": change("changes", version=ObjectId()),
     "a change without a version": change("changes", version=None),
+    "code for an operation": change("changes", op=Code("insert")),
+    "code for a branch": change("entries", branch=Code("main")),
+    "code for a name": change("branches", name=Code("main")),
     "a change of another format": change("changes", format=9),
     "a tip that is nowhere": change("branches", version=ObjectId()),
     "a tip of another type": change("branches", version="x"),
@@ -504,6 +529,69 @@ def test_a_bundle_that_lies_is_refused(there, honest, file, what):
     )
     assert not VersionedCollection(there, "bands").is_tracked()
     assert "bands" not in there.list_collection_names()
+
+
+ODDITIES = (
+    *(
+        None,
+        7,
+        -1,
+        2**63 - 1,
+        "x",
+        "",
+        b"x",
+        [],
+        ["x"],
+        {},
+        {"a": 1},
+        1.5,
+        True,
+        [None],
+        {"": None},
+    ),
+    *(ObjectId(), MinKey(), Regex("a"), Timestamp(0, 0), Code("x"), "x" * 600),
+)
+
+
+def mutated(found: Any, rnd: random.Random) -> None:
+    """Change or remove one place of a document, or of what is in it."""
+    while found:
+        place = rnd.choice(list(found) if isinstance(found, dict) else range(len(found)))
+        if isinstance(found[place], (dict, list)) and rnd.random() < 0.6:
+            found = found[place]
+        elif rnd.random() < 0.15:
+            del found[place]
+            return
+        else:
+            found[place] = rnd.choice(ODDITIES)
+            return
+
+
+def read_all(file: Path) -> None:
+    """Read everything that a bundle gives away."""
+    with BundleRemote(str(file)) as bundle:
+        versions = list(bundle._tree.nodes)
+        bundle.walk(list(bundle.refs().branches.values()), 64)
+        bundle.setup()
+        for part in (bundle.entries(versions), bundle.changes(versions)):
+            assert all(isinstance(batch, list) for batch in part)
+        for version in versions:
+            assert all(isinstance(batch, list) for batch in bundle.content(version))
+
+
+def test_whatever_a_bundle_holds_an_error_is_one_of_ours(there, honest, file):
+    rnd = random.Random(7)
+    for turn in range(150):
+        file.write_bytes(honest)
+        forge = Forge(file)
+        for _ in range(rnd.choice((1, 2))):
+            mutated(rnd.choice([forge.header, *(one[1] for one in forge.documents)]), rnd)
+        forge.write()
+        with suppress(errors.VersioningError):
+            read_all(file)
+        if turn % 25 == 0:
+            with suppress(errors.VersioningError):
+                VersionedCollection.clone(file, there, f"bands{turn}")
 
 
 def test_the_truth_is_taken_after_a_lie(db, there, file):

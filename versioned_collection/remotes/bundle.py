@@ -235,9 +235,9 @@ class BundleRemote:
                     raise self._file.malformed(f"its {kind} cannot be read") from error
 
     def _fact(self, facts: Any, name: str, *kinds: type) -> Any:
-        """Return a fact that has to be of one of some types."""
+        """Return a fact that has to be of one of some types, not of one derived from them."""
         found = facts.get(name) if isinstance(facts, Mapping) else ...
-        if not isinstance(found, kinds):
+        if type(found) not in kinds:
             raise self._file.malformed(f"its {name!r} cannot be read")
         return found
 

@@ -118,7 +118,8 @@ class _Bundling:
         for name, tip in refs.branches.items():
             self._add("branches", {"name": name, "version": tip})
         for name, tag in refs.tags.items():
-            self._add("tags", {"name": name, **tag})
+            facts = {fact: tag.get(fact) for fact in ("version", "message", "timestamp")}
+            self._add("tags", {"name": name, **facts})
         for version, checksum in refs.checksums.items():
             self._add("checksums", {"version": version, "checksum": checksum})
         setup = self._source.setup()

@@ -137,7 +137,9 @@ def check_refs(
 
 def _check_reference(name: Any, version: Any, what: str) -> None:
     try:
-        if not (isinstance(name, str) and is_aside(name)):
+        if not _is_text(name):
+            raise refused(version, f"the name of a {what} is no text")
+        if not is_aside(name):
             check_name(name, what)
     except VersioningError as error:
         raise refused(version, error.message) from error
@@ -159,7 +161,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_BRANCH and storable(value)
+    return _is_text(value) and 0 < len(value) <= _LONGEST_BRANCH and storable(value)
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether a value is a text; JavaScript code is one to Python, which cannot hash it."""
+    return type(value) is str
 
 
 def _are_parents(value: Any) -> bool:
@@ -171,7 +178,7 @@ def _are_parents(value: Any) -> bool:
 
 
 def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and _DIGEST.match(value) is not None
+    return _is_text(value) and _DIGEST.match(value) is not None
 
 
 def _are_stats(value: Any) -> bool:
@@ -199,7 +206,7 @@ def _problem_of_delta(delta: Delta) -> str | None:
     ends = {"insert": (False, True), "update": (True, True), "delete": (True, False)}
     hashes = (delta.before, delta.after)
     op: Any = delta.op
-    if not isinstance(op, str) or ends.get(op) != tuple(one is not None for one in hashes):
+    if not _is_text(op) or ends.get(op) != tuple(one is not None for one in hashes):
         return "a change is neither insert, update nor delete"
     if any(one is not None and not _is_hash(one) for one in hashes):
         return "a change has a malformed hash"
