@@ -415,3 +415,22 @@ async def test_reading_the_past(adb):
     assert [one.document["x"] async for one in bands.history(1)] == [5, 1]
     assert {one.field for one in await bands.blame(1)} == {"_id", "x"}
     assert (await bands.restore([1], "main@0")).updated == 1
+
+
+@asynchronous
+async def test_files(adb, tmp_path):
+    bands = await tracked(adb)
+    await bands.update_one({"_id": 1}, {"$set": {"n": 1}})
+    await bands.register("one")
+    assert (await bands.export(tmp_path / "bands.bundle")).versions == 2
+    counted = []
+    done = await bands.export(
+        tmp_path / "bands.bson", 0, progress=lambda phase, count: counted.append(count)
+    )
+    assert done.documents == 3
+    assert (await bands.import_(tmp_path / "bands.bson")).updated == 1
+    assert sum(counted) == 3
+    copy = await AsyncVersionedCollection.clone(tmp_path / "bands.bundle", adb["copy"])
+    assert copy.name == "copy"
+    assert [one.message async for one in copy.log()] == ["one", "start"]
+    assert await copy.pull(tmp_path / "bands.bundle")

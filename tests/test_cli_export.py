@@ -139,6 +139,17 @@ def test_a_bundle_from_one_side_to_the_other(
     assert there("-c", "bands", "pull", "backup").out == "up to date with backup\n"
 
 
+def test_a_path_is_no_secret(cli: Cli, db: Database[Any], tmp_path: Path) -> None:
+    bands = grown(db)
+    file = tmp_path / "ada@home:8080.bundle"
+    bands.export(file)
+    assert cli("add-remote", "backup", str(file)).out == f"backup is {file}\n"
+    assert str(file) in cli("remotes").out
+    assert str(file) in cli("push", str(file), code=4).err
+    assert cli("fetch", "backup").out.startswith("fetched from backup: 0 versions")
+    assert cli("status", "--json").json["remotes"]
+
+
 def test_branches_of_a_bundle(cli: Cli, db: Database[Any], tmp_path: Path) -> None:
     grown(db)
     file = str(tmp_path / "bands.bundle")

@@ -191,8 +191,11 @@ def test_parquet_keeps_columns_nested_fields_and_object_ids(db, tmp_path):
     bands.insert_many(map(dict, PLAIN))
     bands.init()
     file = tmp_path / "bands.parquet"
-    done = bands.export(file)
+    counted: list[tuple[str, int]] = []
+    done = bands.export(file, progress=lambda *one: counted.append(one))
+    counted = sorted({one: sum(n for p, n in counted if p == one) for one, _ in counted}.items())
     assert done.documents == 3
+    assert counted == [("documents", 3), ("read", 3)]
     table = pyarrow.parquet.read_table(file)
     types = {field.name: str(field.type) for field in table.schema}
     assert types["name"] == "string"

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pymongo import MongoClient
 
-from versioned_collection import AsyncVersionedCollection, Version, VersionedCollection
+from versioned_collection import (
+    AsyncVersionedCollection,
+    Exported,
+    Imported,
+    Version,
+    VersionedCollection,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
@@ -31,6 +38,9 @@ def plain(client: MongoClient[dict[str, Any]]) -> None:
     assert_type(bands.register("message", author={"name": "Ada"}), bool)
     assert_type(bands.resolve("main~2"), Version)
     assert_type(bands.log(limit=3), Iterator[Version])
+    assert_type(bands.export("bands.bundle", since=["v1", ("main", 3)]), Exported)
+    assert_type(bands.import_(Path("bands.bson"), replace=True), Imported)
+    bands.export("bands", format="csv")  # type: ignore[arg-type]
 
 
 def typed(client: MongoClient[dict[str, Any]]) -> None:
@@ -41,6 +51,7 @@ def typed(client: MongoClient[dict[str, Any]]) -> None:
     assert_type(Bands(client.music).find_one(), Band | None)
     assert_type(Bands(client.music).with_options(), Bands)
     assert_type(Bands.clone("mongodb://localhost/music.bands", client.copy), Bands)
+    assert_type(Bands.clone(Path("bands.bundle"), client.copy.bands), Bands)
 
 
 async def awaited(bands: AsyncVersionedCollection) -> None:

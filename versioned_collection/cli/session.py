@@ -93,7 +93,9 @@ class Session(Output):
 
     def conceal(self, uri: str | None) -> None:
         """Keep the login of a connection string, and what it refers to, out of all output."""
-        if uri is not None:
+        from versioned_collection.remotes.address import path_of
+
+        if uri is not None and path_of(uri) is None:
             self._concealed += secrets_of(uri, None)
             for variable in references_in(uri):
                 self._concealed += secrets_of(None, os.environ.get(variable))

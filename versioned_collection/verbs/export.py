@@ -147,14 +147,15 @@ def _documents(
     here = MongoRemote(repository)
     version = Resolver(repository, repository.state()).resolve(wanted.revision)
     entry = entry_of(repository, version)
+    phases = iter(("read", "documents") if format == "parquet" else ("documents",))
     count = 0
 
     def batches() -> Iterator[list[bytes]]:
         nonlocal count
-        count = 0
+        count, phase = 0, next(phases)
         for batch in proved_content(here, entry):
             count += len(batch)
-            progress("documents", len(batch))
+            progress(phase, len(batch))
             yield batch
 
     options = {"relaxed": wanted.relaxed} if format == "jsonl" else {}
