@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +55,13 @@ def test_a_version(cli: Cli, db: Database[Any], tmp_path: Path) -> None:
     }
 
 
-def test_standard_output_and_input(cli: Cli, db: Database[Any], server: embedded.Server) -> None:
+def test_standard_output_and_input(cli: Cli, db: Database[Any]) -> None:
     bands = tracked(db)
-    options = ["--uri", server.uri, "--db", db.name, "-c", "bands"]
-    program = [sys.executable, "-m", "versioned_collection.cli"]
-    command = [*program, *options, "export", "-", "--format", "jsonl", "--relaxed"]
-    done = subprocess.run(command, capture_output=True, check=True)
-    assert sorted(json_util.loads(line)["_id"] for line in done.stdout.splitlines()) == [1, 2, 3]
+    lines = cli("export", "-", "--format", "jsonl", "--relaxed").out
+    assert sorted(json_util.loads(line)["_id"] for line in lines.splitlines()) == [1, 2, 3]
     before = raws(bands)
     bands.delete_many({})
-    subprocess.run(
-        [*program, *options, "import", "-", "--format", "jsonl"], input=done.stdout, check=True
-    )
+    cli("import", "-", "--format", "jsonl", stdin=lines)
     assert raws(bands) == before
     assert "name a file" in cli("export", "-", "--format", "bson", "--json", code=2).err
     assert cli("export", "-", code=2).err
