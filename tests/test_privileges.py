@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import bson
 import pytest
 from api_support import edit, everything, grown, mark, problems, raws, step, untracked
 from pymongo import MongoClient
@@ -69,6 +71,7 @@ def test_read_write_is_enough_for_everything(connect):
     bands.delete_version_subtree(0, "side")
     assert bands.at("main@1").find_one(1)["mark"] == 1
     assert bands.restore([1], "main@1").updated == 1
+    assert bands.import_(io.BytesIO(bson.encode({"_id": 1, "file": True})), "bson").updated == 1
     assert bands.history(1)
     assert bands.blame(1)
     db["bands"].aggregate([{"$match": {"_id": 1}}, {"$out": "bands"}])
@@ -141,6 +144,19 @@ def test_reader_reads_what_is_there_already(connect):
     if reading._repository.has_transactions:  # else they take the lease
         assert len(list(reading.history(1))) == 4
         assert reading.blame(1)
+
+
+def test_reader_exports(connect, tmp_path):
+    bands = grown(connect("writer"))
+    reading = VersionedCollection(connect("reader"), "bands")
+    reading.export(tmp_path / "bands.bundle")
+    for revision in ("main@0", "side"):
+        out = io.BytesIO()
+        assert reading.export(out, revision, "bson").documents == 3
+    copy = VersionedCollection.clone(tmp_path / "bands.bundle", bands.database, "copy")
+    assert raws(copy) == raws(bands)
+    with pytest.raises(errors.PermissionDenied):
+        reading.import_(io.BytesIO(bson.encode({"_id": 1})), "bson")
 
 
 def test_the_right_to_bypass_a_validator_is_named(connect):
