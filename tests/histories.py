@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bson import Decimal128, Int64
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from versioned_collection import VersionedCollection
@@ -102,3 +103,12 @@ def grow(collection: VersionedCollection, history: Any) -> None:
         change(collection, some)
         if collection.register(f"v{turn}", f"b{turn}") and kind == "merge":
             collection.merge(min(collection.branches()), resolver="theirs")
+
+
+def tried(count: int) -> Any:
+    """Return the settings of a test that tries so many histories on a database."""
+    return settings(
+        max_examples=count,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )

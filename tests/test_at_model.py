@@ -8,8 +8,8 @@ from typing import Any
 import bson
 import pytest
 from api_support import RAW
-from histories import change, changes, finds, grow, steps
-from hypothesis import HealthCheck, given, settings
+from histories import change, changes, finds, grow, steps, tried
+from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
@@ -79,22 +79,14 @@ examples = given(
 )
 
 
-def _settings(count: int) -> Any:
-    return settings(
-        max_examples=count,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-@_settings(5)
+@tried(5)
 @examples
 def test_a_read_is_as_after_a_checkout(db, history, head, dirty, asked):
     _is_as_after_a_checkout(db, history, head, dirty, asked)
 
 
 @pytest.mark.sweep
-@_settings(250)
+@tried(250)
 @examples
 def test_many_reads_are_as_after_a_checkout(anydb, history, head, dirty, asked):
     _is_as_after_a_checkout(anydb, history, head, dirty, asked)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from api_support import RAW, edit, grown, labels, step, tracked, untracked
-from histories import filters, grow, steps
-from hypothesis import HealthCheck, given, settings
+from histories import filters, grow, steps, tried
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import documents, raw_document
 
@@ -162,28 +162,20 @@ def _check(collection: VersionedCollection, filter_: Any, tip: str) -> None:
 _laws = given(history=steps, asked=st.lists(filters, min_size=1, max_size=4))
 
 
-def _settings(count: int) -> Any:
-    return settings(
-        max_examples=count,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-@_settings(5)
+@tried(5)
 @_laws
 def test_it_says_what_reading_each_version_says(db, history, asked):
     _says_what_reading_each_version_says(db, history, asked)
 
 
 @pytest.mark.sweep
-@_settings(200)
+@tried(200)
 @_laws
 def test_it_always_says_what_reading_each_version_says(anydb, history, asked):
     _says_what_reading_each_version_says(anydb, history, asked)
 
 
-@_settings(40)
+@tried(40)
 @given(raw=documents())
 def test_the_server_returns_states_as_they_were(db, raw):
     """Otherwise a state that matches would not be recognised."""
