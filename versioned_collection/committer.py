@@ -376,8 +376,8 @@ class Committer:
                     self._hold.update({"merge": commit.state["merge"]})
                 commit.restore = False
                 self.declare(commit)
-            path, draft, torn = commit.path, commit.draft, self._torn
-            self._complete(commit, lambda: moves_along(repository, path, torn=torn, draft=draft))
+            moves = partial(moves_along, torn=self._torn, draft=commit.draft, plain=self._resumed)
+            self._complete(commit, partial(moves, repository, commit.path))
         if commit.stash is not None:
             stash = commit.stash
             if commit.guarded or commit.reverse:

@@ -75,8 +75,9 @@ def merge_sides(
         ResolverFailed: A resolver of the policy raised.
     """
     tree = repository.log.ancestry()
-    paths = tree.path(sides.base, sides.ours), tree.path(sides.base, sides.theirs)
-    theirs = (Changed(*found) for found in repository.deltas.changed_by_them(*paths))
+    paths = (tree.path(sides.base, end) for end in (sides.ours, sides.theirs))
+    ways = map(repository.way, paths)
+    theirs = (Changed(*found) for found in repository.deltas.changed_by_them(*ways))
     decide = decision(policy, context)
     # twins are neighbours in the order of ids, and have to be looked at together
     for batch in batched(theirs, lambda one: (*one.ours, *one.theirs)):

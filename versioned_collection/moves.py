@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 
-from versioned_collection.core.delta import Delta
+from versioned_collection.core.delta import Delta, applied
 from versioned_collection.core.document import (
     DocumentKey,
     are_twins,
@@ -89,6 +89,7 @@ def moves_along(
     *,
     torn: bool = False,
     draft: VersionId | None = None,
+    plain: bool = False,
 ) -> Generator[list[Move], None, None]:
     """Iterate over the documents that differ between the ends of a path.
 
@@ -102,14 +103,17 @@ def moves_along(
             changed (see `must_be_put_anew`), because a process died in between.
         draft: A version at the end of the path, or at the start of the way back, that the
             working copy alone crosses: the replica stays on the other side of it.
+        plain: Whether spans are passed over, so that a damaged one is no obstacle.
 
     Raises:
         CorruptHistory: A document of the replica is in neither state.
     """
+    way_of = _as_it_is if plain else repository.way
     if draft is not None:
-        yield from _moves_beyond(repository, path, draft, torn)
+        yield from _moves_beyond(repository, path, draft, torn, way_of)
         return
-    for batch in batched(repository.deltas.along(path), itemgetter(1)):
+    way = way_of(path)
+    for batch in batched(repository.deltas.along(way), itemgetter(1)):
         deltas = dict(batch)
         for portion, recorded in repository.replica.by_keys(list(deltas)):
             moves = [_move(key, deltas[key], recorded.get(key), torn) for key in portion]
@@ -121,7 +125,8 @@ def states_along(
 ) -> Iterator[list[tuple[DocumentKey, bytes | None]]]:
     """Iterate over the documents that change on a path, as they are at its end.
 
-    Every change on the way is applied, and so proved, also where it is taken back later.
+    Every change that the path holds is applied, and so proved, also where it is taken back
+    later.
 
     Args:
         repository: The trackers; the replica has to be at the start of the path.
@@ -135,13 +140,7 @@ def states_along(
         deltas = dict(batch)
         keys = list(deltas)
         for portion, recorded in by_keys(repository.db, repository.replica.name, keys, at=at):
-            yield [(key, _applied(recorded.get(key), deltas[key])) for key in portion]
-
-
-def _applied(raw: bytes | None, deltas: list[Delta]) -> bytes | None:
-    for delta in deltas:
-        raw = delta.apply(raw)
-    return raw
+            yield [(key, applied(deltas[key], recorded.get(key))) for key in portion]
 
 
 def is_small(documents: int, size: int) -> bool:
@@ -174,7 +173,7 @@ def _arrived(
             "the replica holds a document that is in no version on the path; run verify()",
             key=key,
         )
-    return _applied(recorded, deltas)
+    return applied(deltas, recorded)
 
 
 class _Parted(NamedTuple):
@@ -185,14 +184,22 @@ class _Parted(NamedTuple):
     kept: list[Delta]
 
 
+def _as_it_is(path: Path) -> Path:
+    return path
+
+
 def _moves_beyond(
-    repository: Repository, path: Path, draft: VersionId, torn: bool
+    repository: Repository,
+    path: Path,
+    draft: VersionId,
+    torn: bool,
+    way_of: Callable[[Path], Path],
 ) -> Generator[list[Move], None, None]:
     kept = Path(
         tuple(version for version in path.backward if version != draft),
         tuple(version for version in path.forward if version != draft),
     )
-    found = repository.deltas.along_all([path, kept])
+    found = repository.deltas.along_all([way_of(path), way_of(kept)])
     along = (_Parted(key, *deltas) for key, deltas in found)
     is_ahead = draft in path.forward
     for batch in batched(along, attrgetter("shown")):

@@ -55,7 +55,7 @@ def replayed(
         CorruptHistory: The deltas do not fit the replica.
         ResolverFailed: A resolver of the policy raised.
     """
-    keys = repository.deltas.keys_of(list(step.theirs.steps()))
+    keys = repository.deltas.keys_of(step.theirs)
     for portion in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS, are_twins):
         yield from _of(repository, portion, step, policy, context)
 

@@ -15,6 +15,8 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from versioned_collection.core.spans import LEAST_VERSIONS, Shortcuts
+from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import (
     CollectionNotTracked,
@@ -42,6 +44,7 @@ from versioned_collection.trackers.operations import OperationsCollection
 from versioned_collection.trackers.overlays import OverlaysCollection
 from versioned_collection.trackers.remotes import RemotesCollection
 from versioned_collection.trackers.replica import ReplicaCollection
+from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
 from versioned_collection.wire import translated
@@ -96,6 +99,8 @@ class Repository:
         self.branches = BranchesCollection(db, name)
         self.tags = TagsCollection(db, name)
         self.deltas = DeltasCollection(db, name)
+        self.spans = SpansCollection(db, name)
+        self.deltas.beside = self.spans
         self.modified = ModifiedCollection(db, name)
         self.journal = JournalCollection(db, name)
         self.replica = ReplicaCollection(db, name)
@@ -119,6 +124,7 @@ class Repository:
             self.branches,
             self.tags,
             self.deltas,
+            self.spans,
             self.modified,
             self.journal,
             self.replica,
@@ -176,6 +182,25 @@ class Repository:
         if state is None:
             raise not_tracked(self.name)
         return state
+
+    def way(self, path: Path) -> Path:
+        """Return a path with spans in the place of versions, as far as there are such.
+
+        Only for whoever holds the lease, without which spans may go at any time, and asks
+        for what differs between the ends of the path. What is the same there, though it
+        changed on the way, may be left out.
+        """
+        if len(path) < LEAST_VERSIONS:
+            return path
+        ends = [*path.backward, *path.forward]
+        found = self.spans.ending_at(ends)
+        while found:
+            way, used = Shortcuts(found).way(path)
+            damaged = self.spans.damaged(used) if used else set()
+            if not damaged:
+                return way
+            found = [span for span in found if span.id not in damaged]
+        return path
 
     def has_conflicts(self, state: Metadata | None) -> bool:
         """Tell whether conflicts of the merge under way wait for decisions."""

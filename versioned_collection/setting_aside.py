@@ -111,8 +111,10 @@ def keep_as_modified(hold: Hold, path: Path) -> None:
     """Note what will differ from HEAD once it has moved along a path without the documents."""
     repository = hold.repository
     WorkingCopy(hold).persist()
-    for batch in portions(repository.deltas.along(path), lambda _: 1, BATCH, BATCH):
-        repository.modified.add([key for key, _ in batch])
+    for batch in portions(
+        repository.deltas.keys_of(repository.way(path)), lambda _: 1, BATCH, BATCH
+    ):
+        repository.modified.add(batch)
 
 
 def ensure_collection(hold: Hold) -> bool:

@@ -10,7 +10,7 @@ delta is exact whatever the documents hold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -117,6 +117,49 @@ class Delta:
             if _is(outcome, self.after):
                 return outcome
         raise _misfit(self)
+
+
+def applied(deltas: Sequence[Delta], raw: bytes | None) -> bytes | None:
+    """Return the document after changes that follow one another.
+
+    Rows are applied all at once, where that leads to the document that was recorded.
+
+    Args:
+        deltas: The changes.
+        raw: The document before, None where there is none.
+
+    Raises:
+        CorruptHistory: They do not lead from the given document to the recorded ones.
+    """
+    outcome = _applied_at_once(deltas, raw) if len(deltas) > 1 else None
+    if outcome is not None:
+        return outcome
+    for delta in deltas:
+        raw = delta.apply(raw)
+    return raw
+
+
+def _applied_at_once(deltas: Sequence[Delta], raw: bytes | None) -> bytes | None:
+    """Return the document after changes, None where they have to be applied one by one."""
+    rows: list[tuple[Row, ...]] = []
+    state = deltas[0].before
+    for delta in deltas:
+        if delta.steps is None or delta.before != state:
+            return None
+        rows += delta.steps
+        state = delta.after
+    if raw is None or not _is(raw, deltas[0].before):
+        return None
+    if not all(row.is_flat for some in rows for row in some):
+        return None  # what one of them puts in, another may change
+    try:
+        fields: dict[str, Any] = bson.decode(raw, PLAIN_OPTIONS)
+        for some in rows:
+            apply_in_place(fields, some)
+        outcome: bytes = bson.encode(fields)
+    except _NOT_EXPRESSIBLE:
+        return None
+    return outcome if _is(outcome, state) else None
 
 
 def _apply_plain(raw: bytes, steps: tuple[tuple[Row, ...], ...]) -> bytes | None:

@@ -63,9 +63,18 @@ class Row(NamedTuple):
 
     def inverse(self) -> Row:
         """Return the row that undoes this one."""
-        span = self.span and (self.span[2], self.span[3], self.span[0], self.span[1])
-        action = _INVERSE.get(self.action, self.action)
-        return Row(self.path, action, self.old_value, self.value, self.position, span)
+        path, action, value, old_value, position, span = self
+        if span is not None:
+            span = span[2], span[3], span[0], span[1]
+        return Row(path, _INVERSE.get(action, action), old_value, value, position, span)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it puts nothing into a document that further rows could change."""
+        value = self.value
+        if self.action in _SPLICES:
+            return not any(type(item) in (dict, list) for item in value or ())
+        return type(value) not in (dict, list)
 
     def to_bson(self) -> dict[str, Any]:
         """Return the row as it is stored."""

@@ -33,14 +33,16 @@ class Path:
     Attributes:
         backward: Versions to undo, in order, starting with the present one.
         forward: Versions to redo, in order, ending with the target.
+        spans: Which of these are no versions but spans, each in the place of several versions.
     """
 
     backward: tuple[VersionId, ...]
     forward: tuple[VersionId, ...]
+    spans: frozenset[VersionId] = frozenset()
 
     def __invert__(self) -> Path:
         """Return the way back."""
-        return Path(self.forward[::-1], self.backward[::-1])
+        return Path(self.forward[::-1], self.backward[::-1], self.spans)
 
     def __len__(self) -> int:
         return len(self.backward) + len(self.forward)

@@ -9,9 +9,10 @@ from itertools import chain
 
 from pymongo.client_session import ClientSession
 
-from versioned_collection.core.delta import hash_number
+from versioned_collection.core.delta import applied, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, document_key
 from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
 from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
@@ -100,11 +101,14 @@ class _Builder:
     # -- anew ----------------------------------------------------------------------------
 
     def _make_what_differs(self) -> None:
-        path = self._tree.path(self._head, self._version)
-        if _are_too_many(self._repository.deltas.keys_of(path.steps())):
+        way = self._way_to(self._version)
+        if _are_too_many(self._repository.deltas.keys_of(way)):
             self.run(whole=True)
         else:
-            self._make(states_along(self._repository, path), whole=False)
+            self._make(states_along(self._repository, way), whole=False)
+
+    def _way_to(self, version: VersionId) -> Path:
+        return self._repository.way(self._tree.path(self._head, version))
 
     def _make(self, states: States, *, whole: bool) -> None:
         repository, overlays = self._repository, self._repository.overlays
@@ -132,12 +136,12 @@ class _Builder:
     def _every_document(self) -> States:
         """Iterate over all documents of the version, a bounded list at a time."""
         repository = self._repository
-        path = self._tree.path(self._head, self._version)
-        yield from states_along(repository, path)
+        way = self._way_to(self._version)
+        yield from states_along(repository, way)
         for batch in repository.replica.scan():
             for portion in portions(batch, len, BATCH, BATCH_BYTES):
                 same = {document_key(raw): raw for raw in portion}
-                for key in repository.deltas.keys_of(path.steps(), list(same)):
+                for key in repository.deltas.keys_of(way, list(same)):
                     same.pop(key, None)
                 yield list(same.items())
 
@@ -160,11 +164,10 @@ class _Builder:
         known = [node.id for node in repository.log.nodes(overlay.heads)]
         if not known:
             return False
-        ways = (self._tree.path(self._head, head) for head in known)
-        steps = min((way.steps() for way in ways), key=len)
+        nearest = min((self._tree.path(self._head, head) for head in known), key=len)
         touched = set(chain.from_iterable(repository.overlays.touched(overlay.slot)))
         fresh: list[DocumentKey] = []
-        for key in repository.deltas.keys_of(steps):
+        for key in repository.deltas.keys_of(repository.way(nearest)):
             if key not in touched:
                 fresh.append(key)
             if not is_small(len(fresh), 0):
@@ -174,17 +177,15 @@ class _Builder:
         return self._add(overlay, fresh)
 
     def _add(self, overlay: Overlay, fresh: list[DocumentKey]) -> bool:
-        path = self._tree.path(self._head, self._version)
+        way = self._way_to(self._version)
         states: dict[DocumentKey, bytes | None] = {}
         size = 0
         for portion in portions(fresh, len, IDS_PER_READ, BATCH_BYTES):
-            found = self._repository.deltas.along_for(path, portion)
+            found = self._repository.deltas.along_for(way, portion)
             deltas = {key: found[key] for key in portion if key in found}
             for some, recorded in self._repository.replica.by_keys(list(deltas)):
                 for key in some:
-                    raw = recorded.get(key)
-                    for delta in deltas[key]:
-                        raw = delta.apply(raw)
+                    raw = applied(deltas[key], recorded.get(key))
                     states[key] = raw
                     size += len(raw or b"")
                 if not is_small(len(states), size):

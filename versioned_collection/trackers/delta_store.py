@@ -31,18 +31,26 @@ from versioned_collection.core.document import (
 from versioned_collection.core.rows import Row
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import CorruptHistory
 from versioned_collection.trackers.base import (
-    FORMAT,
     Session,
     Tracker,
     check_format,
 )
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.trackers.fresh import Fresh
+from versioned_collection.trackers.layout import (
+    CHANGES,
+    FORMAT_FIELD,
+    HASH,
+    OPERATIONS,
+    key_in,
+    update_in,
+    version_in,
+)
 from versioned_collection.wire import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,
+    batches,
     documents,
     insert_all,
     insert_missing,
@@ -58,20 +66,25 @@ _FIRST_LIST, _LONGEST_LIST = 250, 5_000
 """Deltas in the first list of a transfer, and in later ones: they grow, so that work on the
 first begins early and there are few of them in the end."""
 
+_BY_DOCUMENT = {"document_id": 1, "key": 1}
+
 Unreadable = Callable[[VersionId, Exception], Exception]
 
-_FORMAT = b"\x10format\0" + FORMAT.to_bytes(4, "little")
-_CHANGES = b"\x04changes\0"
-_HASH = b"\x20\0\0\0\0"
 _PARTS = ("changes", "old", "new")
-_OPERATIONS = {op: bson.encode({"op": op})[4:-1] for op in ("insert", "update", "delete")}
 
 
 class DeltaStore(Tracker):
-    """A tracker that keeps deltas, each under the id of a version (or of a stash)."""
+    """A tracker that keeps deltas, each under the id of a version (or of a stash, or span).
+
+    Attributes:
+        beside: Where the deltas of spans on a path are.
+    """
+
+    beside: DeltaStore
 
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
+        self.beside = self
         self.chunks = Chunks(db, self.name)
         self.fresh: Fresh[tuple[VersionId, Delta]] = Fresh()
 
@@ -92,14 +105,22 @@ class DeltaStore(Tracker):
         Returns:
             The sum of the deltas' digests.
         """
+        digest, raws = self._encoded(version, deltas)
+        self._insert(raws)
+        return digest
+
+    def _encoded(self, version: VersionId, deltas: Iterable[Delta]) -> tuple[int, list[bytes]]:
+        """Return the sum of the digests of deltas, and these as they are stored."""
         digest, raws = 0, []
         for identity, delta in zip(_object_ids(), deltas, strict=False):
             rows = encoded_rows(delta)
             digest += delta_digest(delta, rows)
             raws.append(self._encode(version, delta, rows, identity))
+        return digest, raws
+
+    def _insert(self, raws: Sequence[bytes]) -> None:
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
             insert_all(self.db, self.name, portion)
-        return digest
 
     def put(
         self, found: Sequence[tuple[VersionId, Delta]], rows: Sequence[bytes] | None = None
@@ -126,7 +147,7 @@ class DeltaStore(Tracker):
     def _encode(self, version: VersionId, delta: Delta, rows: bytes, identity: bytes) -> bytes:
         return build(
             b"\x07_id\0" + identity,
-            _FORMAT,
+            FORMAT_FIELD,
             b"\x07version\0" + version.binary,
             element(b"document_id", delta.key),
             b"\x05key\0\x0c\0\0\0\0" + sort_key(delta.key),
@@ -151,6 +172,11 @@ class DeltaStore(Tracker):
         known = self.fresh.get(raw)
         if known is not None:
             return known
+        usual = update_in(raw)
+        if usual is not None:
+            rows = tuple(map(Row.from_bson, usual.changes))
+            delta = Delta(usual.key, "update", usual.before, usual.after, (rows,))
+            return usual.version, delta
         stored = _read(raw)
         check_format(stored, self.name)
         return _delta(raw, stored, self._parts(stored))
@@ -170,10 +196,17 @@ class DeltaStore(Tracker):
         """Iterate over deltas in the order of their documents' ids."""
         return map(self._decode, self._stored(filter_))
 
-    def _stored(self, filter_: Mapping[str, Any]) -> Iterator[bytes]:
-        order = {"document_id": 1, "key": 1}
+    def _stored(
+        self, filter_: Mapping[str, Any], fields: Mapping[str, Any] | None = None
+    ) -> Iterator[bytes]:
         for batch in documents(
-            self.db, self.name, filter_, sort=order, allowDiskUse=True, batch_size=5_000
+            self.db,
+            self.name,
+            filter_,
+            sort=_BY_DOCUMENT,
+            projection=fields,
+            allowDiskUse=True,
+            batch_size=20_000 if fields else _LONGEST_LIST,
         ):
             yield from batch
 
@@ -202,37 +235,35 @@ class DeltaStore(Tracker):
             is_of_server = isinstance(error, driver.PyMongoError)
             if unreadable is None or (is_of_server and not isinstance(error, GridFSError)):
                 raise
-            raise unreadable(_version(raw), error) from error
+            raise unreadable(version_in(raw), error) from error
 
     def of_version(self, version: VersionId) -> Iterator[Delta]:
         """Iterate over the deltas of one version."""
         return (delta for _, delta in self.find({"version": version}))
 
     def keys_of(
-        self, versions: Iterable[VersionId], among: Sequence[DocumentKey] | None = None
+        self, path: Path, among: Sequence[DocumentKey] | None = None
     ) -> Iterator[DocumentKey]:
-        """Iterate over the documents that versions changed, in the order of their ids.
+        """Iterate over the documents that change on a path, in the order of their ids.
 
         Args:
-            versions: The versions.
+            path: The path.
             among: Only these documents, and those whose ids the server takes for the same.
         """
-        fields = {"_id": 0, "document_id": 1}
-        order = {"document_id": 1, "key": 1}
-        filter_: dict[str, Any] = {"version": {"$in": list(versions)}}
-        if among is not None:
-            filter_["document_id"] = RawBSONDocument(raw_id_in(among), RAW_OPTIONS)["_id"]
-        found = documents(
-            self.db,
-            self.name,
-            filter_,
-            sort=order,
-            projection=fields,
-            allowDiskUse=True,
-        )
-        keys = (key for batch in found for key in map(_document_key, batch))
-        for key, _ in groupby(keys):  # the same one in several versions is a run
+        stored = self._stored_on([path], among, {"_id": 0, "document_id": 1})
+        for key, _ in groupby(map(key_in, stored)):  # in several versions it is a run
             yield key
+
+    def tally(self, path: Path) -> tuple[int, int]:
+        """Return how many deltas there are on a path, and of how many documents."""
+        stages: list[Mapping[str, Any]] = [
+            *self._found_on([path], {}),
+            {"$group": {"_id": "$key", "deltas": {"$sum": 1}}},
+            {"$group": {"_id": None, "deltas": {"$sum": "$deltas"}, "documents": {"$sum": 1}}},
+        ]
+        with translated():
+            found = list(self.collection.aggregate(stages, allowDiskUse=True))
+        return (found[0]["deltas"], found[0]["documents"]) if found else (0, 0)
 
     def along(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta]]]:
         """Iterate over the documents that change on a path.
@@ -240,7 +271,7 @@ class DeltaStore(Tracker):
         Yields:
             A document's key, and its deltas in the order and direction of the path.
         """
-        yield from self._grouped(path, {})
+        yield from self._grouped(path, None)
 
     def along_all(
         self, paths: Sequence[Path], keys: Sequence[DocumentKey] | None = None
@@ -255,28 +286,78 @@ class DeltaStore(Tracker):
             A document's key, and for each path its deltas in the order and direction of it.
         """
         steps = [path.steps() for path in paths]
-        versions = list({version: None for each in steps for version in each})
-        filter_: dict[str, Any] = {"version": {"$in": versions}}
-        if keys is not None:
-            filter_["document_id"] = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-        for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
+        for key, group in groupby(self._found(paths, keys), key=lambda pair: pair[1].key):
             found = list(group)
             yield key, [in_turn(found, each) for each in steps]
 
     def along_for(self, path: Path, keys: Sequence[DocumentKey]) -> dict[DocumentKey, list[Delta]]:
         """Return what `along` yields for some documents only."""
-        ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-        return dict(self._grouped(path, {"document_id": ids}))
+        return dict(self._grouped(path, keys))
 
     def _grouped(
-        self, path: Path, filter_: Mapping[str, Any]
+        self, path: Path, keys: Sequence[DocumentKey] | None
     ) -> Iterator[tuple[DocumentKey, list[Delta]]]:
         steps = path.steps()
         if not steps:
             return
-        found = self.find({"version": {"$in": list(steps)}, **filter_})
-        for key, group in groupby(found, key=lambda pair: pair[1].key):
+        for key, group in groupby(self._found([path], keys), key=lambda pair: pair[1].key):
             yield key, in_turn(group, steps)
+
+    def sized(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta], int]]:
+        """Iterate like `along`; each time with the size of what is stored as well."""
+        steps = path.steps()
+        for key, group in groupby(self._stored_on([path]), key=key_in):
+            raws = list(group)
+            found = [self._decode_of(raw, path.spans) for raw in raws]
+            size = sum(map(stored_size, raws, (delta for _, delta in found)))
+            yield key, in_turn(found, steps), size
+
+    def _found(
+        self, paths: Sequence[Path], keys: Sequence[DocumentKey] | None
+    ) -> Iterator[tuple[VersionId, Delta]]:
+        spans = _spans_of(paths)
+        return (self._decode_of(raw, spans) for raw in self._stored_on(paths, keys))
+
+    def _decode_of(self, raw: bytes, spans: frozenset[VersionId]) -> tuple[VersionId, Delta]:
+        if spans and _is_chunked(raw) and version_in(raw) in spans:
+            return self.beside._decode(raw)
+        return self._decode(raw)
+
+    def _stored_on(
+        self,
+        paths: Sequence[Path],
+        keys: Sequence[DocumentKey] | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> Iterator[bytes]:
+        """Iterate over the stored deltas on some paths, in the order of their documents' ids."""
+        filter_: dict[str, Any] = {}
+        if keys is not None:
+            filter_["document_id"] = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
+        if not _spans_of(paths):
+            filter_["version"] = {"$in": _versions_of(paths)}
+            yield from self._stored(filter_, fields)
+            return
+        stages = [*self._found_on(paths, filter_), {"$sort": _BY_DOCUMENT}]
+        command = {
+            "aggregate": self.name,
+            "pipeline": [*stages, {"$project": fields}] if fields else stages,
+            "cursor": {"batchSize": _LONGEST_LIST},
+            "allowDiskUse": True,
+        }
+        for batch in batches(self.db, command):
+            yield from batch
+
+    def _found_on(
+        self, paths: Sequence[Path], filter_: Mapping[str, Any]
+    ) -> list[Mapping[str, Any]]:
+        """Return the stages of a pipeline that find the deltas on some paths."""
+        spans = _spans_of(paths)
+        versions = [one for one in _versions_of(paths) if one not in spans]
+        stages: list[Mapping[str, Any]] = [{"$match": {"version": {"$in": versions}, **filter_}}]
+        if spans:
+            beside = [{"$match": {"version": {"$in": list(spans)}, **filter_}}]
+            stages.append({"$unionWith": {"coll": self.beside.name, "pipeline": beside}})
+        return stages
 
     def changed_by_them(
         self, ours: Path, theirs: Path
@@ -290,14 +371,13 @@ class DeltaStore(Tracker):
             and direction of the path.
         """
         our_steps, their_steps = ours.steps(), theirs.steps()
-        versions = list({**our_steps, **their_steps})
+        spans = _spans_of((ours, theirs))
         if not their_steps:
             return
-        stored = self._stored({"version": {"$in": versions}})
-        for _, group in groupby(stored, key=_document_key):
+        for _, group in groupby(self._stored_on([ours, theirs]), key=key_in):
             raws = list(group)
-            if any(_version(raw) in their_steps for raw in raws):
-                deltas = list(map(self._decode, raws))
+            if any(version_in(raw) in their_steps for raw in raws):
+                deltas = [self._decode_of(raw, spans) for raw in raws]
                 there = in_turn(deltas, their_steps)
                 if there[0].before != there[-1].after:
                     yield there[0].key, in_turn(deltas, our_steps), there
@@ -323,7 +403,7 @@ class DeltaStore(Tracker):
         fields = {"_id": 0, "document_id": 1, "version": 1}
         for batch in documents(self.db, self.name, _of_id(key), projection=fields):
             for raw in batch:
-                yield _version(raw), _document_key(raw)
+                yield version_in(raw), key_in(raw)
 
     def of_document(
         self, versions: Sequence[VersionId], key: DocumentKey
@@ -379,7 +459,7 @@ def packed(version: VersionId, delta: Delta, rows: bytes) -> bytes:
         rows: What `encoded_rows` returns for it.
     """
     return build(
-        _FORMAT,
+        FORMAT_FIELD,
         b"\x07version\0" + version.binary,
         element(b"document_id", delta.key),
         *_ends(delta),
@@ -405,9 +485,9 @@ def unpacked(raw: bytes, where: str) -> tuple[VersionId, Delta]:
 def _ends(delta: Delta) -> tuple[bytes, bytes, bytes]:
     """Return the elements that say from what to what a document goes."""
     return (
-        _OPERATIONS[delta.op],
-        b"" if delta.before is None else b"\x05before\0" + _HASH + delta.before,
-        b"" if delta.after is None else b"\x05after\0" + _HASH + delta.after,
+        OPERATIONS[delta.op],
+        b"" if delta.before is None else b"\x05before\0" + HASH + delta.before,
+        b"" if delta.after is None else b"\x05after\0" + HASH + delta.after,
     )
 
 
@@ -419,13 +499,13 @@ def _images(delta: Delta) -> dict[str, bytes]:
 def _inline(delta: Delta, rows: bytes) -> bytes:
     """Return the elements that hold the rows or images of a delta."""
     if delta.steps is not None:
-        return _CHANGES + rows
+        return CHANGES + rows
     images = _images(delta)
     return b"".join(b"\x03" + name.encode() + b"\0" + raw for name, raw in images.items())
 
 
 def _read(raw: bytes) -> Mapping[str, Any]:
-    stored = _decoded_rows(raw) if _CHANGES in raw else None
+    stored = _decoded_rows(raw) if CHANGES in raw else None
     return _kept_raw(raw) if stored is None else stored
 
 
@@ -436,7 +516,7 @@ def _delta(
     if parts["changes"] is not None:
         steps = (tuple(map(Row.from_bson, parts["changes"])),)
     delta = Delta(
-        _document_key(raw),
+        key_in(raw),
         stored["op"],
         stored.get("before"),
         stored.get("after"),
@@ -468,6 +548,22 @@ def _weight(raw: bytes) -> int:
 def _is_chunked(raw: bytes) -> bool:
     """Tell whether a part of a stored delta may be elsewhere."""
     return b"chunks" in raw
+
+
+def stored_size(raw: bytes, delta: Delta) -> int:
+    """Return how much a stored delta takes, with what of it is in chunks."""
+    if not _is_chunked(raw):
+        return len(raw)
+    return len(raw) + len(delta.old or b"") + len(delta.new or b"")
+
+
+def _spans_of(paths: Iterable[Path]) -> frozenset[VersionId]:
+    return frozenset().union(*(path.spans for path in paths))
+
+
+def _versions_of(paths: Iterable[Path]) -> list[VersionId]:
+    """Return the versions and spans on some paths, each once."""
+    return list({one: None for path in paths for one in (*path.backward, *path.forward)})
 
 
 def in_turn(
@@ -516,18 +612,3 @@ def _kept_raw(raw: bytes) -> Mapping[str, Any]:
         elif name != b"document_id":
             others.append(element(name, bytes((kind,)) + raw[start:end]))
     return {**RawBSONDocument(build(*others), RAW_OPTIONS), **images}
-
-
-def _document_key(raw: bytes) -> DocumentKey:
-    return _element(raw, b"document_id")
-
-
-def _version(raw: bytes) -> VersionId:
-    return ObjectId(_element(raw, b"version")[1:])
-
-
-def _element(raw: bytes, wanted: bytes) -> bytes:
-    for kind, name, start, end in elements(raw):
-        if name == wanted:
-            return bytes((kind,)) + raw[start:end]
-    raise CorruptHistory(f"a stored delta has no {wanted.decode()}; run verify()")

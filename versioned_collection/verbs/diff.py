@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 from versioned_collection.core import html
-from versioned_collection.core.delta import Operation, compare
+from versioned_collection.core.delta import Operation, applied, compare
 from versioned_collection.core.diff import deep_diff, text_diff
 from versioned_collection.core.document import DocumentKey, add_by_id, id_value
 from versioned_collection.core.rows import Row
@@ -183,7 +183,8 @@ def _apart(
     repository: Repository, head: VersionId, first: VersionId, second: VersionId
 ) -> Iterator[Difference]:
     tree = repository.log.ancestry()
-    to_first, across = tree.path(head, first), tree.path(first, second)
+    to_first = repository.way(tree.path(head, first))
+    across = repository.way(tree.path(first, second))
     for batch in portions(
         repository.deltas.along(across), lambda group: len(group[1]), 1_000, 5_000
     ):
@@ -191,12 +192,8 @@ def _apart(
         leading = repository.deltas.along_for(to_first, list(crossing))
         for portion, recorded in repository.replica.by_keys(list(crossing)):
             for key in portion:
-                old = recorded.get(key)
-                for delta in leading.get(key, ()):
-                    old = delta.apply(old)
-                new = old
-                for delta in crossing[key]:
-                    new = delta.apply(new)
+                old = applied(leading.get(key, ()), recorded.get(key))
+                new = applied(crossing[key], old)
                 if old != new:
                     yield Difference(key, old, new)
 

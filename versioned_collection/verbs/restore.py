@@ -114,7 +114,8 @@ class _Restoring:
     ) -> None:
         self._repository = hold.repository
         self._patterns = only.patterns
-        self._path: Path = self._repository.log.ancestry().path(hold.state.head, version)
+        path = self._repository.log.ancestry().path(hold.state.head, version)
+        self._way: Path = self._repository.way(path)
         self._replacing = Replacing(hold, progress)
 
     def run(self, keys: list[DocumentKey], dry_run: bool) -> Restored:
@@ -148,7 +149,7 @@ class _Restoring:
                 yield [delta for delta in found if delta is not None]
 
     def _as_they_were(self, keys: list[DocumentKey]) -> dict[DocumentKey, bytes | None]:
-        deltas = self._repository.deltas.along_for(self._path, keys) if keys else {}
+        deltas = self._repository.deltas.along_for(self._way, keys) if keys else {}
         states: dict[DocumentKey, bytes | None] = dict.fromkeys(chain(keys, deltas))
         for _, recorded in self._repository.replica.by_keys(list(states)):
             states.update(recorded)

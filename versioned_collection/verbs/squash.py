@@ -172,7 +172,8 @@ def _changes(repository: Repository, span: _Span) -> Iterator[list[Change]]:
     The replica holds the documents of HEAD; what changed more than once is compared as it was
     at both ends, which are computed from there.
     """
-    found = repository.deltas.changed_by_them(Path((), span.later), Path((), span.range))
+    ways = (repository.way(Path((), line)) for line in (span.later, span.range))
+    found = repository.deltas.changed_by_them(*ways)
     for batch in batched(found, lambda one: (*one[1], *one[2])):
         again = {key: (since, within) for key, since, within in batch if len(within) > 1}
         deltas = {key: within[0] for key, _, within in batch if len(within) == 1}
