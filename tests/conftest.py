@@ -86,6 +86,7 @@ REPLICA_SET_BY_DEFAULT = ON_EVERY_SURFACE | frozenset(
         "export",
         "find_versions",
         "history",
+        "long_paths",
         "merge_races",
         "passthrough",
         "restore",

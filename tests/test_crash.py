@@ -81,6 +81,10 @@ VARIANTS = frozenset(
         "undo of a rebase",
         "at again",
         "restore of fields",
+        "register at the end of spans",
+        "checkout over spans",
+        "delete subtree over spans",
+        "gc of spans",
     )
 )
 """Verbs in states that only sweeps try, as a default run tries them in another one."""
@@ -102,6 +106,8 @@ ELSEWHERE = (
     "rebase with conflicts",
     "abort of a rebase",
     "restore",
+    "checkout over spans",
+    "delete subtree over spans",
 )
 """Verbs that a default run also tries with large changes, and without transactions."""
 
@@ -204,6 +210,16 @@ class Sweep:
         assert case.only in self._expected.commands
         with self._place.stages.set_to(self._scenario, self._expected.scene) as database:
             self._strike(case, database)
+
+    def run_at(self, target: str, step: int = 1) -> None:
+        """Strike at every command, or at some of them, that goes to certain collections."""
+        count = sum(target in command for command in self._expected.commands)
+        assert count
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            cases = [Case(number, "after", target) for number in range(1, count + 1, step)]
+            failures = [failure for failure in pool.map(self._tried, cases) if failure]
+        if failures:
+            pytest.fail("\n\n".join(failures), pytrace=False)
 
     def _cases(self, every: bool) -> list[Case]:
         """Return the strikes: all of them, or a sample at even distances."""
@@ -332,6 +348,11 @@ def test_killed_on_a_standalone_server(standalone, children, name):
 )
 def test_killed_while_documents_are_put_anew(standalone, children, name, collection):
     Sweep(children, standalone, name, large=False).run_in_between(collection)
+
+
+@pytest.mark.parametrize("name", ["register at the end of spans", "checkout over spans"])
+def test_killed_while_spans_are_made(replica_set, children, name):
+    Sweep(children, replica_set, name, large=True).run_at("__spans_", step=2)
 
 
 @pytest.mark.sweep

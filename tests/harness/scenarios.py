@@ -16,6 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from versioned_collection import Only, VersionedCollection
+from versioned_collection.core import spans
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import build, document_hash, element, key_of
 from versioned_collection.core.version import fingerprint_text
@@ -227,6 +228,26 @@ def move_on(collection: VersionedCollection) -> None:
     """Register another version."""
     collection.update_many({"_id": {"$in": [1, 2]}}, {"$set": {"later": [True]}})
     collection.register("later")
+
+
+def many(collection: VersionedCollection) -> None:
+    """Have main@0 to main@7, which change the same documents."""
+    with_history(collection)
+    for turn in range(5):
+        collection.update_many({"_id": {"$lte": 3}}, {"$set": {"turn": turn}})
+        collection.delete_one({"_id": turn + 4})
+        collection.insert_one({"_id": turn + 10, "turn": turn})
+        collection.register(f"turn {turn}")
+
+
+def with_spans(collection: VersionedCollection) -> None:
+    """Have spans of two versions and more."""
+    least = spans.LEAST_VERSIONS
+    spans.LEAST_VERSIONS = 2
+    try:
+        collection.gc()
+    finally:
+        spans.LEAST_VERSIONS = least
 
 
 def checked(collection: VersionedCollection) -> None:
@@ -560,6 +581,14 @@ SCENARIOS = {
     "rename with overlays": Scenario(
         lambda c: c.rename(NEW_NAME), (with_history, read_all, publish), new_name=NEW_NAME
     ),
+    "register at the end of spans": Scenario(
+        lambda c: c.register("eight"), (many, dirty), large=True
+    ),
+    "checkout over spans": Scenario(_at(1), (many, with_spans), large=True),
+    "delete subtree over spans": Scenario(
+        lambda c: c.delete_version_subtree(1, "main"), (many, with_spans, dirty), large=True
+    ),
+    "gc of spans": Scenario(lambda c: c.gc(), (many,), large=True),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
 }
 

@@ -67,7 +67,8 @@ class Line(monitoring.CommandListener):
                 self.inserted.update(one["version"] for one in event.command["documents"])
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        cursor = event.reply.get("cursor") if event.command_name in ("find", "getMore") else None
+        reads = event.command_name in ("find", "getMore", "aggregate")
+        cursor = event.reply.get("cursor") if reads else None
         if cursor:
             batch = cursor.get("firstBatch", cursor.get("nextBatch", ()))
             with self._lock:

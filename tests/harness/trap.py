@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -18,14 +18,18 @@ SMALL = {
     "IDS_PER_READ": 3,
     "OPERATIONS_PER_WRITE": 2,
     "PAGE": 3,
+    "LEAST_VERSIONS": 2,
+    "LONG_WAY": 2,
 }
 """Limits under which a handful of documents takes the way of a large change."""
 
 
-def shrink_limits(change: Callable[[ModuleType, str, int], None] = setattr) -> None:
+def shrink_limits(
+    change: Callable[[ModuleType, str, int], None] = setattr, limits: Mapping[str, int] = SMALL
+) -> None:
     """Send changes of more than two documents on the way of large ones, in this process."""
     for module in _package():
-        for name, value in SMALL.items():
+        for name, value in limits.items():
             if isinstance(getattr(module, name, None), int):
                 change(module, name, value)
 

@@ -19,6 +19,7 @@ from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_alon
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.spanning import shorten
 from versioned_collection.trackers.overlays import Overlay, new_slot
 from versioned_collection.versions import entry_of
 from versioned_collection.wire import IDS_PER_READ, portions
@@ -59,8 +60,10 @@ def make(hold: Hold, version: VersionId, *, whole: bool) -> None:
     if not repository.log.known(version):
         raise InvalidCollectionVersion(f"there is no version {version} any more")
     repository.overlays.remove_unfinished()
-    _Builder(hold, version).run(whole)
+    builder = _Builder(hold, version)
+    builder.run(whole)
     _evict(repository, version)
+    builder.shorten_way()
 
 
 def _evict(repository: Repository, kept: VersionId) -> None:
@@ -97,6 +100,11 @@ class _Builder:
             self._make_what_differs()
             if existing is not None:
                 overlays.remove(existing.slot)
+
+    def shorten_way(self) -> None:
+        """Make the spans that were missing."""
+        path = self._tree.path(self._head, self._version)
+        shorten(self._hold, self._tree, path, self._head)
 
     # -- anew ----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from versioned_collection.joining import carry_out
 from versioned_collection.moves import moves_along
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.spanning import shorten
 from versioned_collection.versions import Resolver, RevisionLike, attachment
 from versioned_collection.working_copy import WorkingCopy
 
@@ -74,6 +75,8 @@ def _go(
     hold: Hold, target: VersionId, state: dict[str, object], progress: Progress | None
 ) -> None:
     repository = hold.repository
-    path = repository.log.ancestry().path(hold.state.head, target)
+    tree = repository.log.ancestry()
+    path = tree.path(hold.state.head, target)
     commit = Commit(state=dict(state), path=path)
     carry_out(hold, commit, lambda: moves_along(repository, path), progress)
+    shorten(hold, tree, path, target)

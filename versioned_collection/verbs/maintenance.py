@@ -10,6 +10,7 @@ from typing import Any
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
+from versioned_collection.spanning import renew_spans
 from versioned_collection.working_copy import WorkingCopy
 
 _KEPT_FOR = timedelta(days=7)
@@ -48,7 +49,8 @@ SIZES = {"tracker": _per_tracker, "branch": _per_branch}
 def gc(repository: Repository) -> dict[str, int]:
     """Remove what no version needs any more, and what can be made again; return how much."""
     with holding(repository, "gc") as hold:
-        known = set(repository.log.tree())
+        tree = repository.log.tree()
+        known = set(tree)
         stored = repository.deltas.versions()
         since = repository.now() - _KEPT_FOR
         repository.incoming.forget_before(since)
@@ -60,6 +62,7 @@ def gc(repository: Repository) -> dict[str, int]:
         stashes = [one for one in repository.stash.versions() if one not in kept]
         unsettled = repository.conflicts.merges() - {merge}
         hold.update({})
+        spans = renew_spans(hold, tree)
         repository.deltas.delete(orphans)
         repository.stash.delete(stashes)
         return {
@@ -67,9 +70,11 @@ def gc(repository: Repository) -> dict[str, int]:
             "stashes": len(stashes),
             "conflicts": repository.conflicts.delete(unsettled),
             "unfinished_uploads": sum(
-                store.collect_uploads(since) for store in (repository.deltas, repository.stash)
+                store.collect_uploads(since)
+                for store in (repository.deltas, repository.stash, repository.spans)
             ),
             "overlays": repository.overlays.remove_all(),
+            "spans": spans,
         }
 
 

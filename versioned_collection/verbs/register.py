@@ -28,6 +28,7 @@ from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.selection import Only, Selection
+from versioned_collection.spanning import extend_spans
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import check_texts, entry_of, name_taken
@@ -74,11 +75,15 @@ def register(
                 merge=hold.state.merge["id"],
             )
         facts = _facts(hold.state, branch, message, author, metadata)
-        if only is not None:
-            return _record_part(hold, only, facts, progress)
-        if waiting(hold.state) is not None:
+        if waiting(hold.state) is not None and only is None:
             return _go_on(hold, facts, progress)
-        return _record_all(hold, facts, progress)
+        if only is not None:
+            version = _record_part(hold, only, facts, progress)
+        else:
+            version = _record_all(hold, facts, progress)
+        if version is not None:
+            extend_spans(hold, version)
+        return version
 
 
 def _go_on(hold: Hold, facts: Facts, progress: Progress | None) -> Version:

@@ -12,7 +12,8 @@ from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
-from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.spans import Span
+from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import (
     Version,
@@ -20,7 +21,7 @@ from versioned_collection.core.version import (
     fingerprint_text,
     version_checksum,
 )
-from versioned_collection.errors import CorruptHistory
+from versioned_collection.errors import CorruptHistory, VersioningError
 from versioned_collection.moves import batched
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
@@ -73,6 +74,7 @@ def verify(
             return
         yield from _replica(repository, entries[hold.state.head])
         yield from _overlays(repository, entries, entries[hold.state.head])
+        yield from _shortcuts(repository, entries)
         replay = _Replay(repository, tree, hold.state.head)
         try:
             yield from replay.run()
@@ -188,6 +190,32 @@ def _replaced(repository: Repository, slot: str) -> int:
             recorded = (found[key] for key in portion if key in found)
             total += sum(hash_number(document_hash(raw)) for raw in recorded)
     return total
+
+
+def _shortcuts(repository: Repository, entries: Mapping[VersionId, Version]) -> Iterator[Problem]:
+    """Check that spans lead from one version to the other; one that does not is removed."""
+    for span in repository.spans.all():
+        ends = [entries[version] for version in (span.start, span.end) if version in entries]
+        if span.kept and len(ends) == 2 and not _leads(repository, span, *ends):
+            repository.spans.remove([span.id])
+            yield Problem(
+                "span",
+                f"what stood for the versions from {ends[0].label} to {ends[1].label} was not "
+                "what they add up to. It is removed, and nothing is lost: they tell as well",
+                {"version": span.end},
+            )
+
+
+def _leads(repository: Repository, span: Span, start: Version, end: Version) -> bool:
+    sums = Sums()
+    try:
+        for delta in repository.spans.of_version(span.id):
+            sums.add(delta, encoded_rows(delta))
+    except (VersioningError, bson.errors.BSONError, GridFSError, ValueError, LookupError):
+        return False
+    moved = int(start.fingerprint, 16) + sums.content - int(end.fingerprint, 16)
+    is_whole = sums.digest % MODULUS == span.digest
+    return is_whole and moved % MODULUS == 0
 
 
 def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Problem]:
