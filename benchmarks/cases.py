@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     checkout,
     disk,
+    history,
     looking,
     memory,
     merging,
@@ -29,6 +30,8 @@ CASES: dict[str, Case] = {
     "conflicts": merging.conflicts,
     "at": past.reads,
     "overlay": past.overlays,
+    "history": history.of_a_thousand,
+    "long-history": history.of_ten_thousand,
     "first-push": remotes.first_push,
     "push": remotes.one_version,
     "init": tracking.init,
@@ -41,5 +44,5 @@ CASES: dict[str, Case] = {
     "memory-push": memory.push,
 }
 
-HEAVY = frozenset(("memory", "conflicts", "memory-conflicts", "memory-push"))
+HEAVY = frozenset(("long-history", "memory", "conflicts", "memory-conflicts", "memory-push"))
 """Cases that run only with ``--heavy``, or when they are named."""
