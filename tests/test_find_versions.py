@@ -175,7 +175,7 @@ def test_it_always_says_what_reading_each_version_says(anydb, history, asked):
     _says_what_reading_each_version_says(anydb, history, asked)
 
 
-@tried(40)
+@tried(15)
 @given(raw=documents())
 def test_the_server_returns_states_as_they_were(db, raw):
     """Otherwise a state that matches would not be recognised."""

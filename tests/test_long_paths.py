@@ -10,7 +10,8 @@ import pytest
 from api_support import RAW, problems, raws, tracked
 from harness.transfers import forge, line_to
 from harness.trap import shrink_limits
-from hypothesis import HealthCheck, given, settings
+from histories import tried
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import int32, raw_document, with_id
 
@@ -140,11 +141,9 @@ def fresh(anydb) -> Callable[[], VersionedCollection]:
     return lambda: tracked(anydb, next(names))
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data())
-def test_every_way_leads_to_the_same_bytes(short, fresh, data):
+def _every_way_leads_to_the_same_bytes(
+    fresh: Callable[[], VersionedCollection], data: Any
+) -> None:
     history = History(fresh())
     bands = history.bands
     for one in data.draw(st.lists(steps, min_size=4, max_size=20)):
@@ -167,6 +166,19 @@ def test_every_way_leads_to_the_same_bytes(short, fresh, data):
     assert problems(bands) == []
     if spans_of(bands):
         assert data_size(bands, "spans") <= data_size(bands, "deltas")
+
+
+@tried(6)
+@given(data=st.data())
+def test_every_way_leads_to_the_same_bytes(short, fresh, data):
+    _every_way_leads_to_the_same_bytes(fresh, data)
+
+
+@pytest.mark.sweep
+@tried(60)
+@given(data=st.data())
+def test_all_ways_lead_to_the_same_bytes(short, fresh, data):
+    _every_way_leads_to_the_same_bytes(fresh, data)
 
 
 def test_documents_that_come_and_go(short, anydb):
