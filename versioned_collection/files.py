@@ -88,7 +88,7 @@ def written(file: FileLike, overwrite: bool = False) -> Iterator[BinaryIO]:
         directory, name = os.path.split(path)
         number, part = tempfile.mkstemp(".part", f".{name[:40]}.", directory)
     except OSError as error:
-        raise _refused(name_of(file), error) from error
+        raise refused(name_of(file), error) from error
     try:
         with os.fdopen(number, "wb") as out:
             yield out
@@ -100,7 +100,7 @@ def written(file: FileLike, overwrite: bool = False) -> Iterator[BinaryIO]:
         os.replace(part, path)
         _settle(directory)
     except OSError as error:
-        raise _refused(name_of(file), error) from error
+        raise refused(name_of(file), error) from error
     finally:
         with suppress(OSError):
             os.unlink(part)
@@ -142,12 +142,13 @@ def read(file: FileLike) -> Iterator[BinaryIO]:
     try:
         source = open(file, "rb")  # noqa: SIM115  # what the block raises is not about opening
     except OSError as error:
-        raise _refused(name_of(file), error) from error
+        raise refused(name_of(file), error) from error
     with source:
         yield source
 
 
-def _refused(name: str, error: OSError) -> UnusableFile:
+def refused(name: str, error: OSError) -> UnusableFile:
+    """Return the error for a file that the system refuses."""
     reason = "missing" if isinstance(error, FileNotFoundError) else "system"
     return unusable(name, reason, error.strerror or str(error))
 

@@ -358,7 +358,7 @@ def _refuse_joined(tree: VersionTree, todo: tuple[VersionId, ...], new: set[Vers
         node = tree.nodes[version]
         if len(node.parents) > 1 and new & ancestors_of(tree, version):
             raise InvalidOperation(
-                f"{node.branch}@{node.number} merged a part of what you rebase onto, so its "
+                f"{node.label} merged a part of what you rebase onto, so its "
                 "changes cannot be told from what is there; merge() the other version instead",
                 version=version,
             )

@@ -52,6 +52,9 @@ from versioned_collection.wire import translated
 T = TypeVar("T")
 
 CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
+RESERVED = ("__", "system.")
+"""How names of collections begin that are kept for trackers and for the server."""
+
 _LONGEST_TRACKER = "__conflicts_" + ".chunks"
 
 
@@ -213,7 +216,7 @@ class Repository:
         Raises:
             InvalidArgument: It is, or they are longer than MongoDB allows.
         """
-        if self.name.startswith(("__", "system.")):
+        if self.name.startswith(RESERVED):
             raise InvalidArgument(
                 "collection names that start with '__' are kept for trackers, those that start "
                 "with 'system.' for the server",

@@ -70,6 +70,8 @@ def diff(
     With --json "diff" lists the documents, each with document_id, op, and the text or
     DeepDiff structure under "from" and "to", as far as the direction asks for them.
     """
+    from versioned_collection.core.sums import COUNTED, no_changes
+
     if direction not in DIRECTIONS:
         raise UsageFailure(f"--direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
     if sum((deep, stat, side_by_side, html)) > 1:
@@ -85,9 +87,9 @@ def diff(
     comparison = Comparison(labels, deep, direction)
     with session.working("diff"):
         changes = list(collection.changes(first, second))
-    count = dict.fromkeys(("inserted", "updated", "deleted"), 0)
+    count = no_changes()
     for change in changes:
-        count[f"{change.op.rstrip('e')}ed"] += 1
+        count[COUNTED[change.op]] += 1
     if session.json:
         shown = [] if stat else [comparison.facts(change) for change in changes]
         session.emit({"a": labels[0], "b": labels[1], "stat": count, "diff": shown})

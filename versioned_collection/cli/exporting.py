@@ -12,12 +12,12 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import revision
-from versioned_collection.cli.lines import dump, plain, printable
+from versioned_collection.cli.lines import plain, printable
 from versioned_collection.cli.session import Session
 from versioned_collection.cli.transfers import Labels, counted
 
 if TYPE_CHECKING:
-    from versioned_collection import Exported, Imported
+    from versioned_collection import Exported
 
 _PANEL = "Files"
 _STANDARD = "-"
@@ -176,6 +176,8 @@ def import_(
     Each takes the place of the document with its _id. A bundle is brought here by "vc clone", "vc
     fetch" or "vc pull". "kept" lists what another client changed meanwhile.
     """
+    from versioned_collection.cli.render import outcome_lines
+
     file: Any = sys.stdin.buffer if source == _STANDARD else source
     with session.working("import") as progress:
         done = session.tracked.import_(
@@ -185,19 +187,8 @@ def import_(
             dry_run=dry_run,
             progress=progress,
         )
-    count = {"inserted": done.inserted, "updated": done.updated, "deleted": done.deleted}
-    nothing = not any(count.values())
-    session.answer(
-        {"documents": done.documents, **count, "kept": plain(done.kept), "dry_run": dry_run},
-        *_imported_lines(done, count, dry_run),
-    )
-    return Exit.NOTHING if nothing else None
-
-
-def _imported_lines(done: Imported, count: dict[str, int], dry_run: bool) -> list[str]:
-    from versioned_collection.cli.render import stats_text
-
-    nothing = not any(count.values())
-    what = "nothing differs" if nothing else f"{'would be ' * dry_run}{stats_text(count)}"
-    kept = [f"kept as another client left it: {dump(id_)}" for id_ in done.kept]
-    return [f"{done.documents:,} documents: {what}", *kept]
+    facts = {"documents": done.documents, **done.counts, "kept": plain(done.kept)}
+    what, *kept = outcome_lines(done, dry_run)
+    words = f"{done.documents:,} documents: {what}"
+    session.answer({**facts, "dry_run": dry_run}, words, *kept)
+    return None if any(done.counts.values()) else Exit.NOTHING

@@ -89,10 +89,9 @@ def _status_lines(session: Session, found: dict[str, Any]) -> list[str]:
     head = session.collection.resolve("HEAD")
     where = "HEAD is detached" if found["detached"] else f"on branch {found['current_branch']}"
     unborn = " (no version of its own yet)" if found["current_version"] == -1 else ""
-    first = head.message.partition("\n")[0]
     lines = [
         f"{found['collection']}: {where}{unborn}",
-        f"version {head.label}: {first}",
+        f"version {head.label}: {head.subject}",
     ]
     if found["changed"]:
         lines.append(f"uncommitted: {stats_text(found['changes'])}")

@@ -169,7 +169,7 @@ def history(
         write_array(session, "versions", map(_history_facts, found))
         return
     for one in found:
-        label, words = one.version.label, one.version.message.partition("\n")[0]
+        label, words = one.version.label, one.version.subject
         who = author_text(one.version.author)
         time = one.version.timestamp.strftime("%Y-%m-%d %H:%M")
         session.show(f"{label}  {time}  {one.op}  {words}{f' ({who})' if who else ''}")
@@ -272,7 +272,7 @@ def restore(
     restored is uncommitted. "kept" lists what another client changed meanwhile.
     """
     from versioned_collection import Only
-    from versioned_collection.cli.render import stats_text
+    from versioned_collection.cli.render import outcome_lines
 
     if not texts and filter_ is None:
         raise UsageFailure("restore what? Give the _id of documents, or --filter")
@@ -280,10 +280,7 @@ def restore(
     only = Only(ids, document_of(filter_, "--filter"), fields)
     with session.working("restore") as progress:
         found = session.tracked.restore(only, revision(source), dry_run=dry_run, progress=progress)
-    count = {"inserted": found.inserted, "updated": found.updated, "deleted": found.deleted}
     listed = {"document_ids": plain(found.document_ids), "kept": plain(found.kept)}
-    nothing = not found.document_ids
-    lines = ["nothing differs" if nothing else f"{'would be ' * dry_run}{stats_text(count)}"]
-    lines += [f"kept as another client left it: {dump(id_)}" for id_ in found.kept]
-    session.answer({**count, **listed, "dry_run": dry_run}, *lines)
-    return Exit.NOTHING if nothing else None
+    facts = {**found.counts, **listed, "dry_run": dry_run}
+    session.answer(facts, *outcome_lines(found, dry_run))
+    return None if found.document_ids else Exit.NOTHING

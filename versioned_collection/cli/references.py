@@ -55,7 +55,7 @@ def branches(session: Session, remotes: OfRemotes = False) -> None:
         session.emit({"branches": listed})
         return
     rows = [
-        ("*" if name == current else "", name, tip.label, tip.message.partition("\n")[0])
+        ("*" if name == current else "", name, tip.label, tip.subject)
         for name, tip in found.items()
     ]
     session.show(table(("", "branch", "version", "message"), rows))
@@ -146,9 +146,7 @@ def tags(session: Session) -> None:
         listed = [{"name": name, "version": facts(version)} for name, version in found]
         session.emit({"tags": listed})
     elif found:
-        rows = [
-            (name, version.label, version.message.partition("\n")[0]) for name, version in found
-        ]
+        rows = [(name, version.label, version.subject) for name, version in found]
         session.show(table(("tag", "version", "message"), rows))
 
 

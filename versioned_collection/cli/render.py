@@ -13,7 +13,7 @@ from versioned_collection.core.diff import aligned
 from versioned_collection.core.drawing import draw
 
 if TYPE_CHECKING:
-    from versioned_collection import Version
+    from versioned_collection import Imported, Restored, Version
     from versioned_collection.cli.history import Names
 
 _DIFF_STYLES = (
@@ -78,6 +78,14 @@ def stats_text(stats: Mapping[str, int]) -> str:
     kinds = ("inserted", "updated", "deleted")
     found = [f"{stats[kind]:,} {kind}" for kind in kinds if stats.get(kind)]
     return ", ".join(found) or "no documents"
+
+
+def outcome_lines(done: Imported | Restored, dry_run: bool) -> list[str]:
+    """Return what became of documents, and which of them another client changed meanwhile."""
+    what = "nothing differs"
+    if any(done.counts.values()):
+        what = f"{'would be ' * dry_run}{stats_text(done.counts)}"
+    return [what, *(f"kept as another client left it: {dump(id_)}" for id_ in done.kept)]
 
 
 def graph_lines(

@@ -46,8 +46,7 @@ def find_versions(
         write_array(session, "versions", map(_appearance_facts, found))
         return
     for one in found:
-        words = one.version.message.partition("\n")[0]
-        session.show(f"{one.version.label}  {words}")
+        session.show(f"{one.version.label}  {one.version.subject}")
         session.show(*(f"  + {dump(id_)}" for id_ in one.appeared))
         session.show(*(f"  - {dump(id_)}" for id_ in one.disappeared))
 
@@ -81,8 +80,8 @@ def bisect(session: Session, good: Good, bad: Bad, filter_: Wanted) -> None:
     """
     with session.working("bisect"):
         found = session.tracked.bisect(revision(good), revision(bad), _filter(filter_))
-    words = found.message.partition("\n")[0]
-    session.answer({"version": facts(found)}, f"{found.label} is the first bad version: {words}")
+    told = f"{found.label} is the first bad version: {found.subject}"
+    session.answer({"version": facts(found)}, told)
 
 
 Samples = Annotated[
@@ -111,9 +110,7 @@ def _comparison_facts(found: Comparison) -> dict[str, Any]:
     return {
         "a": found.a.label,
         "b": None if found.b is None else found.b.label,
-        "inserted": found.inserted,
-        "updated": found.updated,
-        "deleted": found.deleted,
+        **found.counts,
         "samples": plain(found.samples),
         "fields": dict(found.fields),
     }
@@ -124,10 +121,9 @@ def _comparison_lines(found: Comparison) -> list[Any]:
 
     if found.equal:
         return ["nothing differs"]
-    counts = {"inserted": found.inserted, "updated": found.updated, "deleted": found.deleted}
-    lines: list[Any] = [stats_text(counts)]
+    lines: list[Any] = [stats_text(found.counts)]
     lines += [f"  {name}: {count:,}" for name, count in found.fields.most_common()]
-    for (op, ids), count in zip(found.samples.items(), counts.values(), strict=True):
+    for (op, ids), count in zip(found.samples.items(), found.counts.values(), strict=True):
         lines += [change_line(op, id_) for id_ in ids]
         if count > len(ids):
             lines.append(f"  and {count - len(ids):,} more")

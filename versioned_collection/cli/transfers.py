@@ -73,7 +73,7 @@ class Labels:
     def message(self, id_: Any) -> str:
         """Return the first line of what a version says."""
         version = self.version(id_)
-        return "(not fetched)" if version is None else version.message.partition("\n")[0]
+        return "(not fetched)" if version is None else version.subject
 
     def facts(self, id_: Any) -> dict[str, Any] | None:
         """Return where a name points to as ``--json`` prints it, None for nowhere."""

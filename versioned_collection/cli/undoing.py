@@ -68,7 +68,7 @@ def reflog(session: Session, limit: Limit = None) -> None:
 def _labels(tree: Any) -> Callable[[Any], str]:
     def label(version: Any) -> str:
         node = tree.nodes.get(version)
-        return "" if node is None else f"{node.branch}@{node.number}"
+        return "" if node is None else node.label
 
     return label
 

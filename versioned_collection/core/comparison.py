@@ -9,11 +9,12 @@ from typing import Any
 
 from versioned_collection.core.delta import Operation
 from versioned_collection.core.rows import Row
+from versioned_collection.core.sums import Counts
 from versioned_collection.core.version import Version
 
 
 @dataclass(slots=True)
-class Comparison:
+class Comparison(Counts):
     """What differs between two states: counts, and some of the documents.
 
     Attributes:
@@ -40,11 +41,11 @@ class Comparison:
     @property
     def equal(self) -> bool:
         """Whether nothing differs."""
-        return not (self.inserted or self.updated or self.deleted)
+        return not any(self.counts.values())
 
     def __str__(self) -> str:
         second = "the present documents" if self.b is None else self.b.label
-        counts = f"{self.inserted} inserted, {self.updated} updated, {self.deleted} deleted"
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
         return f"{self.a.label} to {second}: {counts}"
 
     def count(self, document_id: Any, op: Operation, rows: Iterable[Row], samples: int) -> None:
@@ -56,9 +57,7 @@ class Comparison:
             rows: Where it changed.
             samples: How many ids are kept of each kind.
         """
-        self.inserted += op == "insert"
-        self.updated += op == "update"
-        self.deleted += op == "delete"
+        self.count_op(op)
         if len(self.samples[op]) < samples:
             self.samples[op].append(document_id)
         self.fields.update(list(dict.fromkeys(map(_place, rows))))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bson import json_util
 
 from versioned_collection.core.diff import Pair, aligned
 from versioned_collection.core.drawing import arrange, draw
-
-if TYPE_CHECKING:
-    from versioned_collection.core.tree import VersionTree
-    from versioned_collection.core.version import Version
+from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.version import Version, author_text
 
 STYLE = """
 .vc { font: 13px/1.45 system-ui, sans-serif; }
@@ -56,7 +54,7 @@ def version_table(version: Version) -> str:
     facts = {
         "version": version.label,
         "checksum": version.checksum[:12],
-        "author": _author(version),
+        "author": author_text(version.author),
         "date": f"{version.timestamp:%Y-%m-%d %H:%M:%S} UTC",
         "changes": ", ".join(f"{count:,} {kind}" for kind, count in version.stats.items()),
         "message": version.message,
@@ -87,8 +85,7 @@ def tree_graph(tree: VersionTree) -> str:
         one: [parent for parent in tree.nodes[one].parents if parent in tree] for one in tree
     }
     described = {
-        one: f'<span class="ref">{escape(f"{node.branch}@{node.number}")}</span>'
-        for one, node in tree.nodes.items()
+        one: f'<span class="ref">{escape(node.label)}</span>' for one, node in tree.nodes.items()
     }
     return _graph(arrange(parents, lambda one: one), parents, described)
 
@@ -104,19 +101,12 @@ def _graph(
 
 
 def _line(version: Version) -> str:
-    words = version.message.partition("\n")[0]
-    who = _author(version)
+    who = author_text(version.author)
     facts = f"{version.timestamp:%Y-%m-%d}{f' {who}' if who else ''}"
     return (
-        f'<span class="ref">{escape(version.label)}</span> {escape(words)}'
+        f'<span class="ref">{escape(version.label)}</span> {escape(version.subject)}'
         f'  <span class="dim">{escape(facts)}</span>'
     )
-
-
-def _author(version: Version) -> str:
-    from versioned_collection.core.version import author_text
-
-    return author_text(version.author)
 
 
 # -- differences ---------------------------------------------------------------------------

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from versioned_collection.core.delta import Delta, delta_digest, hash_number
+from versioned_collection.core.delta import Delta, Operation, delta_digest, hash_number
 
 MODULUS = 1 << 256
 """Digests and fingerprints are sums modulo this number."""
 
-_COUNTED = {"insert": "inserted", "update": "updated", "delete": "deleted"}
+COUNTED: dict[Operation, str] = {
+    "insert": "inserted",
+    "update": "updated",
+    "delete": "deleted",
+}
+"""What documents are counted as, by what happened to them."""
 
 
 def no_changes() -> dict[str, int]:
     """Return the counts of a version without changes."""
-    return dict.fromkeys(_COUNTED.values(), 0)
+    return dict.fromkeys(COUNTED.values(), 0)
+
+
+class Counts:
+    """What declares numbers of documents ``inserted``, ``updated`` and ``deleted``."""
+
+    __slots__ = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers by their names."""
+        return {name: getattr(self, name) for name in COUNTED.values()}
+
+    def count_op(self, op: Operation) -> None:
+        """Count one more document to which this happened."""
+        name = COUNTED[op]
+        setattr(self, name, getattr(self, name) + 1)
 
 
 @dataclass(slots=True)
@@ -39,7 +60,7 @@ class Sums:
     def count_in(self, delta: Delta) -> None:
         """Add a change, except for its digest."""
         self.content += hash_number(delta.after) - hash_number(delta.before)
-        self.stats[_COUNTED[delta.op]] += 1
+        self.stats[COUNTED[delta.op]] += 1
 
     def add(self, delta: Delta, rows: bytes) -> None:
         """Add a change.

@@ -25,6 +25,11 @@ class Node:
     number: int
     branch: str
 
+    @property
+    def label(self) -> str:
+        """The revision text ``branch@number``."""
+        return f"{self.branch}@{self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Path:

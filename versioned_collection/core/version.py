@@ -65,6 +65,11 @@ class Version:
         """The revision text ``branch@number``."""
         return f"{self.branch}@{self.number}"
 
+    @property
+    def subject(self) -> str:
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
+
     def _repr_html_(self) -> str:
         from versioned_collection.core import html
 

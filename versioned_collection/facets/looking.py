@@ -10,7 +10,6 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.version import Log, Version
 from versioned_collection.facets.base import Facet
-from versioned_collection.past.query import number_of
 from versioned_collection.verbs import diff as diff_verbs
 from versioned_collection.verbs import log as log_verbs
 from versioned_collection.verbs.diff import Change
@@ -119,12 +118,7 @@ class Looking(Facet[DocumentType]):
             InvalidType: `samples` is no whole number.
             CollectionNotTracked: There is no history.
         """
-        kept = number_of(samples, "samples")
-        first, second = self.resolve(a), None if b is None else self.resolve(b)
-        found = Comparison(first, second)
-        for change in diff_verbs.changes(self._repository, first, second):
-            found.count(change.document_id, change.op, change.rows, kept)
-        return found
+        return diff_verbs.comparison(self._repository, a, b, samples)
 
     def changes(self, a: RevisionLike = "HEAD", b: RevisionLike = None) -> Iterator[Change]:
         """Iterate over the changed documents between two revisions, for programs.

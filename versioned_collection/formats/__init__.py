@@ -22,6 +22,12 @@ ENDINGS = {
 }
 """The formats, by the endings of files' names."""
 
+BUNDLE = "bundle"
+"""The format of whole histories, which are no matter of the modules here."""
+
+ALL_ENDINGS = {**ENDINGS, ".bundle": BUNDLE}
+"""The same with that of bundles."""
+
 _MODULES = {"bson": "plain", "jsonl": "lines", "parquet": "columns"}
 
 

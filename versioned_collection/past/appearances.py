@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import (
@@ -21,11 +22,10 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
-from versioned_collection.past.moment import look
+from versioned_collection.past.moment import steady
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
-from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.trackers.delta_store import in_turn
 from versioned_collection.wire import batches, by_keys, portions
@@ -115,12 +115,8 @@ def _in_order(
 
 def _steps(repository: Repository, tree: VersionTree, start: VersionId) -> Iterator[_Step]:
     """Iterate over what each version up from `start` did to each document it changed."""
-    if repository.has_transactions:
-        moment = look(repository, follow=False)
-        yield from _walk(repository, tree, moment.head, start, {"at": moment.at})
-        return
-    with holding(repository, "find_versions") as hold:
-        yield from _walk(repository, tree, hold.state.head, start, {})
+    with steady(repository, "find_versions") as (head, at):
+        yield from _walk(repository, tree, head, start, at)
 
 
 def _walk(
@@ -128,7 +124,7 @@ def _walk(
     tree: VersionTree,
     head: VersionId,
     start: VersionId,
-    reading: Mapping[str, Any],
+    at: Timestamp | None,
 ) -> Iterator[_Step]:
     lead = tree.path(head, start).steps()
     turns = {version: turn for turn, version in enumerate(tree.ancestors(start))}
@@ -136,7 +132,7 @@ def _walk(
     for batch in portions(groups, lambda group: len(group[1]), _DELTAS, _DELTAS):
         changed = dict(batch)
         replica = repository.replica.name
-        for portion, recorded in by_keys(repository.db, replica, list(changed), **reading):
+        for portion, recorded in by_keys(repository.db, replica, list(changed), at=at):
             for key in portion:
                 state = recorded.get(key)
                 for delta in in_turn(changed[key], lead):

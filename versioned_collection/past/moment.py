@@ -7,7 +7,8 @@ all reads of the next minute.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,23 @@ def look(repository: Repository, *, follow: bool = True) -> Moment:
             with holding(repository, _VERB):
                 pass
     raise SnapshotUnavailable("the documents are on the move; try again once other verbs are over")
+
+
+@contextmanager
+def steady(repository: Repository, verb: str) -> Iterator[tuple[VersionId, Timestamp | None]]:
+    """Yield the version of HEAD, and the time at which the replica holds its documents.
+
+    Args:
+        repository: The trackers.
+        verb: What for; a standalone server has no moments, so there the lease is held, and the
+            time is None, for the present.
+    """
+    if repository.has_transactions:
+        moment = look(repository, follow=False)
+        yield moment.head, moment.at
+        return
+    with holding(repository, verb) as hold:
+        yield hold.state.head, None
 
 
 def _try(repository: Repository, follow: bool) -> Moment | None:

@@ -9,8 +9,7 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
-from versioned_collection.past.moment import look
-from versioned_collection.recovery import holding
+from versioned_collection.past.moment import steady
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.wire import by_keys
 
@@ -42,15 +41,11 @@ def trail_of(repository: Repository, key: DocumentKey, exact: bool, verb: str) -
         repository: The trackers.
         key: Its id.
         exact: Whether this very id counts, else those too that the server takes for the same.
-        verb: What for; a standalone server has no moments, so there the lease is held.
+        verb: What for; see `steady`.
     """
-    if repository.has_transactions:
-        moment = look(repository, follow=False)
-        found = by_keys(repository.db, repository.replica.name, [key], at=moment.at)
-        return Trail(repository, key, exact, moment.head, next(found)[1])
-    with holding(repository, verb) as hold:
-        found = repository.replica.by_keys([key])
-        return Trail(repository, key, exact, hold.state.head, next(found)[1])
+    with steady(repository, verb) as (head, at):
+        found = by_keys(repository.db, repository.replica.name, [key], at=at)
+        return Trail(repository, key, exact, head, next(found)[1])
 
 
 class Trail:

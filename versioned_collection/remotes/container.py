@@ -22,7 +22,7 @@ from bson.int64 import Int64
 from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import FormatMismatch, NotSupported, UnusableFile
-from versioned_collection.files import name_of, unusable
+from versioned_collection.files import refused, unusable
 
 FORMAT = 1
 """The format number of the bundles that this release writes and reads."""
@@ -175,7 +175,7 @@ class BlockReader:
             self.blocks = tuple(self._blocks())
         except OSError as error:
             self._file.close()
-            raise unusable(path, "system", error.strerror or str(error)) from error
+            raise refused(path, error) from error
         except BaseException:
             self._file.close()
             raise
@@ -305,8 +305,7 @@ def _opened(path: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        reason = "missing" if isinstance(error, FileNotFoundError) else "system"
-        raise unusable(name_of(path), reason, error.strerror or str(error)) from error
+        raise refused(path, error) from error
 
 
 def _block(facts: dict[str, Any]) -> Block:

@@ -64,13 +64,17 @@ class Tracker:
         with translated():
             self.create_indexes()
 
-    def create_once(self) -> None:
+    def create_once(self, session: Session = None) -> None:
         """Create the collection unless this object has done so.
 
         One that is dropped behind our back is created by its next document, though without
-        compression.
+        compression. So is one whose first document is part of a transaction: in the middle of
+        it nothing is created beside it.
+
+        Args:
+            session: The session in which the document will be written.
         """
-        if not self._created:
+        if not self._created and session is None:
             self.create()
             self._created = True
 

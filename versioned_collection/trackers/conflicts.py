@@ -67,8 +67,7 @@ class ConflictsCollection(Tracker):
             with translated():
                 found = self.collection.find_one({"merge": merge, **place}, session=session)
             if found is None:
-                if session is None:
-                    self.create_once()
+                self.create_once(session)
                 first = ObjectId(bytes(4) + ObjectId().binary[4:])
                 insert_all(self.db, self.name, [self._encoded(merge, conflict, first)], session)
 
@@ -76,8 +75,7 @@ class ConflictsCollection(Tracker):
         """Store conflicts of a merge, in their order."""
         raws = (self._encoded(merge, conflict) for conflict in conflicts)
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
-            if session is None:
-                self.create_once()
+            self.create_once(session)
             insert_all(self.db, self.name, portion, session)
 
     def _encoded(

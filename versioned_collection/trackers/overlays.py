@@ -16,7 +16,6 @@ import bson
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
-from pymongo.database import Database
 
 from versioned_collection.core.document import DocumentKey, build, elements, raw_array
 from versioned_collection.core.version import VersionId
@@ -210,8 +209,13 @@ class OverlaysCollection(Tracker):
     def views(self) -> dict[str, str]:
         """Return the overlay that each view on one shows, by the view's name."""
         prefix = f"{self.name}."
-        found = _views_on(self.db, re.compile(f"^{re.escape(prefix)}{_SUFFIX}$"))
-        return {name: source.removeprefix(prefix) for name, source in sorted(found.items())}
+        sources = re.compile(f"^{re.escape(prefix)}{_SUFFIX}$")
+        with translated():
+            found = list(
+                self.db.list_collections(filter={"type": "view", "options.viewOn": sources})
+            )
+        shown = {one["name"]: one["options"]["viewOn"].removeprefix(prefix) for one in found}
+        return dict(sorted(shown.items()))
 
     def create_view(self, name: str, slot: str, collation: Mapping[str, Any] | None) -> None:
         """Create a view of all documents of an overlay, which holds a whole version.
@@ -263,13 +267,6 @@ class OverlaysCollection(Tracker):
         with translated():
             self.collection.delete_many({"overlay": {"$exists": True, "$nin": sorted(ready)}})
         return len(left)
-
-
-def _views_on(db: Database[Any], sources: re.Pattern[str]) -> dict[str, str]:
-    filter_ = {"type": "view", "options.viewOn": sources}
-    with translated():
-        found = db.list_collections(filter=filter_)
-        return {one["name"]: one["options"]["viewOn"] for one in found}
 
 
 def new_slot() -> str:

@@ -78,8 +78,7 @@ class RemotesCollection(Tracker):
         session: Session = None,
     ) -> None:
         """Keep where the branches of a remote are."""
-        if session is None:
-            self.create_once()
+        self.create_once(session)
         facts = {"format": FORMAT, "tips": list(tips.items()), "seen": seen}
         with translated():
             self.collection.update_one(

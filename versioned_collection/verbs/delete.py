@@ -67,7 +67,7 @@ def _refuse_merged(tree: VersionTree, doomed: list[VersionId]) -> None:
     for node in tree.nodes.values():
         if node.id not in gone and gone.intersection(node.parents):
             raise InvalidOperation(
-                f"the version {node.branch}@{node.number} is a merge of a version that would be "
+                f"the version {node.label} is a merge of a version that would be "
                 "removed; remove the merge first",
                 version=node.id,
             )

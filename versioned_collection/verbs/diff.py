@@ -9,6 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 from versioned_collection.core import html
+from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.delta import Operation, applied, compare
 from versioned_collection.core.diff import deep_diff, text_diff
 from versioned_collection.core.document import DocumentKey, add_by_id, id_value
@@ -16,6 +17,7 @@ from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.moves import moves_along
+from versioned_collection.past.query import number_of
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
@@ -149,6 +151,25 @@ def changes(
         if len(few) < _FEW:
             return map(_change, few)
         return _streamed(stack.pop_all(), chain(few, found))
+
+
+def comparison(
+    repository: Repository, a: RevisionLike, b: RevisionLike, samples: int
+) -> Comparison:
+    """Count the changed documents between two revisions; for `samples` see `Comparison.count`.
+
+    Raises:
+        InvalidArgument: `samples` is negative.
+        InvalidType: `samples` is no whole number.
+    """
+    kept = number_of(samples, "samples")
+    resolver = Resolver(repository, repository.state())
+    first = entry_of(repository, resolver.resolve(a))
+    second = None if b is None else entry_of(repository, resolver.resolve(b))
+    found = Comparison(first, second)
+    for change in changes(repository, first.id, None if second is None else second.id):
+        found.count(change.document_id, change.op, change.rows, kept)
+    return found
 
 
 def _streamed(lease: ExitStack, found: Iterable[Difference]) -> Iterator[Change]:

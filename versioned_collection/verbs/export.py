@@ -27,9 +27,6 @@ from versioned_collection.remotes.transfer import MOST_VERSIONS
 from versioned_collection.repository import Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 
-BUNDLE = "bundle"
-_ENDINGS = {**formats.ENDINGS, ".bundle": BUNDLE}
-
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -91,23 +88,23 @@ def export(
         SnapshotUnavailable: The documents moved while they were read.
         CollectionNotTracked: There is no history.
     """
-    format = files.format_of(file, wanted.format, _ENDINGS)
+    format = files.format_of(file, wanted.format, formats.ALL_ENDINGS)
     _check(wanted, format)
     repository.state()
     with observed("export", f"{repository.db.name}.{repository.name}"):
-        way = _bundle if format == BUNDLE else _documents
+        way = _bundle if format == formats.BUNDLE else _documents
         with files.written(file, wanted.overwrite) as out:
             found = way(repository, out, wanted, format, progress or (lambda *_: None))
     return replace(found, file=files.name_of(file))
 
 
 def _check(wanted: Wanted, format: str) -> None:
-    if format == BUNDLE and wanted.revision is not None:
+    if format == formats.BUNDLE and wanted.revision is not None:
         raise InvalidArgument(
             "a bundle holds branches, not one revision: choose them with branches=[...], and "
             "with since=... what it leaves out"
         )
-    if format != BUNDLE and (wanted.branches is not None or wanted.since is not None):
+    if format != formats.BUNDLE and (wanted.branches is not None or wanted.since is not None):
         raise InvalidArgument("branches and since choose what goes into a bundle", format=format)
     if wanted.relaxed and format != "jsonl":
         raise InvalidArgument("relaxed is about JSON", format=format)
@@ -223,7 +220,7 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
         ),
         versions,
         _places(tree, reached & known, refs),
-        {one: _label(tree, one) for one in since},
+        {one: tree.nodes[one].label for one in since},
         None if since else branches[current],
     )
 
@@ -264,8 +261,3 @@ def _places(tree: VersionTree, versions: Iterable[VersionId], refs: Refs) -> lis
     That is where labels have changed: a pull compares them down to the first version then.
     """
     return [] if refs.labels is None else [tree.nodes[one] for one in sorted(versions)]
-
-
-def _label(tree: VersionTree, version: VersionId) -> str:
-    node = tree.nodes[version]
-    return f"{node.branch}@{node.number}"

@@ -21,6 +21,7 @@ from versioned_collection.core.document import (
     elements,
     id_value,
 )
+from versioned_collection.core.sums import Counts
 from versioned_collection.errors import InvalidArgument, UnusableFile
 from versioned_collection.files import FileLike
 from versioned_collection.moves import BATCH, BATCH_BYTES
@@ -41,7 +42,7 @@ _ANYTHING: CodecOptions[dict[str, Any]] = CodecOptions(
 
 
 @dataclass(slots=True)
-class Imported:
+class Imported(Counts):
     """What `import_` did, or would do.
 
     Attributes:
@@ -61,9 +62,7 @@ class Imported:
     def count(self, deltas: Iterable[Delta]) -> None:
         """Count changes of documents."""
         for delta in deltas:
-            self.inserted += delta.op == "insert"
-            self.updated += delta.op == "update"
-            self.deleted += delta.op == "delete"
+            self.count_op(delta.op)
 
 
 def import_(
@@ -94,8 +93,8 @@ def import_(
 
 
 def _format(file: FileLike, format: str | None) -> str:
-    found = files.format_of(file, format, {**formats.ENDINGS, ".bundle": "bundle"})
-    if found == "bundle":
+    found = files.format_of(file, format, formats.ALL_ENDINGS)
+    if found == formats.BUNDLE:
         raise InvalidArgument(
             "a bundle holds a history: bring it here with clone(), fetch() or pull()",
             format=found,

@@ -17,6 +17,7 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.merging.paths import PatternLike
 from versioned_collection.core.partial import take_changes
+from versioned_collection.core.sums import Counts
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
@@ -36,7 +37,7 @@ Which = Only | Mapping[str, Any] | Iterable[Any]
 
 
 @dataclass(slots=True)
-class Restored:
+class Restored(Counts):
     """What `restore` did, or would do.
 
     Attributes:
@@ -56,9 +57,7 @@ class Restored:
     def count(self, deltas: Iterable[Delta]) -> None:
         """Count changes of documents."""
         for delta in deltas:
-            self.inserted += delta.op == "insert"
-            self.updated += delta.op == "update"
-            self.deleted += delta.op == "delete"
+            self.count_op(delta.op)
             self.document_ids.append(id_value(delta.key))
 
 

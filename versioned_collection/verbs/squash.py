@@ -92,31 +92,26 @@ def _span(hold: Hold, first: RevisionLike, last: RevisionLike) -> _Span:
     for version, name in ((end, "last"), (start, "first")):
         if version not in line:
             raise InvalidArgument(
-                f"{_label(tree, version)} is not among the first parents of HEAD; log() lists "
+                f"{tree.nodes[version].label} is not among the first parents of HEAD; log() lists "
                 "those that can be squashed",
                 **{name: version},
             )
     place, until = line.index(start), line.index(end) + 1
     if place >= until:
         raise InvalidArgument(
-            f"{_label(tree, start)} comes after {_label(tree, end)}; name the earlier version "
-            "first",
+            f"{tree.nodes[start].label} comes after {tree.nodes[end].label}; name the earlier "
+            "version first",
             first=start,
             last=end,
         )
     if not place:
         raise InvalidArgument(
-            f"{_label(tree, start)} is the first version, which has no parent that the squashed "
-            "version could stand on; begin with a later one",
+            f"{tree.nodes[start].label} is the first version, which has no parent that the "
+            "squashed version could stand on; begin with a later one",
             first=start,
         )
     base, range_ = line[place - 1], line[place:until]
     return _Span(base, tuple(range_), tuple(line[until:]), _merged_into(tree, base, range_))
-
-
-def _label(tree: VersionTree, version: VersionId) -> str:
-    node = tree.nodes[version]
-    return f"{node.branch}@{node.number}"
 
 
 def _merged_into(

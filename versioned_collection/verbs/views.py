@@ -10,7 +10,7 @@ from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.past.building import make
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import RESERVED, Hold, Repository
 from versioned_collection.trackers.base import drop_exactly
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.wire import NAMESPACE_EXISTS, translated
@@ -52,7 +52,7 @@ def _check_name(repository: Repository, name: Any) -> None:
         repository.db.get_collection(name)
     except (driver.PyMongoError, TypeError) as error:
         raise InvalidArgument(f"not a name for a view: {error}", name=name) from error
-    if name.startswith(("__", "system.")):
+    if name.startswith(RESERVED):
         raise InvalidArgument(
             "names that start with '__' are kept for trackers, those that start with 'system.' "
             "for the server",
