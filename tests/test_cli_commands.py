@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -437,11 +438,18 @@ def test_listen(cli: Cli, bands: VersionedCollection, monkeypatch: pytest.Monkey
     assert cli("listen", "--count", "2", "--interval", "0", "--json").json == {"looks": 2}
     cli("listen", "--count", "0", code=2)
 
-    def interrupted(self: Any, interval: float, stop: Any) -> int:
-        raise KeyboardInterrupt
+    def interrupted(times: int) -> Any:
+        def listen(self: Any, interval: float, stop: Any) -> int:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+            return 1
 
-    monkeypatch.setattr(VersionedCollection, "listen", interrupted)
-    assert cli("listen").out == "looked 0 times\n"
+        return listen
+
+    monkeypatch.setattr(VersionedCollection, "listen", interrupted(1))
+    assert cli("listen").out == "looked 1 times\n"
+    monkeypatch.setattr(VersionedCollection, "listen", interrupted(2))
+    cli("listen", code=130)
 
 
 # All of them

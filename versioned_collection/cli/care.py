@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import signal
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
@@ -80,13 +81,25 @@ def listen(session: Session, interval: Interval = 1.0, count: Count = None) -> N
     once = threading.Event()
     once.set()
     looks = 0
-    try:
-        for turn in itertools.count():
-            if count is not None and turn >= count:
+    with _interrupted() as stop:
+        while not stop.is_set() and (count is None or looks < count):
+            if looks and stop.wait(interval):
                 break
-            if turn:
-                time.sleep(interval)
             looks += collection.listen(interval, once)
-    except KeyboardInterrupt:
-        pass  # the way to end it
     session.answer({"looks": looks}, f"looked {looks:,} times")
+
+
+@contextmanager
+def _interrupted() -> Iterator[threading.Event]:
+    """Set an event at the first Ctrl-C, so that a look is not torn; a second one tears it."""
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
