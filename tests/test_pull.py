@@ -413,6 +413,46 @@ def test_undoing_a_pull(sides):
     assert_equal(mine, theirs)
 
 
+def test_undoing_a_fast_forward(sides):
+    """What came keeps the labels of what was fetched, so that the branch can go another way."""
+    mine, theirs = sides
+    put(theirs, "one")
+    mine.pull(theirs)
+    assert labels(mine) == ["main@1", "main@0"]
+    mine.undo()
+    name = mine.fetch(theirs).remote
+    assert labels(mine) == ["main@0"]
+    assert labels(mine, f"{name}/main") == [f"{name}/main@1", "main@0"]
+    put(mine, "own", id_=2)
+    assert labels(mine) == ["main@1", "main@0"]
+    mine.pull(theirs)
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_a_fast_forward_over_a_merge(sides):
+    """Versions of other branches come under their own labels, where these are free."""
+    mine, theirs = sides
+    theirs.create_branch("feature")
+    put(theirs, "feature", id_=2)
+    theirs.checkout("main")
+    put(theirs, "main")
+    theirs.merge("feature")
+    mine.create_branch("feature")
+    put(mine, "another", id_=3)
+    taken = mine.resolve("feature").id
+    mine.checkout("main")
+    mine.pull(theirs)
+    assert mine.resolve("feature").id == taken
+    assert raws(mine) == raws(theirs)
+    assert_whole(mine)
+    put(mine, "more")
+    mine.push(theirs)
+    theirs.pull(mine)
+    assert labels(mine) == ["main@3", "main@2", "main@1", "main@0"]
+    assert_whole(mine, theirs)
+
+
 def test_peers(anydb, there):
     """Three sides that pull from one another end with the same labels."""
     mine, theirs = pair(anydb, there)

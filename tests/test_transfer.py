@@ -549,6 +549,7 @@ def test_the_cost_of_one_version_does_not_grow_with_the_history(server, db, ther
     """The log is read as far as it is walked: a stretch before each tip."""
     bands = tracked(db)
     bands.push(there)
+    VersionedCollection(there, "bands").pull(bands)  # from here on each knows the other
     costs = []
     for count in (STRETCHES, MANY):
         lengthen(bands, count)

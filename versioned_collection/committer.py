@@ -82,7 +82,7 @@ class Committer:
             keep: Keep documents that another client changed, instead of raising. Steps always
                 do.
             before_steps: Called before the commit becomes an intent: notes, there or elsewhere,
-                where the steps find the documents again.
+                where the steps find the documents again, or raises to have nothing done.
 
         Raises:
             WorkingCopyChanged: Another client changed a document; nothing was done.

@@ -30,6 +30,7 @@ def carry_out(
     commit: Commit,
     moves: Callable[[], Iterator[list[Move]]] | None,
     progress: Progress | None,
+    before_steps: Callable[[], None] = lambda: None,
 ) -> None:
     """Carry a commit out while its moves are computed ahead.
 
@@ -38,9 +39,10 @@ def carry_out(
         commit: The commit, with the path on which documents move.
         moves: Returns these moves, None where they are known to be too many for one step.
         progress: Told how many documents were written.
+        before_steps: See `Committer.carry_out`.
     """
     ahead = None if moves is None else lambda: prefetch(moves())
-    Committer(hold, progress).carry_out(commit, ahead)
+    Committer(hold, progress).carry_out(commit, ahead, before_steps=before_steps)
 
 
 def fast_forward(

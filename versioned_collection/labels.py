@@ -19,7 +19,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.repository import Repository
 
 Label = tuple[str, int]
-Labels = list[list[object]]
+Labels = list[list[Any]]
 """Id, branch and number of versions that get another label, in the order in which they do."""
 
 _ASIDE = "__rebranched_"
@@ -140,13 +140,24 @@ def taken_over(repository: Repository, tree: Ancestry, branch: str, tip: Version
     return relabelled(repository, tree, wanted, [branch])
 
 
-def adopted(repository: Repository, tree: Ancestry, meeting: Meeting) -> Labels:
+def adopted(
+    repository: Repository,
+    tree: Ancestry,
+    meeting: Meeting,
+    arrived: Mapping[VersionId, Label] | None = None,
+) -> Labels:
     """Return the labels that versions get once a branch goes on from its tip at a remote.
 
     What was fetched gets the labels of the remote, and what was only here moves aside.
+
+    Args:
+        repository: The trackers.
+        tree: The versions.
+        meeting: The two ends of the branch.
+        arrived: The labels at the remote of versions that the log does not name yet.
     """
     branch = meeting.branch
-    wanted: dict[VersionId, Label] = {}
+    wanted: dict[VersionId, Label] = dict(arrived or {})
     names = {one.name: None for one in repository.remotes.all()} | {meeting.remote: None}
     for name in names:  # perhaps fetched from another one
         wanted.update(of_remote(repository, tree, name, meeting.theirs))

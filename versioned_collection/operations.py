@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -77,8 +77,20 @@ class Operation:
         return f"{self.id} {when} {who} {self.verb} on {self.after['branch']}: {moved}"
 
 
-def describe(hold: Hold, commit: Commit, undoes: ObjectId | None = None) -> None:
-    """Note in a commit what it moves, unless it moves nothing or says so already."""
+def describe(
+    hold: Hold,
+    commit: Commit,
+    undoes: ObjectId | None = None,
+    otherwise: Iterable[Sequence[Any]] = (),
+) -> None:
+    """Note in a commit what it moves, unless it moves nothing or says so already.
+
+    Args:
+        hold: The lease.
+        commit: The commit.
+        undoes: The operation that it undoes.
+        otherwise: The labels that versions get which enter the log, once it is undone.
+    """
     if commit.operation is not None:
         return
     repository = hold.repository
@@ -105,7 +117,7 @@ def describe(hold: Hold, commit: Commit, undoes: ObjectId | None = None) -> None
         "relabelled": commit.relabelled,
         "removed": removed,
         "undoes": undoes,
-        "labels": _labels_given_up(hold, commit),
+        "labels": [*_labels_given_up(hold, commit), *map(list, otherwise)],
     }
 
 

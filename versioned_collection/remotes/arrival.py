@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from typing import Any
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
 
@@ -14,50 +14,135 @@ from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation, TransferRefused
 from versioned_collection.joining import carry_out
-from versioned_collection.labels import Label, Labels, aside, stamp, tracking
+from versioned_collection.labels import (
+    Label,
+    Labels,
+    Meeting,
+    adopted,
+    aside,
+    label_of,
+    stamp,
+    tracking,
+)
 from versioned_collection.moves import Move, moves_along
+from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Update
-from versioned_collection.remotes.proving import prove
+from versioned_collection.remotes.proving import prove, proved_moves
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.working_copy import WorkingCopy
 
 Moves = Callable[[], Iterator[list[Move]]]
 
 
-def fetched(
-    hold: Hold,
-    remote: str,
-    versions: Sequence[VersionId],
-    tips: Mapping[str, VersionId],
-    tags: Mapping[str, Mapping[str, Any]],
-    progress: Progress | None = None,
-) -> None:
+class News(NamedTuple):
+    """What is to be noted of a remote that was looked at.
+
+    Attributes:
+        remote: Its name.
+        versions: The versions that enter the log.
+        tips: Where its branches are, as far as that is known.
+        tags: The tags that are taken over, unless there are such ones.
+    """
+
+    remote: str
+    versions: Sequence[VersionId]
+    tips: Mapping[str, VersionId]
+    tags: Mapping[str, Mapping[str, Any]]
+
+
+def fetched(hold: Hold, news: News, progress: Progress | None = None) -> None:
     """Let versions of a remote enter the log, under labels that stand for its branches.
 
     Raises:
         TransferRefused: Their changes do not lead from one to the next.
     """
     repository = hold.repository
-    arrival = _Arrival(hold, versions)
+    arrival = _Arrival(hold, news.versions)
     arrival.prove()
-    wanted = arrival.labels(lambda entry: (tracking(remote, entry.branch), entry.number))
+    wanted = arrival.labels(lambda entry: (tracking(news.remote, entry.branch), entry.number))
     branches = {branch for branch, _ in wanted.values()}
-    commit = Commit(
-        state={"progress": ObjectId()},
-        arrived=_stored(wanted),
-        labels=_out_of_the_way(repository, wanted, branches),
-        seen={
-            "remote": remote,
-            "tips": [[*p] for p in tips.items()],
-            "time": repository.now(),
-        },
-        tagged={name: tags[name] for name in tags if repository.tags.get(name) is None},
-    )
+    commit = _noting(hold, news)
+    commit.arrived = _stored(wanted)
+    commit.labels = _out_of_the_way(repository, wanted, branches)
     carry_out(hold, commit, _none, progress)
     arrival.forget()
+
+
+def fetched_and_followed(
+    hold: Hold, news: News, meeting: Meeting, progress: Progress | None = None
+) -> None:
+    """Let versions of a remote enter the log, and a branch go on to the last of them, at once.
+
+    Args:
+        hold: The lease.
+        news: What came from the remote.
+        meeting: The two ends of the branch; the one at the remote contains the one here.
+        progress: Told how many documents were written.
+
+    Raises:
+        TransferRefused: Their changes do not lead from one to the next.
+        InvalidOperation: The branch is checked out and has uncommitted changes.
+    """
+    arrival = _Arrival(hold, news.versions, news.remote)
+    entering, others = _labels_of_branch(hold.repository, arrival, meeting)
+    commit = _noting(hold, news)
+    commit.branches = {meeting.branch: meeting.theirs}
+    commit.arrived = _stored(entering)
+    commit.labels = others
+    moves = follow(hold, commit, arrival.tree, checkout=True, moves_to=arrival.proved_moves)
+    commit.state |= stamp(others)
+    describe(hold, commit, otherwise=_stored(arrival.fetched_labels()))
+    if commit.path is None or moves is None:
+        arrival.prove()
+        carry_out(hold, commit, moves, progress)
+    else:
+        arrival.prove(besides=meeting.theirs)
+        with arrival.refused():
+            carry_out(hold, commit, moves, progress, arrival.prove)
+    arrival.forget()
+
+
+def _noting(hold: Hold, news: News) -> Commit:
+    """Return a commit that notes where the branches of a remote are, and takes its tags over."""
+    repository = hold.repository
+    present = repository.tags.documents() if news.tags else {}
+    return Commit(
+        state={"progress": ObjectId()},
+        seen={
+            "remote": news.remote,
+            "tips": [[*p] for p in news.tips.items()],
+            "time": repository.now(),
+        },
+        tagged={name: tag for name, tag in news.tags.items() if name not in present},
+    )
+
+
+def _labels_of_branch(
+    repository: Repository, arrival: _Arrival, meeting: Meeting
+) -> tuple[dict[VersionId, Label], Labels]:
+    """Return the labels under which versions enter the log, and those of others that change.
+
+    A version that cannot be called as it is at the remote enters as one that was fetched.
+    """
+    entering = arrival.fetched_labels()
+    there = arrival.labels(lambda entry: (entry.branch, entry.number))
+    changes = adopted(repository, arrival.tree, meeting, there)
+    changing = {version for version, *_ in changes}
+    kept = {label for version, label in entering.items() if version not in changing}
+    others: Labels = []
+    for version, branch, number in changes:
+        if (branch, number) in kept:
+            continue
+        if version in entering:
+            entering[version] = branch, number
+        else:
+            others.append([version, branch, number])
+    moved = {version for version, *_ in others}
+    room = _out_of_the_way(repository, entering, {branch for branch, _ in entering.values()})
+    return entering, [*(one for one in room if one[0] not in moved), *others]
 
 
 def arrive(repository: Repository, update: Update, progress: Progress | None = None) -> None:
@@ -117,8 +202,22 @@ def _stored(labels: Mapping[VersionId, Label]) -> Labels:
     return [[version, *label] for version, label in labels.items()]
 
 
-def follow(hold: Hold, commit: Commit, tree: Ancestry, checkout: bool) -> Moves | None:
+def follow(
+    hold: Hold,
+    commit: Commit,
+    tree: Ancestry,
+    checkout: bool,
+    moves_to: Callable[[VersionId], Generator[list[Move], None, None]] | None = None,
+) -> Moves | None:
     """Let the working copy follow its branch, where the commit moves that.
+
+    Args:
+        hold: The lease.
+        commit: The commit, which is completed.
+        tree: The ways up from versions.
+        checkout: Whether it follows at all; HEAD is detached otherwise.
+        moves_to: Iterates over the documents that move from HEAD to a version; without it they
+            are computed from the changes in the fastest way.
 
     Returns:
         What iterates over the documents that move, once; see `joining.carry_out`.
@@ -150,8 +249,9 @@ def follow(hold: Hold, commit: Commit, tree: Ancestry, checkout: bool) -> Moves 
     if not hold.repository.has_transactions:
         commit.state = {"head": tip, **_clean_position(hold)}
         return None
+    found = moves_along(hold.repository, path) if moves_to is None else moves_to(tip)
     with ExitStack() as stack:  # they are computed while it is looked whether they may be made
-        ahead = stack.enter_context(closing(prefetch(moves_along(hold.repository, path))))
+        ahead = stack.enter_context(closing(prefetch(found)))
         commit.state = {"head": tip, **_clean_position(hold)}
         stack.pop_all()
     return lambda: ahead
@@ -186,6 +286,8 @@ class _Arrival:
     Args:
         hold: The lease.
         versions: Their ids; those that the log names already are left out.
+        remote: The remote for whose branches their labels stand in `tree`; None for the labels
+            that they bring.
 
     Attributes:
         entries: The log entries that are new, by id.
@@ -195,7 +297,9 @@ class _Arrival:
         InvalidOperation: One is not there entirely.
     """
 
-    def __init__(self, hold: Hold, versions: Sequence[VersionId]) -> None:
+    def __init__(
+        self, hold: Hold, versions: Sequence[VersionId], remote: str | None = None
+    ) -> None:
         self._hold = hold
         self._repository = hold.repository
         self._head = hold.state.head
@@ -213,7 +317,12 @@ class _Arrival:
                 )
             self.entries[version] = entry
         self.tree = self._repository.log.ancestry(
-            Node(entry.id, entry.parents, entry.number, entry.branch)
+            Node(
+                entry.id,
+                entry.parents,
+                entry.number,
+                entry.branch if remote is None else tracking(remote, entry.branch),
+            )
             for entry in self.entries.values()
         )
 
@@ -221,14 +330,33 @@ class _Arrival:
         """Return the labels under which the new versions enter the log."""
         return {version: of(entry) for version, entry in self.entries.items()}
 
-    def prove(self) -> None:
+    def fetched_labels(self) -> dict[VersionId, Label]:
+        """Return the labels that the new versions have in `tree`."""
+        return {version: label_of(self.tree.nodes[version]) for version in self.entries}
+
+    def prove(self, besides: VersionId | None = None) -> None:
         """Apply the changes of all new versions, so that each is known to be restorable.
+
+        Args:
+            besides: One of which this is known otherwise.
 
         Raises:
             TransferRefused: A change does not fit the document that it is to change.
         """
+        check = self._hold.lease.check
+        with self.refused():
+            prove(self._repository, self.tree, self._head, self.entries, check, besides)
+
+    def proved_moves(self, version: VersionId) -> Generator[list[Move], None, None]:
+        """Iterate over the documents that move from HEAD to a version; prove their changes."""
+        check = self._hold.lease.check
+        return proved_moves(self._repository, self.tree, self._head, version, check)
+
+    @contextmanager
+    def refused(self) -> Iterator[None]:
+        """Remove what came, where that turns out not to be what it claims to be."""
         try:
-            prove(self._repository, self.tree, self._head, self.entries, self._hold.lease.check)
+            yield
         except TransferRefused:
             # in this order: what is announced as complete has all its changes
             self._repository.incoming.forget(list(self.entries))

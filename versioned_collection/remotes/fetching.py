@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from versioned_collection.committer import Progress
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidCollectionState, InvalidOperation
 from versioned_collection.recovery import holding
-from versioned_collection.remotes.arrival import fetched
+from versioned_collection.remotes.arrival import News, fetched
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_refs, refused
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import missing, send
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
 
 
@@ -90,23 +90,7 @@ def brought(
         yield
 
 
-class Seen(NamedTuple):
-    """What is to be noted of a remote that was looked at.
-
-    Attributes:
-        remote: Its name.
-        versions: The versions that enter the log.
-        tips: Where its branches are, as far as that is known.
-        tags: The tags that are taken over, unless there are such ones.
-    """
-
-    remote: str
-    versions: Sequence[VersionId]
-    tips: Mapping[str, VersionId]
-    tags: Mapping[str, Mapping[str, Any]]
-
-
-def seen(known: KnownRemote | None, name: str, plan: Plan) -> Seen | None:
+def seen(known: KnownRemote | None, name: str, plan: Plan) -> News | None:
     """Return what is to be noted once a plan is carried out, None for nothing.
 
     Args:
@@ -122,25 +106,15 @@ def seen(known: KnownRemote | None, name: str, plan: Plan) -> Seen | None:
     }
     tips = {**earlier, **plan.branches}
     if versions or known is None or dict(known.tips) != tips or tags:
-        return Seen(name, versions, tips, tags)
+        return News(name, versions, tips, tags)
     return None
-
-
-def note(hold: Hold, news: Seen | None, progress: Progress | None) -> None:
-    """Let what was brought enter the log, and note where the remote's branches are.
-
-    Raises:
-        TransferRefused: The changes do not lead from one version to the next.
-    """
-    if news is not None:
-        fetched(hold, *news, progress)
 
 
 def carry_out_fetch(
     repository: Repository,
     remote: Remote,
     plan: Plan,
-    news: Seen | None,
+    news: News | None,
     progress: Progress | None,
 ) -> None:
     """Bring what is missing, and note where the remote's branches are, if that is new.
@@ -156,4 +130,4 @@ def carry_out_fetch(
         brought(repository, remote, plan, progress or (lambda *_: None)),
         holding(repository, "fetch") as hold,
     ):
-        note(hold, news, progress)
+        fetched(hold, news, progress)

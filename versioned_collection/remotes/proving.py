@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from itertools import chain
 from operator import itemgetter
 
@@ -11,9 +11,10 @@ from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Ancestry, Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
-from versioned_collection.moves import batched
+from versioned_collection.moves import Move, batched
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document, refused
 from versioned_collection.repository import Repository
+from versioned_collection.targets import Target
 
 
 def prove(
@@ -22,6 +23,7 @@ def prove(
     start: VersionId,
     versions: Collection[VersionId],
     check: Callable[[], None],
+    besides: VersionId | None = None,
 ) -> None:
     """Apply the changes of versions, and take them back.
 
@@ -31,6 +33,7 @@ def prove(
         start: The version whose documents the replica holds.
         versions: The versions.
         check: Called now and then; raises where nothing may be done any more.
+        besides: The one of them of which `proved_moves` proves the way to it.
 
     Raises:
         TransferRefused: A change does not fit the document that it is to change.
@@ -38,33 +41,53 @@ def prove(
     inner = {parent for one in versions if (parent := tree.parent(one)) is not None}
     ends = [one for one in versions if one not in inner or tree.parent(one) is None]
     for end in ends:
-        try:
-            path = tree.path(start, end)
-            for key, raw, deltas in _documents(repository, path):
+        if end != besides:
+            for _ in proved_moves(repository, tree, start, end, check):
+                pass
+
+
+def proved_moves(
+    repository: Repository,
+    tree: Ancestry,
+    start: VersionId,
+    end: VersionId,
+    check: Callable[[], None],
+) -> Generator[list[Move], None, None]:
+    """Iterate over the documents that move on the way to a version, proving each change of them.
+
+    Args:
+        repository: The trackers; the changes are stored.
+        tree: The ways up from the versions.
+        start: The version whose documents the replica holds.
+        end: The version.
+        check: Called now and then; raises where nothing may be done any more.
+
+    Raises:
+        TransferRefused: A change does not fit the document that it is to change.
+    """
+    try:
+        path = tree.path(start, end)
+        for batch in batched(repository.deltas.along(path), itemgetter(1)):
+            changes = dict(batch)
+            for portion, recorded in repository.replica.by_keys(list(changes)):
                 check()
-                _prove(repository, path, key, raw, deltas)
-        except UNREADABLE as error:
-            raise refused(end, f"its changes cannot be read ({error})") from error
+                moves = (
+                    _proved(repository, path, k, recorded.get(k), changes[k]) for k in portion
+                )
+                yield [move for move in moves if move is not None]
+    except UNREADABLE as error:
+        raise refused(end, f"its changes cannot be read ({error})") from error
 
 
-def _documents(
-    repository: Repository, path: Path
-) -> Iterator[tuple[DocumentKey, bytes | None, list[Delta]]]:
-    """Iterate over the documents that change on a path, as the replica holds them."""
-    for batch in batched(repository.deltas.along(path), itemgetter(1)):
-        changes = dict(batch)
-        for portion, recorded in repository.replica.by_keys(list(changes)):
-            for key in portion:
-                yield key, recorded.get(key), changes[key]
-
-
-def _prove(
+def _proved(
     repository: Repository,
     path: Path,
     key: DocumentKey,
-    raw: bytes | None,
+    recorded: bytes | None,
     deltas: Sequence[Delta],
-) -> None:
+) -> Move | None:
+    """Return how a document moves, None where it is the same at both ends."""
+    raw = recorded
     for turn, delta in enumerate(deltas):
         try:
             reached = delta.apply(raw)
@@ -76,6 +99,8 @@ def _prove(
         if problem is not None:
             raise refused(_culprit(repository, path, key, turn), problem)
         raw = reached
+    before, after = deltas[0].before, deltas[-1].after
+    return None if before == after else Move(Target(key, before, raw, after), recorded)
 
 
 def _culprit(repository: Repository, path: Path, key: DocumentKey, turn: int) -> VersionId:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -21,8 +21,9 @@ from versioned_collection.remotes.address import (
     opened,
     stored_url,
 )
+from versioned_collection.remotes.arrival import fetched, fetched_and_followed
 from versioned_collection.remotes.base import Refs, Remote
-from versioned_collection.remotes.fetching import Plan, brought, note, plan_fetch, seen
+from versioned_collection.remotes.fetching import Plan, brought, plan_fetch, seen
 from versioned_collection.remotes.integrating import (
     agree_on_labels,
     fast_forward,
@@ -141,6 +142,14 @@ def _require_clean(repository: Repository) -> None:
         WorkingCopy(hold).require_clean()
 
 
+def _nothing(repository: Repository) -> None:
+    """Look at nothing, as no documents will move."""
+
+
+def _untold(phase: str, count: int) -> None:
+    """Tell nobody what was done."""
+
+
 def _copy(
     repository: Repository,
     name: str,
@@ -195,37 +204,48 @@ class _Pulling:
         self._wanted = wanted
 
     def run(self, state: Metadata, refs: Refs, progress: Progress | None) -> Pulled:
-        """Bring what is missing, and let the local branch go on from it."""
-        plan = self._planned(state, refs)
+        """Bring what is missing, and let the local branch go on from it.
+
+        Meanwhile it is found out whether the working copy may follow.
+        """
+        moves_here = self._branch == state.branch and not state.detached
+        with ThreadPoolExecutor(1, thread_name_prefix="look") as pool:
+            look = pool.submit(_require_clean if moves_here else _nothing, self._repository)
+            try:
+                plan = self._plan(refs)
+                if not self._wanted.dry_run:
+                    return self._carry_out(plan, progress or _untold, look)
+            finally:
+                look.result()  # what it refuses comes first
+        with holding(self._repository, "pull"):
+            tree = self._repository.log.ancestry(plan.nodes)
+            return self._pulled(plan, *self._meeting(plan, tree))
+
+    def _carry_out(self, plan: Plan, progress: Progress, look: Future[None]) -> Pulled:
+        refs = plan.refs
         known = self._repository.remotes.get(self._name)
-        if self._wanted.dry_run:
-            with holding(self._repository, "pull"):
+        labels = relabelled_there(known, self._remote, refs, self._branch)
+        news = seen(known, self._name, plan)
+
+        def told(phase: str, count: int) -> None:
+            if look.done():
+                look.result()
+            progress(phase, count)
+
+        with brought(self._repository, self._remote, plan, told):
+            look.result()
+            with holding(self._repository, "pull") as hold:
                 tree = self._repository.log.ancestry(plan.nodes)
                 meeting, way = self._meeting(plan, tree)
-            return self._pulled(plan, meeting, way)
-        labels = relabelled_there(known, self._remote, refs, self._branch)
-        with (
-            brought(self._repository, self._remote, plan, progress or (lambda *_: None)),
-            holding(self._repository, "pull") as hold,
-        ):
-            note(hold, seen(known, self._name, plan), progress)
-            if labels is not None:
-                agree_on_labels(hold, self._name, refs, self._branch, labels)
-            tree = self._repository.log.ancestry()
-            meeting, way = self._meeting(plan, tree)
-            self._integrate(hold, tree, meeting, way, progress)
+                if news is not None and labels is None and way == "ahead":
+                    fetched_and_followed(hold, news, meeting, progress)
+                    return self._pulled(plan, meeting, way)
+                if news is not None:
+                    fetched(hold, news, progress)
+                if labels is not None:
+                    agree_on_labels(hold, self._name, refs, self._branch, labels)
+                self._integrate(hold, self._repository.log.ancestry(), meeting, way, progress)
         return self._pulled(plan, meeting, way)
-
-    def _planned(self, state: Metadata, refs: Refs) -> Plan:
-        """Find out what is missing, and meanwhile whether the branch may move here."""
-        if self._branch != state.branch or state.detached:
-            return self._plan(refs)
-        with ThreadPoolExecutor(1, thread_name_prefix="look") as pool:
-            clean = pool.submit(_require_clean, self._repository)
-            try:
-                return self._plan(refs)
-            finally:
-                clean.result()  # what it refuses comes first
 
     def _plan(self, refs: Refs) -> Plan:
         return plan_fetch(self._repository, self._remote, refs, [self._branch])
