@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MergePolicy,
         Side,
     )
+    from versioned_collection.core.retention import Retention
     from versioned_collection.core.version import Version
     from versioned_collection.past.view import PastCollection
     from versioned_collection.selection import Only
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from versioned_collection.verbs.remote import RemoteInfo
     from versioned_collection.verbs.restore import Restored
     from versioned_collection.verbs.stash import Stash
+    from versioned_collection.verbs.thin_out import ThinnedOut
 
 __all__ = [
     "ANY",
@@ -57,8 +59,10 @@ __all__ = [
     "Pushed",
     "RemoteInfo",
     "Restored",
+    "Retention",
     "Side",
     "Stash",
+    "ThinnedOut",
     "Version",
     "VersionedCollection",
     "embedded",
@@ -91,7 +95,9 @@ _HOMES = {
     "Pushed": "versioned_collection.verbs.push",
     "RemoteInfo": "versioned_collection.verbs.remote",
     "Restored": "versioned_collection.verbs.restore",
+    "Retention": "versioned_collection.core.retention",
     "Stash": "versioned_collection.verbs.stash",
+    "ThinnedOut": "versioned_collection.verbs.thin_out",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",
 }

@@ -60,6 +60,9 @@ class Commit:
             the label of each. Their entries are announced in the tracker of what comes in.
         labels: Versions that are in the log and get other labels, in this order; each as above.
         seen: Where the branches of a remote are: ``remote``, ``tips`` and ``time``.
+        bridged: A version that comes to stand for others, which are among those forgotten:
+            ``version``, ``parents`` and ``gap`` as in its log entry from then on, ``draft`` with
+            the changes of all of them, and ``moved``, whether its own ones are gone already.
         private_checks: Whether checks that only the process at work knows are to run too: another
             one that finds the commit half done turns back.
     """
@@ -90,6 +93,7 @@ class Commit:
     labels: list[list[Any]] = field(default_factory=list)
     seen: Mapping[str, Any] | None = None
     private_checks: bool = False
+    bridged: Mapping[str, Any] | None = None
 
     def to_bson(self) -> dict[str, Any]:
         """Return the commit as an intent that can be carried out later."""
@@ -120,6 +124,7 @@ class Commit:
             "labels": self.labels,
             "seen": self.seen,
             "private_checks": self.private_checks,
+            "bridged": self.bridged,
         }
         if self.path is not None:
             stored["path"] = {
@@ -181,6 +186,9 @@ def _reference_steps(
         yield partial(_see, repository, commit.seen, session)
     if commit.settled:
         yield partial(repository.conflicts.remove, commit.settled, session)
+    if commit.bridged is not None:  # before what it stands for goes, so that the tree is one
+        one = commit.bridged
+        yield partial(repository.log.bridge, one["version"], one["parents"], one["gap"], session)
     if commit.forgotten:
         yield partial(repository.incoming.forget, commit.forgotten, session)
         yield partial(repository.tags.delete_versions, commit.forgotten, session)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
@@ -307,11 +308,23 @@ class Committer:
         except (CheckFailed, DocumentRejected, PermissionDenied):
             self._back_out(commit)
             raise
+        if commit.bridged is not None:
+            self._bridge(commit, commit.bridged)
         if commit.forgotten and commit.draft is None:
             self._repository.deltas.delete(commit.forgotten)
         self._finish(commit)
         if commit.draft is not None:  # until then somebody may have to go the same way again
             self._repository.deltas.delete(commit.forgotten)
+
+    def _bridge(self, commit: Commit, bridged: Mapping[str, Any]) -> None:
+        """Put the changes of several versions in the place of those of the last of them."""
+        deltas = self._repository.deltas
+        if not bridged["moved"]:
+            deltas.delete([bridged["version"]])
+            commit.bridged = {**bridged, "moved": True}
+            self.declare(commit)
+        self._hold.lease.check()
+        deltas.hand_over(bridged["draft"], bridged["version"])
 
     def _check(self, commit: Commit) -> None:
         """Run the checks on what was written; once they are passed, nothing turns back."""

@@ -145,6 +145,12 @@ class InvalidCollectionVersion(VersioningError):
     code = "no_such_version"
 
 
+class VersionThinnedOut(InvalidCollectionVersion):
+    """The version is gone; a later one stands for its changes."""
+
+    code = "version_thinned_out"
+
+
 class AmbiguousRevision(InvalidCollectionVersion):
     """A checksum or id prefix that several versions share."""
 

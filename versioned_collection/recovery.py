@@ -33,6 +33,7 @@ _NOT_WHILE_MERGING = frozenset(
         "squash",
         "stash",
         "stash_apply",
+        "thin_out",
         "undo",
     )
 )

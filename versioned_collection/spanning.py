@@ -12,18 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import islice
-from operator import itemgetter
-from typing import NamedTuple
 
-from versioned_collection.core.delta import (
-    Delta,
-    applied,
-    compare,
-    encoded_rows,
-    hash_number,
-    images,
-)
-from versioned_collection.core.document import DocumentKey
+from versioned_collection.composing import Ways, compose
+from versioned_collection.core.delta import hash_number
 from versioned_collection.core.spans import (
     LEAST_VERSIONS,
     Shortcuts,
@@ -36,8 +27,6 @@ from versioned_collection.core.spans import (
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Ancestry, Node, Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.moves import batched
-from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, new_version_id
 
 _log = logging.getLogger(__name__)
@@ -50,11 +39,6 @@ MOST_SECONDS = 10.0
 
 LONG_WAY = 1_000
 """Versions on a path after which a verb makes the spans that are missing on it."""
-
-_FEW_ROWS = 4
-"""Rows that are stored without a look at whether the whole documents are smaller."""
-
-Sized = tuple[DocumentKey, list[Delta], int]
 
 
 def extend_spans(hold: Hold, version: Version) -> None:
@@ -186,7 +170,7 @@ class _Spanner:
             return
         span = Span(new_version_id(), start, versions[0], len(versions))
         if is_worth_it(documents, deltas, way):
-            span = _Composing(self._hold, span, _Ways(way, parts, *self._way_here(span))).run()
+            span = self._composed(span, Ways(way, *self._way_here(span)), parts)
         self._hold.lease.check()
         repository.spans.note(span)
         self._shortcuts.add(span)
@@ -203,116 +187,48 @@ class _Spanner:
         is_end = len(ways[1]) <= len(ways[0])
         return self._shortcuts.way(ways[is_end])[0], is_end
 
+    def _composed(self, span: Span, ways: Ways, parts: Sequence[Span]) -> Span:
+        """Store the deltas of a span, unless they take too much.
 
-class _Ways(NamedTuple):
-    """What a span is composed of.
-
-    Attributes:
-        through: The way through the stretch.
-        parts: The shorter spans on it.
-        here: The way from what the replica holds to the end of the stretch, or to its start.
-        is_end: Whether it is the end.
-    """
-
-    through: Path
-    parts: list[Span]
-    here: Path
-    is_end: bool
-
-
-class _Composing:
-    """One span in the making.
-
-    Args:
-        hold: The lease.
-        span: The stretch.
-        ways: What the span is composed of.
-    """
-
-    def __init__(self, hold: Hold, span: Span, ways: _Ways) -> None:
-        self._hold = hold
-        self._repository = hold.repository
-        self._span = span
-        self._ways = ways
-        self._read = self._content = 0
-
-    def run(self) -> Span:
-        """Store the deltas, unless they take too much.
+        Args:
+            span: The stretch.
+            ways: What the span is composed of.
+            parts: The shorter spans on the way through it.
 
         Returns:
             What is known about the stretch then.
         """
-        made = self._span
-        found = batched(self._repository.deltas.sized(self._ways.through), itemgetter(1))
-        with closing(prefetch(found)) as batches:
-            for batch in batches:
-                made = self._add(made, batch)
-                if made.bytes > self._read:
+        made, read, content = span, 0, 0
+        spans = self._repository.spans
+        with closing(compose(self._repository, ways)) as batches:
+            for deltas, size in batches:
+                self._hold.lease.check()
+                digest, stored = spans.add(span.id, deltas)
+                made = replace(
+                    made,
+                    documents=made.documents + len(deltas),
+                    bytes=made.bytes + stored,
+                    digest=(made.digest + digest) % MODULUS,
+                )
+                read += size
+                content += sum(hash_number(one.after) - hash_number(one.before) for one in deltas)
+                if made.bytes > read:
                     break
             else:
-                made = self._weighed(made)
+                made = self._weighed(made, parts, read, content)
         if not made.kept:
-            self._repository.spans.remove([made.id])
-            return self._span
+            spans.remove([made.id])
+            return span
         return made
 
-    def _add(self, made: Span, batch: Sequence[Sized]) -> Span:
-        """Store what some documents change; return what is known with that."""
-        again = [key for key, deltas, _ in batch if len(deltas) > 1]
-        states = dict(self._states(again)) if again else {}
-        changes = (
-            self._composed(deltas, states[key]) if key in states else deltas[0]
-            for key, deltas, _ in batch
-        )
-        composed = [delta for delta in changes if delta is not None]
-        self._content += sum(hash_number(one.after) - hash_number(one.before) for one in composed)
-        self._read += sum(size for _, _, size in batch)
-        self._hold.lease.check()
-        digest, size = self._repository.spans.add(made.id, composed)
-        return replace(
-            made,
-            documents=made.documents + len(composed),
-            bytes=made.bytes + size,
-            digest=(made.digest + digest) % MODULUS,
-        )
-
-    def _composed(self, deltas: Sequence[Delta], raw: bytes | None) -> Delta | None:
-        """Return the one change that deltas amount to, None where they take one another back.
-
-        Args:
-            deltas: The deltas of a document, in turn.
-            raw: The document at that end of them which `here` leads to.
-        """
-        if self._ways.is_end:
-            return _between(applied([~one for one in reversed(deltas)], raw), raw)
-        return _between(raw, applied(deltas, raw))
-
-    def _states(self, keys: list[DocumentKey]) -> Iterator[tuple[DocumentKey, bytes | None]]:
-        """Iterate over documents as they are at that end of the stretch which `here` leads to."""
-        repository = self._repository
-        leading = repository.deltas.along_for(self._ways.here, keys)
-        for portion, recorded in repository.replica.by_keys(keys):
-            for key in portion:
-                yield key, applied(leading.get(key, ()), recorded.get(key))
-
-    def _weighed(self, made: Span) -> Span:
+    def _weighed(self, made: Span, parts: Sequence[Span], read: int, content: int) -> Span:
         """Return a span with all its deltas, which is kept if it leads to its end, and is small.
 
         The spans of a stretch together take no more than the deltas of its versions do.
         """
-        parts = self._ways.parts
         spent = made.bytes + sum(part.spent for part in parts)
-        plain = self._read + sum(part.plain - part.bytes for part in parts)
+        plain = read + sum(part.plain - part.bytes for part in parts)
         found = {one.id: one for one in self._repository.log.get_many([made.start, made.end])}
         start, end = (int(found[one].fingerprint, 16) for one in (made.start, made.end))
-        leads_there = (start + self._content - end) % MODULUS == 0
+        leads_there = (start + content - end) % MODULUS == 0
         return replace(made, kept=leads_there and spent <= plain, spent=spent, plain=plain)
-
-
-def _between(old: bytes | None, new: bytes | None) -> Delta | None:
-    """Return the delta between two states, with rows or images, whatever takes less."""
-    made = compare(old, new)
-    if made is None or len(made.rows) <= _FEW_ROWS:
-        return made
-    whole = len(old or b"") + len(new or b"")
-    return made if len(encoded_rows(made)) <= whole else images(old, new)

@@ -11,6 +11,8 @@ from typing import Any
 import bson
 
 from versioned_collection.core import revision as revisions
+from versioned_collection.core.graph import Relation, is_ancestor, relation
+from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import (
     UNBORN,
     Version,
@@ -23,6 +25,7 @@ from versioned_collection.errors import (
     InvalidArgument,
     InvalidCollectionVersion,
     InvalidType,
+    VersionThinnedOut,
 )
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
@@ -127,8 +130,26 @@ class Resolver:
         return None
 
     def labelled(self, branch: str, number: int) -> VersionId | None:
-        """Return the version of a label."""
-        return self._repository.log.labelled(branch, number)
+        """Return the version of a label.
+
+        Raises:
+            VersionThinnedOut: It was there once.
+        """
+        found = self._repository.log.labelled(branch, number)
+        if found is None and number >= 0:
+            self._refuse_thinned(f"{branch}@{number}", {"branch": branch, "number": number})
+        return found
+
+    def _refuse_thinned(self, name: str, facts: Mapping[str, Any]) -> None:
+        behind = self._repository.log.behind_gap(facts)
+        if behind is not None:
+            label = entry_of(self._repository, behind).label
+            raise VersionThinnedOut(
+                f"{name} was thinned out; {label} is the next version that was kept, and stands "
+                "for its changes",
+                version=name,
+                stands_for_it=behind,
+            )
 
     def tagged(self, tag: str) -> VersionId | None:
         """Return the version that a tag names."""
@@ -211,6 +232,7 @@ class Resolver:
 
     def _by_id(self, version: VersionId) -> VersionId:
         if not self.known(version):
+            self._refuse_thinned(str(version), {"version": version})
             raise InvalidCollectionVersion(f"there is no version {version}", version=version)
         return version
 
@@ -240,6 +262,23 @@ class Resolver:
         tip = self.tip(branch)
         entry = None if tip is None else self._repository.log.get(tip)
         return None if entry is None or entry.branch == branch else tip
+
+
+def relation_of(
+    repository: Repository, tree: Ancestry, one: VersionId, other: VersionId
+) -> Relation:
+    """Return what one version is to another; see `relation`.
+
+    A version contains those that were thinned out on the way to it, also where they are still
+    (or again) in the log.
+    """
+    way = relation(tree, one, other)
+    if way == "apart":
+        for tip, version, found in ((one, other, "ahead"), (other, one, "behind")):
+            behind = repository.log.behind_gap({"version": version})
+            if behind is not None and is_ancestor(tree, behind, tip):
+                return found  # type: ignore[return-value]
+    return way
 
 
 def name_taken(repository: Repository, name: str) -> str | None:

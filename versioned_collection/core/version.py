@@ -18,6 +18,24 @@ UNBORN = -1
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """The versions that were thinned out between a version and the one it stands on now.
+
+    What the version said of its parents and changes when it was registered is kept: its
+    checksum is still that of then, and its changes are those of all the versions together.
+
+    Attributes:
+        versions: Id, branch and number of each that went, oldest first.
+        parents: The checksums of the parents with which it was registered.
+        digest: Sum of the digests of the changes with which it was registered.
+    """
+
+    versions: tuple[tuple[VersionId, str, int], ...]
+    parents: tuple[str, ...]
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One entry of the log.
 
@@ -33,6 +51,7 @@ class Version:
         stats: Numbers of documents ``inserted``, ``updated``, ``deleted``.
         fingerprint: Hex number that identifies the content of the whole collection.
         checksum: SHA-256 (hex) over parents, changes and the facts above except the label.
+        gap: What was thinned out before it, None mostly.
     """
 
     id: VersionId
@@ -46,6 +65,7 @@ class Version:
     stats: Mapping[str, int] = field(default_factory=dict)
     fingerprint: str = ""
     checksum: str = ""
+    gap: Gap | None = None
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -124,6 +144,20 @@ def version_checksum(
         "fingerprint": version.fingerprint,
     }
     return hashlib.sha256(bson.encode(content)).hexdigest()
+
+
+def sealed(version: Version, parent_checksums: Sequence[str], changes_digest: int) -> bool:
+    """Tell whether a version is what its checksum was made of.
+
+    Args:
+        version: The entry.
+        parent_checksums: The checksums of the parents, in their order.
+        changes_digest: The sum of the digests of its deltas. Of one behind a gap neither counts,
+            but what it was registered with.
+    """
+    if version.gap is not None:
+        parent_checksums, changes_digest = version.gap.parents, version.gap.digest
+    return version_checksum(version, parent_checksums, changes_digest) == version.checksum
 
 
 def fingerprint_text(number: int) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.retention import Retention
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.facets.base import Facet
 from versioned_collection.verbs import maintenance
+from versioned_collection.verbs.thin_out import ThinnedOut, thin_out
 from versioned_collection.verbs.verify import Problem, verify
 
 
@@ -45,6 +47,32 @@ class Care(Facet[DocumentType]):
     def gc(self) -> dict[str, int]:
         """Remove what no version needs; return how much of what was removed."""
         return self._unless_untracked(maintenance.gc, {})
+
+    def thin_out(self, retention: Retention, *, dry_run: bool = False) -> ThinnedOut:
+        """Remove old versions that no rule keeps; what they changed stays in the next one.
+
+        Versions that are kept stay what they are, byte for byte, with their ids, labels and
+        checksums. One before which others went stands for their changes: `Version.gap` says
+        which. Tips, tagged versions, the first one, what is checked out or stashed on, and where
+        branches part and meet stay in any case.
+
+        It takes the lease in steps of some seconds, so other verbs come in between; begun
+        again, it goes on.
+
+        Args:
+            retention: Which versions are kept.
+            dry_run: Find out what would go, and change nothing.
+
+        Returns:
+            What went. Of an untracked collection that is nothing.
+
+        Raises:
+            InvalidType: `retention` is none.
+            InvalidOperation: A merge waits.
+        """
+        return self._unless_untracked(
+            lambda repository: thin_out(repository, retention, dry_run=dry_run), ThinnedOut()
+        )
 
     def listen(self, interval: float = 1.0, stop: threading.Event | None = None) -> int:
         """Keep the modified set fresh until `stop` is set; return the number of looks.

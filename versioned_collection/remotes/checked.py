@@ -20,7 +20,7 @@ from versioned_collection.core.version import (
     Version,
     VersionId,
     fingerprint_text,
-    version_checksum,
+    sealed,
 )
 from versioned_collection.errors import (
     CorruptHistory,
@@ -89,6 +89,7 @@ def _problem_of_entry(entry: Version) -> str | None:
         "its checksum is none": _is_digest(entry.checksum),
         "its fingerprint is none": _is_digest(entry.fingerprint),
         "its counts are none": _are_stats(entry.stats),
+        "what is said to be thinned out is no history": _is_gap(entry),
     }
     problem = next((problem for problem, holds in shapes.items() if not holds), None)
     if problem is not None:
@@ -177,6 +178,24 @@ def _are_parents(value: Any) -> bool:
     )
 
 
+def _is_gap(entry: Version) -> bool:
+    gap = entry.gap
+    if gap is None:
+        return True
+    return (
+        len(entry.parents) > 0
+        and len(gap.versions) > 0
+        and len(gap.parents) > 0
+        and all(map(_is_digest, gap.parents))
+        and gap.digest < MODULUS
+        and all(_is_named(*named) for named in gap.versions)
+    )
+
+
+def _is_named(version: Any, branch: Any, number: Any) -> bool:
+    return isinstance(version, VersionId) and _is_name(branch) and _is_number(number)
+
+
 def _is_digest(value: Any) -> bool:
     return _is_text(value) and _DIGEST.match(value) is not None
 
@@ -243,15 +262,14 @@ def problem_of_changes(entry: Version, parents: Sequence[Version], sums: Sums) -
         parents: Those of its parents, in their order.
         sums: What the changes add up to.
     """
-    checksums = [one.checksum for one in parents]
-    if version_checksum(entry, checksums, sums.digest % MODULUS) != entry.checksum:
+    if not sealed(entry, [one.checksum for one in parents], sums.digest % MODULUS):
         return "its changes and facts do not match its checksum"
     if not parents:
         return "it has changes, but no parent" if sums.count else None
     content = int(parents[0].fingerprint, 16) + sums.content
     if fingerprint_text(content % MODULUS) != entry.fingerprint:
         return "its changes do not lead to the content that it names"
-    if dict(entry.stats) != sums.stats:
+    if entry.gap is None and dict(entry.stats) != sums.stats:
         return "it counts its changes wrongly"
     return None
 

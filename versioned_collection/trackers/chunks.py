@@ -65,6 +65,13 @@ class Chunks:
         """Remove the parts of these owners."""
         return self.delete({"metadata.version": {"$in": list(owners)}})
 
+    def hand_over(self, owner: ObjectId, heir: ObjectId) -> None:
+        """Give the parts of one owner to another one."""
+        with translated():
+            self._files.update_many(
+                {"metadata.version": owner}, {"$set": {"metadata.version": heir}}
+            )
+
     def owners(self) -> set[ObjectId]:
         """Return the owners of all parts."""
         with translated():

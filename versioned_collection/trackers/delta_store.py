@@ -425,6 +425,12 @@ class DeltaStore(Tracker):
             self.collection.delete_many({"version": {"$in": list(versions)}}, session=session)
         self.chunks.delete_of(versions)
 
+    def hand_over(self, draft: VersionId, version: VersionId) -> None:
+        """Store the deltas of a draft under a version, of which no others are there."""
+        with translated():
+            self.collection.update_many({"version": draft}, {"$set": {"version": version}})
+        self.chunks.hand_over(draft, version)
+
     def versions(self) -> list[VersionId]:
         """Return the ids under which deltas or chunks are stored."""
         with translated():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from versioned_collection.core.version import Version
+from versioned_collection.core.version import Gap, Version, fingerprint_text
 from versioned_collection.trackers.base import FORMAT
 
 _FACTS = ("message", "author", "metadata", "stats", "fingerprint", "checksum")
@@ -21,6 +21,7 @@ def entry_to_bson(version: Version) -> dict[str, Any]:
         "parents": list(version.parents),
         "timestamp": version.timestamp,
         **{name: getattr(version, name) for name in _FACTS},
+        **({} if version.gap is None else {"gap": gap_to_bson(version.gap)}),
     }
 
 
@@ -33,4 +34,22 @@ def entry_from_bson(stored: Mapping[str, Any]) -> Version:
         tuple(stored["parents"]),
         stored["timestamp"],
         **{name: stored[name] for name in _FACTS},
+        gap=_gap(stored["gap"]) if "gap" in stored else None,
     )
+
+
+def gap_to_bson(gap: Gap) -> dict[str, Any]:
+    """Return a gap as it is stored in the entry behind it."""
+    return {
+        "versions": [
+            {"version": version, "branch": branch, "number": number}
+            for version, branch, number in gap.versions
+        ],
+        "parents": list(gap.parents),
+        "digest": fingerprint_text(gap.digest),
+    }
+
+
+def _gap(stored: Mapping[str, Any]) -> Gap:
+    versions = ((one["version"], one["branch"], one["number"]) for one in stored["versions"])
+    return Gap(tuple(versions), tuple(stored["parents"]), int(stored["digest"], 16))

@@ -59,6 +59,12 @@ class LogCollection(Tracker):
             check_format(entry, self.name)
         return [entry_from_bson(entry) for entry in stored]
 
+    def times(self) -> dict[VersionId, datetime]:
+        """Return when each version was registered."""
+        with translated():
+            found = self.collection.find({}, {"timestamp": 1})
+            return {entry["_id"]: entry["timestamp"] for entry in found}
+
     def labelled(self, branch: str, number: int) -> VersionId | None:
         """Return the version with a label."""
         if abs(number) > _LARGEST_NUMBER or not storable(branch):
@@ -177,8 +183,38 @@ class LogCollection(Tracker):
         with translated():
             self.collection.delete_many({"_id": {"$in": list(versions)}}, session=session)
 
+    def bridge(
+        self,
+        version: VersionId,
+        parents: Sequence[VersionId],
+        gap: Mapping[str, Any],
+        session: Session = None,
+    ) -> None:
+        """Let a version stand on another parent, in place of versions that are thinned out.
+
+        Args:
+            version: The version.
+            parents: Its parents from now on.
+            gap: What is between the first of these and the version, as it is stored.
+            session: The session of a transaction.
+        """
+        with translated():
+            self.collection.update_one(
+                {"_id": version},
+                {"$set": {"parents": list(parents), "gap": gap}},
+                session=session,
+            )
+
+    def behind_gap(self, facts: Mapping[str, Any]) -> VersionId | None:
+        """Return the version that stands for one that was thinned out, None where none does.
+
+        Args:
+            facts: What is known of it: ``version``, or ``branch`` and ``number``.
+        """
+        return self._id({"gap.versions": {"$elemMatch": dict(facts)}})
+
     def relabel(self, old: str, new: str, session: Session = None) -> None:
-        """Move all labels of one branch to another branch name."""
+        """Move all labels of one branch to another branch name, but those thinned out."""
         with translated():
             self.collection.update_many(
                 {"branch": old}, {"$set": {"branch": new}}, session=session

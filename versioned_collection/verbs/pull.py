@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.graph import Relation, relation
+from versioned_collection.core.graph import Relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
@@ -36,6 +36,7 @@ from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.remotes import KnownRemote
+from versioned_collection.versions import relation_of
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -244,7 +245,9 @@ class _Pulling:
                     fetched(hold, news, progress)
                 if labels is not None:
                     agree_on_labels(hold, self._name, refs, self._branch, labels)
-                self._integrate(hold, self._repository.log.ancestry(), meeting, way, progress)
+                tree = self._repository.log.ancestry()
+                meeting, way = self._meeting(plan, tree)  # what came may stand for what is here
+                self._integrate(hold, tree, meeting, way, progress)
         return self._pulled(plan, meeting, way)
 
     def _plan(self, refs: Refs) -> Plan:
@@ -254,7 +257,9 @@ class _Pulling:
         """Return the two ends of the branch, and what theirs is to ours."""
         mine, theirs = self._repository.branches.get(self._branch), plan.branches[self._branch]
         meeting = Meeting(self._name, self._branch, mine, theirs)
-        return meeting, "ahead" if mine is None else relation(tree, theirs, mine)
+        if mine is None:
+            return meeting, "ahead"
+        return meeting, relation_of(self._repository, tree, theirs, mine)
 
     def _integrate(
         self,

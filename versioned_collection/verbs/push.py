@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.graph import ancestors_of, relation
+from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
@@ -19,6 +19,7 @@ from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.versions import relation_of
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -207,7 +208,7 @@ class _Push:
         Raises:
             InvalidOperation: The remote is ahead, or the histories have diverged.
         """
-        way = relation(self._ancestry(there), here, there)
+        way = relation_of(self._repository, self._ancestry(there), here, there)
         if way in ("same", "ahead"):
             return
         if self._wanted.force:

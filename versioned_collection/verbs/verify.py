@@ -19,7 +19,7 @@ from versioned_collection.core.version import (
     Version,
     VersionId,
     fingerprint_text,
-    version_checksum,
+    sealed,
 )
 from versioned_collection.errors import CorruptHistory, VersioningError
 from versioned_collection.moves import batched
@@ -223,10 +223,7 @@ def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Probl
     for entry in entries.values():
         parents = [entries[parent] for parent in entry.parents if parent in entries]
         digest = replay.digests.get(entry.id, 0) % MODULUS
-        if (
-            version_checksum(entry, [parent.checksum for parent in parents], digest)
-            != entry.checksum
-        ):
+        if not sealed(entry, [parent.checksum for parent in parents], digest):
             yield Problem(
                 "checksum", f"{entry.label} does not match its checksum", {"version": entry.id}
             )

@@ -1,0 +1,108 @@
+"""Thinning history out: versions that go are left to the kept version behind them.
+
+Each run of versions that go is a step of its own. Their changes are composed under a draft, so
+that nothing is lost however the step ends; then the kept version takes the draft in the place
+of its own changes, and stands on the kept version before the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer
+from versioned_collection.composing import Ways, compose
+from versioned_collection.core.delta import encoded_rows
+from versioned_collection.core.retention import Run
+from versioned_collection.core.spans import Span
+from versioned_collection.core.sums import MODULUS, Sums
+from versioned_collection.core.tree import Path, VersionTree
+from versioned_collection.core.version import Gap, Version, VersionId
+from versioned_collection.repository import Hold, Repository, new_version_id
+from versioned_collection.trackers.entries import gap_to_bson
+from versioned_collection.versions import entry_of
+
+_MOST_NAMED = 50_000
+"""Versions of which a gap knows that they were there; of the oldest nothing is said."""
+
+
+def thin_out(hold: Hold, tree: VersionTree, run: Run, tags: Sequence[str]) -> None:
+    """Let the version at the end of a run stand for all of the run.
+
+    Args:
+        hold: The lease.
+        tree: All versions.
+        run: The versions that go.
+        tags: The tags that go with them.
+    """
+    draft = new_version_id()
+    hold.begin({"phase": "prepare", "version": draft})
+    _compose(hold, tree, run, draft)
+    repository = hold.repository
+    repository.spans.remove([span.id for span in _spans_over(repository.spans.all(), tree, run)])
+    entry = entry_of(repository, run.end)
+    commit = Commit(
+        forgotten=list(run.versions),
+        untagged=list(tags),
+        bridged={
+            "version": run.end,
+            "parents": [run.start, *entry.parents[1:]],
+            "gap": gap_to_bson(_gap(hold, run, entry)),
+            "draft": draft,
+            "moved": False,
+        },
+        operation={},  # names and HEAD stay, so there is nothing to undo
+    )
+    committer = Committer(hold)
+    committer.declare(commit)
+    committer.complete(commit)
+    hold.refresh()
+
+
+def _compose(hold: Hold, tree: VersionTree, run: Run, draft: VersionId) -> None:
+    """Store what changes between the ends of a run under a draft."""
+    repository = hold.repository
+    ways = [tree.path(hold.state.head, end) for end in (run.start, run.end)]
+    is_end = len(ways[1]) <= len(ways[0])
+    through = repository.way(Path((), (*run.versions, run.end)))
+    for deltas, _ in compose(repository, Ways(through, repository.way(ways[is_end]), is_end)):
+        hold.lease.check()
+        repository.deltas.append(draft, deltas)
+
+
+def _gap(hold: Hold, run: Run, entry: Version) -> Gap:
+    """Return what is to be known of the versions that go, and of the last one as it was."""
+    repository = hold.repository
+    found = {one.id: one for one in repository.log.get_many((*run.versions, *entry.parents))}
+    gone = [found[version] for version in run.versions]
+    names = [named for one in (*gone, entry) for named in _names(one, is_gone=one is not entry)]
+    if entry.gap is not None:
+        parents, digest = entry.gap.parents, entry.gap.digest
+    else:
+        parents = tuple(found[one].checksum for one in entry.parents)
+        digest = _digest(repository, entry.id)
+    return Gap(tuple(names[-_MOST_NAMED:]), parents, digest)
+
+
+def _digest(repository: Repository, version: VersionId) -> int:
+    sums = Sums()
+    for delta in repository.deltas.of_version(version):
+        sums.add(delta, encoded_rows(delta))
+    return sums.digest % MODULUS
+
+
+def _names(entry: Version, *, is_gone: bool) -> Iterable[tuple[VersionId, str, int]]:
+    yield from entry.gap.versions if entry.gap is not None else ()
+    if is_gone:
+        yield entry.id, entry.branch, entry.number
+
+
+def _spans_over(spans: Iterable[Span], tree: VersionTree, run: Run) -> list[Span]:
+    """Return the spans that stand for versions of a run, or end with one of them."""
+    going = set(run.versions)
+    return [span for span in spans if span.end in tree and going & _covered(span, tree)]
+
+
+def _covered(span: Span, tree: VersionTree) -> set[VersionId]:
+    line = zip(range(span.versions), tree.ancestors(span.end), strict=False)
+    return {version for _, version in line}
