@@ -15,7 +15,7 @@ from versioned_collection import VersionedCollection, embedded
 
 VERSION = {
     "id", "label", "number", "branch", "parents", "timestamp", "message", "author", "metadata",
-    "stats", "fingerprint", "checksum",
+    "stats", "fingerprint", "checksum", "thinned_out",
 }  # fmt: skip
 
 
@@ -434,6 +434,36 @@ def test_size_and_gc(cli: Cli, bands: VersionedCollection) -> None:
     assert "stashes: 0 removed" in cli("gc").out
 
 
+def test_thin_out(cli: Cli, bands: VersionedCollection) -> None:
+    for turn in range(3):
+        bands.insert_one({"turn": turn})
+        bands.register(f"turn {turn}")
+    cli("thin-out", code=1)
+    cli("thin-out", "--keep-last", "0", code=2)
+    for bad in ("30 days", "x", "-3d", ""):
+        assert "takes an age such as" in cli("thin-out", "--daily-after", bad, code=2).err
+    assert cli("thin-out", "--daily-after", "30d", "--weekly-after", "8w", code=1).out == (
+        "0 versions went, 5 are left\n"
+    )
+    assert cli("thin-out", "--keep-last", "1", "--dry-run").out == (
+        "3 versions would go, 2 are left\nversions: main@1, main@2, main@3\n"
+    )
+    cli("thin-out", "--keep-last", "1", stdin="n\n", code=1)
+    found = cli("thin-out", "--keep-last", "2", "--yes", "--json").json
+    assert found == {
+        "versions": ["main@1", "main@2"],
+        "kept": 3,
+        "tags": [],
+        "dry_run": False,
+    }
+    assert "Stands for 2 more, which were thinned out" in cli("log", "main@3", "-n", "1").out
+    assert cli("log", "--json").json["versions"][1]["thinned_out"] == 2
+    bands.tag("kept", "main@3")
+    done = cli("thin-out", "--keep-last", "1", "--drop-tags", "-y").out.splitlines()
+    assert done == ["1 version went, 2 are left", "versions: main@3", "tags: kept"]
+    assert "main@4 is the next version that was kept" in cli("checkout", "main@3", code=5).err
+
+
 def test_listen(cli: Cli, bands: VersionedCollection, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli("listen", "--count", "2", "--interval", "0", "--json").json == {"looks": 2}
     cli("listen", "--count", "0", code=2)
@@ -462,6 +492,7 @@ UNTRACKED = [
     ("delete-version-subtree", "0", "-y"),
     ("rename", "x"),
     ("drop", "-y"),
+    ("thin-out", "--keep-last", "1"),
     ("log",),
     ("resolve", "HEAD"),
     ("changes",),

@@ -108,6 +108,7 @@ ELSEWHERE = (
     "restore",
     "checkout over spans",
     "delete subtree over spans",
+    "thin out",
 )
 """Verbs that a default run also tries with large changes, and without transactions."""
 

@@ -15,7 +15,7 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
-from versioned_collection import Only, VersionedCollection
+from versioned_collection import Only, Retention, VersionedCollection
 from versioned_collection.core import spans
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import build, document_hash, element, key_of
@@ -587,6 +587,11 @@ SCENARIOS = {
     "checkout over spans": Scenario(_at(1), (many, with_spans), large=True),
     "delete subtree over spans": Scenario(
         lambda c: c.delete_version_subtree(1, "main"), (many, with_spans, dirty), large=True
+    ),
+    "thin out": Scenario(
+        lambda c: c.thin_out(Retention(keep_last=2)) and None,
+        (many, with_spans, dirty),
+        large=True,
     ),
     "gc of spans": Scenario(lambda c: c.gc(), (many,), large=True),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),

@@ -143,6 +143,7 @@ for _module in (
     "past",
     "searching",
     "views",
+    "thinning",
     "references",
     "sharing",
     "remotes",

@@ -76,6 +76,7 @@ def facts(version: Version, pointing: Names | None = None) -> dict[str, Any]:
         "stats": version.stats,
         "fingerprint": version.fingerprint,
         "checksum": version.checksum,
+        "thinned_out": 0 if version.gap is None else len(version.gap.versions),
     }
     if pointing is not None:
         found["head"] = version.id == pointing.head

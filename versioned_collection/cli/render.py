@@ -59,6 +59,8 @@ def version_text(version: Version, pointing: Sequence[str] = ()) -> Text:
         text.append(f"\nAuthor:   {author_text(version.author)}")
     text.append(f"\nDate:     {version.timestamp:%Y-%m-%d %H:%M:%S} UTC")
     text.append(f"\nChanges:  {stats_text(version.stats)}")
+    if version.gap is not None:
+        text.append(f"\nStands for {len(version.gap.versions):,} more, which were thinned out")
     for name, value in version.metadata.items():
         text.append(f"\n{printable(f'{name}: {dump(value)}')}")
     indented = "\n    ".join(printable(version.message).split("\n"))
