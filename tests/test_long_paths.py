@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bson
@@ -18,6 +19,7 @@ from strategies import int32, raw_document, with_id
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.delta import compare
 from versioned_collection.trackers.spans import SpansCollection
+from versioned_collection.verbs import maintenance
 
 SHORT = {"LEAST_VERSIONS": 2, "LONG_WAY": 2}
 
@@ -179,6 +181,34 @@ def test_every_way_leads_to_the_same_bytes(short, fresh, data):
 @given(data=st.data())
 def test_all_ways_lead_to_the_same_bytes(short, fresh, data):
     _every_way_leads_to_the_same_bytes(fresh, data)
+
+
+def test_gc_lets_others_in_between(short, db, monkeypatch):
+    """It makes one span at a time where it has no time for more, and so makes all of them."""
+    bands = tracked(db)
+    grow(bands, 16)
+    bands.gc()
+    made = {(span.start, span.end) for span in spans_of(bands)}
+    bands._repository.spans.drop_all()
+    monkeypatch.setattr(maintenance, "MOST_SECONDS", 0.0)
+    other = VersionedCollection(db, "bands")
+    make = maintenance.make_missing
+    turns = []
+
+    def one_more(*args: Any) -> bool:
+        turns.append(make(*args))
+        return turns[-1]
+
+    monkeypatch.setattr(maintenance, "make_missing", one_more)
+    with ThreadPoolExecutor(1) as pool:
+        tagging = pool.submit(lambda: [other.tag(f"t{turn}") for turn in range(3)])
+        bands.gc()
+        tagging.result()
+    assert {(span.start, span.end) for span in spans_of(bands)} == made
+    assert len(turns) >= len(made)
+    assert turns == [True] * (len(turns) - 1) + [False]
+    assert len(other.tags()) == 3
+    assert problems(bands) == []
 
 
 def test_documents_that_come_and_go(short, anydb):

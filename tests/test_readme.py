@@ -17,6 +17,7 @@ REMOTES = README.parent / "docs" / "remotes.md"
 ASYNC = README.parent / "docs" / "async.md"
 PAST = README.parent / "docs" / "past.md"
 EXPORTING = README.parent / "docs" / "exporting.md"
+HISTORY_SIZE = README.parent / "docs" / "history-size.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -31,7 +32,7 @@ def test_the_example_prints_what_the_readme_shows() -> None:
     assert printed.getvalue() == code.group(2)
 
 
-PAGES = [MERGING, WORKING, REMOTES, ASYNC, PAST, EXPORTING]
+PAGES = [MERGING, WORKING, REMOTES, ASYNC, PAST, EXPORTING, HISTORY_SIZE]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -53,7 +53,7 @@ def extend_spans(hold: Hold, version: Version) -> None:
     with _quietly(hold):
         tree = hold.repository.log.ancestry()
         line = [tree.nodes[one] for one in islice(tree.ancestors(version.id), count + 1)]
-        _Spanner(hold, version.id, is_aside=True).run(line)
+        _Spanner(hold, version.id, seconds=MOST_SECONDS, most=MOST_DELTAS).run(line)
 
 
 def shorten(hold: Hold, tree: Ancestry, path: Path, head: VersionId) -> None:
@@ -68,7 +68,7 @@ def shorten(hold: Hold, tree: Ancestry, path: Path, head: VersionId) -> None:
     if len(path) <= LONG_WAY:
         return
     with _quietly(hold):
-        spanner = _Spanner(hold, head, is_aside=True)
+        spanner = _Spanner(hold, head, seconds=MOST_SECONDS, most=MOST_DELTAS)
         for line in (path.backward, path.forward[::-1]):
             if len(line) >= LEAST_VERSIONS:
                 parents = tree.nodes[line[-1]].parents
@@ -76,12 +76,8 @@ def shorten(hold: Hold, tree: Ancestry, path: Path, head: VersionId) -> None:
                 spanner.run(nodes, oldest_first=line[0] != head)
 
 
-def renew_spans(hold: Hold, tree: VersionTree) -> int:
-    """Remove spans that are of no use any more, and make those that are missing.
-
-    Returns:
-        How many were removed.
-    """
+def remove_stale(hold: Hold, tree: VersionTree) -> int:
+    """Remove spans that are of no use any more; return how many there were."""
     repository = hold.repository
     known = repository.spans.all()
     damaged = repository.spans.damaged(known)
@@ -92,13 +88,27 @@ def renew_spans(hold: Hold, tree: VersionTree) -> int:
         and span.id not in damaged
         and is_in_place(span, tree.nodes[span.end].number)
     }
-    removed = repository.spans.remove_but(kept)
+    return repository.spans.remove_but(kept)
+
+
+def make_missing(hold: Hold, tree: VersionTree, seconds: float) -> bool:
+    """Make spans that are missing, for some time.
+
+    Args:
+        hold: The lease.
+        tree: All versions.
+        seconds: After how many no other one is begun.
+
+    Returns:
+        Whether any may be missing still.
+    """
     head = hold.state.head
+    tips = dict.fromkeys((head, *hold.repository.branches.all().values()))
+    spanner = _Spanner(hold, head, seconds=seconds)
     with _quietly(hold):
-        spanner = _Spanner(hold, head)
-        for tip in dict.fromkeys((head, *repository.branches.all().values())):
+        for tip in tips:
             spanner.run([tree.nodes[one] for one in tree.ancestors(tip)])
-    return removed
+    return spanner.is_late
 
 
 @contextmanager
@@ -117,16 +127,23 @@ class _Spanner:
     Args:
         hold: The lease.
         head: The version whose documents the replica holds.
-        is_aside: Whether they are made beside other work, which sets bounds.
+        seconds: After how many no other one is begun; with a negative number none is.
+        most: The deltas that one span may be composed of; any number without it.
+
+    Attributes:
+        is_late: Whether the time was over before all was looked at.
     """
 
-    def __init__(self, hold: Hold, head: VersionId, *, is_aside: bool = False) -> None:
+    def __init__(
+        self, hold: Hold, head: VersionId, *, seconds: float, most: int | None = None
+    ) -> None:
         self._hold = hold
         self._repository = hold.repository
         self._tree = hold.repository.log.ancestry()
         self._head = head
-        self._most = MOST_DELTAS if is_aside else None
-        self._until = time.monotonic() + MOST_SECONDS if is_aside else None
+        self._most = most
+        self._until = time.monotonic() + seconds
+        self.is_late = seconds < 0
         self._seen: set[tuple[VersionId, int]] = set()
         self._shortcuts = Shortcuts()
 
@@ -142,11 +159,12 @@ class _Spanner:
             self._learn([node.id for node in line])
         for stretch in found:
             place = stretch[0].id, len(stretch) - 1
-            if self._until is not None and time.monotonic() > self._until:
+            if self.is_late:
                 return
             if place not in self._seen:
                 self._seen.add(place)
                 self._look_at([node.id for node in stretch])
+                self.is_late = time.monotonic() > self._until  # so one is done in any case
 
     def _learn(self, versions: Sequence[VersionId]) -> None:
         """Read what is known about the stretches that end at some versions."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from bson.objectid import ObjectId
+
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.spanning import renew_spans
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.spanning import make_missing, remove_stale
 from versioned_collection.working_copy import WorkingCopy
 
 _KEPT_FOR = timedelta(days=7)
 """How long what a transfer that broke off has brought waits to be gone on with."""
+
+MOST_SECONDS = 2.0
+"""How long other verbs wait for `gc`, and for one span more, at a time."""
 
 
 def size(repository: Repository, per: str = "tracker") -> dict[str, int]:
@@ -47,35 +53,82 @@ SIZES = {"tracker": _per_tracker, "branch": _per_branch}
 
 
 def gc(repository: Repository) -> dict[str, int]:
-    """Remove what no version needs any more, and what can be made again; return how much."""
-    with holding(repository, "gc") as hold:
-        tree = repository.log.tree()
-        known = set(tree)
-        stored = repository.deltas.versions()
-        since = repository.now() - _KEPT_FOR
-        repository.incoming.forget_before(since)
-        # announced before anything of it is stored, so what was read above is all there
-        known |= repository.incoming.announced_since(since)
-        orphans = [version for version in stored if version not in known]
-        merge = None if hold.state.merge is None else hold.state.merge["id"]
-        kept = {merge, *(header["id"] for header in hold.state.stashes)}
-        stashes = [one for one in repository.stash.versions() if one not in kept]
-        unsettled = repository.conflicts.merges() - {merge}
-        hold.update({})
-        spans = renew_spans(hold, tree)
-        repository.deltas.delete(orphans)
-        repository.stash.delete(stashes)
-        return {
-            "versions_without_log_entry": len(orphans),
-            "stashes": len(stashes),
-            "conflicts": repository.conflicts.delete(unsettled),
-            "unfinished_uploads": sum(
-                store.collect_uploads(since)
-                for store in (repository.deltas, repository.stash, repository.spans)
-            ),
-            "overlays": repository.overlays.remove_all(),
-            "spans": spans,
-        }
+    """Remove what no version needs any more, and what can be made again; return how much.
+
+    The lease is taken for one bounded step after the other, so that others come in between.
+    """
+    removed: dict[str, int] = {}
+    for name, collect in _GARBAGE.items():
+        with holding(repository, "gc") as hold:
+            hold.update({})
+            removed[name] = collect(hold)
+    more = True
+    while more:
+        with holding(repository, "gc") as hold:
+            more = make_missing(hold, repository.log.tree(), MOST_SECONDS)
+    return removed
+
+
+def _versions(hold: Hold) -> int:
+    """Remove changes of versions that the log does not name."""
+    repository = hold.repository
+    since = repository.now() - _KEPT_FOR
+    stored = repository.deltas.versions()
+    known = set(repository.log.tree())
+    repository.incoming.forget_before(since)
+    # announced before anything of it is stored, so what was read above is all there
+    known |= repository.incoming.announced_since(since)
+    orphans = [version for version in stored if version not in known]
+    repository.deltas.delete(orphans)
+    return len(orphans)
+
+
+def _merge(hold: Hold) -> ObjectId | None:
+    return None if hold.state.merge is None else hold.state.merge["id"]
+
+
+def _stashes(hold: Hold) -> int:
+    """Remove what was set aside by what is no stash any more."""
+    kept = {_merge(hold), *(header["id"] for header in hold.state.stashes)}
+    stash = hold.repository.stash
+    dropped = [one for one in stash.versions() if one not in kept]
+    stash.delete(dropped)
+    return len(dropped)
+
+
+def _conflicts(hold: Hold) -> int:
+    """Remove conflicts of merges that are over."""
+    conflicts = hold.repository.conflicts
+    return conflicts.delete(conflicts.merges() - {_merge(hold)})
+
+
+def _uploads(hold: Hold) -> int:
+    """Remove parts of large images whose deltas were never stored."""
+    repository = hold.repository
+    since = repository.now() - _KEPT_FOR
+    stores = (repository.deltas, repository.stash, repository.spans)
+    return sum(store.collect_uploads(since) for store in stores)
+
+
+def _overlays(hold: Hold) -> int:
+    """Remove what `at` has kept."""
+    return hold.repository.overlays.remove_all()
+
+
+def _spans(hold: Hold) -> int:
+    """Remove spans that are of no use any more."""
+    return remove_stale(hold, hold.repository.log.tree())
+
+
+_GARBAGE: dict[str, Callable[[Hold], int]] = {
+    "versions_without_log_entry": _versions,
+    "stashes": _stashes,
+    "conflicts": _conflicts,
+    "unfinished_uploads": _uploads,
+    "overlays": _overlays,
+    "spans": _spans,
+}
+"""What removes garbage, by what that is called; each returns how much there was."""
 
 
 def listen(
