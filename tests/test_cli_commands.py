@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -432,6 +433,19 @@ def test_size_and_gc(cli: Cli, bands: VersionedCollection) -> None:
     assert {"versions_without_log_entry", "stashes", "conflicts"} <= removed.keys()
     assert set(removed.values()) == {0}
     assert "stashes: 0 removed" in cli("gc").out
+
+
+def test_shell(cli: Cli, bands: VersionedCollection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    typed = (
+        "collection.version\nRetention(keep_last=3).keep_last\ndb.name == client[db.name].name\n"
+    )
+    found = cli("shell", stdin=typed)
+    assert f"collection: {bands.full_name}" in found.err
+    assert [line.replace(">>> ", "") for line in found.out.splitlines()][:3] == ["1", "3", "True"]
+    assert cli("shell", "-e", "print(collection.branch)").out == "main\n"
+    assert "ZeroDivisionError" in cli("shell", "-e", "1 / 0", code=10).err
+    assert cli("shell", "-e", "collection.checkout(99)", code=5).out == ""
 
 
 def test_thin_out(cli: Cli, bands: VersionedCollection) -> None:

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from cli_support import Cli
 
-from versioned_collection.cli import profile as profiles
-from versioned_collection.cli.profile import Profile, ProfileError, directory, locate
+from versioned_collection.cli import configuration
+from versioned_collection.cli.configuration import (
+    ConfigurationError,
+    ConfigurationFile,
+    directory,
+    locate,
+)
 from versioned_collection.cli.redact import hide, redact, secrets_of
 from versioned_collection.cli.settings import Settings, SettingsError
 
@@ -88,14 +93,14 @@ def test_seconds_are_seconds(value: str) -> None:
 @pytest.mark.parametrize("name", ["config.toml", "config.json"])
 def test_a_file_is_written_for_its_owner_only(tmp_path: Path, name: str) -> None:
     path = tmp_path / "new" / name
-    profile = Profile(path, pytest.fail)
+    file = ConfigurationFile(path, pytest.fail)
     odd = 'a "b" \\ ü\t\x7f \U0001f600'
-    profile.set({"uri": URI, "password": odd})
-    profile.set({"db": "music"})
-    assert profile.read() == {"uri": URI, "password": odd, "db": "music"}
+    file.set({"uri": URI, "password": odd})
+    file.set({"db": "music"})
+    assert file.read() == {"uri": URI, "password": odd, "db": "music"}
     assert mode(path) == 0o600
-    profile.set({"uri": None})
-    assert Profile(path, pytest.fail).read() == {"password": odd, "db": "music"}
+    file.set({"uri": None})
+    assert ConfigurationFile(path, pytest.fail).read() == {"password": odd, "db": "music"}
     assert os.listdir(path.parent) == [name]
 
 
@@ -103,10 +108,10 @@ def test_comments_in_toml_stay(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.touch(0o600)
     path.write_text("# mine\ndb = 'a'  # old\n\ntimeout = 2\n")
-    Profile(path, pytest.fail).set({"db": "b", "collection": "bands"})
+    ConfigurationFile(path, pytest.fail).set({"db": "b", "collection": "bands"})
     assert path.read_text() == '# mine\ndb = "b"\n\ntimeout = 2\ncollection = "bands"\n'
-    Profile(path, pytest.fail).set({"db": None})
-    assert Profile(path, pytest.fail).read() == {"timeout": "2", "collection": "bands"}
+    ConfigurationFile(path, pytest.fail).set({"db": None})
+    assert ConfigurationFile(path, pytest.fail).read() == {"timeout": "2", "collection": "bands"}
 
 
 def test_a_form_that_cannot_be_edited_is_left_alone(tmp_path: Path) -> None:
@@ -114,8 +119,8 @@ def test_a_form_that_cannot_be_edited_is_left_alone(tmp_path: Path) -> None:
     path.touch(0o600)
     text = 'db = """\nmany\nlines"""\n'
     path.write_text(text)
-    with pytest.raises(ProfileError, match=r"malformed|by hand"):
-        Profile(path, pytest.fail).set({"db": "b"})
+    with pytest.raises(ConfigurationError, match=r"malformed|by hand"):
+        ConfigurationFile(path, pytest.fail).set({"db": "b"})
     assert path.read_text() == text
 
 
@@ -124,7 +129,7 @@ def test_a_wider_mode_is_repaired_and_told(tmp_path: Path, wide: int, warnings: 
     path = tmp_path / "config.json"
     path.write_text('{"db": "music"}')
     path.chmod(wide)
-    assert Profile(path, warnings.append).read() == {"db": "music"}
+    assert ConfigurationFile(path, warnings.append).read() == {"db": "music"}
     assert mode(path) == 0o600
     assert len(warnings) == 1
     assert f"{wide:04o}" in warnings[0]
@@ -137,9 +142,9 @@ def test_a_wide_file_of_somebody_else_is_refused(
     path.write_text('{"db": "music"}')
     path.chmod(0o644)
     owner = path.stat().st_uid
-    monkeypatch.setattr(profiles.os, "geteuid", lambda: owner + 1)
-    with pytest.raises(ProfileError, match=r"others can read .* \(mode 0644\)"):
-        Profile(path, pytest.fail).read()
+    monkeypatch.setattr(configuration.os, "geteuid", lambda: owner + 1)
+    with pytest.raises(ConfigurationError, match=r"others can read .* \(mode 0644\)"):
+        ConfigurationFile(path, pytest.fail).read()
 
 
 @pytest.mark.parametrize(
@@ -157,8 +162,8 @@ def test_a_malformed_file_is_not_quoted(tmp_path: Path, name: str, text: str) ->
     path = tmp_path / name
     path.touch(0o600)
     path.write_text(text)
-    with pytest.raises(ProfileError) as caught:
-        Profile(path, pytest.fail).read()
+    with pytest.raises(ConfigurationError) as caught:
+        ConfigurationFile(path, pytest.fail).read()
     assert str(path) in str(caught.value)
     assert "hush" not in str(caught.value)
 
@@ -166,7 +171,7 @@ def test_a_malformed_file_is_not_quoted(tmp_path: Path, name: str, text: str) ->
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real.json", tmp_path / "link.json"
     link.symlink_to(real)
-    Profile(link, pytest.fail).set({"db": "a"})
+    ConfigurationFile(link, pytest.fail).set({"db": "a"})
     assert link.is_symlink()
     assert json.loads(real.read_text()) == {"db": "a"}
     assert mode(real) == 0o600
@@ -211,7 +216,7 @@ def test_set_get_list_unset(cli: Cli) -> None:
 def test_a_secret_may_come_from_standard_input(cli: Cli) -> None:
     cli("config", "set", "password", stdin=f"{SECRET}\n")
     path = Path(cli("config", "list", "--json").json["file"])
-    assert Profile(path, pytest.fail).read() == {"password": SECRET}
+    assert ConfigurationFile(path, pytest.fail).read() == {"password": SECRET}
     cli("config", "set", "db", stdin="", code=2)
 
 
@@ -236,6 +241,109 @@ def test_a_named_file(cli: Cli, tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"collection": "bands"}
     cli.env["VC_CONFIG"] = str(path)
     assert cli("config", "get", "collection").out == "bands\n"
+
+
+# Profiles
+
+
+def test_profiles_in_toml_keep_comments(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.touch(0o600)
+    path.write_text('# mine\ndb = "a"\n\n[ profiles . "local" ]  # here\ndb = "b"\n\n# end\n')
+    file = ConfigurationFile(path, pytest.fail)
+    file.set({"db": "c", "timeout": "2"}, "local")
+    file.set({"uri": URI}, "remote")
+    file.set({"author": "Ada"})
+    assert path.read_text() == (
+        '# mine\ndb = "a"\nauthor = "Ada"\n\n[ profiles . "local" ]  # here\ndb = "c"\n\n# end\n'
+        f'timeout = "2"\n\n[profiles.remote]\nuri = "{URI}"\n'
+    )
+    assert file.profiles() == {"local": {"db": "c", "timeout": "2"}, "remote": {"uri": URI}}
+    assert file.read() == {"db": "a", "author": "Ada"}
+    file.set({"db": None, "timeout": None}, "local")
+    file.remove("remote")
+    file.remove("never")
+    assert file.profiles() == {"local": {}}
+    assert "remote" not in path.read_text()
+    assert mode(path) == 0o600
+
+
+def test_profiles_in_json(tmp_path: Path) -> None:
+    file = ConfigurationFile(tmp_path / "config.json", pytest.fail)
+    file.set({"uri": URI}, "remote")
+    file.set({"db": "a"})
+    assert json.loads(file.path.read_text()) == {
+        "db": "a",
+        "profiles": {"remote": {"uri": URI}},
+    }
+    file.remove("remote")
+    assert json.loads(file.path.read_text()) == {"db": "a"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"profiles": 3}', '{"profiles": {"a": 3}}', '{"profiles": {"a b": {}}}',
+     '{"profiles": {"a": {"db": {}}}}'],
+)  # fmt: skip
+def test_malformed_profiles(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.touch(0o600)
+    path.write_text(text)
+    with pytest.raises(ConfigurationError):
+        ConfigurationFile(path, pytest.fail).read()
+
+
+def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
+    cli("--uri", URI, "--db", "music", "use", "bands")
+    cli("config", "set", "author", "Ada")
+    assert cli("--profile", "local", "--data", "somewhere", "use", "songs").out.startswith(
+        "using profile local: songs (in "
+    )
+    found = cli("config", "list", "--json").json["settings"]
+    assert {name: one["value"] for name, one in found.items() if one["source"] == "file"} == {
+        "profile": "local",
+        "data": "somewhere",
+        "collection": "songs",
+        "author": "Ada",
+    }
+    cli("--profile", "remote", "--uri", URI, "--db", "art", "use", "pictures")
+    listed = cli("config", "profiles", "--json").json
+    assert listed["profile"] == "remote"
+    assert listed["profiles"]["local"] == {"data": "somewhere", "collection": "songs"}
+    assert SECRET not in json.dumps(listed)
+    assert listed["profiles"]["remote"]["db"] == "art"
+    assert "*" in cli("config", "profiles").out
+    cli("--profile", "local", "use")
+    assert cli("config", "get", "collection").out == "songs\n"
+    cli.env["VC_PROFILE"] = "remote"
+    assert cli("config", "get", "collection").out == "pictures\n"
+    assert cli("config", "get", "collection", "--profile", "local").out == "songs\n"
+    cli("config", "set", "timeout", "3")
+    assert cli("config", "profiles", "--json").json["profiles"]["remote"]["timeout"] == "3"
+    cli("config", "unset", "timeout")
+    cli("config", "unset", "timeout", code=1)
+    del cli.env["VC_PROFILE"]
+    cli("config", "delete-profile", "local")
+    assert cli("config", "get", "collection").out == "bands\n"
+    cli("config", "delete-profile", "local", code=2)
+
+
+def test_a_profile_that_is_not_there(cli: Cli) -> None:
+    for words in (("--profile", "none", "status"), ("--profile", "none", "use")):
+        assert "vc config profiles" in cli(*words, code=2).err
+    assert "letters, digits" in cli("--profile", "a b", "use", "bands", code=2).err
+    assert cli("config", "profiles").out == "there are no profiles\n"
+
+
+def test_a_secret_by_reference(cli: Cli) -> None:
+    cli("config", "set", "uri", "mongodb://ada:${BANDS_PASSWORD}@127.0.0.1:1/music")
+    cli("use", "bands")
+    assert "BANDS_PASSWORD, which is not set" in cli("status", code=2).err
+    cli.env |= {"BANDS_PASSWORD": SECRET, "VC_TIMEOUT": "0.1"}
+    outcome = cli("status", code=None)
+    assert outcome.code not in (0, 2)
+    assert SECRET not in outcome.err + outcome.out
+    assert SECRET not in Path(cli("config", "list", "--json").json["file"]).read_text()
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ for _module in (
     "guarding",
     "care",
     "preferences",
+    "shell",
     "demo",
 ):
     importlib.import_module(f"versioned_collection.cli.{_module}")

@@ -65,6 +65,7 @@ def _flag(name: str, metavar: str, *others: str) -> Any:
 
 
 OPTIONS: dict[str, Any] = {
+    "profile": _flag("profile", "NAME"),
     "uri": _flag("uri", "URI"),
     "data": _flag("data", "DIRECTORY"),
     "db": _flag("db", "NAME"),

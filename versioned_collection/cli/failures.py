@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from versioned_collection import errors
+from versioned_collection.cli.configuration import ConfigurationError
 from versioned_collection.cli.exits import Exit
-from versioned_collection.cli.profile import ProfileError
 from versioned_collection.cli.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def describe(error: BaseException) -> Failure:
     if isinstance(error, errors.VersioningError):
         kind = next(base for base in type(error).__mro__ if base in EXITS)
         return Failure(EXITS[kind], error.code, in_commands(error.message), dict(error.facts))
-    if isinstance(error, (UsageFailure, SettingsError, ProfileError)):
+    if isinstance(error, (UsageFailure, SettingsError, ConfigurationError)):
         return Failure(Exit.USAGE, USAGE, str(error))
     return _of_driver(error) or Failure(
         Exit.FAILED, INTERNAL, f"{type(error).__name__}: {error} (VC_DEBUG=1 shows where)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -25,48 +26,92 @@ Value = Annotated[
         show_default=False,
     ),
 ]
-CollectionName = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection.")]
+CollectionName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="COLLECTION",
+        help="The collection; that of the profile where one is chosen and this is left out.",
+        show_default=False,
+    ),
+]
+ProfileName = Annotated[str, typer.Argument(metavar="PROFILE", help="The profile.")]
 
 
 def _shown(session: Session, name: str, value: str) -> str:
     return HIDDEN if name in SECRETS else redact(value, session.secrets())
 
 
-@command("use", panel=_SETTINGS, twin=None, keys=("file", "collection", "db"))
-def use(session: Session, collection: CollectionName) -> None:
+@command("use", panel=_SETTINGS, twin=None, keys=("file", "collection", "db", "profile"))
+def use(session: Session, collection: CollectionName = None) -> None:
     """Work on this collection from now on; on this server and database, with their options.
 
-    So "vc --uri mongodb://localhost --db music use bands" stores all three.
+    So "vc --uri mongodb://localhost --db music use bands" stores all three. With --profile they
+    are stored under its name, and "vc --profile NAME use" goes back to them.
     """
-    changes: dict[str, str | None] = {"collection": collection}
+    wanted = session.flags.get("profile")
+    changes: dict[str, str | None] = {} if collection is None else {"collection": collection}
     for name, other in (("uri", "data"), ("data", "uri"), ("db", None), ("username", None)):
         if name in session.flags:
             changes[name] = check(name, session.flags[name])
             if other:
                 changes[other] = None
-    session.profile.set(changes)
+    if collection is None and (wanted is None or wanted not in session.file.profiles()):
+        raise UsageFailure(
+            "name the collection, or with --profile one of those that 'vc config profiles' lists"
+        )
+    if changes:
+        session.file.set(changes, session.profile)
+    if wanted is not None:
+        session.file.set({"profile": wanted})
+    _used(session, changes)
+
+
+def _used(session: Session, changes: Mapping[str, str | None]) -> None:
+    """Say what is used from now on, and which of it something else goes before."""
     settings = session.effective()
-    db = settings.value("db")
-    where = f"{db}.{collection}" if db else collection
+    db, collection = settings.value("db"), settings.value("collection")
+    where = f"{db}.{collection}" if db else str(collection)
+    profile = "" if session.profile is None else f"profile {session.profile}: "
     session.answer(
-        {"file": str(session.profile.path), "collection": collection, "db": db},
-        f"using {where} (in {session.profile.path})",
+        {
+            "file": str(session.file.path),
+            "collection": collection,
+            "db": db,
+            "profile": session.profile,
+        },
+        f"using {profile}{where} (in {session.file.path})",
     )
-    found = settings.get("collection")
-    if found is not None and found.value != collection:
+    found, wanted = settings.get("collection"), changes.get("collection")
+    if found is not None and wanted is not None and found.value != wanted:
         session.warn(f"the {found.source} says {found.value!r}, which goes first")
 
 
-@command("config set", panel=_SETTINGS, twin=None, keys=("file", "name"))
+@command("config set", panel=_SETTINGS, twin=None, keys=("file", "name", "profile"))
 def set_(session: Session, name: Name, value: Value = None) -> None:
-    """Store a setting in the configuration file, which only its owner can read."""
+    """Store a setting in the configuration file, which only its owner can read.
+
+    In the profile, if one is chosen. ${NAME} in a connection string or password stands for an
+    environment variable, ${keyring:SERVICE:USER} for an entry of the keyring.
+    """
     check(name, "0")
     text = _asked(name) if value is None else value
     if not text:
         raise UsageFailure(f"{name} would be empty; 'vc config unset {name}' removes it")
-    session.profile.set({name: check(name, text)})
-    path = session.profile.path
-    session.answer({"file": str(path), "name": name}, f"{name} is set in {path}")
+    profile = _profile_of(session, name)
+    session.file.set({name: check(name, text)}, profile)
+    where = _place(session, profile)
+    path = str(session.file.path)
+    session.answer({"file": path, "name": name, "profile": profile}, f"{name} is set in {where}")
+
+
+def _profile_of(session: Session, name: str) -> str | None:
+    """Return the profile in which a setting is stored; which one is chosen is in none."""
+    return None if name == "profile" else session.profile
+
+
+def _place(session: Session, profile: str | None) -> str:
+    path = str(session.file.path)
+    return path if profile is None else f"profile {profile} of {path}"
 
 
 def _asked(name: str) -> str:
@@ -101,22 +146,61 @@ def list_(session: Session) -> None:
         for name, setting in session.effective().items()
     }
     rows = [(name, one["value"], one["source"]) for name, one in found.items()]
-    state = "" if session.profile.exists() else " (not there yet)"
+    state = "" if session.file.exists() else " (not there yet)"
     session.answer(
-        {"file": str(session.profile.path), "settings": found},
+        {"file": str(session.file.path), "settings": found},
         table(("setting", "value", "from"), rows),
-        f"\nfile: {session.profile.path}{state}",
+        f"\nfile: {session.file.path}{state}",
     )
 
 
-@command("config unset", panel=_SETTINGS, twin=None, keys=("file", "name", "removed"))
+@command("config unset", panel=_SETTINGS, twin=None, keys=("file", "name", "removed", "profile"))
 def unset(session: Session, name: Name) -> Exit | None:
-    """Remove a setting from the configuration file."""
+    """Remove a setting from the configuration file; from the profile, if one is chosen."""
     check(name, "0")
-    there = name in session.profile.read()
+    profile = _profile_of(session, name)
+    there = name in session.file.read(profile)
     if there:
-        session.profile.set({name: None})
-    path = session.profile.path
-    words = f"{name} is gone from {path}" if there else f"{name} is not set in {path}"
-    session.answer({"file": str(path), "name": name, "removed": there}, words)
+        session.file.set({name: None}, profile)
+    where = _place(session, profile)
+    session.answer(
+        {"file": str(session.file.path), "name": name, "removed": there, "profile": profile},
+        f"{name} is gone from {where}" if there else f"{name} is not set in {where}",
+    )
     return None if there else Exit.NOTHING
+
+
+@command("config profiles", panel=_SETTINGS, twin=None, keys=("file", "profile", "profiles"))
+def profiles(session: Session) -> None:
+    """List the profiles of the configuration file; credentials are hidden."""
+    from versioned_collection.cli.render import table
+
+    found = {
+        profile: {name: _shown(session, name, value) for name, value in settings.items()}
+        for profile, settings in session.file.profiles().items()
+    }
+    rows = [
+        (
+            "*" if profile == session.profile else "",
+            profile,
+            one.get("uri") or one.get("data") or "",
+            ".".join(one[name] for name in ("db", "collection") if name in one),
+        )
+        for profile, one in found.items()
+    ]
+    session.answer(
+        {"file": str(session.file.path), "profile": session.profile, "profiles": found},
+        table(("", "profile", "server", "collection"), rows) if rows else "there are no profiles",
+    )
+
+
+@command("config delete-profile", panel=_SETTINGS, twin=None, keys=("file", "profile"))
+def delete_profile(session: Session, profile: ProfileName) -> None:
+    """Remove a profile from the configuration file, with all its settings."""
+    if profile not in session.file.profiles():
+        raise UsageFailure(f"there is no profile {profile!r} in {session.file.path}")
+    session.file.remove(profile)
+    if session.file.read().get("profile") == profile:
+        session.file.set({"profile": None})
+    path = str(session.file.path)
+    session.answer({"file": path, "profile": profile}, f"profile {profile} is gone from {path}")

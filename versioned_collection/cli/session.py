@@ -9,9 +9,14 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from versioned_collection.cli.configuration import (
+    ConfigurationFile,
+    directory,
+    locate,
+    overlaid,
+)
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.output import Output
-from versioned_collection.cli.profile import Profile, directory, locate
 from versioned_collection.cli.redact import references_in, secrets_of
 from versioned_collection.cli.settings import DEFAULT, Settings
 
@@ -55,39 +60,59 @@ class Session(Output):
     # -- settings ------------------------------------------------------------------------
 
     @cached_property
-    def profile(self) -> Profile:
+    def file(self) -> ConfigurationFile:
         """The configuration file."""
         chosen = self.chosen_file or os.environ.get("VC_CONFIG")
-        return Profile(locate(chosen, os.environ), self.warn)
+        return ConfigurationFile(locate(chosen, os.environ), self.warn)
 
     @cached_property
     def settings(self) -> Settings:
         """The settings that hold.
 
         Raises:
-            UsageFailure: The configuration file that was named does not exist.
+            UsageFailure: The configuration file that was named, or the profile, does not exist.
         """
         chosen = self.chosen_file or os.environ.get("VC_CONFIG")
-        if chosen and not self.profile.exists():
-            raise UsageFailure(f"there is no configuration file {self.profile.path}")
+        if chosen and not self.file.exists():
+            raise UsageFailure(f"there is no configuration file {self.file.path}")
+        if self.profile is not None and self.profile not in self.file.profiles():
+            raise UsageFailure(
+                f"there is no profile {self.profile!r} in {self.file.path}; 'vc config profiles' "
+                "lists them, and 'vc --profile NAME --uri ... --db ... use COLLECTION' makes one"
+            )
         return self.effective()
+
+    @property
+    def profile(self) -> str | None:
+        """The profile that is chosen: by an option, the environment, or 'vc use'."""
+        chosen = self.flags.get("profile") or os.environ.get("VC_PROFILE")
+        return chosen or self.file.read().get("profile")
+
+    def stored_in(self, name: str) -> str | None:
+        """Return the profile that says what a setting is, None where none does."""
+        there = self.profile is not None and name in self.file.read(self.profile)
+        return self.profile if there else None
 
     def effective(self) -> Settings:
         """Return the settings that hold, whether or not there is a configuration file."""
-        return Settings(self.flags, os.environ, self.profile.read())
+        stored = self.file.read()
+        if self.profile is not None:
+            stored = overlaid(stored, self.file.read(self.profile))
+        return Settings(self.flags, os.environ, stored)
 
     def secrets(self) -> list[str]:
         """Return what must not be printed."""
         try:
-            stored = self.profile.read()
+            stored = [self.file.read(), *self.file.profiles().values()]
         except Exception:  # the error that is being reported says so
-            stored = {}
-        found: list[str] = []
-        for source in (
-            stored,
+            stored = []
+        sources: list[Mapping[str, str | None]] = [
+            *stored,
             {name: os.environ.get(f"VC_{name.upper()}") for name in ("uri", "password")},
             self.flags,
-        ):
+        ]
+        found: list[str] = []
+        for source in sources:
             found += secrets_of(source.get("uri"), source.get("password"))
         return sorted({*found, *self._concealed}, key=len, reverse=True)
 
@@ -105,11 +130,30 @@ class Session(Output):
     @cached_property
     def client(self) -> MongoClient[Any]:
         """The connected client of the server, which is started where none is configured."""
-        uri = self.settings.value("uri")
+        uri = self._looked_up("uri")
         if uri is None:
             return self.connect(self._embedded())
-        names = ("username", "password")
-        return self.connect(uri, **{name: self.settings.value(name) for name in names})
+        password = self._looked_up("password")
+        return self.connect(uri, username=self.settings.value("username"), password=password)
+
+    def _looked_up(self, name: str) -> str | None:
+        """Return a setting with what it refers to: ``${NAME}`` or ``${keyring:SERVICE:USER}``."""
+        value = self.settings.value(name)
+        if value is None or "${" not in value:
+            return value
+        from urllib.parse import unquote_plus
+
+        from versioned_collection.remotes.address import with_secrets
+
+        if name == "uri":
+            found = with_secrets(value)
+            self._concealed += secrets_of(found, None)
+            return found
+        if not (value.startswith("${") and value.endswith("}")):
+            return value  # a password may have any characters
+        found = unquote_plus(with_secrets(value))  # connection strings hold them encoded
+        self._concealed += secrets_of(None, found)
+        return found
 
     def connect(self, uri: str, **login: str | None) -> MongoClient[Any]:
         """Return a client that is closed with the session.

@@ -10,6 +10,7 @@ FLAG, ENVIRONMENT, FILE, DEFAULT = "flag", "environment", "file", "default"
 _RANKS = (FLAG, ENVIRONMENT, FILE, DEFAULT)
 
 SETTINGS = {
+    "profile": "Profile of the configuration file: a server, database and collection by one name.",
     "uri": "Connection string of the server.",
     "data": "Directory of the embedded server, which is used when no server is configured.",
     "db": "Database; by default the one in the connection string.",

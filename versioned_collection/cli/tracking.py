@@ -279,7 +279,7 @@ def rename(session: Session, new_name: NewName) -> None:
     renamed = session.collection.rename(new_name)
     named = session.settings.get("collection")
     if named is not None and named.source == "file":
-        session.profile.set({"collection": new_name})
+        session.file.set({"collection": new_name}, session.stored_in("collection"))
     session.answer({"name": renamed.name}, f"{old} is {renamed.full_name} now")
 
 

@@ -144,7 +144,8 @@ def _looked_up(reference: str) -> str:
     value = os.environ.get(reference)
     if value is None:
         raise InvalidArgument(
-            f"the remote refers to the environment variable {reference}, which is not set",
+            f"the connection string refers to the environment variable {reference}, which is not "
+            "set",
             variable=reference,
         )
     return quote_plus(value)
@@ -155,7 +156,7 @@ def _from_keyring(service: str = "", user: str = "") -> str:
         import keyring
     except ImportError:
         raise InvalidArgument(
-            "the remote refers to the keyring, which takes `pip install keyring`"
+            "the connection string refers to the keyring, which takes `pip install keyring`"
         ) from None
     value = keyring.get_password(service, user)
     if value is None:
