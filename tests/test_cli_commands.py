@@ -437,10 +437,8 @@ def test_size_and_gc(cli: Cli, bands: VersionedCollection) -> None:
 
 def test_shell(cli: Cli, bands: VersionedCollection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", None)
-    typed = (
-        "collection.version\nRetention(keep_last=3).keep_last\ndb.name == client[db.name].name\n"
-    )
-    found = cli("shell", stdin=typed)
+    typed = ("collection.version", "Retention(keep_last=3).keep_last", "db == client[db.name]")
+    found = cli("shell", stdin="".join(f"{line}\n" for line in typed))
     assert f"collection: {bands.full_name}" in found.err
     assert [line.replace(">>> ", "") for line in found.out.splitlines()][:3] == ["1", "3", "True"]
     assert cli("shell", "-e", "print(collection.branch)").out == "main\n"
