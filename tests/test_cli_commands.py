@@ -435,6 +435,26 @@ def test_size_and_gc(cli: Cli, bands: VersionedCollection) -> None:
     assert "stashes: 0 removed" in cli("gc").out
 
 
+def test_show(cli: Cli, bands: VersionedCollection) -> None:
+    bands.tag("here")
+    bands.insert_one({"_id": "uncommitted"})
+    lines = cli("show").out.splitlines()
+    assert lines[0].startswith("version main@1 ")
+    assert lines[0].endswith("(HEAD -> main, tag: here)")
+    parent = cli("diff", "main@0", "main@1").out.splitlines()
+    assert lines[-len(parent) :] == parent
+    assert "uncommitted" not in cli("show", "here").out
+    assert (
+        cli("show", "--stat").out.splitlines()[-1]
+        == cli("diff", "main@0", "main@1", "--stat").out.splitlines()[-1]
+    )
+    found = cli("show", "HEAD~1", "--json").json
+    assert (found["version"]["label"], found["diff"]) == ("main@0", [])
+    found = cli("show", "--json").json
+    assert found["diff"] == cli("diff", "main@0", "main@1", "--json").json["diff"]
+    cli("show", "main@9", code=5)
+
+
 def test_shell(cli: Cli, bands: VersionedCollection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", None)
     typed = ("collection.version", "Retention(keep_last=3).keep_last", "db == client[db.name]")
@@ -506,6 +526,7 @@ UNTRACKED = [
     ("drop", "-y"),
     ("thin-out", "--keep-last", "1"),
     ("log",),
+    ("show",),
     ("resolve", "HEAD"),
     ("changes",),
     ("diff",),

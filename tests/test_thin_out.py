@@ -6,9 +6,11 @@ import itertools
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import bson
 import pytest
-from api_support import edit, everything, grown, labels, mark, raws, step, tracked
+from api_support import BANDS, RAW, edit, everything, grown, labels, mark, raws, step, tracked
 from bson import ObjectId
+from harness.trap import shrink_limits
 from histories import grow, steps, tried
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from remote_support import assert_equal, assert_whole, other_database, put
 from versioned_collection import Retention, ThinnedOut, VersionedCollection, errors
 from versioned_collection.core.retention import needed, runs
 from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.remotes import transfer
 from versioned_collection.verbs import thin_out as verb
 
 LAST = Retention(keep_last=1)
@@ -34,11 +37,17 @@ def bands(anydb) -> VersionedCollection:
     return collection
 
 
+def read(bands: VersionedCollection, revision: Any) -> list[bytes]:
+    """Return the documents of a version, without a checkout."""
+    return sorted(one.raw for one in bands.with_options(codec_options=RAW).at(revision).find())
+
+
 def states(bands: VersionedCollection) -> dict[ObjectId, Any]:
     """Return the documents of every version, and what is said about it."""
+    repository = bands._repository
     return {
-        version.id: (version.checksum, version.label, sorted(raws(bands.at(version))))
-        for version in bands.log()
+        entry.id: (entry.checksum, entry.label, read(bands, entry.id))
+        for entry in repository.log.get_many(repository.log.tree())
     }
 
 
@@ -300,6 +309,32 @@ def test_spans_over_what_goes(anydb):
     assert_whole(bands)
 
 
+def test_a_span_that_begins_behind_what_goes(anydb, monkeypatch):
+    """It does not hold what the version behind the gap stands for now."""
+    shrink_limits(monkeypatch.setattr, {"LEAST_VERSIONS": 2, "LONG_WAY": 2})
+    bands = tracked(anydb)
+    for turn in range(1, 9):
+        bands.update_one({"_id": 2 if turn < 3 else 1}, {"$set": {"turn": turn}})
+        bands.register(f"v{turn}")
+    bands.tag("kept", "main@3")
+    bands.gc()
+    third, fourth = bands.resolve("main@3"), bands.resolve("main@4")
+    (span,) = (s for s in bands._repository.spans.all() if s.end == fourth.id and s.versions == 2)
+    assert span.kept
+    assert span.start == bands.resolve("main@2").id
+    present = raws(bands)
+    bands.thin_out(Retention(keep_last=5))
+    assert bands.resolve("main@3").parents == (bands.resolve("main@0").id,)
+    assert third.checksum == bands.resolve("main@3").checksum
+    assert read(bands, "main@0") == sorted(bson.encode(band) for band in BANDS)
+    bands.checkout("main@0")
+    bands.checkout("main")
+    assert raws(bands) == present
+    bands.gc()
+    bands.checkout("main@0")
+    assert_whole(bands)
+
+
 def test_history_of_a_document(bands):
     tip = bands.resolve("main").id
     bands.thin_out(LAST)
@@ -405,6 +440,28 @@ def test_versions_come_back_where_somebody_needs_them(bands, there):
     assert_whole(bands)
     bands.merge("side", resolver="ours")
     assert_whole(bands)
+
+
+def test_a_parent_that_goes_while_versions_arrive(bands, there, monkeypatch):
+    copy = copied(bands, there)
+    bands.checkout("main@3")
+    edit(bands, "aside")
+    bands.register("side", "side")
+    send = transfer.send
+
+    def sent_too_late(*args: Any) -> None:
+        send(*args)
+        copy.thin_out(LAST)
+        monkeypatch.undo()
+
+    monkeypatch.setattr("versioned_collection.verbs.push.send", sent_too_late)
+    with pytest.raises(errors.InvalidOperation, match="removed meanwhile"):
+        bands.push(copy, "side")
+    assert "side" not in copy.branches()
+    assert_whole(copy)
+    bands.push(copy, "side")
+    assert copy.resolve("side~1").label == "main@3"
+    assert_whole(copy, bands)
 
 
 def test_a_malformed_gap_is_refused(bands, there):

@@ -98,9 +98,12 @@ def _names(entry: Version, *, is_gone: bool) -> Iterable[tuple[VersionId, str, i
 
 
 def _spans_over(spans: Iterable[Span], tree: VersionTree, run: Run) -> list[Span]:
-    """Return the spans that stand for versions of a run, or end with one of them."""
-    going = set(run.versions)
-    return [span for span in spans if span.end in tree and going & _covered(span, tree)]
+    """Return the spans that stand for versions of a run, or for the one behind it.
+
+    That one's changes become others, and so one that begins with it would lack some of them.
+    """
+    concerned = {*run.versions, run.end}
+    return [span for span in spans if span.end in tree and concerned & _covered(span, tree)]
 
 
 def _covered(span: Span, tree: VersionTree) -> set[VersionId]:

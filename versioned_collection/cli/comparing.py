@@ -1,4 +1,4 @@
-"""vc diff: what differs between a version and the present documents, or two versions."""
+"""vc diff and vc show: what differs between two states, what a version changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from versioned_collection.cli.arguments import REVISION_HELP, Branch
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
-from versioned_collection.cli.history import revision
+from versioned_collection.cli.history import facts, names, revision
 from versioned_collection.cli.lines import dump
 from versioned_collection.cli.session import Session
 
@@ -70,8 +70,6 @@ def diff(
     With --json "diff" lists the documents, each with document_id, op, and the text or
     DeepDiff structure under "from" and "to", as far as the direction asks for them.
     """
-    from versioned_collection.core.sums import COUNTED, no_changes
-
     if direction not in DIRECTIONS:
         raise UsageFailure(f"--direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
     if sum((deep, stat, side_by_side, html)) > 1:
@@ -87,9 +85,7 @@ def diff(
     comparison = Comparison(labels, deep, direction)
     with session.working("diff"):
         changes = list(collection.changes(first, second))
-    count = no_changes()
-    for change in changes:
-        count[COUNTED[change.op]] += 1
+    count = _counted(changes)
     if session.json:
         shown = [] if stat else [comparison.facts(change) for change in changes]
         session.emit({"a": labels[0], "b": labels[1], "stat": count, "diff": shown})
@@ -103,6 +99,50 @@ def diff(
         for change in changes:
             session.show(*comparison.texts(change))
     return Exit.NOTHING if exit_code and changes else None
+
+
+Shown = Annotated[str, typer.Argument(metavar="REVISION", help=f"The version. {REVISION_HELP}")]
+
+
+@command("show", panel="Look", twin=None, keys=("version", "stat", "diff"))
+def show(session: Session, text: Shown = "HEAD", stat: Stat = False) -> None:
+    """Show a version, and what it changed: the difference to its first parent.
+
+    Of the first version, which has none, only what was said about it.
+    """
+    from versioned_collection.cli import render
+
+    collection = session.tracked
+    version = collection.resolve(revision(text))
+    changes: list[Any] = []
+    labels = (version.label, version.label)
+    if version.parent is not None:
+        parent = collection.resolve(version.parent)
+        labels = (parent.label, version.label)
+        with session.working("show"):
+            changes = list(collection.changes(parent, version))
+    comparison, count = Comparison(labels, False, "from"), _counted(changes)
+    pointing = names(collection)
+    if session.json:
+        shown = [] if stat else [comparison.facts(change) for change in changes]
+        session.emit({"version": facts(version, pointing), "stat": count, "diff": shown})
+        return
+    session.show(render.version_text(version, pointing.of(version.id)))
+    if stat:
+        _show_stat(session, changes, count)
+        return
+    for change in changes:
+        session.show(*comparison.texts(change))
+
+
+def _counted(changes: Iterable[Any]) -> dict[str, int]:
+    """Return how many documents were inserted, updated and deleted."""
+    from versioned_collection.core.sums import COUNTED, no_changes
+
+    count = no_changes()
+    for change in changes:
+        count[COUNTED[change.op]] += 1
+    return count
 
 
 class Comparison:

@@ -316,6 +316,7 @@ class _Arrival:
                     version=version,
                 )
             self.entries[version] = entry
+        self._check_parents()
         self.tree = self._repository.log.ancestry(
             Node(
                 entry.id,
@@ -325,6 +326,21 @@ class _Arrival:
             )
             for entry in self.entries.values()
         )
+
+    def _check_parents(self) -> None:
+        """Make sure that what the new versions stand on was not removed since they came.
+
+        Raises:
+            InvalidOperation: It was.
+        """
+        wanted = {one for entry in self.entries.values() for one in entry.parents}
+        outside = wanted.difference(self.entries)
+        found = {node.id for node in self._repository.log.nodes(list(outside))}
+        if not found.issuperset(outside):
+            raise InvalidOperation(
+                "what was transferred stands on a version that was removed meanwhile; try again",
+                version=min(outside - found),
+            )
 
     def labels(self, of: Callable[[Version], Label]) -> dict[VersionId, Label]:
         """Return the labels under which the new versions enter the log."""

@@ -254,7 +254,8 @@ class _Push:
             node = coming.get(tip)
             while node is not None:
                 label = node.branch
-                if label != name and label in own and label not in branches:
+                is_there = label in theirs and theirs[label] == own.get(label)  # but thinned out
+                if label != name and label in own and label not in branches and not is_there:
                     verb = "has yet to get" if label not in theirs else "lacks versions of"
                     raise InvalidOperation(
                         f"branch {name!r} grew from {label!r}, which the remote {verb}; push "
