@@ -31,9 +31,11 @@ Written by `scripts/build_command_reference.py` from the commands' own help; do 
 
 `vc demo` shows everything at work on a server and data of its own. A first session:
 
+<!-- given: open("albums.jsonl", "w").write('{"_id": 1, "name": "Can", "albums": 12}') -->
 ```console
 vc --uri mongodb://localhost --db music use bands   # or leave --uri out: an embedded server
 vc init -m "first import"
+vc import albums.jsonl                              # or write with any other program
 vc status
 vc diff
 vc register -m "new albums"
@@ -44,7 +46,8 @@ vc checkout main~1
 With somebody else ([Working together](remotes.md)):
 
 ```console
-vc --db music clone 'mongodb://ada:${PASSWORD}@host/music.bands'
+vc --db mine clone 'mongodb://ada:${PASSWORD}@host/music.bands'
+vc --db mine use bands
 vc push --dry-run
 vc push                                             # where it is refused, pull first
 vc pull --resolve stats.plays=sum_of_changes        # merges; exit code 11: conflicts wait
@@ -164,7 +167,7 @@ def _command(command: Command) -> str:
     usage += [_usage(one, _option(one)) for one in options if one.required]
     if any(not one.required for one in options):
         usage.append("[OPTIONS]")
-    lines = [f"### vc {command.words}\n", f"```console\n{' '.join(usage)}\n```\n"]
+    lines = [f"### vc {command.words}\n", f"```\n{' '.join(usage)}\n```\n"]
     lines.append(f"{find(command.words).help}\n")
     rows = [(f"`{one.metavar}`", one.help) for one in arguments]
     rows += [(f"`{_names(one)}`", _help(one)) for one in options]
