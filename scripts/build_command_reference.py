@@ -31,7 +31,7 @@ Written by `scripts/build_command_reference.py` from the commands' own help; do 
 
 `vc demo` shows everything at work on a server and data of its own. A first session:
 
-<!-- given: open("albums.jsonl", "w").write('{"_id": 1, "name": "Can", "albums": 12}') -->
+<!-- given: import pathlib; pathlib.Path("albums.jsonl").write_text('{"_id": 1, "albums": 12}') -->
 ```console
 vc --uri mongodb://localhost --db music use bands   # or leave --uri out: an embedded server
 vc init -m "first import"

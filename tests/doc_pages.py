@@ -69,6 +69,14 @@ class Block:
     given: str = ""
     skipped: str = ""
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is something in it to run."""
+        if self.skipped:
+            return False
+        has_commands = re.search(r"^(?:\$ )?vc ", self.text, re.MULTILINE) is not None
+        return self.language == CODE or (self.language == COMMANDS and has_commands)
+
 
 def pages() -> list[Path]:
     """Return all pages with text of our own."""
@@ -93,7 +101,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
 
 def has_examples(page: Path) -> bool:
     """Tell whether something on a page runs."""
-    return any(one.language in (CODE, COMMANDS) and not one.skipped for one in blocks_of(page))
+    return any(one.runs for one in blocks_of(page))
 
 
 def agrees(found: str, shown: str) -> bool:

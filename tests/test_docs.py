@@ -1,7 +1,8 @@
-"""What the documentation says is so: its examples run, its lists are complete, its links lead on."""
+"""What the documentation says is so: examples run, lists are complete, links lead somewhere."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -15,10 +16,65 @@ from doc_pages import COMMANDS, DOCS, LANGUAGES, ROOT, blocks_of, has_examples, 
 from doc_runner import Lent, Runner
 from pymongo import MongoClient
 
-from versioned_collection import embedded
+import versioned_collection
+from versioned_collection import (
+    VersionedCollection,
+    checking,
+    embedded,
+    errors,
+    moves,
+    recording,
+    selection,
+    versions,
+)
+from versioned_collection.aio import threads
+from versioned_collection.cli.failures import EXITS
+from versioned_collection.cli.settings import DEFAULTS
+from versioned_collection.core import guard, revision
+from versioned_collection.facets.base import Facet
+from versioned_collection.formats import lines
+from versioned_collection.past import building, moment
+from versioned_collection.remotes import container, transfer
+from versioned_collection.repository import _LONGEST_TRACKER
+from versioned_collection.trackers import base, lease
+from versioned_collection.verbs import maintenance, stash
+
+ERRORS = "troubleshooting.md"
 
 MOST_NOT_RUN = 4
 """Blocks that may be left out; each says why."""
+
+MIB, GIB = 1024**2, 1024**3
+LIMITS = [
+    ("236 bytes; `init`", 1, base.NAMESPACE_LIMIT - len(_LONGEST_TRACKER)),
+    ("| 200 characters", 1, revision._MAXIMUM_NAME_LENGTH),
+    ("a document | 16 MB", MIB, selection.LARGEST_DOCUMENT),
+    ("of a version together | 1 MiB", MIB, versions._LARGEST_TEXT),
+    ("of all stashes together | 1 MiB", MIB, stash._LARGEST_LIST),
+    ("together | 8 MiB, some", MIB, recording.LARGEST_ENTRIES),
+    ("| 10,000, and 32 MB", 1, moves.SMALL_DOCUMENTS),
+    ("32 MB; more goes in batches", MIB, moves.SMALL_BYTES),
+    ("batches of 2,000", 1, moves.BATCH),
+    ("16 MB, behind one commit point", MIB, moves.BATCH_BYTES),
+    ("one bundle | 200,000", 1, transfer.MOST_VERSIONS),
+    ("bundle | 512 MiB", MIB, container._LARGEST_BLOCK),
+    ("file | 256 MiB", MIB, lines._LONGEST),
+    ("names | 100 |", 1, checking.MOST_NAMED),
+    ("| 16, and 4 GiB", 1, building.MOST_OVERLAYS),
+    ("4 GiB; the one", GIB, building.MOST_BYTES),
+    ("stands for | 100,000", 1, building.MOST_TOUCHED),
+    ("3 MiB of ids", MIB, building.MOST_BYTES_TOUCHED),
+    ("used | 20,000", 1, moment.MOST_MODIFIED),
+    ("`vc --wait`) | 20 |", 1, lease.DEFAULT_WAIT_SECONDS),
+    ("(`lease_seconds`) | 15 |", 1, lease.DEFAULT_SECONDS),
+    ("(`VC_TIMEOUT`) | 5 |", 1, float(DEFAULTS["timeout"])),
+    ("(`VC_LINGER`) | 15 |", 1, float(DEFAULTS["linger"])),
+    ("kept for 7 days", 1, maintenance._KEPT_FOR.days),
+    ("At most 32 verbs", 1, threads.MOST_AT_ONCE),
+    ("of more than 1 MiB", MIB, guard.LARGEST_EXACT),
+    ("below 30 levels", 1, guard.DEEPEST_EXACT),
+]
+"""Words of a page with their number, its unit, and what it is in the code."""
 
 PAGES = [page for page in pages() if has_examples(page)]
 
@@ -83,9 +139,69 @@ def _typed(text: str) -> str:
 def test_the_resolvers_and_kinds_are_all_described() -> None:
     from versioned_collection.core.merging import KINDS, RESOLVERS
 
-    text = (DOCS / "merging.md").read_text(encoding="utf-8")
+    text = _text("merging.md")
     assert all(re.search(rf"^\|.*`{name}`.*\|", text, re.MULTILINE) for name in RESOLVERS)
     assert all(re.search(rf"^\|.*`{kind}`.*\|", text, re.MULTILINE) for kind in KINDS)
+
+
+def test_every_error_has_an_entry_and_every_entry_an_error() -> None:
+    entries = re.findall(r"^### (\w+)\n\n`(\w+)`.*?Exit code (\d+)", _text(ERRORS), re.M | re.S)
+    codes = {code: int(exits) for code, _, exits in entries}
+    kinds = {kind.code: kind.__name__ for kind in EXITS}
+    assert {code: name for code, name, _ in entries} == kinds
+    assert codes == {kind.code: int(exits) for kind, exits in EXITS.items()}
+    assert set(EXITS) == {kind for kind in vars(errors).values() if _is_error(kind)}
+
+
+def test_the_codes_of_the_command_line_have_entries() -> None:
+    found = re.findall(r"^\| `(\w+)` \| (\d+) \|", _text(ERRORS), re.MULTILINE)
+    table = re.search(r"Further codes are (.*?)\. With", _text("commands.md"), re.DOTALL)
+    assert table is not None
+    assert {code for code, _ in found} == {*re.findall(r"`(\w+)`", table[1]), "interrupted"}
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit[0])
+def test_limits_are_those_of_the_code(limit: tuple[str, float, float]) -> None:
+    shown, unit, value = limit
+    number = re.search(r"[\d,]+", shown)
+    assert number is not None
+    assert int(number[0].replace(",", "")) * unit == value
+    assert shown in " ".join(_text("limits.md").split())
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md"))
+    described = set(re.findall(r"^::: versioned_collection\.(\w+)$", text, re.MULTILINE))
+    assert set(versioned_collection.__all__) <= described | _constants(text)
+
+
+def test_every_part_of_the_class_is_in_the_reference() -> None:
+    text = _text("reference/collection.md")
+    for part in VersionedCollection.__mro__[1:]:
+        if part.__module__.startswith("versioned_collection.facets.") and part is not Facet:
+            assert f"::: {part.__module__}.{part.__name__}\n" in text
+
+
+def test_notebooks_hold_no_outputs() -> None:
+    for file in DOCS.glob("**/*.ipynb"):
+        notebook = json.loads(file.read_text(encoding="utf-8"))
+        assert notebook["nbformat"] == 4
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+def _text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def _is_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, errors.VersioningError)
+
+
+def _constants(text: str) -> set[str]:
+    """Return the names that a list of definitions explains."""
+    lines = re.findall(r"^((?:`\w+`(?:, )?)+)\n:", text, re.MULTILINE)
+    return {name for line in lines for name in re.findall(r"\w+", line)}
 
 
 # Links
