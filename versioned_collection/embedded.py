@@ -1,7 +1,5 @@
 """A MongoDB server of one's own: for demos, development and tests.
 
-::
-
     from pymongo import MongoClient
     from versioned_collection import embedded
 

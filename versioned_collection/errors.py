@@ -1,7 +1,5 @@
 """The errors this library raises: one tree under `VersioningError`.
 
-::
-
     VersioningError
     ├── InvalidArgument (ValueError)        a value that can never be right
     ├── InvalidType (TypeError)             an argument of the wrong type

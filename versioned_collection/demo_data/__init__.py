@@ -6,7 +6,7 @@ full, and for each later one the entries that it added, changed and removed. The
 the MIT licence, in ``mime-db.LICENSE`` beside it. ``scripts/build_demo_data.py`` rebuilds both
 files.
 
-Use it so::
+Use it so:
 
     for release in releases():
         print(release.version, release.published.date(), len(release.documents))
