@@ -1,4 +1,8 @@
-"""A hook of MkDocs: what pages say about the asynchronous class is taken from the class itself."""
+"""A hook of MkDocs: what pages leave to the build.
+
+What they say about the asynchronous class is taken from the class itself, what they say to the
+tests is left out, and a bar in a table's cell, which has to be escaped, is a bar.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from pymongo.collection import Collection
 from versioned_collection import AsyncVersionedCollection
 
 _VERBS = "<!-- the verbs -->"
+_CELL = re.compile(r"<td>.*?</td>", re.DOTALL)
 _FOR_TESTS = re.compile(r"^[ ]*<!-- (?:given|not run): .*? -->\n", re.MULTILINE)
 
 
@@ -19,6 +24,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     if _VERBS in markdown:
         markdown = markdown.replace(_VERBS, verbs())
     return _FOR_TESTS.sub("", markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Take the escapes off bars in cells, which Markdown leaves there in code."""
+    return _CELL.sub(lambda cell: cell[0].replace("\\|", "|"), html)
 
 
 def verbs() -> str:
