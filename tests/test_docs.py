@@ -15,6 +15,7 @@ from cli_support import Cli
 from doc_pages import COMMANDS, DOCS, LANGUAGES, ROOT, blocks_of, has_examples, pages
 from doc_runner import Lent, Runner
 from pymongo import MongoClient
+from pymongo.monitoring import CommandListener
 
 import versioned_collection
 from versioned_collection import (
@@ -168,6 +169,17 @@ def test_limits_are_those_of_the_code(limit: tuple[str, float, float]) -> None:
     assert shown in " ".join(_text("limits.md").split())
 
 
+def test_what_is_used_from_the_server_is_listed(server: embedded.Server) -> None:
+    heard = Heard()
+    with MongoClient[Any](server.uri, event_listeners=[heard]) as client:
+        use_everything(client.used_from_the_server)
+        client.drop_database("used_from_the_server")
+    text = _text("compatibility.md")
+    listed = set(re.findall(r"`(\$?\w+)`", text))
+    assert heard.commands - {"dropDatabase", "listDatabases"} <= listed
+    assert heard.stages <= listed
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md"))
     described = set(re.findall(r"^::: versioned_collection\.(\w+)$", text, re.MULTILINE))
@@ -187,6 +199,56 @@ def test_notebooks_hold_no_outputs() -> None:
         assert notebook["nbformat"] == 4
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+class Heard(CommandListener):
+    """The names of commands, and of the stages of aggregations."""
+
+    def __init__(self) -> None:
+        self.commands: set[str] = set()
+        self.stages: set[str] = set()
+
+    def started(self, event: Any) -> None:
+        self.commands.add(event.command_name)
+        for stage in event.command.get("pipeline", ()):
+            self.stages |= set(stage)
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    def failed(self, event: Any) -> None:
+        pass
+
+
+def use_everything(db: Any) -> None:
+    """Run one verb of every kind."""
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": 1, "name": "Can"}, {"_id": 2}])
+    bands.create_index("name")
+    bands.init()
+    bands.add_check("names", [{"$match": {"name": ""}}])
+    bands.update_one({"_id": 1}, {"$set": {"city": "Köln"}})
+    bands.register("one")
+    bands.create_branch("side")
+    bands.delete_one({"_id": 2})
+    bands.stash()
+    bands.stash_apply()
+    bands.register("two")
+    bands.checkout(branch="main")
+    bands.merge("side", no_ff=True)
+    bands.at("main@0").find({"name": "Can"}, sort=[("name", 1)]).to_list()
+    bands.at("main@0").count_documents({})
+    list(bands.find_versions({"name": "Can"}))
+    bands.publish_view("main@0", "first")
+    bands.publish_view("main@1", "first", replace=True)
+    bands.restore([2], "main@0")
+    bands.discard_changes()
+    bands.push(VersionedCollection(db.client["used_elsewhere"], "bands"), all=True)
+    db.client.drop_database("used_elsewhere")
+    list(bands.verify())
+    bands.size()
+    bands.gc()
+    bands.rename("groups").drop()
 
 
 def _text(page: str) -> str:
