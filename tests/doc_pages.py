@@ -8,14 +8,14 @@ What a block of code means is said by its language:
     What the block of Python above it prints.
 ``console``
     Commands; those of ``vc`` run. Where lines begin with ``$``, the lines below a command are what
-    it prints, its errors included. ``echo $?`` prints how the last one ended. Where none does,
-    every line is a command that succeeds.
+    it prints, its errors included. ``echo $?`` prints how the last one ended, ``echo TEXT > FILE``
+    writes a file. Where none does, every line is a command that succeeds.
 none
     A drawing or a pattern: not run.
 
 In what is printed, ``...`` stands for anything within a line, and alone on a line for any lines.
 The output of commands is compared word by word, as terminals fold lines at their width; of
-checksums, dates and times of day in it only the form is compared.
+checksums, ids, dates and times in it only the form is compared.
 
 Comments in front of a block, which readers do not see, say more:
 
@@ -45,8 +45,8 @@ _BLOCK = re.compile(
     r"^(?P<indent>[ ]*)```(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=indent)```[ ]*$",
     re.DOTALL | re.MULTILINE,
 )
-_PASSING = re.compile(r"\b(?:[0-9a-f]{8}|\d{4}-\d\d-\d\d|\d\d:\d\d(?::\d\d)?)\b")
-"""Checksums, dates and times in the output of commands."""
+_PASSING = re.compile(r"\b(?:[0-9a-f]{8}|[0-9a-f]{24}|\d{4}-\d\d-\d\d|\d\d:\d\d(?::\d\d)?)\b")
+"""Checksums, ids, dates and times in the output of commands."""
 
 _NOTE = re.compile(r"<!-- (?P<kind>given|not run): (?P<text>.*?) -->")
 

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cli_support import Cli
@@ -143,6 +144,9 @@ class Runner:
             return ""
         if words == ["echo", "$?"]:
             return f"{self._code}\n"
+        if words[0] == "echo" and words[-2] == ">":
+            Path(words[-1]).write_text(f"{' '.join(words[1:-2])}\n", encoding="utf-8")
+            return ""
         if words[0] != "vc":
             return ""
         outcome = self.cli(*words[1:], code=None)
@@ -180,7 +184,7 @@ def _dialogue(text: str) -> Iterator[tuple[str, str]]:
 
 def _commands_in(line: str) -> Iterator[list[str]]:
     """Iterate over the words of each command in a line."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&")
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&>")
     lexer.whitespace_split = True
     words: list[str] = []
     for word in lexer:
