@@ -12,7 +12,17 @@ from typing import Any
 import doc_runner
 import pytest
 from cli_support import Cli
-from doc_pages import COMMANDS, DOCS, LANGUAGES, ROOT, blocks_of, has_examples, pages
+from doc_pages import (
+    COMMANDS,
+    DOCS,
+    LANGUAGES,
+    ROOT,
+    agrees,
+    agrees_folded,
+    blocks_of,
+    has_examples,
+    pages,
+)
 from doc_runner import Lent, Runner
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
@@ -111,6 +121,34 @@ def runner(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_do_what_is_shown(page: Path, runner: Runner) -> None:
     runner.run(blocks_of(page))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```python\nprint(1)\n```\n\n```text\n2\n```\n",
+        "```python\nprint(1)\n```\n",
+        "```python\npass\n```\n\n```text\n1\n```\n",
+        "```console\nvc --db music -c bands log main@7\n```\n",
+        "```console\n$ vc --version\nvc 0.0.0\n```\n",
+        "```console\n$ vc --version\n$ echo $?\n```\n",
+    ],
+    ids=["other", "not shown", "not printed", "fails", "other command", "not shown command"],
+)
+def test_what_is_not_so_is_noticed(page: str, tmp_path: Path, runner: Runner) -> None:
+    file = tmp_path / "page.md"
+    file.write_text(page, encoding="utf-8")
+    with pytest.raises(AssertionError):
+        runner.run(blocks_of(file))
+
+
+def test_gaps_stand_for_anything() -> None:
+    assert agrees("a 17 b\n", "a ... b\n")
+    assert agrees("a\nb\nc\n", "a\n...\nc\n")
+    assert agrees("a\nc\n", "a\n...\nc\n")
+    assert not agrees("a\nb\n", "a\n")
+    assert agrees_folded("main@0 8675f86c  2026-11-21\n", "main@0\n95bfaa1b 2020-01-01\n")
+    assert not agrees_folded("main@0 8675f86c\n", "main@1 8675f86c\n")
 
 
 def test_what_does_not_run_says_why_and_is_little() -> None:
