@@ -12,6 +12,7 @@
     │   ├── ReadOnlyVersion                 a write to a version that is read, not checked out
     │   └── NotSupported                    the server or the collection cannot do it
     ├── InvalidCollectionVersion            no such version
+    │   ├── VersionThinnedOut               gone; a later one stands for its changes
     │   └── AmbiguousRevision               a prefix that several versions share
     ├── BranchNotFound, TagNotFound, RemoteNotFound
     ├── RemoteUnreachable                   no connection to a remote, or it broke
