@@ -226,10 +226,10 @@ def test_use_stores_what_it_was_given(cli: Cli) -> None:
     assert found["collection"]["value"] == "bands"
     assert found["db"]["value"] == "music"
     assert found["uri"]["value"] == "mongodb://***@db.example:27017/music?authSource=admin"
-    cli("use", "songs", "--data", "somewhere")
+    cli("use", "songs", "--data", "/some/where")
     found = cli("config", "list", "--json").json["settings"]
     assert "uri" not in found
-    assert found["data"]["value"] == "somewhere"
+    assert found["data"]["value"] == "/some/where"
     cli.env["VC_COLLECTION"] = "other"
     assert "goes first" in cli("use", "songs").err
 
@@ -296,20 +296,20 @@ def test_malformed_profiles(tmp_path: Path, text: str) -> None:
 def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
     cli("--uri", URI, "--db", "music", "use", "bands")
     cli("config", "set", "author", "Ada")
-    assert cli("--profile", "local", "--data", "somewhere", "use", "songs").out.startswith(
+    assert cli("--profile", "local", "--data", "/some/where", "use", "songs").out.startswith(
         "using profile local: songs (in "
     )
     found = cli("config", "list", "--json").json["settings"]
     assert {name: one["value"] for name, one in found.items() if one["source"] == "file"} == {
         "profile": "local",
-        "data": "somewhere",
+        "data": "/some/where",
         "collection": "songs",
         "author": "Ada",
     }
     cli("--profile", "remote", "--uri", URI, "--db", "art", "use", "pictures")
     listed = cli("config", "profiles", "--json").json
     assert listed["profile"] == "remote"
-    assert listed["profiles"]["local"] == {"data": "somewhere", "collection": "songs"}
+    assert listed["profiles"]["local"] == {"data": "/some/where", "collection": "songs"}
     assert SECRET not in json.dumps(listed)
     assert listed["profiles"]["remote"]["db"] == "art"
     assert "*" in cli("config", "profiles").out
@@ -326,6 +326,15 @@ def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
     cli("config", "delete-profile", "local")
     assert cli("config", "get", "collection").out == "bands\n"
     cli("config", "delete-profile", "local", code=2)
+
+
+def test_a_directory_is_the_same_wherever_the_next_command_runs(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("config", "set", "data", "here")
+    monkeypatch.chdir("/")
+    assert cli("config", "get", "data").out == f"{tmp_path / 'here'}\n"
 
 
 def test_a_profile_that_is_not_there(cli: Cli) -> None:

@@ -158,3 +158,21 @@ def test_a_copy_that_takes_longer_than_the_server_keeps_snapshots(db, monkeypatc
     assert not bands.has_changes()
     assert raws(db["__replica_bands"]) == raws(db.bands)
     assert problems(bands) == []
+
+
+def test_what_another_program_keeps_under_the_names_of_trackers(anydb, there):
+    """An older library of the same name does."""
+    bands, elsewhere = untracked(anydb), tracked(there)
+    foreign = {"current_version": 3, "current_branch": "main"}
+    for tracker in ("metadata", "branches"):
+        anydb[f"__{tracker}_bands"].insert_one(dict(foreign))
+        before = everything(anydb)
+        assert not bands.is_tracked()
+        assert bands.branches() == set()
+        with pytest.raises(errors.FormatMismatch, match=f"__{tracker}_bands holds"):
+            bands.init()
+        with pytest.raises(errors.FormatMismatch):
+            elsewhere.push(bands)
+        assert everything(anydb) == before
+        anydb.drop_collection(f"__{tracker}_bands")
+    bands.init()

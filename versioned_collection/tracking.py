@@ -8,8 +8,10 @@ from typing import Any
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import NotSupported
+from versioned_collection.errors import FormatMismatch, NotSupported
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.base import FORMAT, identities
+from versioned_collection.wire import translated
 
 OPTIONS_OF_CREATE = (
     "collation",
@@ -44,6 +46,28 @@ def check_target(repository: Repository) -> None:
                 "an ordinary collection and track that",
                 collection=repository.name,
                 reason=reason,
+            )
+
+
+def refuse_foreign(repository: Repository) -> None:
+    """Refuse to put trackers in the place of what something else keeps under their names.
+
+    Raises:
+        FormatMismatch: There are documents that no release of this library has written.
+    """
+    trackers = (repository.metadata, repository.log, repository.branches, repository.deltas)
+    there = identities(repository.db, [tracker.name for tracker in trackers])
+    for name in there:
+        with translated():
+            found = repository.db[name].find_one({"format": {"$exists": False}}, {"_id": 1})
+        if found is not None:
+            raise FormatMismatch(
+                f"{name} holds what this library has not written, the history of an older library "
+                "of the same name perhaps. Save what is still needed, then drop or rename the "
+                f"collections that begin with '__' and end with {repository.name!r}",
+                found=None,
+                supported=FORMAT,
+                where=name,
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -64,6 +65,8 @@ def check(name: str, value: str) -> str:
     """
     if name not in SETTINGS:
         raise SettingsError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+    if name == "data":
+        return os.path.abspath(os.path.expanduser(value))  # wherever the next command runs
     if name in _SECONDS:
         try:
             seconds = float(value)

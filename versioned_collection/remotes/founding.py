@@ -28,7 +28,7 @@ from versioned_collection.remotes.proving import prove
 from versioned_collection.remotes.staging import Staging, says_same
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.tracking import check_target, first_state
+from versioned_collection.tracking import check_target, first_state, refuse_foreign
 from versioned_collection.wire import (
     create_collection,
     documents,
@@ -86,6 +86,7 @@ class MongoFounding:
         repository = self._repository
         repository.check_names()
         check_target(repository)
+        refuse_foreign(repository)
         if repository.metadata.read() is not None:
             raise InvalidOperation(
                 f"the collection {repository.name!r} is tracked already",

@@ -14,8 +14,9 @@ class BranchesCollection(References):
     prefix = "branches"
 
     def all(self) -> dict[str, VersionId]:
-        """Return the tips by name."""
-        return {name: found["version"] for name, found in self.documents().items()}
+        """Return the tips by name; what something else has stored here is none."""
+        found = self.documents().items()
+        return {name: stored["version"] for name, stored in found if "format" in stored}
 
     def set(self, name: str, version: VersionId, session: Session = None) -> None:
         """Let a name point to a version."""

@@ -34,7 +34,7 @@ from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.tracking import check_target, first_state
+from versioned_collection.tracking import check_target, first_state, refuse_foreign
 from versioned_collection.versions import check_texts, completed
 from versioned_collection.wire import (
     BYTES_OF_IDS,
@@ -69,12 +69,14 @@ def init(
         CollectionAlreadyInitialised: It is tracked.
         NotSupported: It is a view, a time-series or a capped collection.
         InvalidArgument: A tracker's name would be too long.
+        FormatMismatch: Something else uses the names of trackers.
     """
     message = DEFAULT_MESSAGE if message is None else message
     check_texts(message, author, metadata)
     repository.check_names()
     _refuse_tracked(repository)
     check_target(repository)
+    refuse_foreign(repository)
     with repository.lease("init") as hold:
         _refuse_tracked(repository)
         drop_trackers(hold)  # what a killed init may have left
