@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from versioned_collection.verbs.restore import Restored
     from versioned_collection.verbs.stash import Stash
     from versioned_collection.verbs.thin_out import ThinnedOut
+    from versioned_collection.verbs.worktree import Worktree
 
 __all__ = [
     "ANY",
@@ -65,6 +66,7 @@ __all__ = [
     "ThinnedOut",
     "Version",
     "VersionedCollection",
+    "Worktree",
     "embedded",
     "errors",
 ]
@@ -100,6 +102,7 @@ _HOMES = {
     "ThinnedOut": "versioned_collection.verbs.thin_out",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",
+    "Worktree": "versioned_collection.verbs.worktree",
 }
 _MODULES = ("embedded", "errors")
 

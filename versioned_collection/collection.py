@@ -24,6 +24,7 @@ from versioned_collection.facets.references import References
 from versioned_collection.facets.sharing import Sharing
 from versioned_collection.facets.stashing import Stashing
 from versioned_collection.facets.state import State
+from versioned_collection.facets.worktrees import Worktrees
 from versioned_collection.past.plan import Planner
 from versioned_collection.recovery import recover_on_open
 from versioned_collection.repository import Repository
@@ -41,6 +42,7 @@ class VersionedCollection(
     Past[DocumentType],
     Merging[DocumentType],
     References[DocumentType],
+    Worktrees[DocumentType],
     Looking[DocumentType],
     Stashing[DocumentType],
     Sharing[DocumentType],
@@ -123,6 +125,7 @@ class VersionedCollection(
 
         Raises:
             InvalidArgument: The name is malformed, too long or taken.
+            InvalidOperation: There are worktrees, or this is one.
             NotSupported: An option such as ``dropTarget`` was given for a tracked collection.
         """
         if self.is_tracked():
@@ -135,14 +138,23 @@ class VersionedCollection(
             lifecycle_verbs.rename(self._repository, new_name)
         else:
             super().rename(new_name, *args, **kwargs)
-        renamed = self._like(self.database.get_collection(new_name, **options_of(self)))
-        renamed._repository = self._repository_named(new_name)
-        renamed._planner = Planner(renamed._repository)
-        renamed._repository.own_checks.update(self._repository.own_checks)
-        return renamed
+        return self._named(new_name)
+
+    def _named(self, name: str) -> Self:
+        """Return an object like this one on another collection of the database."""
+        other = self._like(self.database.get_collection(name, **options_of(self)))
+        other._repository = self._repository_named(name)
+        other._repository.find_home()
+        other._planner = Planner(other._repository)
+        other._repository.own_checks.update(self._repository.own_checks)
+        return other
 
     def drop(self, *args: Any, **kwargs: Any) -> None:
-        """Drop the collection and, where it is tracked, its whole history."""
+        """Drop the collection and, where it is tracked, its whole history.
+
+        Raises:
+            InvalidOperation: There are worktrees, or this is one; see `remove_worktree`.
+        """
         if self.is_tracked():
             lifecycle_verbs.drop(self._repository)
         else:

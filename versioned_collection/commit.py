@@ -65,6 +65,7 @@ class Commit:
             the changes of all of them, and ``moved``, whether its own ones are gone already.
         private_checks: Whether checks that only the process at work knows are to run too: another
             one that finds the commit half done turns back.
+        elsewhere: Fields of the metadata of other working copies to set, by their names.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -94,6 +95,7 @@ class Commit:
     seen: Mapping[str, Any] | None = None
     private_checks: bool = False
     bridged: Mapping[str, Any] | None = None
+    elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_bson(self) -> dict[str, Any]:
         """Return the commit as an intent that can be carried out later."""
@@ -125,6 +127,7 @@ class Commit:
             "seen": self.seen,
             "private_checks": self.private_checks,
             "bridged": self.bridged,
+            "elsewhere": [[name, changes] for name, changes in self.elsewhere.items()],
         }
         if self.path is not None:
             stored["path"] = {
@@ -139,7 +142,7 @@ class Commit:
         facts = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
         if not isinstance(facts.get("log", []), list):  # of a build with one entry at most
             facts["log"] = [] if stored["log"] is None else [stored["log"]]
-        for name in ("branches", "tagged"):
+        for name in ("branches", "tagged", "elsewhere"):
             facts[name] = dict(stored.get(name, ()))
         way = stored.get("path")
         if way is not None:
@@ -155,6 +158,8 @@ def apply_references(hold: Hold, commit: Commit, session: ClientSession | None) 
     for step in _reference_steps(hold.repository, commit, session):
         hold.lease.check()
         step()
+    for name, changes in commit.elsewhere.items():
+        hold.update(changes, session, of=name)
 
 
 def _reference_steps(

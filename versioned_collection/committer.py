@@ -19,6 +19,7 @@ from versioned_collection.commit import Commit, apply_references
 from versioned_collection.core.document import DocumentKey, are_twins
 from versioned_collection.core.merging import whole_document
 from versioned_collection.core.tree import Path
+from versioned_collection.elsewhere import refuse_under_others
 from versioned_collection.errors import (
     CheckFailed,
     DocumentRejected,
@@ -87,6 +88,7 @@ class Committer:
 
         Raises:
             WorkingCopyChanged: Another client changed a document; nothing was done.
+            InvalidOperation: It would take a branch or version from another working copy.
         """
         if self._repository.has_transactions and batches is not None:
             try:
@@ -108,6 +110,7 @@ class Committer:
 
     def _at_once(self, commit: Commit, batches: Iterable[list[Move]], keep: bool) -> None:
         """Carry out a small commit in one transaction, while its moves are still computed."""
+        refuse_under_others(self._hold, commit)
         describe(self._hold, commit)
         small = _Small(batches)
         writer = WorkingCopyWriter(
@@ -293,7 +296,12 @@ class Committer:
     # -- step by step --------------------------------------------------------------------
 
     def declare(self, commit: Commit) -> None:
-        """Write the commit as an intent: from here on it will happen."""
+        """Write the commit as an intent: from here on it will happen.
+
+        Raises:
+            InvalidOperation: It would take a branch or version from another working copy.
+        """
+        refuse_under_others(self._hold, commit)
         describe(self._hold, commit)
         self._hold.begin({"phase": "apply", "commit": commit.to_bson()})
 

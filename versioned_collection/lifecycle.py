@@ -18,19 +18,19 @@ def create_trackers(repository: Repository, but: Collection[Tracker] = ()) -> No
 
 def drop_trackers(hold: Hold) -> None:
     """Drop all trackers; the metadata goes last, so that an interrupted drop goes on."""
-    _drop(hold, _names(hold.repository))
+    drop_names(hold, _names(hold.repository))
 
 
 def drop_some(hold: Hold, trackers: Sequence[Tracker]) -> None:
     """Drop some trackers."""
-    _drop(hold, [name for tracker in trackers for name in tracker.names])
+    drop_names(hold, [name for tracker in trackers for name in tracker.names])
 
 
 def complete_drop(hold: Hold) -> None:
     """Drop the collection and its trackers; whatever is gone already is fine."""
     repository = hold.repository
     views = identities(repository.db, repository.overlays.views())
-    _drop(hold, [*views, repository.name, *_names(repository)])
+    drop_names(hold, [*views, repository.name, *_names(repository)])
     repository.turns.remove()
     repository.leases.forget(hold.lease.token)
 
@@ -39,7 +39,8 @@ def _names(repository: Repository) -> list[str]:
     return [name for tracker in repository.trackers for name in tracker.names]
 
 
-def _drop(hold: Hold, names: Sequence[str]) -> None:
+def drop_names(hold: Hold, names: Sequence[str]) -> None:
+    """Drop collections that the lease protects, the last one after all others."""
     db = hold.repository.db
     found = identities(db, names)
     hold.lease.check()  # later on, the identities keep a late owner from dropping anything
@@ -58,7 +59,7 @@ def complete_rename(hold: Hold, new_name: str) -> None:
     for tracker in repository.trackers:
         new_names += tracker.names_under(new_name)
     found = identities(repository.db, [*old_names, *new_names])
-    hold.lease.check()  # see `_drop`
+    hold.lease.check()  # see `drop_names`
     target.leases.carry_on(hold.lease.fence)
     for old, new in zip(old_names, new_names, strict=True):
         is_last = old == repository.metadata.name  # it replaces the announcement

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
-from versioned_collection.errors import InvalidOperation, LeaseLost, VersioningError
+from versioned_collection.errors import (
+    CollectionNotTracked,
+    InvalidOperation,
+    LeaseLost,
+    VersioningError,
+)
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.repository import Hold, Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.worktrees import complete_removal, complete_worktree, discard_copies
 
 _log = logging.getLogger(__name__)
 
@@ -45,22 +51,22 @@ _LONGEST_PAUSE = 0.25
 def holding(repository: Repository, verb: str) -> Iterator[Hold]:
     """Hold the lease on a tracked collection for a verb.
 
-    An operation that an earlier process left half done is completed or undone first. When
-    the verb itself fails before its commit point, what it prepared is removed.
+    An operation that an earlier process left half done, in this working copy or another one, is
+    completed or undone first. When the verb itself fails before its commit point, what it
+    prepared is removed.
 
     Raises:
         CollectionNotTracked: There is no history; nothing is created.
         InvalidOperation: A merge waits for decisions, which does not go with the verb.
         LeaseHeld: Another process kept the lease for longer than we wait.
     """
-    if repository.metadata.read() is None:
-        raise not_tracked(repository.name)
+    repository.state()
     with repository.lease(verb) as hold:
-        state = hold.enter()
-        if state is None:
+        if hold.enter() is None:
             raise not_tracked(repository.name)
-        if state.intent is not None:
-            settle(hold, state)
+        _settle_others(hold)
+        if hold.state.intent is not None:
+            settle(hold, hold.state)
         if hold.state.merge is not None and verb in _NOT_WHILE_MERGING:
             raise InvalidOperation(
                 f"a {hold.state.merge['verb']} waits: settle its conflicts{_then(hold.state)}, "
@@ -84,11 +90,23 @@ def _then(state: Metadata) -> str:
     return f", then register() records it{' and goes on' if merge.get('todo') else ''}"
 
 
+def _settle_others(hold: Hold) -> None:
+    """Settle what was left half done in other working copies: it may be about shared trackers."""
+    half_done = [name for name, state in hold.others.items() if state.intent is not None]
+    for name in half_done:
+        other = hold.beside(name)
+        with suppress(CollectionNotTracked):  # a worktree whose removal is complete now
+            settle(other, other.state)
+    if half_done:
+        hold.refresh()
+
+
 def settle(hold: Hold, state: Metadata) -> None:
     """Complete or undo the operation that the state says is under way.
 
     Raises:
-        CollectionNotTracked: The operation was a drop or a rename, which is complete now.
+        CollectionNotTracked: The operation was a drop, a rename or the removal of a worktree,
+            which is complete now, or a worktree could not be made.
     """
     intent: Mapping[str, Any] = state.intent or {}
     repository = hold.repository
@@ -109,7 +127,13 @@ def settle(hold: Hold, state: Metadata) -> None:
     if intent["verb"] == "rename":
         complete_rename(hold, intent["to"])
         raise not_tracked(repository.name)
-    if intent["phase"] == "apply":
+    if intent["verb"] == "remove_worktree":
+        complete_removal(hold)
+        raise not_tracked(repository.name)
+    if intent["verb"] == "worktree" and intent["phase"] == "apply":
+        if not complete_worktree(hold):
+            raise not_tracked(repository.name)
+    elif intent["phase"] == "apply":
         Committer(hold, resumed=True).complete(Commit.from_bson(intent["commit"]))
     else:
         undo(hold, intent)
@@ -128,6 +152,9 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
         repository.stash.delete([intent["stash"]])
     if intent.get("overlay") is not None:
         repository.overlays.remove(intent["overlay"])
+    worktree = intent.get("worktree")
+    if worktree is not None and worktree["name"] not in hold.others:
+        discard_copies(repository, worktree)
     hold.update({"intent": None})
 
 
@@ -163,9 +190,9 @@ def recover_on_open(repository: Repository) -> None:
 
 
 def _is_half_done(repository: Repository) -> bool:
-    state = repository.metadata.read()
+    state = repository.known_state()
     if state is not None:
-        return state.intent is not None
+        return repository.metadata.is_half_done(state)
     old_name = repository.metadata.announced_rename()
     if old_name is not None:
         recover_on_open(

@@ -1,4 +1,4 @@
-"""A tracked collection and its trackers, opened together, and the lease on them."""
+"""A working copy and the trackers of its repository, opened together, and the lease on them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ _LONGEST_TRACKER = "__conflicts_" + ".chunks"
 
 
 class Repository:
-    """The trackers of one collection.
+    """The trackers of one collection: its own, and those that all working copies share.
+
+    The shared ones are called after the main working copy, which is this collection itself until
+    `find_home` finds that it is a worktree of another one.
 
     Args:
         db: The database.
@@ -69,6 +72,9 @@ class Repository:
         lease_seconds: How long a lease lasts without a heartbeat.
         lease_wait_seconds: How long a verb waits for another one to finish.
         tz_aware: Whether timestamps of the log carry a time zone.
+
+    Attributes:
+        home: The name of the main working copy.
     """
 
     def __init__(
@@ -96,32 +102,71 @@ class Repository:
         self.requested_capture = capture
         self.lease_seconds = lease_seconds
         self.lease_wait_seconds = lease_wait_seconds
-        self.metadata = MetadataCollection(db, name)
-        self.log = LogCollection(db, name)
-        self.log.tz_aware = tz_aware
-        self.branches = BranchesCollection(db, name)
-        self.tags = TagsCollection(db, name)
-        self.deltas = DeltasCollection(db, name)
-        self.spans = SpansCollection(db, name)
-        self.deltas.beside = self.spans
+        self.tz_aware = tz_aware
+        self.own_checks: dict[str, tuple[Callable[..., Any], str | None]] = {}
         self.modified = ModifiedCollection(db, name)
         self.journal = JournalCollection(db, name)
         self.replica = ReplicaCollection(db, name)
         self.stash = StashCollection(db, name)
         self.conflicts = ConflictsCollection(db, name)
         self.operations = OperationsCollection(db, name)
-        self.checks = ChecksCollection(db, name)
-        self.incoming = IncomingCollection(db, name)
-        self.incoming.tz_aware = tz_aware
-        self.remotes = RemotesCollection(db, name)
         self.overlays = OverlaysCollection(db, name)
-        self.own_checks: dict[str, tuple[Callable[..., Any], str | None]] = {}
-        self.leases = LeaseCollection(db, name)
+        self._share(name)
+
+    def _share(self, home: str) -> None:
+        """Open the trackers that the working copies of `home` share."""
+        db, name = self.db, self.name
+        self.home = home
+        self.metadata = MetadataCollection(db, home, None if home == name else name)
+        self.log = LogCollection(db, home)
+        self.log.tz_aware = self.tz_aware
+        self.branches = BranchesCollection(db, home)
+        self.tags = TagsCollection(db, home)
+        self.deltas = DeltasCollection(db, home)
+        self.spans = SpansCollection(db, home)
+        self.deltas.beside = self.spans
+        self.checks = ChecksCollection(db, home)
+        self.incoming = IncomingCollection(db, home)
+        self.incoming.tz_aware = self.tz_aware
+        self.remotes = RemotesCollection(db, home)
+        self.leases = LeaseCollection(db, home)
         self.turns = LeaseCollection(db, self.incoming.name)
+
+    def find_home(self) -> bool:
+        """Look whether the collection is a worktree, and of which one.
+
+        Returns:
+            Whether that is another one than was known.
+        """
+        home = MetadataCollection(self.db, self.name).points_to()
+        if home is None or MetadataCollection(self.db, home, self.name).read() is None:
+            home = self.name  # what the note announces is being made, or was never finished
+        if home == self.home:
+            return False
+        self._share(home)
+        return True
+
+    def beside(self, name: str) -> Repository:
+        """Return another working copy of this repository."""
+        other = Repository(
+            self.db,
+            name,
+            capture=self.requested_capture,
+            lease_seconds=self.lease_seconds,
+            lease_wait_seconds=self.lease_wait_seconds,
+            tz_aware=self.tz_aware,
+        )
+        other._share(self.home)
+        return other
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the main working copy, not a worktree."""
+        return self.home == self.name
 
     @property
     def trackers(self) -> tuple[Tracker, ...]:
-        """All trackers that belong to this collection alone, the metadata last."""
+        """All trackers, the metadata last."""
         return (
             self.log,
             self.branches,
@@ -139,6 +184,19 @@ class Repository:
             self.remotes,
             self.overlays,
             self.metadata,
+        )
+
+    @property
+    def own_trackers(self) -> tuple[Tracker, ...]:
+        """The trackers that belong to this working copy alone."""
+        return (
+            self.modified,
+            self.journal,
+            self.replica,
+            self.stash,
+            self.conflicts,
+            self.operations,
+            self.overlays,
         )
 
     @cached_property
@@ -181,9 +239,20 @@ class Repository:
         Raises:
             CollectionNotTracked: There is none.
         """
-        state = self.metadata.read()
+        state = self.known_state()
         if state is None:
             raise not_tracked(self.name)
+        return state
+
+    def known_state(self) -> Metadata | None:
+        """Return the state of the working copy, None when it is not tracked.
+
+        A collection that became a worktree after it was opened, or ceased to be one, is found
+        out.
+        """
+        state = self.metadata.read()
+        if state is None and self.find_home():
+            state = self.metadata.read()
         return state
 
     def way(self, path: Path) -> Path:
@@ -274,6 +343,7 @@ class Hold:
         lease: The lease.
         session: The session of the verb's transactions.
         verb: The verb's name.
+        others: The states of the other working copies, by their names.
     """
 
     def __init__(
@@ -283,6 +353,7 @@ class Hold:
         self.lease = lease
         self.session = session
         self.verb = verb
+        self.others: dict[str, Metadata] = {}
         self._state: Metadata | None = None
 
     @property
@@ -298,23 +369,44 @@ class Hold:
 
     def enter(self) -> Metadata | None:
         """Shut out earlier owners, and read the state."""
-        self._state = self.repository.metadata.stamp(self.lease.token, self.lease.fence)
+        self._take(self.repository.metadata.stamp(self.lease.token, self.lease.fence))
         if self._state is not None and self.lease.inherited:
             self.repository.modified.renew()
+            for name in self.others:
+                self.repository.beside(name).modified.renew()
         return self._state
 
-    def refresh(self) -> None:
-        """Read the state again after changes."""
-        self._state = self.repository.metadata.read()
+    def _take(self, states: dict[str, Metadata]) -> None:
+        self._state = states.pop(self.repository.name, None)
+        self.others = states
 
-    def update(self, changes: Mapping[str, Any], session: ClientSession | None = None) -> None:
-        """Change the state, if the lease is still ours.
+    def beside(self, name: str) -> Hold:
+        """Return what to work with in another working copy."""
+        other = Hold(self.repository.beside(name), self.lease, self.session, self.verb)
+        other._take({**self.others, self.repository.name: self.state})
+        return other
+
+    def everywhere(self) -> list[Hold]:
+        """Return what to work with in each working copy, this one first."""
+        return [self, *map(self.beside, self.others)]
+
+    def refresh(self) -> None:
+        """Read the states again after changes."""
+        self._take(self.repository.metadata.read_all())
+
+    def update(
+        self,
+        changes: Mapping[str, Any],
+        session: ClientSession | None = None,
+        of: str | None = None,
+    ) -> None:
+        """Change the state, or that of another working copy, if the lease is still ours.
 
         Raises:
             LeaseLost: It is not.
         """
         self.lease.check()
-        self.repository.metadata.update(self.lease.token, changes, session)
+        self.repository.metadata.update(self.lease.token, changes, session, of)
 
     def touch(self, session: ClientSession | None) -> None:
         """Make a transaction fail if another owner has taken over, or does so meanwhile."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
@@ -319,18 +319,35 @@ def entry_of(repository: Repository, version: VersionId) -> Version:
     return entry
 
 
+def branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) -> str | None:
+    """Return the branch that the caller named, to which HEAD attaches at its tip."""
+    if isinstance(version, (tuple, list)) and len(version) == 2:
+        return str(version[1])
+    if isinstance(version, str):
+        parsed = revisions.parse(version)
+        plain = parsed.generations == 0 and parsed.time is None
+        return parsed.base if plain and resolver.tip(parsed.base) is not None else None
+    if isinstance(version, int) and branch is None:
+        return resolver.current_branch
+    return branch
+
+
 def attachment(
-    repository: Repository, state: Metadata, target: VersionId, named: str | None = None
+    repository: Repository,
+    state: Metadata,
+    target: VersionId,
+    named: str | None = None,
+    taken: Container[str] = (),
 ) -> dict[str, Any]:
     """Return the fields of HEAD for a version: attached at a tip, detached elsewhere.
 
     A branch that the caller named is preferred, then the present one, then the branch of
-    the version's label.
+    the version's label; never one that is taken, as another working copy has checked it out.
     """
     tips = repository.branches.all()
     label = entry_of(repository, target).branch
     for branch in (named, state.branch, label):
-        if branch is not None and tips.get(branch) == target:
+        if branch is not None and branch not in taken and tips.get(branch) == target:
             return {"head": target, "branch": branch, "detached": False}
     return {"head": target, "branch": label, "detached": True}
 

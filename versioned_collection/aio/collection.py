@@ -149,8 +149,7 @@ class AsyncVersionedCollection:
     async def rename(self, new_name: str, *args: Any, **kwargs: Any) -> Self:
         """Rename the collection and its trackers; see `VersionedCollection.rename`."""
         await self._run(VersionedCollection.rename, new_name, *args, **kwargs)
-        old = self._collection
-        return self._like(old.database.get_collection(new_name, **options_of(old)))
+        return self._named(new_name)
 
     drop = awaited(VersionedCollection.drop)
 
@@ -212,6 +211,14 @@ class AsyncVersionedCollection:
     tag = awaited(VersionedCollection.tag)
     tags = awaited(VersionedCollection.tags)
     delete_tag = awaited(VersionedCollection.delete_tag)
+
+    async def worktree(self, branch: Any, name: str, **kwargs: Any) -> Self:
+        """Check a branch out in a collection of its own; see `VersionedCollection.worktree`."""
+        await self._run(VersionedCollection.worktree, branch, name, **kwargs)
+        return self._named(name)
+
+    worktrees = awaited(VersionedCollection.worktrees)
+    remove_worktree = awaited(VersionedCollection.remove_worktree)
 
     resolve = awaited(VersionedCollection.resolve)
     get_log = awaited(VersionedCollection.get_log)
@@ -352,6 +359,11 @@ class AsyncVersionedCollection:
         if self._notes is None:
             self._notes = await self._run(_is_noted)
         return self._notes
+
+    def _named(self, name: str) -> Self:
+        """Return a copy of this object on another collection of the database."""
+        old = self._collection
+        return self._like(old.database.get_collection(name, **options_of(old)))
 
     def _like(self, collection: Any) -> Self:
         """Return a copy of this object on another collection of the driver."""

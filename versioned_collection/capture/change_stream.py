@@ -8,7 +8,8 @@ read. Where the server cannot resume, the collection is compared in full.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from bson.timestamp import Timestamp
@@ -103,6 +104,20 @@ class ChangeStreamCapture(Capture):
             return None
         return None if noticed.scan else noticed.keys
 
+    def named_at(self, since: Timestamp) -> Timestamp | None:
+        """Return when the collection got its name by a rename behind a time, if it did."""
+        noticed = Noticed(self.pin())
+        try:
+            with closing(self._events(since, (), noticed)) as batches:
+                for events in batches:
+                    for kind, time, _ in events:
+                        if kind == b"rename":
+                            return Timestamp(time >> 32, time & 0xFFFFFFFF)
+        except driver.OperationFailure as error:
+            if not _is_history_lost(error):
+                raise
+        return None
+
     @staticmethod
     def _take(events: Iterable[_Event], noticed: Noticed) -> list[DocumentKey]:
         """Add events to `noticed`; return the ids that are new."""
@@ -119,7 +134,7 @@ class ChangeStreamCapture(Capture):
 
     def _events(
         self, start: Timestamp, own: Sequence[Timestamp], noticed: Noticed
-    ) -> Iterator[list[_Event]]:
+    ) -> Generator[list[_Event], None, None]:
         """Iterate over the events behind `start` up to the time of the look."""
         assert noticed.at is not None
         last = _number(noticed.at)

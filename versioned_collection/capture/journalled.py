@@ -117,15 +117,13 @@ class JournalledWrites(Collection[DocumentType]):
 
     def _journals(self) -> bool:
         repository = self._repository
-        return (
-            repository.capture_mode == "write_through" and repository.metadata.read() is not None
-        )
+        return repository.capture_mode == "write_through" and repository.known_state() is not None
 
     def _is_collated(self, keys: Sequence[DocumentKey], collation: Any) -> bool:
         """Tell whether an id may find a document whose own id is spelled differently."""
         if not any(key[0] in (STRING, OBJECT) for key in keys):
             return False
-        state = self._repository.metadata.read()
+        state = self._repository.known_state()
         return collation is not None or (state is not None and "collation" in state.options)
 
     def _one(

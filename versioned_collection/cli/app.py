@@ -145,6 +145,7 @@ for _module in (
     "views",
     "thinning",
     "references",
+    "worktrees",
     "sharing",
     "remotes",
     "exporting",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson.codec_options import CodecOptions
 from pymongo import ReadPreference
@@ -17,6 +17,9 @@ from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, Resol
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument
 from versioned_collection.past.plan import Planner
 from versioned_collection.repository import Repository
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 Author = str | Mapping[str, Any]
@@ -31,9 +34,13 @@ class Facet(Collection[DocumentType]):
     _repository: Repository
     _planner: Planner
 
+    def _named(self, name: str) -> Self:
+        """Return an object like this one on another collection of the database."""
+        raise NotImplementedError
+
     def is_tracked(self) -> bool:
         """Tell whether the collection has a history."""
-        return self._repository.metadata.read() is not None
+        return self._repository.known_state() is not None
 
     def _unless_untracked(self, verb: Callable[[Repository], T], otherwise: T) -> T:
         """Run a verb; an untracked collection answers politely instead."""

@@ -238,5 +238,7 @@ def _other(remote: RemoteLike) -> Any:
     if isinstance(remote, Database):
         return plain(remote)
     if isinstance(remote, Collection):
-        return Repository(plain(remote.database), remote.name)
+        other = Repository(plain(remote.database), remote.name)
+        other.find_home()
+        return other
     return remote

@@ -16,13 +16,13 @@ class State(Facet[DocumentType]):
     @property
     def version(self) -> int | None:
         """The number of HEAD on its branch, -1 on an unborn branch, None when untracked."""
-        state = self._repository.metadata.read()
+        state = self._repository.known_state()
         return None if state is None else current_number(self._repository, state)
 
     @property
     def branch(self) -> str | None:
         """The branch of HEAD, None when untracked."""
-        state = self._repository.metadata.read()
+        state = self._repository.known_state()
         return None if state is None else state.branch
 
     @property
@@ -37,17 +37,17 @@ class State(Facet[DocumentType]):
 
     def is_detached(self) -> bool:
         """Tell whether HEAD is not the tip of a branch."""
-        state = self._repository.metadata.read()
+        state = self._repository.known_state()
         return state is not None and state.detached
 
     def has_stash(self) -> bool:
         """Tell whether changes are stashed."""
-        state = self._repository.metadata.read()
+        state = self._repository.known_state()
         return state is not None and bool(state.stashes)
 
     def has_conflicts(self) -> bool:
         """Tell whether conflicts wait for resolution."""
-        return self._repository.has_conflicts(self._repository.metadata.read())
+        return self._repository.has_conflicts(self._repository.known_state())
 
     def has_changes(self) -> bool:
         """Tell whether the documents differ from HEAD, whoever changed them."""

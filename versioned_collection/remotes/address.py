@@ -267,7 +267,7 @@ def _found(repository: Repository, wanted: RemoteLike) -> Iterator[tuple[Reposit
     if isinstance(wanted, Repository):
         yield wanted, None
     elif isinstance(wanted, Database):
-        yield Repository(wanted, repository.name), None
+        yield Repository(wanted, repository.home), None
     elif wanted is None or isinstance(wanted, str):
         with _opened_at(repository, wanted or DEFAULT) as found:
             yield found
@@ -302,7 +302,7 @@ def _opened_at(repository: Repository, wanted: str) -> Iterator[tuple[Repository
     with connected(url, parsed["password"], **options) as client:
         other = Repository(
             client[parsed["database"]],
-            parsed["collection"] or repository.name,
+            parsed["collection"] or repository.home,
             lease_seconds=repository.lease_seconds,
             lease_wait_seconds=repository.lease_wait_seconds,
         )
@@ -312,11 +312,11 @@ def _opened_at(repository: Repository, wanted: str) -> Iterator[tuple[Repository
 def _named(
     repository: Repository, other: Repository, progress: Progress | None
 ) -> tuple[str, MongoRemote]:
-    if other.name != repository.name:
+    if other.home != repository.home:
         raise InvalidArgument(
-            f"the remote is the collection {other.name!r}, this one is {repository.name!r}; both "
+            f"the remote is the collection {other.home!r}, this one is {repository.home!r}; both "
             "sides have the same name",
-            names=(repository.name, other.name),
+            names=(repository.home, other.home),
         )
     remote = MongoRemote(other, progress)
     if _is_same(repository, other):
@@ -332,7 +332,7 @@ def _is_same(repository: Repository, other: Repository) -> bool:
         return False
     if repository.db.client is other.db.client:
         return True
-    here, there = repository.metadata.read(), _state(other)
+    here, there = repository.metadata.read_main(), _state(other)
     if here is not None and there is not None:
         return bool(here.uuid is not None and here.uuid == there.uuid)
     return address_of(repository) == address_of(other)
@@ -341,7 +341,7 @@ def _is_same(repository: Repository, other: Repository) -> bool:
 def _state(other: Repository) -> Metadata | None:
     """Return the state at the other side, None also where it cannot be read; see `refs`."""
     try:
-        return other.metadata.read()
+        return other.metadata.read_main()
     except UNREADABLE:
         return None
 

@@ -149,14 +149,15 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
     """Make an update true: versions enter the log under the labels that they bring.
 
     Raises:
-        InvalidOperation: A branch is not where it is expected, or a working copy that should
-            follow has changes.
+        InvalidOperation: A branch is not where it is expected, a working copy that should
+            follow has changes, or another one has the branch checked out.
     """
     with holding(repository, "push") as hold:
         arrival = _Arrival(hold, update.versions)
         _check_expected(repository, update)
         for name in update.branches:
-            refuse_rebased(hold.state, name)
+            for waiting in (hold.state, *hold.others.values()):
+                refuse_rebased(waiting, name)
         wanted = arrival.labels(lambda entry: (entry.branch, entry.number))
         commit = Commit(
             state={"progress": ObjectId()},
@@ -166,6 +167,7 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
             dropped_branches=[name for name, (_, tip) in update.branches.items() if tip is None],
             tagged=dict(update.tags),
         )
+        _leave_behind(hold, commit, update.checkout)
         moves = follow(hold, commit, arrival.tree, update.checkout)
         commit.state |= stamp(commit.labels)
         carry_out(hold, commit, moves, progress)
@@ -255,6 +257,26 @@ def follow(
         commit.state = {"head": tip, **_clean_position(hold)}
         stack.pop_all()
     return lambda: ahead
+
+
+def _leave_behind(hold: Hold, commit: Commit, checkout: bool) -> None:
+    """Detach the HEADs of the other working copies from branches that the commit moves.
+
+    Raises:
+        InvalidOperation: They were to follow; one working copy alone does.
+    """
+    for name, state in hold.others.items():
+        if state.detached or commit.branches.get(state.branch, state.head) == state.head:
+            continue
+        if checkout:
+            raise InvalidOperation(
+                f"branch {state.branch!r} is checked out there in the working copy {name!r}, "
+                "which does not follow; pull there, or push with do_checkout=False, which "
+                "detaches its HEAD",
+                branch=state.branch,
+                working_copy=name,
+            )
+        commit.elsewhere[name] = {"detached": True}
 
 
 def _none() -> Iterator[list[Move]]:

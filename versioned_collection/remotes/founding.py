@@ -87,7 +87,7 @@ class MongoFounding:
         repository.check_names()
         check_target(repository)
         refuse_foreign(repository)
-        if repository.metadata.read() is not None:
+        if repository.known_state() is not None:
             raise InvalidOperation(
                 f"the collection {repository.name!r} is tracked already",
                 collection=repository.name,

@@ -69,7 +69,9 @@ class MongoRemote:
         branches, tags = repository.branches.all(), dict(repository.tags.documents())
         named = {state.head, *branches.values(), *(tag["version"] for tag in tags.values())}
         checksums = repository.log.checksums(list(named))
-        return Refs(branches, tags, checksums, str(state.branch), state.labels)
+        main = state if repository.is_main else repository.metadata.read_main()
+        labels = None if main is None else main.labels
+        return Refs(branches, tags, checksums, str(state.branch), labels)
 
     def walk(self, versions: Sequence[VersionId], count: int) -> list[Node]:
         """Return the places in the tree of versions, and of about `count` before each."""

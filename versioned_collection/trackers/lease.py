@@ -23,7 +23,7 @@ from pymongo import errors as driver
 from pymongo.database import Database
 
 from versioned_collection.errors import LeaseHeld, LeaseLost
-from versioned_collection.trackers.base import FORMAT, Tracker
+from versioned_collection.trackers.base import FORMAT, Session, Tracker
 from versioned_collection.wire import translated
 
 _log = logging.getLogger(__name__)
@@ -156,6 +156,16 @@ class LeaseCollection(Tracker):
         )
         return result.matched_count == 1
 
+    def confirm(self, token: ObjectId, session: Session) -> bool:
+        """Make a transaction fail if another owner takes over meanwhile; False if one has."""
+        with translated():
+            result = self.collection.update_one(
+                {"_id": self.tracked, "token": token},
+                {"$set": {"confirmed": ObjectId()}},
+                session=session,
+            )
+        return result.matched_count == 1
+
     def release(self, token: ObjectId) -> None:
         """Give a lease back; one that was lost is left alone."""
         self.collection.update_one(
@@ -228,11 +238,24 @@ class Lease:
             LeaseLost: It is not, or no heartbeat succeeded for as long as it lasts.
         """
         if self._lost or time.monotonic() - self._alive_at > self._seconds:
-            raise LeaseLost(
-                f"the lease on {self._leases.tracked!r} ran out; nothing more was written. "
-                "Run the verb again",
-                collection=self._leases.tracked,
-            )
+            raise self._ran_out()
+
+    def confirm(self, session: Session) -> None:
+        """Make a transaction, of something else than this lease fences, depend on it.
+
+        Raises:
+            LeaseLost: It is not held any more.
+        """
+        self.check()
+        if not self._leases.confirm(self.token, session):
+            raise self._ran_out()
+
+    def _ran_out(self) -> LeaseLost:
+        return LeaseLost(
+            f"the lease on {self._leases.tracked!r} ran out; nothing more was written. "
+            "Run the verb again",
+            collection=self._leases.tracked,
+        )
 
     def release(self) -> None:
         """Give the lease back. A server that cannot be reached frees it at its expiry."""

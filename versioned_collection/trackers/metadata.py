@@ -1,7 +1,8 @@
-"""The state of one working copy: HEAD, capture position, stashes, and the intent under way.
+"""The state of a working copy: HEAD, capture position, stashes, and the intent under way.
 
-A single document. Every change of it is a compare-and-set on the lease that its writer
-holds, so an owner that lost the lease cannot move HEAD.
+A single document for each. Every change of one is a compare-and-set on the lease that its
+writer holds, and a new owner enters its lease into all of them, so an owner that lost the lease
+cannot move any HEAD.
 """
 
 from __future__ import annotations
@@ -14,14 +15,25 @@ import bson
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import ReturnDocument
+from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import LeaseLost
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import (
+    FORMAT,
+    Session,
+    Tracker,
+    check_format,
+    drop_exactly,
+    identities,
+)
 from versioned_collection.wire import documents, translated
 
-_ID = "working_copy"
+_MAIN = "working_copy"
+_POINTER = "worktree"
+_WORKTREE, _ANY = "_id.worktree", {"$exists": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,9 @@ class Metadata:
             to take it back. That of a rebase has ``branch``, ``tip`` (where the branch stays
             until all is done), ``onto`` and ``todo`` (versions still to be made again) too, and
             no ``theirs`` once the version that conflicted is recorded.
-        labels: Changes whenever versions that others may know get other labels.
+        labels: Changes whenever versions that others may know get other labels; that of the
+            main working copy counts.
+        accompanied: Whether the main working copy may have worktrees beside it.
     """
 
     head: VersionId
@@ -64,6 +78,25 @@ class Metadata:
     scan: bool
     merge: Mapping[str, Any] | None = None
     labels: ObjectId | None = None
+    accompanied: bool = False
+
+    @property
+    def held(self) -> tuple[str, VersionId] | None:
+        """The branch that no other working copy may check out or move, and where it stays.
+
+        That is the one that is checked out, or that of a rebase that waits.
+        """
+        if self.merge is not None and "tip" in self.merge:
+            return self.merge["branch"], self.merge["tip"]
+        return None if self.detached else (self.branch, self.head)
+
+    @property
+    def needed(self) -> frozenset[VersionId]:
+        """The versions that HEAD and a merge that waits cannot do without."""
+        merge = self.merge or {}
+        single = (merge.get(name) for name in ("theirs", "tip", "onto"))
+        several = (*merge.get("parents", ()), *merge.get("todo", ()))
+        return frozenset(one for one in (self.head, *single, *several) if one is not None)
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Metadata:
@@ -81,6 +114,7 @@ class Metadata:
             bool(stored.get("scan")),
             stored.get("merge"),
             stored.get("labels"),
+            bool(stored.get("accompanied")),
         )
 
 
@@ -96,9 +130,26 @@ def _stashes(stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 
 
 class MetadataCollection(Tracker):
-    """The tracker ``__metadata_<name>``."""
+    """The tracker ``__metadata_<name>``: the states of all working copies of a repository.
+
+    That of a worktree, which is a collection of its own, has a note instead that says whose it
+    is.
+
+    Args:
+        db: The database.
+        name: The main working copy's name.
+        worktree: The name of the worktree that is meant, None for the main working copy.
+    """
 
     prefix = "metadata"
+
+    def __init__(self, db: Database[Any], name: str, worktree: str | None = None) -> None:
+        super().__init__(db, name)
+        self.worktree = worktree
+        self._id = self._id_of(worktree or name)
+
+    def _id_of(self, working_copy: str) -> Any:
+        return _MAIN if working_copy == self.tracked else {"worktree": working_copy}
 
     def read(self, at: Timestamp | None = None) -> Metadata | None:
         """Return the state, None when the collection is not tracked.
@@ -110,11 +161,37 @@ class MetadataCollection(Tracker):
             FormatMismatch: Another release wrote it in a format of its own.
         """
         if at is not None:
-            found = documents(self.db, self.name, {"_id": _ID}, at=at)
+            found = documents(self.db, self.name, {"_id": self._id}, at=at)
             stored = next((bson.decode(raw) for batch in found for raw in batch), None)
             return self._parsed(stored)
         with translated():
-            return self._parsed(self.collection.find_one({"_id": _ID}))
+            return self._parsed(self.collection.find_one({"_id": self._id}))
+
+    def read_main(self) -> Metadata | None:
+        """Return the state of the main working copy."""
+        with translated():
+            return self._parsed(self.collection.find_one({"_id": _MAIN}))
+
+    def read_all(self) -> dict[str, Metadata]:
+        """Return the states of all working copies by their names, the main one first."""
+        found = {}
+        with translated():
+            for stored in self.collection.find({"$or": [{"_id": _MAIN}, {_WORKTREE: _ANY}]}):
+                check_format(stored, self.name)
+                is_main = stored["_id"] == _MAIN
+                name = self.tracked if is_main else stored["_id"]["worktree"]
+                found[name] = Metadata.from_bson(stored)
+        return dict(sorted(found.items(), key=lambda one: (one[0] != self.tracked, one[0])))
+
+    def is_half_done(self, state: Metadata) -> bool:
+        """Tell whether an operation is under way in any working copy.
+
+        Args:
+            state: The state of this one.
+        """
+        if state.intent is not None or (self.worktree is None and not state.accompanied):
+            return state.intent is not None
+        return any(one.intent is not None for one in self.read_all().values())
 
     def _parsed(self, stored: Mapping[str, Any] | None) -> Metadata | None:
         if stored is None:
@@ -122,21 +199,28 @@ class MetadataCollection(Tracker):
         check_format(stored, self.name)
         return Metadata.from_bson(stored)
 
-    def stamp(self, lease: ObjectId, fence: int) -> Metadata | None:
-        """Enter a newly acquired lease, which shuts out its predecessors; return the state.
+    def stamp(self, lease: ObjectId, fence: int) -> dict[str, Metadata]:
+        """Enter a newly acquired lease, which shuts out its predecessors.
+
+        Returns:
+            The states of all working copies by their names; empty when nothing is tracked.
 
         Raises:
             LeaseLost: A later lease was entered before.
         """
+        entered = {"$set": {"lease": lease, "fence": fence}}
+        earlier = {"fence": {"$lt": fence}}
         with translated():
             stored = self.collection.find_one_and_update(
-                {"_id": _ID, "fence": {"$lt": fence}},
-                {"$set": {"lease": lease, "fence": fence}},
-                return_document=ReturnDocument.AFTER,
+                {"_id": _MAIN, **earlier}, entered, return_document=ReturnDocument.AFTER
             )
-            if stored is None and self.collection.find_one({"_id": _ID}) is not None:
+            if stored is None and self.collection.find_one({"_id": _MAIN}) is not None:
                 raise _lost(self.tracked)
-        return self._parsed(stored)
+            if stored is not None and stored.get("accompanied"):
+                self.collection.update_many({_WORKTREE: _ANY, **earlier}, entered)
+                return self.read_all()
+        state = self._parsed(stored)
+        return {} if state is None else {self.tracked: state}
 
     def insert(
         self, lease: ObjectId, fence: int, state: Mapping[str, Any], session: Session = None
@@ -144,30 +228,82 @@ class MetadataCollection(Tracker):
         """Write the first state: from here on the collection is tracked."""
         with translated():
             self.collection.insert_one(
-                {"_id": _ID, "format": FORMAT, **state, "lease": lease, "fence": fence},
+                {"_id": self._id, "format": FORMAT, **state, "lease": lease, "fence": fence},
                 session=session,
             )
 
-    def update(self, lease: ObjectId, changes: Mapping[str, Any], session: Session = None) -> None:
-        """Change the state if the lease is still ours.
+    def update(
+        self,
+        lease: ObjectId,
+        changes: Mapping[str, Any],
+        session: Session = None,
+        of: str | None = None,
+    ) -> None:
+        """Change a state if the lease is still ours.
 
         Args:
             lease: The lease's token.
             changes: Fields to set.
             session: The session of a transaction.
+            of: The name of another working copy whose state is meant.
 
         Raises:
             LeaseLost: Another process took over; nothing was changed.
         """
-        collection = self.collection
-        if session is None or not session.in_transaction:
-            collection = collection.with_options(write_concern=WriteConcern("majority"))
+        wanted = self._id if of is None else self._id_of(of)
+        if "labels" in changes and wanted != _MAIN:
+            self._set(_MAIN, lease, {"labels": changes["labels"]}, session)
+        self._set(wanted, lease, changes, session)
+
+    def _set(
+        self, wanted: Any, lease: ObjectId, changes: Mapping[str, Any], session: Session
+    ) -> None:
         with translated():
-            result = collection.update_one(
-                {"_id": _ID, "lease": lease}, {"$set": dict(changes)}, session=session
+            result = self._surely(session).update_one(
+                {"_id": wanted, "lease": lease}, {"$set": dict(changes)}, session=session
             )
         if not result.matched_count:
             raise _lost(self.tracked)
+
+    def _surely(self, session: Session) -> Collection[dict[str, Any]]:
+        """Return the collection for a write that outlives a change of the primary."""
+        if session is not None and session.in_transaction:
+            return self.collection  # the transaction sees to that
+        return self.collection.with_options(write_concern=WriteConcern("majority"))
+
+    def remove(self, lease: ObjectId) -> None:
+        """Remove the state of a worktree, the last that is left of it.
+
+        Raises:
+            LeaseLost: Another process took over; nothing was removed.
+        """
+        with translated():
+            result = self._surely(None).delete_one({"_id": self._id, "lease": lease})
+        if not result.deleted_count:
+            raise _lost(self.tracked)
+
+    # -- in the place of a state ---------------------------------------------------------
+
+    def point_to(self, main: str) -> None:
+        """Note that the collection is a worktree of another one, or will be."""
+        with translated():
+            self.collection.replace_one(
+                {"_id": _POINTER}, {"format": FORMAT, "of": main}, upsert=True
+            )
+
+    def points_to(self) -> str | None:
+        """Return the name of the main working copy of which the collection may be a worktree."""
+        with translated():
+            note = self.collection.find_one({"_id": _POINTER})
+        return None if note is None else str(note["of"])
+
+    def forget_pointer(self, main: str) -> None:
+        """Drop the tracker if it holds nothing but the note about `main`."""
+        identity = identities(self.db, [self.name]).get(self.name)
+        with translated():
+            found = list(self.collection.find({}, {"of": 1}).limit(2))
+        if found == [{"_id": _POINTER, "of": main}]:
+            drop_exactly(self.db, self.name, identity)
 
     def announce_rename(self, old_name: str) -> None:
         """Note, under the new name, that a rename from `old_name` is under way."""

@@ -11,6 +11,7 @@ from versioned_collection.committer import Committer
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
+from versioned_collection.elsewhere import needed_elsewhere, renamed_elsewhere
 from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
@@ -41,8 +42,8 @@ def delete_branch(repository: Repository, name: str) -> None:
 
     Raises:
         BranchNotFound: There is no such branch.
-        InvalidOperation: It is checked out, a rebase of it waits, or it alone leads to some
-            versions.
+        InvalidOperation: It is checked out, here or in another working copy, a rebase of it
+            waits, or it alone leads to some versions.
     """
     with holding(repository, "delete_branch") as hold:
         tips = repository.branches.all()
@@ -64,7 +65,7 @@ def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
     tree = repository.log.tree()
     others = [tip for branch, tip in tips.items() if branch != name]
     others += [tag["version"] for tag in repository.tags.documents().values()]
-    others.append(hold.state.head)
+    others += [hold.state.head, *needed_elsewhere(hold)]
     kept = ancestors_of(tree, *(other for other in others if other in tree))
     lost = sorted(ancestors_of(tree, tips[name]) - kept)
     if lost:
@@ -77,7 +78,7 @@ def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
 
 
 def rename_branch(repository: Repository, old: str, new: str) -> None:
-    """Give a branch another name; the labels of its versions follow.
+    """Give a branch another name; the labels of its versions follow, and who checked it out.
 
     Raises:
         BranchNotFound: There is no branch `old`.
@@ -90,11 +91,16 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         if tip is None:
             raise _unknown(old)
         _refuse_taken(repository, new)
-        refuse_rebased(hold.state, old)
+        for waiting in (hold.state, *hold.others.values()):
+            refuse_rebased(waiting, old)
         state: dict[str, Any] = {"branch": new if hold.state.branch == old else hold.state.branch}
         state["labels"] = ObjectId()
         commit = Commit(
-            state=state, branches={new: tip}, dropped_branches=[old], relabelled=[old, new]
+            state=state,
+            branches={new: tip},
+            dropped_branches=[old],
+            relabelled=[old, new],
+            elsewhere=renamed_elsewhere(hold, old, new),
         )
         Committer(hold).references(commit)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
-from versioned_collection.core import revision as revisions
 from versioned_collection.core.version import VersionId
+from versioned_collection.elsewhere import branches_elsewhere, checked_out_in
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.joining import carry_out
 from versioned_collection.moves import moves_along
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.spanning import shorten
-from versioned_collection.versions import Resolver, RevisionLike, attachment
+from versioned_collection.versions import Resolver, RevisionLike, attachment, branch_named
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -29,7 +29,8 @@ def checkout(
 
     Raises:
         InvalidArgument: Neither a version nor a branch was given.
-        InvalidOperation: There are uncommitted changes, or another client wrote meanwhile.
+        InvalidOperation: There are uncommitted changes, another client wrote meanwhile, or
+            another working copy has the branch checked out.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
     """
@@ -38,9 +39,7 @@ def checkout(
     with holding(repository, "checkout") as hold:
         resolver = Resolver(repository, hold.state)
         target = resolver.resolve(version, branch)
-        state = attachment(
-            repository, hold.state, target, _branch_named(resolver, version, branch)
-        )
+        state = _head(hold, resolver, target, version, branch)
         copy = WorkingCopy(hold)
         if target == hold.state.head:
             _stay(hold, copy, state)
@@ -50,17 +49,19 @@ def checkout(
         return target
 
 
-def _branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) -> str | None:
-    """Return the branch that the caller named, to which HEAD attaches at its tip."""
-    if isinstance(version, (tuple, list)) and len(version) == 2:
-        return str(version[1])
-    if isinstance(version, str):
-        parsed = revisions.parse(version)
-        plain = parsed.generations == 0 and parsed.time is None
-        return parsed.base if plain and resolver.tip(parsed.base) is not None else None
-    if isinstance(version, int) and branch is None:
-        return resolver.current_branch
-    return branch
+def _head(
+    hold: Hold, resolver: Resolver, target: VersionId, version: RevisionLike, branch: str | None
+) -> dict[str, object]:
+    """Return the fields of HEAD once it is on a version.
+
+    Raises:
+        InvalidOperation: A branch was asked for that another working copy has checked out.
+    """
+    named = branch_named(resolver, version, branch)
+    taken = branches_elsewhere(hold)
+    if named in taken and version in (None, named):
+        raise checked_out_in(named, taken[named])
+    return attachment(hold.repository, hold.state, target, named, taken)
 
 
 def _stay(hold: Hold, copy: WorkingCopy, state: dict[str, object]) -> None:

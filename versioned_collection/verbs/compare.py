@@ -33,7 +33,7 @@ class History:
 
 def history_of(repository: Repository) -> History | None:
     """Return the history of a collection, None when it is not tracked."""
-    state = repository.metadata.read()
+    state = repository.known_state()
     if state is None:
         return None
     tree, branches = repository.log.tree(), repository.branches.all()

@@ -6,6 +6,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
+from versioned_collection.elsewhere import branches_elsewhere, refuse_with_others
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import complete_drop
 from versioned_collection.recovery import holding
@@ -31,7 +32,8 @@ def delete_version_subtree(
 
     Raises:
         InvalidArgument: No version was named.
-        InvalidOperation: A version that stays was merged from one that would go.
+        InvalidOperation: A version that stays was merged from one that would go, or another
+            working copy has one checked out.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
     """
@@ -43,6 +45,7 @@ def delete_version_subtree(
         doomed = list(tree.descendants(target))
         parent = tree.parent(target)
         if parent is None:
+            refuse_with_others(hold, "delete_version_subtree of the first version")
             hold.begin({"verb": "drop", "phase": "apply"})
             complete_drop(hold)
             return len(doomed)
@@ -51,6 +54,7 @@ def delete_version_subtree(
         if hold.state.head in doomed:
             _leave(hold, commit, tree, parent)
         elif hold.state.detached and commit.branches.get(hold.state.branch) == hold.state.head:
+            # no other working copy has that branch: its tip before is about to be removed
             commit.state = {"detached": False}  # HEAD is the tip now
         committer = Committer(hold, progress)
         committer.declare(commit)
@@ -108,7 +112,8 @@ def attachment_after(
     """Return the fields of HEAD at the parent once the commit has moved the branches."""
     tips = {**hold.repository.branches.all(), **commit.branches}
     label = tree.nodes[parent].branch
+    taken = {*commit.dropped_branches, *branches_elsewhere(hold)}
     for branch in (hold.state.branch, label):
-        if branch not in commit.dropped_branches and tips.get(branch) == parent:
+        if branch not in taken and tips.get(branch) == parent:
             return {"head": parent, "branch": branch, "detached": False}
     return {"head": parent, "branch": label, "detached": True}

@@ -210,7 +210,7 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
     current = refs.current if refs.current in branches else min(branches)
     named = {*branches.values()} | {tag for tag in tags.values() if tag in reached}
     return Contents(
-        repository.name,
+        repository.home,
         Refs(
             branches,
             {name: refs.tags[name] for name, tag in tags.items() if tag in reached},

@@ -95,7 +95,7 @@ def _drop_copies(repository: Repository) -> None:
 
 
 def _refuse_tracked(repository: Repository) -> None:
-    if repository.metadata.read() is not None:
+    if repository.known_state() is not None:
         raise CollectionAlreadyInitialised(
             f"the collection {repository.name!r} is tracked already; register() records a new "
             "version of it",

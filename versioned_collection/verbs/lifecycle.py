@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pymongo import errors as driver
 
+from versioned_collection.elsewhere import refuse_with_others
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.recovery import holding
@@ -16,9 +17,11 @@ def rename(repository: Repository, new_name: str) -> None:
 
     Raises:
         InvalidArgument: The name is malformed, too long or taken.
+        InvalidOperation: There are worktrees, or this is one.
     """
     target = _checked_target(repository, new_name)
     with holding(repository, "rename") as hold:
+        refuse_with_others(hold, "rename")
         hold.begin({"phase": "apply", "to": new_name})
         target.metadata.announce_rename(repository.name)
         complete_rename(hold, new_name)
@@ -42,7 +45,12 @@ def _checked_target(repository: Repository, new_name: str) -> Repository:
 
 
 def drop(repository: Repository) -> None:
-    """Drop the collection and its trackers."""
+    """Drop the collection and its trackers.
+
+    Raises:
+        InvalidOperation: There are worktrees, or this is one.
+    """
     with holding(repository, "drop") as hold:
+        refuse_with_others(hold, "drop")
         hold.begin({"phase": "apply"})
         complete_drop(hold)

@@ -15,6 +15,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.spanning import make_missing, remove_stale
 from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.worktrees import drop_stray_copies
 
 _KEPT_FOR = timedelta(days=7)
 """How long what a transfer that broke off has brought waits to be gone on with."""
@@ -36,6 +37,9 @@ def size(repository: Repository, per: str = "tracker") -> dict[str, int]:
 
 def _per_tracker(repository: Repository) -> dict[str, int]:
     sizes = {tracker.prefix: tracker.size() for tracker in repository.trackers}
+    for name in repository.metadata.read_all().keys() - {repository.name}:
+        for tracker in repository.beside(name).own_trackers:
+            sizes[f"{tracker.prefix}_{name}"] = tracker.size()
     return {**sizes, "total": sum(sizes.values())}
 
 
@@ -103,10 +107,12 @@ def _conflicts(hold: Hold) -> int:
 
 
 def _uploads(hold: Hold) -> int:
-    """Remove parts of large images whose deltas were never stored."""
+    """Remove parts of large images whose deltas were never stored, and stray copies."""
     repository = hold.repository
+    drop_stray_copies(repository)
     since = repository.now() - _KEPT_FOR
-    stores = (repository.deltas, repository.stash, repository.spans)
+    stashes = [one.repository.stash for one in hold.everywhere()]
+    stores = (repository.deltas, repository.spans, *stashes)
     return sum(store.collect_uploads(since) for store in stores)
 
 
@@ -120,12 +126,17 @@ def _spans(hold: Hold) -> int:
     return remove_stale(hold, hold.repository.log.tree())
 
 
+def _in_all(collect: Callable[[Hold], int]) -> Callable[[Hold], int]:
+    """Return what removes the garbage of all working copies."""
+    return lambda hold: sum(map(collect, hold.everywhere()))
+
+
 _GARBAGE: dict[str, Callable[[Hold], int]] = {
     "versions_without_log_entry": _versions,
-    "stashes": _stashes,
-    "conflicts": _conflicts,
+    "stashes": _in_all(_stashes),
+    "conflicts": _in_all(_conflicts),
     "unfinished_uploads": _uploads,
-    "overlays": _overlays,
+    "overlays": _in_all(_overlays),
     "spans": _spans,
 }
 """What removes garbage, by what that is called; each returns how much there was."""

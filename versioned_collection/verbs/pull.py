@@ -103,7 +103,7 @@ def pull(
         refs = other.refs()
         if refs is None:
             return None
-        state = repository.metadata.read()
+        state = repository.known_state()
         if state is None:
             return _copy(repository, name, other, refs, wanted, progress)
         if wanted.branch is None and state.detached:
@@ -127,7 +127,7 @@ def clone(
         InvalidOperation: It is tracked, or has other documents, or the remote is not tracked.
     """
     check_remote_name(remote_name)
-    if repository.metadata.read() is not None:
+    if repository.known_state() is not None:
         raise InvalidOperation(
             f"the collection {repository.name!r} is tracked already; pull() brings what is new",
             collection=repository.name,

@@ -89,7 +89,7 @@ def push(
     """
     _check(wanted)
     with opened(repository, remote, progress, giving=True) as (name, other):
-        state = repository.metadata.read()
+        state = repository.known_state()
         if state is None:
             return None
         refs = other.refs()

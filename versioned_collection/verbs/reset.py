@@ -6,6 +6,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
+from versioned_collection.elsewhere import branches_elsewhere
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import keep_as_modified, set_aside_and_move
@@ -35,7 +36,8 @@ def reset(
         state = hold.state
         path = repository.log.ancestry().path(state.head, target)
         if state.detached:
-            commit = Commit(state=attachment(repository, state, target))
+            taken = branches_elsewhere(hold)
+            commit = Commit(state=attachment(repository, state, target, taken=taken))
         else:
             commit = Commit(state={"head": target}, branches={state.branch: target})
         commit.path = path

@@ -9,6 +9,7 @@ from bson.objectid import ObjectId
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.version import VersionId
+from versioned_collection.elsewhere import renamed_elsewhere
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import relabelled
@@ -36,8 +37,8 @@ def undo(repository: Repository, progress: Progress | None = None) -> Operation:
         The operation that was undone.
 
     Raises:
-        InvalidOperation: There is none, it removed versions for good, or the documents
-            have uncommitted changes in the way.
+        InvalidOperation: There is none, it removed versions for good, the documents have
+            uncommitted changes in the way, or another working copy has checked out what it moved.
     """
     with holding(repository, "undo") as hold:
         operation = _latest(repository)
@@ -124,6 +125,7 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
             commit.tagged[name] = before
     if operation.relabelled:
         commit.relabelled = list(operation.relabelled[::-1])
+        commit.elsewhere = renamed_elsewhere(hold, *commit.relabelled)
     if operation.labels:
         repository = hold.repository
         tree = repository.log.ancestry(repository.log.nodes(list(operation.labels)))

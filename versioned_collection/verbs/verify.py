@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import bson
@@ -24,7 +25,7 @@ from versioned_collection.core.version import (
 from versioned_collection.errors import CorruptHistory, VersioningError
 from versioned_collection.moves import batched
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
+from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
 from versioned_collection.wire import documents
@@ -70,6 +71,8 @@ def verify(
         if not _is_tree(tree):
             yield Problem("log", "the versions in the log do not form one tree")
             return
+        for name in hold.others:
+            yield from _beside(hold.beside(name), entries, tree)
         if hold.state.head not in tree:
             return
         yield from _replica(repository, entries[hold.state.head])
@@ -122,12 +125,31 @@ def _stash(repository: Repository, stash: ObjectId, digest: str | None) -> Itera
         yield Problem("stash", "the stash does not hold the changes that were set aside", facts)
 
 
-def _references(repository: Repository, state: Metadata, tree: VersionTree) -> Iterator[Problem]:
+def _beside(
+    hold: Hold, entries: Mapping[VersionId, Version], tree: VersionTree
+) -> Iterator[Problem]:
+    """Check what is another working copy's own."""
+    repository, state = hold.repository, hold.state
+    found = [_head(state, repository.branches.all(), tree), _stashes(repository, state)]
+    if state.head in entries:
+        head = entries[state.head]
+        found += [_replica(repository, head), _overlays(repository, entries, head)]
+    for problem in chain.from_iterable(found):
+        message = f"{problem.message} (in the working copy {repository.name!r})"
+        facts = {**problem.facts, "working_copy": repository.name}
+        yield Problem(problem.kind, message, facts)
+
+
+def _head(state: Metadata, tips: Mapping[str, VersionId], tree: VersionTree) -> Iterator[Problem]:
     if state.head not in tree:
         yield Problem("head", f"HEAD is the unknown version {state.head}", {"head": state.head})
-    tips = repository.branches.all()
     if not state.detached and tips.get(state.branch) != state.head:
         yield Problem("head", f"HEAD is not the tip of {state.branch!r}", {"branch": state.branch})
+
+
+def _references(repository: Repository, state: Metadata, tree: VersionTree) -> Iterator[Problem]:
+    tips = repository.branches.all()
+    yield from _head(state, tips, tree)
     names = {**tips, **{name: tag["version"] for name, tag in repository.tags.documents().items()}}
     for name, version in names.items():
         if version not in tree:

@@ -1,0 +1,418 @@
+"""worktree, worktrees, remove_worktree: several working copies of one repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bson.timestamp import Timestamp
+from pymongo import errors as driver
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from versioned_collection.committer import Progress
+from versioned_collection.core.document import has_zero_timestamp
+from versioned_collection.core.revision import check_name
+from versioned_collection.core.version import Version
+from versioned_collection.elsewhere import checked_out_in, holders
+from versioned_collection.errors import DocumentRejected, InvalidArgument, InvalidOperation
+from versioned_collection.lifecycle import drop_trackers
+from versioned_collection.moves import states_along
+from versioned_collection.recovery import holding
+from versioned_collection.remotes.base import Setup
+from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.base import COMPRESSED, identities
+from versioned_collection.trackers.lease import Lease
+from versioned_collection.trackers.replica import ReplicaCollection
+from versioned_collection.tracking import first_state
+from versioned_collection.versions import (
+    Resolver,
+    RevisionLike,
+    attachment,
+    branch_named,
+    name_taken,
+)
+from versioned_collection.wire import (
+    DOCUMENT_VALIDATION_FAILURE,
+    DUPLICATE_KEY,
+    create_collection,
+    documents,
+    raise_write_error,
+    run,
+    translated,
+    upsert_statement,
+    write,
+)
+from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.worktrees import (
+    complete_removal,
+    complete_worktree,
+    drop_stray_copies,
+    names_of_copies,
+)
+
+_UNSETTLED = ("worktree", "remove_worktree")
+_ZERO = {"$eq": ["$$field.v", Timestamp(0, 0)]}
+_FIELDS = {"$objectToArray": "$$ROOT"}
+_WITH_ZERO_TIMESTAMP = {
+    "$expr": {"$anyElementTrue": [{"$map": {"input": _FIELDS, "as": "field", "in": _ZERO}}]}
+}
+"""Finds documents that a copy on the server changes; see `has_zero_timestamp`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worktree:
+    """A working copy of a repository.
+
+    Attributes:
+        name: The name of its collection.
+        head: The version that is checked out.
+        branch: The branch that is checked out; of a detached HEAD, the branch of its label.
+        detached: Whether HEAD is not the tip of `branch`.
+        is_main: Whether it is the main working copy, after which the trackers are named.
+    """
+
+    name: str
+    head: Version
+    branch: str
+    detached: bool
+    is_main: bool
+
+
+def worktrees(repository: Repository) -> list[Worktree]:
+    """Return all working copies of the repository, the main one first, then by name.
+
+    Raises:
+        CollectionNotTracked: There is no history.
+    """
+    repository.state()
+    states = {
+        name: state
+        for name, state in repository.metadata.read_all().items()
+        if state.intent is None or state.intent["verb"] not in _UNSETTLED
+    }
+    heads = {state.head for state in states.values()}
+    entries = {entry.id: entry for entry in repository.log.get_many(heads)}
+    return [
+        Worktree(name, entries[state.head], state.branch, state.detached, name == repository.home)
+        for name, state in states.items()
+        if state.head in entries
+    ]
+
+
+# -- making ----------------------------------------------------------------------------------
+
+
+def worktree(
+    repository: Repository,
+    revision: RevisionLike,
+    name: str,
+    new_branch: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make a working copy of a version in a collection of its own.
+
+    Args:
+        repository: The trackers.
+        revision: What is checked out in it.
+        name: The name of the collection.
+        new_branch: A branch to create at the version, and to check out.
+        progress: Told how many documents that differ from HEAD were written.
+
+    Raises:
+        InvalidArgument: A name is malformed, reserved, too long or taken.
+        InvalidOperation: There is a collection of that name, or a working copy has the branch
+            checked out.
+        DocumentRejected: A unique index refuses documents of the version.
+        InvalidCollectionVersion: There is no such version.
+    """
+    _check_name(repository, name)
+    if new_branch is not None:
+        check_name(new_branch)
+    with holding(repository, "worktree") as hold:
+        head = _head(hold, revision, new_branch)
+        with _name_held(hold, name) as turn:
+            _Making(hold, turn, name, head, new_branch).run(progress)
+
+
+def _check_name(repository: Repository, name: Any) -> None:
+    try:
+        repository.db.get_collection(name)  # the trackers' prefix would mend some names
+    except (driver.PyMongoError, TypeError) as error:
+        raise InvalidArgument(f"not a collection name: {error}", name=name) from error
+    Repository(repository.db, name).check_names()
+
+
+def _head(hold: Hold, revision: RevisionLike, new_branch: str | None) -> dict[str, Any]:
+    """Return the fields of the new HEAD.
+
+    Raises:
+        InvalidOperation: A working copy has the branch checked out.
+    """
+    repository = hold.repository
+    resolver = Resolver(repository, hold.state)
+    target = resolver.resolve(revision)
+    if new_branch is not None:
+        taken_by = name_taken(repository, new_branch)
+        if taken_by is not None:
+            raise InvalidArgument(
+                f"there is a {taken_by} {new_branch!r} already; choose another name",
+                branch=new_branch,
+            )
+        return {"head": target, "branch": new_branch, "detached": False}
+    named = branch_named(resolver, revision, None)
+    taken = holders({**hold.others, repository.name: hold.state})
+    if named in taken and revision == named:
+        raise checked_out_in(named, taken[named])
+    return attachment(repository, hold.state, target, named, taken)
+
+
+@contextmanager
+def _name_held(hold: Hold, name: str) -> Iterator[Lease]:
+    """Hold the lease of a name that nobody uses, so that nobody begins to track it meanwhile.
+
+    Raises:
+        InvalidOperation: There is a collection of that name, or one that is tracked.
+    """
+    repository = hold.repository
+    wanted = Repository(
+        repository.db,
+        name,
+        lease_seconds=repository.lease_seconds,
+        lease_wait_seconds=repository.lease_wait_seconds,
+    )
+    _refuse_taken(wanted)
+    turn = wanted.leases.acquire(
+        hold.verb, wanted.lease_seconds, wanted.lease_wait_seconds, hold.session.session_id
+    )
+    try:
+        _refuse_taken(wanted)
+        drop_trackers(Hold(wanted, turn, hold.session, hold.verb))  # what a killed init may leave
+        yield turn
+    finally:
+        turn.release()
+        wanted.leases.forget(turn.token)
+
+
+def _refuse_taken(wanted: Repository) -> None:
+    if wanted.collection_info() is not None or wanted.known_state() is not None:
+        raise InvalidOperation(
+            f"there is a collection or view {wanted.name!r} already; choose another name",
+            name=wanted.name,
+        )
+    if wanted.metadata.announced_rename() is not None:
+        raise InvalidOperation(
+            f"a collection is being renamed to {wanted.name!r}; choose another name",
+            name=wanted.name,
+        )
+
+
+class _Making:
+    """A worktree in the making.
+
+    Args:
+        hold: The lease.
+        turn: The lease of the new name.
+        name: The new name.
+        head: The fields of the new HEAD.
+        branch: The branch to be created, None where it exists.
+    """
+
+    def __init__(
+        self, hold: Hold, turn: Lease, name: str, head: Mapping[str, Any], branch: str | None
+    ) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._turn = turn
+        self._new = hold.repository.beside(name)
+        self._head = head
+        self._branch = branch
+        self._copy, self._base = names_of_copies(self._repository)
+        self._may_be_special = True
+
+    def run(self, progress: Progress | None) -> None:
+        """Make it: first where nobody sees it, then under its name."""
+        hold, name = self._hold, self._new.name
+        copies = [self._copy, self._base]
+        drop_stray_copies(self._repository)
+        hold.begin({"phase": "prepare", "worktree": {"name": name, "copies": copies}})
+        setup = MongoRemote(self._repository).setup()
+        self._fill_base(progress or (lambda phase, count: None))
+        self._fill_copy(setup)
+        self._check()
+        Repository(self._repository.db, name).metadata.point_to(self._repository.home)
+        self._repository.metadata.update(
+            hold.lease.token, {"accompanied": True}, of=self._repository.home
+        )
+        self._commit(setup)
+        hold.refresh()
+        if not complete_worktree(hold.beside(name)):
+            raise InvalidOperation(
+                f"another client has made a collection {name!r} meanwhile; no worktree was made, "
+                "choose another name",
+                name=name,
+            )
+
+    # -- documents -----------------------------------------------------------------------
+
+    def _fill_base(self, progress: Progress) -> None:
+        """Make what will be the replica: that of HEAD, and what differs in the version."""
+        repository, db = self._repository, self._repository.db
+        create_collection(db, self._base, storageEngine=COMPRESSED)
+        self._may_be_special = self._copy_on_server(repository.replica.name, self._base)
+        path = repository.log.ancestry().path(self._hold.state.head, self._head["head"])
+        base = _Base(db, self._new.name, self._base)
+        for batch in states_along(repository, repository.way(path)):
+            raws = [raw for _, raw in batch if raw is not None]
+            base.put([key for key, _ in batch], raws, check=self._check)
+            self._may_be_special = self._may_be_special or any(map(has_zero_timestamp, raws))
+            progress("written", len(batch))
+
+    def _fill_copy(self, setup: Setup) -> None:
+        """Make what will be the collection: its documents first, then its indexes."""
+        create_collection(self._repository.db, self._copy, **setup.options)
+        try:
+            self._copy_on_server(self._base, self._copy)
+        except driver.OperationFailure as error:
+            if error.code != DOCUMENT_VALIDATION_FAILURE:
+                raise
+            # as with a checkout, the version counts; that takes a right of its own
+            self._copy_on_server(self._base, self._copy, bypassDocumentValidation=True)
+        if setup.indexes:
+            self._index(setup.indexes)
+
+    def _index(self, indexes: Any) -> None:
+        self._check()
+        try:
+            run(self._repository.db, {"createIndexes": self._copy, "indexes": list(indexes)})
+        except driver.OperationFailure as error:
+            if error.code != DUPLICATE_KEY:
+                raise
+            raise DocumentRejected(
+                f"a unique index refuses the documents of the version: {error.details}; drop "
+                "the index, or check out a version whose documents it takes",
+                reason=str(error),
+                server_code=error.code,
+            ) from error
+
+    def _copy_on_server(self, source: str, target: str, **options: Any) -> bool:
+        """Copy a collection; return whether it holds documents that take a second look."""
+        db = self._repository.db
+        self._check()
+        with translated():
+            db.command("aggregate", source, pipeline=[{"$out": target}], cursor={}, **options)
+        if not self._may_be_special:
+            return False
+        found = False
+        for batch in documents(db, source, _WITH_ZERO_TIMESTAMP):
+            found = found or bool(batch)
+            statements = list(map(upsert_statement, batch))
+            outcome = write(db, "update", target, statements, check=self._check, **options)
+            raise_write_error(outcome, statements)
+        return found
+
+    def _check(self) -> None:
+        self._hold.lease.check()
+        self._turn.check()
+
+    # -- the commit ----------------------------------------------------------------------
+
+    def _commit(self, setup: Setup) -> None:
+        hold, repository, new = self._hold, self._repository, self._new
+        since = repository.operation_time() if repository.has_transactions else None
+        uuid = identities(repository.db, [self._copy]).get(self._copy)
+        info = {"info": {"uuid": uuid}, "options": dict(setup.options)}
+        intent = {
+            "verb": hold.verb,
+            "phase": "apply",
+            "copies": [self._copy, self._base],
+            "branch": self._branch,
+            "since": since,
+        }
+        first = first_state(self._head["head"], self._head["branch"], None, info)
+        state = {**first, **self._head, "intent": intent}
+
+        def work(session: ClientSession | None) -> None:
+            self._turn.confirm(session)
+            hold.lease.check()
+            new.metadata.insert(hold.lease.token, hold.lease.fence, state, session)
+            hold.update({"intent": None}, session)
+
+        hold.transaction(work)
+
+
+class _Base(ReplicaCollection):
+    """A replica under another name."""
+
+    def __init__(self, db: Database[Any], tracked: str, name: str) -> None:
+        super().__init__(db, tracked)
+        self.name = name
+
+
+# -- removing --------------------------------------------------------------------------------
+
+
+def remove_worktree(repository: Repository, name: str, force: bool = False) -> None:
+    """Remove a worktree: its collection, and the trackers that are its own.
+
+    Args:
+        repository: The trackers.
+        name: The name of its collection.
+        force: Remove it also where something of it is nowhere else.
+
+    Raises:
+        InvalidArgument: There is no such worktree.
+        InvalidOperation: It is the main working copy; or it has uncommitted changes, stashes or a
+            merge that waits, and `force` is not set.
+    """
+    with holding(repository, "remove_worktree") as hold:
+        removed = _found(hold, name)
+        if not force:
+            _refuse_loss(removed)
+        info = removed.repository.collection_info() or {}
+        uuid = info.get("info", {}).get("uuid")
+        removed.begin({"phase": "apply", "uuid": uuid})
+        removed.refresh()
+        complete_removal(removed)
+
+
+def _found(hold: Hold, name: str) -> Hold:
+    repository = hold.repository
+    if name == repository.home:
+        raise InvalidOperation(
+            f"{name!r} is the main working copy, with which the repository goes; drop() drops "
+            "both, once there are no worktrees",
+            name=name,
+        )
+    if name == repository.name:
+        return hold
+    if name not in hold.others:
+        raise InvalidArgument(f"there is no worktree {name!r}; worktrees() lists them", name=name)
+    return hold.beside(name)
+
+
+def _refuse_loss(hold: Hold) -> None:
+    kept = _not_recorded(hold)
+    if kept is not None:
+        name = hold.repository.name
+        raise InvalidOperation(
+            f"the worktree {name!r} has {kept}, which would be lost; settle that there, or remove "
+            "it with force=True",
+            name=name,
+        )
+
+
+def _not_recorded(hold: Hold) -> str | None:
+    """Return what a working copy has that is in no version, None where that is nothing."""
+    if hold.state.merge is not None:
+        return f"a {hold.state.merge['verb']} that waits"
+    if hold.state.stashes:
+        return "a stash"
+    copy = WorkingCopy(hold)
+    if not copy.has_changes():
+        return None
+    copy.persist()
+    return "uncommitted changes"

@@ -1,0 +1,133 @@
+"""Worktrees on their way in and out: what follows the commit point of either, repeatable.
+
+A worktree is made under names of its own, which nobody else knows. Its state is the commit
+point; then its collections get their names. A removal is noted in the state, which goes last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
+from pymongo import errors as driver
+
+from versioned_collection.capture.change_stream import ChangeStreamCapture
+from versioned_collection.lifecycle import drop_names
+from versioned_collection.pipeline import side_by_side
+from versioned_collection.repository import Hold, Repository
+from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
+from versioned_collection.trackers.metadata import MetadataCollection
+from versioned_collection.wire import NAMESPACE_EXISTS, translated
+
+
+def names_of_copies(repository: Repository) -> tuple[str, str]:
+    """Return fresh names for what will be the collection, and the replica, of a worktree."""
+    own = str(ObjectId())[-8:]
+    return f"__copy_{own}_{repository.home}", f"__base_{own}_{repository.home}"
+
+
+def drop_stray_copies(repository: Repository) -> None:
+    """Drop what late owners of the lease made for worktrees that never came to be.
+
+    Only for whoever holds the lease while no worktree is being made.
+    """
+    name = re.escape(repository.home)
+    pattern = re.compile(f"^__(copy|base)_[0-9a-f]{{8}}_{name}$")
+    with translated():
+        found = repository.db.list_collection_names(filter={"name": pattern})
+    for name, identity in identities(repository.db, found).items():
+        drop_exactly(repository.db, name, identity)
+
+
+def discard_copies(repository: Repository, worktree: Mapping[str, Any]) -> None:
+    """Remove what was prepared for a worktree that never came to be.
+
+    Args:
+        repository: The trackers.
+        worktree: The ``name`` of the worktree, and of the ``copies`` made for it.
+    """
+    for name, identity in identities(repository.db, worktree["copies"]).items():
+        drop_exactly(repository.db, name, identity)
+    _announcement(repository, worktree["name"]).forget_pointer(repository.home)
+
+
+def _announcement(repository: Repository, name: str) -> MetadataCollection:
+    """Return the tracker that says whose worktree a collection is."""
+    return MetadataCollection(repository.db, name)
+
+
+def complete_worktree(hold: Hold) -> bool:
+    """Give the collections of a worktree their names; whatever is done already is fine.
+
+    Args:
+        hold: The lease, and the worktree.
+
+    Returns:
+        Whether it could have its name; else another client has made a collection of that name
+        meanwhile, and nothing is left of the worktree.
+    """
+    repository, intent = hold.repository, hold.state.intent or {}
+    db, (copy, base) = repository.db, intent["copies"]
+    found = identities(db, [copy, base])
+    hold.lease.check()
+    if base in found:
+        rename_exactly(db, base, repository.replica.name, found[base], over=True)
+    needed = [one for one in repository.own_trackers if not one.at_first_use]
+    side_by_side(one.create for one in needed if one is not repository.replica)
+    if intent["branch"] is not None:
+        hold.lease.check()
+        repository.branches.set(intent["branch"], hold.state.head)
+    if copy in found:
+        try:
+            rename_exactly(db, copy, repository.name, found[copy])
+        except driver.OperationFailure as error:
+            if error.code != NAMESPACE_EXISTS:
+                raise
+            drop_exactly(db, copy, found[copy])
+            _take_back(hold)
+            return False
+    hold.update({**_position(repository, intent["since"]), "intent": None})
+    return True
+
+
+def _take_back(hold: Hold) -> None:
+    branch = (hold.state.intent or {})["branch"]
+    if branch is not None:
+        hold.repository.branches.delete([branch])
+    hold.begin({"verb": "remove_worktree", "phase": "apply", "uuid": None})
+    hold.refresh()
+    complete_removal(hold)
+
+
+def _position(repository: Repository, since: Timestamp | None) -> dict[str, Any]:
+    """Return from where on changes are noticed: from when the collection got its name.
+
+    Where the server cannot tell that any more, they are found by comparison.
+    """
+    if since is None:
+        return {"captured": None}
+    at = ChangeStreamCapture(repository).named_at(since)
+    if at is None:
+        return {"captured": repository.operation_time(), "scan": True}
+    return {"captured": at}
+
+
+def complete_removal(hold: Hold) -> None:
+    """Drop a worktree with all that is its own; whatever is gone already is fine.
+
+    Args:
+        hold: The lease, and the worktree.
+    """
+    repository, intent = hold.repository, hold.state.intent or {}
+    views = repository.overlays.views()
+    names = [name for tracker in repository.own_trackers for name in tracker.names]
+    if intent["uuid"] is not None:  # who made another collection of that name keeps it
+        hold.lease.check()
+        drop_exactly(repository.db, repository.name, intent["uuid"])
+    drop_names(hold, [*views, *names])
+    _announcement(repository, repository.name).forget_pointer(repository.home)
+    hold.lease.check()
+    repository.metadata.remove(hold.lease.token)
