@@ -91,6 +91,7 @@ REPLICA_SET_BY_DEFAULT = ON_EVERY_SURFACE | frozenset(
         "passthrough",
         "restore",
         "views",
+        "worktrees",
     )
 )
 """Files whose tests meet the standalone server in sweeps only.

@@ -66,6 +66,9 @@ async def tracked(adb, count=3, **options):
 # -- its face ------------------------------------------------------------------------------
 
 
+IN_ITS_OWN_WORDS = ("at", "listen", "rename", "with_options", "worktree")
+
+
 @pytest.mark.parametrize("name", own_members())
 def test_every_public_name_is_there_with_its_arguments_and_words(name):
     ours = inspect.getattr_static(AsyncVersionedCollection, name)
@@ -74,7 +77,7 @@ def test_every_public_name_is_there_with_its_arguments_and_words(name):
         assert isinstance(ours, property)
         assert ours.__doc__ == theirs.__doc__ or ours.fget.__doc__ == theirs.fget.__doc__
         return
-    if isinstance(theirs, classmethod) or name in ("at", "listen", "rename", "with_options"):
+    if isinstance(theirs, classmethod) or name in IN_ITS_OWN_WORDS:
         assert ours.__doc__ if not isinstance(ours, classmethod) else ours.__func__.__doc__
         return
     assert inspect.signature(ours) == inspect.signature(theirs)
@@ -415,6 +418,23 @@ async def test_reading_the_past(adb):
     assert [one.document["x"] async for one in bands.history(1)] == [5, 1]
     assert {one.field for one in await bands.blame(1)} == {"_id", "x"}
     assert (await bands.restore([1], "main@0")).updated == 1
+
+
+@asynchronous
+async def test_several_working_copies(adb):
+    class Bands(AsyncVersionedCollection):
+        pass
+
+    await tracked(adb)
+    bands = Bands(adb)
+    fix = await bands.worktree("main", "fix", new_branch="fix")
+    assert (type(fix), fix.name, await fix.branch) == (Bands, "fix", "fix")
+    await fix.update_one({"_id": 1}, {"$set": {"n": 1}})
+    assert not await bands.has_changes()
+    assert await fix.register("one")
+    assert [one.name for one in await bands.worktrees()] == ["bands", "fix"]
+    await bands.remove_worktree("fix")
+    assert not await fix.is_tracked()
 
 
 @asynchronous

@@ -104,6 +104,25 @@ def test_compare(cli: Cli, bands: VersionedCollection) -> None:
     assert cli("compare", "main", "main@3").out == "nothing differs\n"
 
 
+def test_worktrees(cli: Cli, bands: VersionedCollection) -> None:
+    assert cli("worktree", "side", "aside").out == "aside is on side, at side@1\n"
+    assert cli("worktree", "main", "other", code=None).code not in (0, 2)
+    made = cli("worktree", "v1", "fix", "-b", "fix", "--json").json
+    assert (made["name"], made["branch"], made["version"]["label"]) == ("fix", "fix", "main@1")
+    assert (made["detached"], made["main"]) == (False, False)
+    shown = cli("worktrees").out
+    assert all(text in shown for text in ("* ", "bands", "main, at main@3", "side, at side@1"))
+    listed = cli("--collection", "aside", "worktrees", "--json").json["worktrees"]
+    assert [one["name"] for one in listed] == ["bands", "aside", "fix"]
+    assert cli("--collection", "aside", "status", "--json").json["current_branch"] == "side"
+    cli("--collection", "aside", "checkout", "side@0")
+    assert "side@0, detached" in cli("worktrees").out
+    bands.database.aside.insert_one({})
+    assert "uncommitted" in cli("remove-worktree", "aside", code=None).err
+    assert cli("remove-worktree", "aside", "--force").out == "aside is gone\n"
+    assert [one.name for one in bands.worktrees()] == ["bands", "fix"]
+
+
 def test_views(cli: Cli, bands: VersionedCollection) -> None:
     assert cli("publish-view", "v1", "release").out == "release shows main@1\n"
     assert cli("publish-view", "main", "release", code=None).code not in (0, 2)

@@ -157,6 +157,14 @@ def merge_again(database: Database[Any]) -> None:
     assert collection.has_conflicts()
 
 
+def go_ahead_beside(database: Database[Any]) -> None:
+    """Do as another owner would in the main working copy."""
+    collection = opened(database)
+    collection.insert_one({"_id": "another"})
+    assert collection.register("by another owner")
+    collection.tag("later")
+
+
 def _set_event() -> threading.Event:
     event = threading.Event()
     event.set()
@@ -194,6 +202,32 @@ def test_frozen_owner_on_a_standalone_server(standalone, children, name):
 @pytest.mark.parametrize("name", ["abort merge", "gc during a merge", "merge with conflicts"])
 def test_late_owner_leaves_the_conflicts_of_another_merge(replica_set, children, name):
     Freeze(children, replica_set, name, between=merge_again).run(("before",), every=False)
+
+
+@pytest.mark.parametrize("name", ["worktree", "remove worktree", "register in a worktree"])
+def test_late_owner_in_a_worktree(replica_set, children, name):
+    freeze = Freeze(children, replica_set, name, between=go_ahead_beside)
+    freeze.run(("before", "after"), every=False)
+
+
+@pytest.mark.parametrize("place", ["replica_set", "standalone"])
+def test_two_processes_register_in_two_working_copies(request, children, place):
+    found: Place = request.getfixturevalue(place)
+    turns = 6
+    with found.stages.prepared(SCENARIOS["rename branch of a worktree"]) as database:
+        job = {"uri": found.uri, "database": database.name, "turns": turns}
+        running = [children.start("register_in", name=name, **job) for name in (NAME, NEW_NAME)]
+        for child in running:
+            outcome = child.outcome()
+            assert outcome["error"] is None, outcome
+        for name, branch, first in ((NAME, "main", 2), (NEW_NAME, "side", 1)):
+            collection = opened(database, name)
+            messages = [entry.message for entry in collection.get_log(branch)][:turns]
+            assert messages == [f"{name} {turn}" for turn in reversed(range(turns))]
+            assert (collection.branch, collection.version) == (branch, first + turns)
+            assert collection.find_one({"_id": 1})["x"] == f"{name} {turns - 1}"
+            assert not collection.has_changes()
+            assert list(collection.verify()) == []
 
 
 @pytest.mark.sweep

@@ -85,6 +85,8 @@ VARIANTS = frozenset(
         "checkout over spans",
         "delete subtree over spans",
         "gc of spans",
+        "worktree of a new branch",
+        "rename branch of a worktree",
     )
 )
 """Verbs in states that only sweeps try, as a default run tries them in another one."""
@@ -257,7 +259,7 @@ class Sweep:
         )
         if not between and found not in (expected.old, expected.new):
             raise Broken("neither the old nor the new state", _difference(found, expected))
-        name = NEW_NAME if found[NEW_NAME]["tracked"] else NAME
+        name = NAME if found[NAME]["tracked"] or not found[NEW_NAME]["tracked"] else NEW_NAME
         attempt(scenario.act, opened(database, name))
         again = state_of(database)
         if again != expected.new:

@@ -46,6 +46,15 @@ def verb(
     return {"commands": trap.seen}
 
 
+def register_in(uri: str, database: str, name: str, turns: int) -> None:
+    """Change a document of a working copy and register it, over and over."""
+    with MongoClient(uri) as client:
+        collection = opened(client[database], name, lease_wait_seconds=60.0)
+        for turn in range(turns):
+            collection.update_one({"_id": 1}, {"$set": {"x": f"{name} {turn}"}})
+            assert collection.register(f"{name} {turn}")
+
+
 class _Signals:
     """SIGTERM ends a writer, SIGUSR1 pauses it, SIGUSR2 lets it go on."""
 

@@ -114,6 +114,36 @@ def with_side(collection: VersionedCollection) -> None:
     collection.tag("aside", "side")
 
 
+def on_main(collection: VersionedCollection) -> None:
+    """Be on main."""
+    collection.checkout("main")
+
+
+def make_worktree(collection: VersionedCollection) -> None:
+    """Have side checked out in a worktree."""
+    collection.worktree("side", NEW_NAME)
+
+
+def make_worktree_of_a_new_branch(collection: VersionedCollection) -> None:
+    """Have a branch that begins at main@1 checked out in a worktree."""
+    collection.worktree("main@1", NEW_NAME, new_branch="fresh")
+
+
+def there(collection: VersionedCollection) -> VersionedCollection:
+    """Return the worktree."""
+    return collection._named(NEW_NAME)
+
+
+def dirty_there(collection: VersionedCollection) -> None:
+    """Have uncommitted changes in the worktree."""
+    dirty(there(collection))
+
+
+def stashed_there(collection: VersionedCollection) -> None:
+    """Have a stash and uncommitted changes in the worktree."""
+    stashed_and_dirty(there(collection))
+
+
 def with_conflicts(collection: VersionedCollection) -> None:
     """Have changed on main what changed on side too, so that merging side leaves conflicts."""
     collection.checkout("main")
@@ -303,6 +333,7 @@ class Scenario:
         before_init: Whether the collection is not tracked when the verb is called.
         gradual: Whether it settles conflicts a page at a time, each page at once.
         between: Tells a state that is neither the old nor the new one, and yet as it should be.
+        anew: Whether the state is built for each case, as no scene says all of it.
     """
 
     act: Verb
@@ -312,6 +343,7 @@ class Scenario:
     before_init: bool = False
     gradual: bool = False
     between: Callable[[State], bool] = lambda state: False
+    anew: bool = False
 
 
 def _at(revision: Any) -> Verb:
@@ -595,6 +627,24 @@ SCENARIOS = {
     ),
     "gc of spans": Scenario(lambda c: c.gc(), (many,), large=True),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
+    "worktree": Scenario(make_worktree, (with_history, with_side, on_main, dirty)),
+    "worktree of a new branch": Scenario(make_worktree_of_a_new_branch),
+    "remove worktree": Scenario(
+        lambda c: c.remove_worktree(NEW_NAME, force=True),
+        (with_history, with_side, on_main, make_worktree, stashed_there),
+        anew=True,
+    ),
+    "register in a worktree": Scenario(
+        lambda c: there(c).register("there"),
+        (with_history, with_side, on_main, dirty, make_worktree, dirty_there),
+        large=True,
+        anew=True,
+    ),
+    "rename branch of a worktree": Scenario(
+        lambda c: c.rename_branch("side", "beside"),
+        (with_history, with_side, on_main, make_worktree),
+        anew=True,
+    ),
 }
 
 
@@ -706,7 +756,9 @@ def leftovers(database: Database[Any], name: str) -> dict[str, int]:
         return {one: 0 for one in names if one.startswith("__") and one != "__vc_lock"}
     collection.gc()
     collection.has_changes()
-    return {
+    names = database.list_collection_names()
+    copies = {one: 0 for one in names if one.startswith(("__copy_", "__base_"))}
+    return copies | {
         tracker.prefix: tracker.collection.count_documents({})
         for tracker in collection._repository.trackers
         if tracker.prefix != "modified"

@@ -48,7 +48,7 @@ class Stages:
     @contextmanager
     def set_to(self, scenario: Scenario, scene: Scene) -> Iterator[Database[Any]]:
         """Yield a database with a scene that `scene_of` took of this scenario."""
-        if scenario.before_init:
+        if scenario.before_init or scenario.anew:
             with self.prepared(scenario) as database:
                 yield database
             return
