@@ -25,7 +25,7 @@ from pymongo import MongoClient, monitoring
 from pymongo.database import Database
 from pymongo.errors import WriteError
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import Retention, VersionedCollection, errors
 
 ODD = [
     {"_id": 1, "t": Timestamp(0, 0)},
@@ -450,6 +450,27 @@ def test_gc_collects_in_all_of_them(anydb):
     assert anydb["__past_aside"].count_documents({}) > 0
     assert bands.gc()["overlays"] >= 1
     assert anydb["__past_aside"].count_documents({"version": {"$exists": True}}) == 0
+
+
+def test_thinning_out_leaves_what_others_have(anydb):
+    bands = grown(anydb)
+    bands.delete_tag("v1")
+    bands.checkout("side")
+    bands.merge("main", resolver="ours")
+    for turn in (4, 5, 6):
+        step(bands, turn)
+    there = bands.worktree("side@4", "there")
+    stashed = bands.worktree("side@5", "stashed")
+    edit(stashed, "set aside")
+    stashed.stash()
+    stashed.checkout("main")
+    bands.thin_out(Retention(keep_last=1))
+    kept = labels(bands.log("side"))
+    assert {"side@4", "side@5"} <= set(kept)
+    stashed.checkout("side@5")
+    assert stashed.stash_apply()
+    assert (mark(there), mark(stashed)) == (5, "set aside")
+    assert problems(bands) == []
 
 
 def test_verify_tells_what_is_wrong_elsewhere(anydb):

@@ -15,6 +15,7 @@ from versioned_collection.errors import InvalidType
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.thinning import thin_out as thin_out_run
+from versioned_collection.trackers.metadata import Metadata
 
 MOST_SECONDS = 2.0
 """How long other verbs wait for this one, and one run of versions more, at a time."""
@@ -120,11 +121,16 @@ def _planned(hold: Hold, retention: Retention, now: datetime) -> _Plan:
 
 def _named(hold: Hold) -> Iterator[VersionId]:
     """Iterate over versions to which something points beside branches and tags."""
-    repository, state = hold.repository, hold.state
-    yield state.head
+    for remote in hold.repository.remotes.all():
+        yield from remote.tips.values()
+    for one in hold.everywhere():
+        yield from _named_in(one.repository, one.state)
+
+
+def _named_in(repository: Repository, state: Metadata) -> Iterator[VersionId]:
+    """Iterate over versions to which something of a working copy points."""
+    yield from state.needed
     for header in state.stashes:
         yield header["head"]
-    for remote in repository.remotes.all():
-        yield from remote.tips.values()
     shown = set(repository.overlays.views().values())
     yield from (one.version for one in repository.overlays.all() if one.slot in shown)
