@@ -86,20 +86,12 @@ def complete_worktree(hold: Hold) -> bool:
         except driver.OperationFailure as error:
             if error.code != NAMESPACE_EXISTS:
                 raise
-            drop_exactly(db, copy, found[copy])
-            _take_back(hold)
+            if intent["branch"] is not None:
+                repository.branches.delete([intent["branch"]])
+            remove(hold, copy, found[copy])
             return False
     hold.update({**_position(repository, intent["since"]), "intent": None})
     return True
-
-
-def _take_back(hold: Hold) -> None:
-    branch = (hold.state.intent or {})["branch"]
-    if branch is not None:
-        hold.repository.branches.delete([branch])
-    hold.begin({"verb": "remove_worktree", "phase": "apply", "uuid": None})
-    hold.refresh()
-    complete_removal(hold)
 
 
 def _position(repository: Repository, since: Timestamp | None) -> dict[str, Any]:
@@ -115,6 +107,20 @@ def _position(repository: Repository, since: Timestamp | None) -> dict[str, Any]
     return {"captured": at}
 
 
+def remove(hold: Hold, collection: str, identity: Any) -> None:
+    """Remove a worktree, from here on for good.
+
+    Args:
+        hold: The lease, and the worktree.
+        collection: The collection that goes with it.
+        identity: Its UUID, None where it is gone; who made another one of that name keeps it.
+    """
+    facts = {"collection": collection, "uuid": identity}
+    hold.begin({"verb": "remove_worktree", "phase": "apply", **facts})
+    hold.refresh()
+    complete_removal(hold)
+
+
 def complete_removal(hold: Hold) -> None:
     """Drop a worktree with all that is its own; whatever is gone already is fine.
 
@@ -124,9 +130,9 @@ def complete_removal(hold: Hold) -> None:
     repository, intent = hold.repository, hold.state.intent or {}
     views = repository.overlays.views()
     names = [name for tracker in repository.own_trackers for name in tracker.names]
-    if intent["uuid"] is not None:  # who made another collection of that name keeps it
+    if intent["uuid"] is not None:
         hold.lease.check()
-        drop_exactly(repository.db, repository.name, intent["uuid"])
+        drop_exactly(repository.db, intent["collection"], intent["uuid"])
     drop_names(hold, [*views, *names])
     _announcement(repository, repository.name).forget_pointer(repository.home)
     hold.lease.check()

@@ -48,10 +48,10 @@ from versioned_collection.wire import (
 )
 from versioned_collection.working_copy import WorkingCopy
 from versioned_collection.worktrees import (
-    complete_removal,
     complete_worktree,
     drop_stray_copies,
     names_of_copies,
+    remove,
 )
 
 _UNSETTLED = ("worktree", "remove_worktree")
@@ -373,10 +373,7 @@ def remove_worktree(repository: Repository, name: str, force: bool = False) -> N
         if not force:
             _refuse_loss(removed)
         info = removed.repository.collection_info() or {}
-        uuid = info.get("info", {}).get("uuid")
-        removed.begin({"phase": "apply", "uuid": uuid})
-        removed.refresh()
-        complete_removal(removed)
+        remove(removed, name, info.get("info", {}).get("uuid"))
 
 
 def _found(hold: Hold, name: str) -> Hold:
