@@ -246,6 +246,15 @@ def test_names_that_are_taken(anydb):
     assert everything(anydb) == before
 
 
+def test_trackers_of_something_else_are_left_alone(anydb):
+    bands = grown(anydb)
+    anydb["__log_aside"].insert_one({"_id": "of an older library"})
+    before = everything(anydb)
+    with pytest.raises(errors.FormatMismatch, match="__log_aside"):
+        bands.worktree("side", "aside")
+    assert everything(anydb) == before
+
+
 def test_branches_that_cannot_be(anydb):
     bands = grown(anydb)
     before = everything(anydb)

@@ -27,7 +27,7 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.base import COMPRESSED, identities
 from versioned_collection.trackers.lease import Lease
 from versioned_collection.trackers.replica import ReplicaCollection
-from versioned_collection.tracking import first_state
+from versioned_collection.tracking import first_state, refuse_foreign
 from versioned_collection.versions import (
     Resolver,
     RevisionLike,
@@ -127,6 +127,7 @@ def worktree(
         InvalidOperation: There is a collection of that name, or a working copy has the branch
             checked out.
         DocumentRejected: A unique index refuses documents of the version.
+        FormatMismatch: Something else uses the names of trackers.
         InvalidCollectionVersion: There is no such version.
     """
     _check_name(repository, name)
@@ -176,6 +177,7 @@ def _name_held(hold: Hold, name: str) -> Iterator[Lease]:
 
     Raises:
         InvalidOperation: There is a collection of that name, or one that is tracked.
+        FormatMismatch: Something else uses the names of its trackers.
     """
     repository = hold.repository
     wanted = Repository(
@@ -203,6 +205,7 @@ def _refuse_taken(wanted: Repository) -> None:
             f"there is a collection or view {wanted.name!r} already; choose another name",
             name=wanted.name,
         )
+    refuse_foreign(wanted)
     if wanted.metadata.announced_rename() is not None:
         raise InvalidOperation(
             f"a collection is being renamed to {wanted.name!r}; choose another name",
