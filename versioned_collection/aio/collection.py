@@ -245,6 +245,7 @@ class AsyncVersionedCollection:
     verify = streamed(VersionedCollection.verify)
     size = awaited(VersionedCollection.size)
     gc = awaited(VersionedCollection.gc)
+    thin_out = awaited(VersionedCollection.thin_out)
 
     @classmethod
     async def clone(
