@@ -57,6 +57,7 @@ ON_EVERY_SURFACE = frozenset(
         "maintenance",
         "merge",
         "pull",
+        "purge",
         "push",
         "rebase",
         "register",

@@ -30,6 +30,7 @@ CODES = {
     "RemoteNotFound": "no_such_remote",
     "RemoteUnreachable": "remote_unreachable",
     "InvalidCollectionState": "invalid_state",
+    "HistoryPurged": "history_purged",
     "AutoMergeFailedError": "auto_merge_failed",
     "LeaseHeld": "lease_held",
     "LeaseLost": "lease_lost",

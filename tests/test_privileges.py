@@ -78,6 +78,10 @@ def test_read_write_is_enough_for_everything(connect):
     assert bands.register("out")
     assert bands.size()["total"] > 0
     assert bands.gc()["overlays"] == 1
+    bands.publish_view("main@1", "shown")
+    bands.stash()
+    assert bands.purge([1], reason="asked for").documents == 1
+    assert bands.purge(paths=["name"], reason="asked for").documents == 2
     assert problems(bands) == []
     groups = bands.rename("groups")
     assert groups.branches() == {"main"}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from versioned_collection.core.version import Version
     from versioned_collection.past.view import PastCollection
     from versioned_collection.selection import Only
+    from versioned_collection.trackers.purges import Tombstone
     from versioned_collection.verbs.conflicts import Conflict
     from versioned_collection.verbs.export import Exported
     from versioned_collection.verbs.fetch import Fetched
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from versioned_collection.verbs.history import BlamedField, DocumentVersion
     from versioned_collection.verbs.import_ import Imported
     from versioned_collection.verbs.pull import Pulled
+    from versioned_collection.verbs.purge import Purged
     from versioned_collection.verbs.push import Pushed
     from versioned_collection.verbs.remote import RemoteInfo
     from versioned_collection.verbs.restore import Restored
@@ -57,6 +59,7 @@ __all__ = [
     "Only",
     "PastCollection",
     "Pulled",
+    "Purged",
     "Pushed",
     "RemoteInfo",
     "Restored",
@@ -64,6 +67,7 @@ __all__ = [
     "Side",
     "Stash",
     "ThinnedOut",
+    "Tombstone",
     "Version",
     "VersionedCollection",
     "Worktree",
@@ -94,12 +98,14 @@ _HOMES = {
     "Only": "versioned_collection.selection",
     "PastCollection": "versioned_collection.past.view",
     "Pulled": "versioned_collection.verbs.pull",
+    "Purged": "versioned_collection.verbs.purge",
     "Pushed": "versioned_collection.verbs.push",
     "RemoteInfo": "versioned_collection.verbs.remote",
     "Restored": "versioned_collection.verbs.restore",
     "Retention": "versioned_collection.core.retention",
     "Stash": "versioned_collection.verbs.stash",
     "ThinnedOut": "versioned_collection.verbs.thin_out",
+    "Tombstone": "versioned_collection.trackers.purges",
     "Version": "versioned_collection.core.version",
     "VersionedCollection": "versioned_collection.collection",
     "Worktree": "versioned_collection.verbs.worktree",

@@ -66,6 +66,7 @@ class Commit:
         private_checks: Whether checks that only the process at work knows are to run too: another
             one that finds the commit half done turns back.
         elsewhere: Fields of the metadata of other working copies to set, by their names.
+        purge: What is erased once the documents of the working copy have moved (see `erasing`).
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class Commit:
     private_checks: bool = False
     bridged: Mapping[str, Any] | None = None
     elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
+    purge: Mapping[str, Any] | None = None
 
     def to_bson(self) -> dict[str, Any]:
         """Return the commit as an intent that can be carried out later."""
@@ -128,6 +130,7 @@ class Commit:
             "private_checks": self.private_checks,
             "bridged": self.bridged,
             "elsewhere": [[name, changes] for name, changes in self.elsewhere.items()],
+            "purge": self.purge,
         }
         if self.path is not None:
             stored["path"] = {
@@ -187,6 +190,8 @@ def _reference_steps(
         yield partial(repository.tags.delete, commit.untagged, session)
     if commit.operation:
         yield partial(repository.operations.append, commit.operation, session)
+    if commit.purge is not None:
+        yield partial(repository.purges.bury, [commit.purge["tombstone"]], session)
     if commit.seen is not None:
         yield partial(_see, repository, commit.seen, session)
     if commit.settled:

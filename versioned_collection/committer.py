@@ -20,6 +20,7 @@ from versioned_collection.core.document import DocumentKey, are_twins
 from versioned_collection.core.merging import whole_document
 from versioned_collection.core.tree import Path
 from versioned_collection.elsewhere import refuse_under_others
+from versioned_collection.erasing import Erasing, take_back
 from versioned_collection.errors import (
     CheckFailed,
     DocumentRejected,
@@ -320,6 +321,8 @@ class Committer:
             self._bridge(commit, commit.bridged)
         if commit.forgotten and commit.draft is None:
             self._repository.deltas.delete(commit.forgotten)
+        if commit.purge is not None:
+            commit.state |= Erasing(self._hold, commit.purge, torn=self._torn).run(commit.stash)
         self._finish(commit)
         if commit.draft is not None:  # until then somebody may have to go the same way again
             self._repository.deltas.delete(commit.forgotten)
@@ -378,10 +381,14 @@ class Committer:
             commit.state["scan"] = True  # what could not be put there is a change
             self._finish(commit)
         elif commit.stash is not None and commit.guarded and not commit.reverse:
-            back = Commit(stash=commit.stash, guarded=True, reverse=True, displace=True)
+            back = Commit(
+                stash=commit.stash, guarded=True, reverse=True, displace=True, operation={}
+            )
             self.declare(back)
             self.complete(back)
             self._repository.stash.delete([commit.stash])
+            if commit.purge is not None:
+                take_back(self._hold, commit.purge)
         elif commit.stash is not None:
             self._hold.update({"intent": None})
 

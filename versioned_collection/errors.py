@@ -17,6 +17,7 @@
     ├── BranchNotFound, TagNotFound, RemoteNotFound
     ├── RemoteUnreachable                   no connection to a remote, or it broke
     ├── InvalidCollectionState              two histories that do not fit together
+    │   └── HistoryPurged                   one of them was purged, and the other one was not
     ├── AutoMergeFailedError                conflicts remain
     ├── ResolverFailed                      a resolver raised, or returned what cannot stand
     ├── LeaseHeld, LeaseLost                another process is at work / took over
@@ -184,6 +185,15 @@ class InvalidCollectionState(VersioningError):
     """Two histories that cannot be brought together."""
 
     code = "invalid_state"
+
+
+class HistoryPurged(InvalidCollectionState):
+    """One side of a transfer was purged, and the other one still holds what was removed.
+
+    `side` is the one that was purged, ``here`` or ``there``; `purges` are its tombstones.
+    """
+
+    code = "history_purged"
 
 
 class AutoMergeFailedError(VersioningError):

@@ -15,6 +15,9 @@ from versioned_collection.repository import Hold
 
 _HEAD = ("head", "branch", "detached")
 
+LASTING = frozenset(("purge",))
+"""Verbs that cannot be undone; what was done before them still can."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -83,7 +86,9 @@ def describe(
     undoes: ObjectId | None = None,
     otherwise: Iterable[Sequence[Any]] = (),
 ) -> None:
-    """Note in a commit what it moves, unless it moves nothing or says so already.
+    """Note in a commit what it moves, unless it says so already, or moves nothing.
+
+    What can never be undone is noted in any case.
 
     Args:
         hold: The lease.
@@ -100,7 +105,8 @@ def describe(
     named = [*commit.tagged, *commit.untagged]
     # the draft of a merge that waits was never a version
     removed = bool(commit.forgotten) and bool(repository.log.get_many(commit.forgotten))
-    if not (branches or named or removed or before != after):
+    moves = branches or named or removed or before != after
+    if not moves and hold.verb not in LASTING:
         return
     tags = repository.tags.documents() if named else {}
     commit.operation = {
@@ -108,7 +114,7 @@ def describe(
         "fence": hold.lease.fence,
         "verb": hold.verb,
         "timestamp": repository.now(),
-        "who": {**hold.lease.owner, "user": _user()},
+        "who": {**hold.lease.owner, "user": user()},
         "before": before,
         "after": after,
         "branches": branches,
@@ -133,7 +139,8 @@ def _labels_given_up(hold: Hold, commit: Commit) -> list[list[Any]]:
     return [[node.id, node.branch, node.number] for node in nodes]
 
 
-def _user() -> str:
+def user() -> str:
+    """Return the name of whoever runs this process, empty where there is none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a user without a name

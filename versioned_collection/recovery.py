@@ -10,6 +10,7 @@ from typing import Any
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
+from versioned_collection.erasing import take_back
 from versioned_collection.errors import (
     CollectionNotTracked,
     InvalidOperation,
@@ -32,6 +33,7 @@ _NOT_WHILE_MERGING = frozenset(
         "discard_changes",
         "merge",
         "pull",
+        "purge",
         "rebase",
         "rename",
         "reset",
@@ -155,6 +157,8 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     worktree = intent.get("worktree")
     if worktree is not None and worktree["name"] not in hold.others:
         discard_copies(repository, worktree)
+    if intent.get("purge") is not None:
+        take_back(hold, intent["purge"])
     hold.update({"intent": None})
 
 

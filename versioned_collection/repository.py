@@ -42,8 +42,10 @@ from versioned_collection.trackers.metadata import Metadata, MetadataCollection
 from versioned_collection.trackers.modified import ModifiedCollection
 from versioned_collection.trackers.operations import OperationsCollection
 from versioned_collection.trackers.overlays import OverlaysCollection
+from versioned_collection.trackers.purges import PurgesCollection
 from versioned_collection.trackers.remotes import RemotesCollection
 from versioned_collection.trackers.replica import ReplicaCollection
+from versioned_collection.trackers.rewritten import RewrittenCollection
 from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
@@ -129,6 +131,8 @@ class Repository:
         self.incoming = IncomingCollection(db, home)
         self.incoming.tz_aware = self.tz_aware
         self.remotes = RemotesCollection(db, home)
+        self.purges = PurgesCollection(db, home)
+        self.rewritten = RewrittenCollection(db, home)
         self.leases = LeaseCollection(db, home)
         self.turns = LeaseCollection(db, self.incoming.name)
 
@@ -183,6 +187,8 @@ class Repository:
             self.incoming,
             self.remotes,
             self.overlays,
+            self.purges,
+            self.rewritten,
             self.metadata,
         )
 

@@ -226,7 +226,7 @@ class Selection:
     def _find(self, name: str, filter_: bytes, **options: Any) -> Generator[bytes, None, None]:
         is_present = name == self._repository.name
         at = self._at if is_present else None
-        with _refusals(self._only):
+        with refusals(self._only.filter):
             for batch in documents(
                 self._repository.db,
                 name,
@@ -239,13 +239,18 @@ class Selection:
 
 
 @contextmanager
-def _refusals(only: Only) -> Iterator[None]:
+def refusals(filter_: bytes | None) -> Iterator[None]:
+    """Turn the server's refusal of a filter that a person gave into an error of this library.
+
+    Raises:
+        InvalidArgument: The server refuses the filter.
+    """
     try:
         yield
     except (driver.CursorNotFound, driver.ExecutionTimeout):
         raise
     except driver.OperationFailure as error:
-        if only.filter is None:
+        if filter_ is None:
             raise
         raise InvalidArgument(
             f"the server refuses the filter: {error}. It is matched with single documents, "

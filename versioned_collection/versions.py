@@ -160,8 +160,10 @@ class Resolver:
         return self._repository.log.known(version)
 
     def with_checksum(self, prefix: str) -> Sequence[VersionId]:
-        """Return the versions whose checksum begins with a prefix."""
-        return self._repository.log.with_checksum(prefix)
+        """Return the versions whose checksum begins with a prefix, or did before a purge."""
+        log = self._repository.log
+        found = log.with_checksum(prefix)
+        return found or [one for one in self._repository.purges.formerly(prefix) if log.known(one)]
 
     def ancestor(self, version: VersionId, generations: int) -> VersionId | None:
         """Return the ancestor so many first parents up."""

@@ -29,6 +29,7 @@ from versioned_collection.core.document import (
     document_key,
     elements,
     has_zero_timestamp,
+    must_be_put_anew,
     needs_literal,
     raw_id_equals,
     raw_id_in,
@@ -453,3 +454,54 @@ def _insertions(raws: Sequence[bytes]) -> Iterator[tuple[str, list[RawBSONDocume
         yield "insert", plain
     if special:
         yield "update", special
+
+
+def put_exactly(
+    db: Database[Any],
+    collection: str,
+    removed: Sequence[DocumentKey],
+    raws: Sequence[bytes],
+    session: ClientSession | None = None,
+    check: Callable[[], None] | None = None,
+) -> None:
+    """Take the documents of some ids out of a collection, then put others in.
+
+    In a transaction a changed document is deleted and inserted, which costs half of a
+    replace; without one, each document has to change in one step.
+
+    Args:
+        db: The database.
+        collection: The collection's name.
+        removed: The ids.
+        raws: The documents; they take the place of those with their ids.
+        session: The session of a transaction; there the ids of `raws` have to be in `removed`.
+        check: See `write`.
+
+    Raises:
+        DocumentRejected: The server refused a document.
+    """
+    if session is None:
+        added = set(map(document_key, raws))
+        removed = [key for key in removed if key not in added]
+        removed += _put_anew(db, collection, raws)
+    if removed:
+        portioned = portions(removed, len, IDS_PER_READ, BYTES_OF_IDS)
+        statements = list(map(delete_many_statement, portioned))
+        write(db, "delete", collection, statements, session=session, check=check)
+    if raws and session is None:
+        statements = list(map(upsert_statement, raws))
+        outcome = write(db, "update", collection, statements, check=check)
+        raise_write_error(outcome, statements)
+    elif raws:
+        insert_all(db, collection, raws, session)
+
+
+def _put_anew(db: Database[Any], collection: str, raws: Sequence[bytes]) -> list[DocumentKey]:
+    """Return the ids of documents that have to go before they come back changed."""
+    special = {document_key(raw): raw for raw in raws if needs_literal(raw)}
+    return [
+        key
+        for _, found in by_keys(db, collection, list(special))
+        for key, old in found.items()
+        if key in special and must_be_put_anew(old, special[key])
+    ]

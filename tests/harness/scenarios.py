@@ -247,6 +247,26 @@ def publish_first(collection: VersionedCollection) -> None:
     collection.publish_view("main@0", "shown")
 
 
+def purge_documents(collection: VersionedCollection) -> None:
+    """Purge some documents, of which another one may be what is left."""
+    collection.purge([1, 3, 4, 8, "new", "never"], reason="they left")
+
+
+def purge_fields(collection: VersionedCollection) -> None:
+    """Purge fields of all documents."""
+    collection.purge(paths=["x", "side"], reason="leaked")
+
+
+def purge_matching(collection: VersionedCollection) -> None:
+    """Purge what ever matched a filter."""
+    collection.purge(filter={"x": {"$in": ["two", 12]}}, reason="leaked")
+
+
+def purge_odd_fields(collection: VersionedCollection) -> None:
+    """Purge fields of documents that have to be put anew."""
+    collection.purge(paths=["a"], reason="leaked")
+
+
 def import_all(collection: VersionedCollection) -> None:
     """Have the documents of a file take the place of all."""
     found = [{"_id": 1, "x": 1}, {"_id": 4, "x": [4]}, {"_id": "new", "x": 2}, {"_id": "file"}]
@@ -626,6 +646,12 @@ SCENARIOS = {
         large=True,
     ),
     "gc of spans": Scenario(lambda c: c.gc(), (many,), large=True),
+    "purge": Scenario(purge_documents, (*_MERGED, stashed, publish, dirty), large=True),
+    "purge of fields": Scenario(
+        purge_fields, (*_MERGED, stashed, publish, read_all, dirty), large=True
+    ),
+    "purge by a filter": Scenario(purge_matching, (with_history, with_side, dirty), large=True),
+    "purge of odd fields": Scenario(purge_odd_fields, (with_odd_documents, with_odd_changes)),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
     "worktree": Scenario(make_worktree, (with_history, with_side, on_main, dirty)),
     "worktree of a new branch": Scenario(make_worktree_of_a_new_branch),

@@ -20,5 +20,6 @@ progress   progress on long work
 ========== ==========================================================================
 
 The commands are in ``tracking``, ``looking``, ``comparing``, ``references``, ``stashing``,
-``undoing``, ``guarding``, ``merging``, ``conflicts``, ``care``, ``preferences`` and ``demo``.
+``undoing``, ``guarding``, ``merging``, ``conflicts``, ``care``, ``erasing``, ``preferences`` and
+``demo``.
 """

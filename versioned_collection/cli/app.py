@@ -153,6 +153,7 @@ for _module in (
     "undoing",
     "guarding",
     "care",
+    "erasing",
     "preferences",
     "shell",
     "demo",

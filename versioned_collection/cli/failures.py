@@ -33,6 +33,7 @@ EXITS: dict[type[errors.VersioningError], Exit] = {
     errors.RemoteNotFound: Exit.NOT_FOUND,
     errors.RemoteUnreachable: Exit.UNREACHABLE,
     errors.InvalidCollectionState: Exit.STATE,
+    errors.HistoryPurged: Exit.STATE,
     errors.AutoMergeFailedError: Exit.CONFLICTS,
     errors.ResolverFailed: Exit.FAILED,
     errors.LeaseHeld: Exit.BUSY,

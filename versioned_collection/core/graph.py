@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Literal
 
-from versioned_collection.core.tree import Ancestry
+from versioned_collection.core.tree import Ancestry, VersionTree
 from versioned_collection.core.version import VersionId
 
 Relation = Literal["same", "behind", "ahead", "apart"]
@@ -41,6 +41,24 @@ def walk(tree: Ancestry, *versions: VersionId) -> Iterator[VersionId]:
             found.add(version)
             yield version
             waiting.extend(tree.nodes[version].parents)
+
+
+def parents_first(tree: VersionTree) -> Iterator[VersionId]:
+    """Iterate over all versions, each behind all its parents, also those that were merged."""
+    waiting: dict[VersionId, int] = {}
+    children: dict[VersionId, list[VersionId]] = {}
+    for node in tree.nodes.values():
+        waiting[node.id] = len(node.parents)
+        for parent in node.parents:
+            children.setdefault(parent, []).append(node.id)
+    ready = deque(version for version, count in waiting.items() if not count)
+    while ready:
+        version = ready.popleft()
+        yield version
+        for child in children.get(version, ()):
+            waiting[child] -= 1
+            if not waiting[child]:
+                ready.append(child)
 
 
 def is_ancestor(tree: Ancestry, one: VersionId, other: VersionId) -> bool:

@@ -146,8 +146,8 @@ def version_checksum(
     return hashlib.sha256(bson.encode(content)).hexdigest()
 
 
-def sealed(version: Version, parent_checksums: Sequence[str], changes_digest: int) -> bool:
-    """Tell whether a version is what its checksum was made of.
+def seal_of(version: Version, parent_checksums: Sequence[str], changes_digest: int) -> str:
+    """Return the checksum that a version has to have.
 
     Args:
         version: The entry.
@@ -157,7 +157,12 @@ def sealed(version: Version, parent_checksums: Sequence[str], changes_digest: in
     """
     if version.gap is not None:
         parent_checksums, changes_digest = version.gap.parents, version.gap.digest
-    return version_checksum(version, parent_checksums, changes_digest) == version.checksum
+    return version_checksum(version, parent_checksums, changes_digest)
+
+
+def sealed(version: Version, parent_checksums: Sequence[str], changes_digest: int) -> bool:
+    """Tell whether a version is what its checksum was made of; see `seal_of`."""
+    return seal_of(version, parent_checksums, changes_digest) == version.checksum
 
 
 def fingerprint_text(number: int) -> str:

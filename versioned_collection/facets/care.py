@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.committer import Progress
+from versioned_collection.core.merging.paths import PatternLike
 from versioned_collection.core.retention import Retention
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.facets.base import Facet
+from versioned_collection.facets.base import Author, Facet
+from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.verbs import maintenance
+from versioned_collection.verbs import purge as purge_verbs
+from versioned_collection.verbs.purge import Purged
 from versioned_collection.verbs.thin_out import ThinnedOut, thin_out
 from versioned_collection.verbs.verify import Problem, verify
 
@@ -73,6 +78,57 @@ class Care(Facet[DocumentType]):
         return self._unless_untracked(
             lambda repository: thin_out(repository, retention, dry_run=dry_run), ThinnedOut()
         )
+
+    def purge(
+        self,
+        ids: Iterable[Any] | None = None,
+        filter: Mapping[str, Any] | None = None,
+        paths: Iterable[PatternLike] | None = None,
+        reason: str | None = None,
+        author: Author | None = None,
+        dry_run: bool = False,
+        *,
+        progress: Progress | None = None,
+    ) -> Purged:
+        """Truly remove leaked or personal data, as if it had never been: this cannot be undone.
+
+        It goes from all versions, stashes, published views and the collection itself, also where
+        it is uncommitted. Versions keep their ids, labels, messages and times; fingerprints and
+        checksums become others, and what was a checksum still leads to its version. A *tombstone*
+        is kept: when, by whom, why and how much, never what. All changes are read once.
+
+        Args:
+            ids: The ``_id`` values of documents; an id that the server takes for the same counts,
+                such as ``1.0`` for ``1``.
+            filter: The documents that match it in any version, in a stash, or now.
+            paths: Only these fields go, as patterns such as ``"address.city"`` (see `Only`), from
+                the chosen documents, or from all where none are chosen. A field goes with all
+                below it; an element of a list becomes null. The ``_id`` stays.
+            reason: Why, for those who find the history changed. Do not repeat what is to go.
+            author: Who does it; the user of this process where it is left out.
+            dry_run: Change nothing, and return what would be done; no reason is needed.
+            progress: Called with a phase and a number of documents done.
+
+        Returns:
+            How much was removed, and what may still hold it.
+
+        Raises:
+            InvalidArgument: Neither ids, nor a filter, nor paths are given, or both of the first
+                two; the reason is empty; an id, filter or path cannot be (a ValueError).
+            InvalidType: There is no reason, or an argument has the wrong type (a TypeError).
+            InvalidOperation: A merge waits.
+            CorruptHistory: The history contradicts itself (see `verify`); nothing was done.
+            DocumentRejected: A unique index refuses what is left of a document; nothing was done.
+            LeaseHeld: Another process is at work, or brings versions from a remote.
+            CollectionNotTracked: There is no history.
+        """
+        return purge_verbs.purge(
+            self._repository, ids, filter, paths, reason, author, dry_run, progress
+        )
+
+    def purges(self) -> list[Tombstone]:
+        """Return what is kept of all purges, the latest first; empty when untracked."""
+        return self._unless_untracked(purge_verbs.purges, [])
 
     def listen(self, interval: float = 1.0, stop: threading.Event | None = None) -> int:
         """Keep the modified set fresh until `stop` is set; return the number of looks.

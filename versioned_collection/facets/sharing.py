@@ -75,6 +75,7 @@ class Sharing(Facet[DocumentType]):
             InvalidArgument: The remote is a collection of another name, or the arguments
                 contradict each other (a ValueError).
             NotSupported: The remote is a bundle, which `export` writes.
+            HistoryPurged: One of the sides was purged, and the other one was not.
             TransferRefused: What would be sent contradicts itself; see `verify`.
             RemoteNotFound: There is no remote of that name.
             RemoteUnreachable: There is no connection to it, or it broke.
@@ -113,6 +114,7 @@ class Sharing(Facet[DocumentType]):
             InvalidOperation: HEAD is detached and no branch named, the remote has no such
                 branch, or the branch is checked out and has uncommitted changes.
             InvalidCollectionState: The histories begin with different versions.
+            HistoryPurged: One of the sides was purged, and the other one was not.
             AutoMergeFailedError: Conflicts wait; see `conflicts`.
             InvalidArgument: The remote is a collection of another name (a ValueError).
             TransferRefused: What came is not what was announced; nothing of it was kept.
@@ -145,6 +147,7 @@ class Sharing(Facet[DocumentType]):
         Raises:
             InvalidOperation: The remote is not tracked, or has no such branch.
             InvalidCollectionState: The histories begin with different versions.
+            HistoryPurged: One of the sides was purged, and the other one was not.
             TransferRefused: What came is not what was announced; nothing of it was kept.
             UnusableFile: The file is no whole bundle; nothing was done.
             RemoteNotFound: There is no remote of that name.

@@ -30,7 +30,7 @@ from versioned_collection.repository import Repository, missing_version
 from versioned_collection.trackers.delta_store import in_turn
 from versioned_collection.wire import batches, by_keys, portions
 
-_STATES, _BYTES = 2_000, 8 * 1024 * 1024
+STATES, STATES_BYTES = 2_000, 8 * 1024 * 1024
 """How much the server judges at once; a single document may be larger."""
 
 _DELTAS = 2_000
@@ -79,8 +79,9 @@ def appearances(
     collation = repository.state().options.get("collation")
     found: dict[VersionId, Appeared] = {}
     steps = _steps(repository, tree, start)
-    for some in portions(steps, lambda step: step.size, _STATES, _BYTES):
-        matching = _matching(repository, filter_, collation, some)
+    for some in portions(steps, lambda step: step.size, STATES, STATES_BYTES):
+        states = (state for step in some for state in (step.before, step.after))
+        matching = matching_states(repository, filter_, collation, states)
         for step in some:
             _note(found, step, matching)
     present = map(document_key, Reader(planner, start).find(Find(filter_, {"_id": 1})))
@@ -157,12 +158,18 @@ def _back(
 # -- matching ------------------------------------------------------------------------------
 
 
-def _matching(
-    repository: Repository, filter_: bytes, collation: Any, steps: Iterable[_Step]
+def matching_states(
+    repository: Repository, filter_: bytes, collation: Any, states: Iterable[bytes | None]
 ) -> set[bytes]:
-    """Return which states of some steps match."""
-    states = {state for step in steps for state in (step.before, step.after) if state is not None}
-    some = portions(states, len, _STATES, _BYTES)
+    """Return which of some documents match, as the server judges.
+
+    Args:
+        repository: The trackers.
+        filter_: The filter, as BSON.
+        collation: The collation of the collection, None for the simple one.
+        states: The documents; None stands for none.
+    """
+    some = portions({state for state in states if state is not None}, len, STATES, STATES_BYTES)
     return {raw for each in some for raw in _judged(repository, filter_, collation, each)}
 
 

@@ -102,7 +102,8 @@ def steady(repository: Repository, verb: str) -> Iterator[tuple[VersionId, Times
 
 def _try(repository: Repository, follow: bool) -> Moment | None:
     """Return the present moment, None where the documents were on the move."""
-    names = [repository.name, repository.replica.name, repository.modified.name]
+    trackers = repository.replica, repository.modified, repository.purges
+    names = [repository.name, *(tracker.name for tracker in trackers)]
     repository.state()
     found = identities(repository.db, names)
     capture = ChangeStreamCapture(repository)

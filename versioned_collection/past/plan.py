@@ -77,7 +77,8 @@ class Plan:
     Attributes:
         at: The cluster time whose state is read; None where nothing that is read ever changes.
         sources: Parts of collections; each document of the version is in one of them.
-        identities: The UUIDs of these collections.
+        identities: The UUIDs of these collections, and of that which each purge replaces; None
+            where there is none.
         collation: The collation of the tracked collection, None for the simple one.
         moment: The moment of `at`.
     """
@@ -104,9 +105,11 @@ class Plan:
     def still_holds(self, repository: Repository) -> bool:
         """Tell whether the collections are still those that were meant.
 
-        The server finds nothing in one that was dropped, whatever it held at the time.
+        The server finds nothing in one that was dropped, whatever it held at the time; and what
+        was purged since, it still finds.
         """
-        return identities(repository.db, list(self.identities)) == dict(self.identities)
+        found = identities(repository.db, list(self.identities))
+        return all(found.get(name) == known for name, known in self.identities.items())
 
 
 class Planner:
@@ -218,6 +221,8 @@ class Planner:
                 parts.append(Source(replica, modified - touched, touched))
         read = {source.name for source in (*parts, *of_overlay)}
         found = {name: identity for name, identity in found.items() if name in read}
+        purges = repository.purges.name
+        found[purges] = moment.identities.get(purges)
         return Plan(moment.at, [*parts, *of_overlay], found, self._collation(), moment)
 
     def _used(self, overlay: Overlay) -> dict[str, Any]:

@@ -33,6 +33,9 @@ _GONE = frozenset((175, 361))
 
 _BATCH, _LARGEST_BATCH = 1_000, 20_000
 
+_HELD = 1024 * 1024
+"""Bytes that wait until it is certain that what was read can be used."""
+
 Batches = Iterator[list[bytes]]
 Reading = Callable[[Plan], Batches]
 
@@ -94,7 +97,7 @@ class Reader:
     def _read(self, read: Reading, collation: Any, *, anew: bool = False) -> Iterator[bytes]:
         """Iterate over what is read by a plan, once it is certain that the plan held.
 
-        The last batch waits until then, so short reads are simply repeated.
+        The last batches wait until then, so short reads are simply repeated.
         """
         whole = False
         for attempt in range(1, _ATTEMPTS + 1):
@@ -105,14 +108,16 @@ class Reader:
                 whole = True
                 plan = self._planner.plan(self._version, whole=True)
             begun = False
-            last: list[bytes] = []
+            held: list[bytes] = []
             try:
                 for batch in read(plan):
-                    begun = begun or bool(last)
-                    yield from last
-                    last = batch
+                    if sum(map(len, held)) > _HELD or len(held) >= _BATCH:
+                        begun = True
+                        yield from held
+                        held = []
+                    held += batch
                 if plan.still_holds(self._planner.repository):
-                    yield from last
+                    yield from held
                     return
             except _NeedsAll:
                 whole = True

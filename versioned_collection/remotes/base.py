@@ -20,6 +20,7 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.trackers.purges import Tombstone
 
 Changes = list[tuple[VersionId, Delta]]
 """Changes of documents, each with the version that makes it."""
@@ -78,12 +79,14 @@ class Update:
             wanted, None for "no such branch".
         tags: Tags to set, as they are stored.
         checkout: Whether a working copy whose branch moves follows it.
+        purges: What a copy is told of purges that were made before it was.
     """
 
     versions: Sequence[VersionId] = ()
     branches: Mapping[str, tuple[VersionId | None, VersionId | None]] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     checkout: bool = True
+    purges: Sequence[Tombstone] = ()
 
 
 class Inbox(Protocol):
@@ -159,6 +162,14 @@ class Remote(Protocol):
 
     def setup(self) -> Setup:
         """Return how the collection was created."""
+        ...
+
+    def checksums(self, versions: Sequence[VersionId]) -> Mapping[VersionId, str]:
+        """Return the checksums of those of these versions of which it knows them."""
+        ...
+
+    def purges(self) -> list[Tombstone]:
+        """Return what is kept of what was purged from its history."""
         ...
 
     # -- taking --------------------------------------------------------------------------

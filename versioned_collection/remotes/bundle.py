@@ -23,12 +23,14 @@ from versioned_collection.shelf import Shelf
 from versioned_collection.trackers.base import check_format
 from versioned_collection.trackers.delta_store import unpacked
 from versioned_collection.trackers.entries import entry_from_bson
+from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.tracking import OPTIONS_OF_CREATE
 from versioned_collection.wire import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, portions
 
 T = TypeVar("T")
 
 _AS_IN_THE_LOG: CodecOptions[dict[str, Any]] = CodecOptions()
+_AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 _MOST_PLACES = 5_000_000
 """Versions of a history, of which all places are held in memory."""
 
@@ -187,6 +189,20 @@ class BundleRemote:
             return Setup(known, indexes)
         return Setup({}, ())
 
+    def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
+        """Return the checksums of those of these versions of which the bundle tells them."""
+        found = {**self.refs().checksums}
+        for entries in self.entries(versions):
+            found.update((entry.id, entry.checksum) for entry in entries)
+        return {one: found[one] for one in versions if one in found}
+
+    def purges(self) -> list[Tombstone]:
+        """Return what was kept of what was purged from the history."""
+        found = []
+        for raws in self._file.documents("purges"):
+            found += [_readable(_tombstone, raw) for raw in raws]
+        return found
+
     # -- taking --------------------------------------------------------------------------
 
     def known(self, versions: Sequence[VersionId]) -> NoReturn:
@@ -257,6 +273,12 @@ def _entry(raw: bytes) -> Version:
     entry = entry_from_bson(stored)
     _check_ids(entry.id, entry.parents)
     return entry
+
+
+def _tombstone(raw: bytes) -> Tombstone:
+    stored = bson.decode(raw, _AWARE)
+    check_format(stored, "a tombstone")
+    return Tombstone.from_bson(stored)
 
 
 def _node(raw: bytes) -> Node:

@@ -124,6 +124,8 @@ class _Bundling:
             self._add("checksums", {"version": version, "checksum": checksum})
         setup = self._source.setup()
         self._add("setup", {"options": setup.options, "indexes": list(setup.indexes)})
+        for tombstone in self._source.purges():
+            self._add("purges", tombstone.to_bson())
         for node in self._contents.places:
             self._add("places", _place(node))
 

@@ -30,6 +30,7 @@ from versioned_collection.errors import (
 )
 from versioned_collection.labels import is_aside
 from versioned_collection.trackers.base import storable
+from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.versions import check_texts
 
 UNREADABLE = (
@@ -146,6 +147,31 @@ def _check_reference(name: Any, version: Any, what: str) -> None:
         raise refused(version, error.message) from error
     if not isinstance(version, VersionId):
         raise refused(version, f"the {what} {name!r} points to no version id")
+
+
+def check_tombstones(found: Sequence[Tombstone]) -> list[Tombstone]:
+    """Check the shape of what was kept of purges; return it.
+
+    Raises:
+        TransferRefused: Something is not as it must be.
+    """
+    claimed: Sequence[Any] = found
+    for one in claimed:
+        if not isinstance(one.id, VersionId) or not isinstance(one.timestamp, datetime):
+            raise _no_tombstone("it has no id, or no time")
+        if not _is_text(one.reason) or not all(map(_is_number, (one.documents, one.versions))):
+            raise _no_tombstone("its facts are malformed")
+        try:
+            check_texts(one.reason, one.by, None)
+        except VersioningError as error:
+            raise _no_tombstone(error.message) from error
+    return list(found)
+
+
+def _no_tombstone(problem: str) -> TransferRefused:
+    return TransferRefused(
+        f"what was purged at the remote cannot be read: {problem}", version=None, reason=problem
+    )
 
 
 def _places(one: Node | Version) -> dict[str, bool]:

@@ -13,8 +13,9 @@ from versioned_collection.errors import InvalidCollectionState, InvalidOperation
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.arrival import News, fetched
 from versioned_collection.remotes.base import Refs, Remote
-from versioned_collection.remotes.checked import check_refs, refused
+from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.purged import frontier, refuse_purged
 from versioned_collection.remotes.transfer import missing, send
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
@@ -42,6 +43,7 @@ def plan_fetch(
     Raises:
         InvalidOperation: The remote has no such branch.
         InvalidCollectionState: The histories begin with different versions.
+        HistoryPurged: One of the sides was purged.
         TransferRefused: The remote tells another story about a version that is here.
     """
     refs = refs._replace(tags=check_refs(refs.branches, refs.tags))
@@ -56,20 +58,17 @@ def plan_fetch(
     starts = [*tips.values()]
     if branches is None:
         starts += [tag["version"] for tag in refs.tags.values()]
-    _compare_checksums(repository, refs, starts)
-    nodes = missing(remote, starts, MongoRemote(repository).known)
+    here = MongoRemote(repository)
+    refuse_purged(here, remote, starts, refs.checksums)
+    nodes = missing(remote, starts, here.known)
     if any(not node.parents for node in nodes):
         raise InvalidCollectionState(
             "the histories begin with different versions, so they have nothing in common; clone "
             "the remote into another database to get its history",
         )
+    if nodes:
+        refuse_purged(here, remote, frontier(nodes, starts))
     return Plan(refs, tips, nodes)
-
-
-def _compare_checksums(repository: Repository, refs: Refs, versions: Sequence[VersionId]) -> None:
-    for version, ours in repository.log.checksums(versions).items():
-        if refs.checksums.get(version, ours) != ours:
-            raise refused(version, "the remote has another version under the same id")
 
 
 @contextmanager

@@ -183,6 +183,9 @@ class MongoFounding:
                 repository.branches.set(name, tip)
         for name, tag in update.tags.items():
             repository.tags.put(name, tag)
+        if update.purges:
+            repository.purges.create()
+            repository.purges.bury(one.to_bson() for one in update.purges)
         detached = update.branches.get(branch, (None, None))[1] != self._tip.id
         state = {"head": self._tip.id, "branch": branch, "detached": detached}
         commit = Commit(

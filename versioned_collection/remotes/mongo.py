@@ -22,6 +22,7 @@ from versioned_collection.remotes.founding import MongoFounding
 from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.tracking import OPTIONS_OF_CREATE
 from versioned_collection.wire import documents, translated
 
@@ -152,6 +153,21 @@ class MongoRemote:
             for index in found
             if index["name"] != "_id_"
         ]
+
+    def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
+        """Return the checksums of those of these versions that the log names."""
+        return self.repository.log.checksums(versions)
+
+    def purges(self) -> list[Tombstone]:
+        """Return what is kept of what was purged from its history."""
+        try:
+            return self.repository.purges.tombstones()
+        except UNREADABLE as error:
+            raise TransferRefused(
+                f"what was purged at {self.address} cannot be read ({error})",
+                version=None,
+                reason=str(error),
+            ) from error
 
     # -- taking --------------------------------------------------------------------------
 

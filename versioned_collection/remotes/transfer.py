@@ -19,6 +19,7 @@ from versioned_collection.remotes.checked import (
     check_entry,
     check_node,
     check_refs,
+    check_tombstones,
     key_in,
     refused,
 )
@@ -277,7 +278,9 @@ def found(
         _fill(source, founding, tip.id, progress)
         note()
         wanted = {name: (None, version) for name, version in branches.items()}
-        founding.finish(Update([node.id for node in nodes], wanted, tags), branch)
+        purges = check_tombstones(source.purges())
+        update = Update([node.id for node in nodes], wanted, tags, purges=purges)
+        founding.finish(update, branch)
     return len(nodes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -60,6 +61,12 @@ class Chunks:
             for file in files:
                 self._bucket.delete(file)
         return len(files)
+
+    def remove(self, files: Iterable[ObjectId]) -> None:
+        """Remove parts by their ids, also such of which a part is gone already."""
+        for file in files:
+            with translated(), suppress(NoFile):
+                self._bucket.delete(file)
 
     def delete_of(self, owners: Iterable[ObjectId]) -> int:
         """Remove the parts of these owners."""

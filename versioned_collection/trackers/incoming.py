@@ -110,6 +110,11 @@ class IncomingCollection(Tracker):
                 noted = {"$or": [{"_id": {"$in": some}}, {"version": {"$in": some}}]}
                 self.collection.delete_many(noted, session=session)
 
+    def forget_all(self) -> None:
+        """Remove all announcements, so that whoever made them has to begin anew."""
+        with translated():
+            self.collection.delete_many({"announced": {"$exists": True}})
+
     def forget_before(self, time: datetime) -> int:
         """Remove what was announced before a time; return how many versions that were."""
         with translated():

@@ -6,7 +6,7 @@ entries: a write that is still under way, or whose process died, stays noted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -62,6 +62,23 @@ class JournalCollection(Tracker):
                 fields = {name: raw[start:end] for _, name, start, end in elements(raw)}
                 scan, settled = (fields[name] == b"\x01" for name in (b"scan", b"settled"))
                 yield ObjectId(fields[b"_id"]), _ids_in(raw), scan, settled
+
+    def forget(self, keys: Container[DocumentKey]) -> None:
+        """Take ids out of all entries.
+
+        Such an entry may be of a write that is under way, so the next verb compares everything
+        instead.
+
+        Args:
+            keys: The ids.
+        """
+        for entry, noted, _, _ in list(self.entries()):
+            left = [key for key in noted if key not in keys]
+            if len(left) < len(noted):
+                ids = b"\x04ids\0" + raw_array(left)
+                change = RawBSONDocument(build(ids, b"\x08scan\0\x01"))
+                with translated():
+                    self.collection.update_one({"_id": entry}, {"$set": change})
 
     def remove(self, entries: Sequence[ObjectId]) -> None:
         """Remove entries that are covered by a version or by the modified set."""

@@ -173,6 +173,17 @@ class LogCollection(Tracker):
             session,
         )
 
+    def seal(self, entries: Iterable[tuple[VersionId, Mapping[str, Any]]]) -> None:
+        """Give versions other fingerprints, checksums and counts, as their changes are others.
+
+        Args:
+            entries: The versions, each with what its entry says from now on.
+        """
+        self._write(
+            [UpdateOne({"_id": version}, {"$set": dict(facts)}) for version, facts in entries],
+            None,
+        )
+
     def _write(self, writes: list[UpdateOne], session: Session) -> None:
         if writes:
             with translated():

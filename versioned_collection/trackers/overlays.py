@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ from versioned_collection.wire import (
     documents,
     insert_all,
     portions,
+    put_exactly,
     translated,
 )
 
@@ -166,6 +167,17 @@ class OverlaysCollection(Tracker):
         found = [_note(slot, some) for some in notes]
         if found:
             insert_all(self.db, self.name, found, session)
+
+    def replace(
+        self,
+        name: str,
+        removed: Sequence[DocumentKey],
+        raws: Sequence[bytes],
+        session: Session = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """Put other documents in the place of some in a collection; see `put_exactly`."""
+        put_exactly(self.db, name, removed, raws, session, check)
 
     def index_like(self, slot: str, tracked: str) -> None:
         """Give an overlay the indexes of the tracked collection, as far as they go with it."""

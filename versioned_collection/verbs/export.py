@@ -214,7 +214,7 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
         Refs(
             branches,
             {name: refs.tags[name] for name, tag in tags.items() if tag in reached},
-            {one: checksum for one, checksum in refs.checksums.items() if one in named},
+            _checksums(repository, tree, versions, named),
             current,
             refs.labels,
         ),
@@ -223,6 +223,17 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
         {one: tree.nodes[one].label for one in since},
         None if since else branches[current],
     )
+
+
+def _checksums(
+    repository: Repository,
+    tree: VersionTree,
+    versions: Sequence[VersionId],
+    named: Iterable[VersionId],
+) -> dict[VersionId, str]:
+    """Return the checksums of what has a name, and of what the versions of a bundle stand on."""
+    below = {parent for one in versions for parent in tree.nodes[one].parents}
+    return repository.log.checksums(sorted(below.difference(versions).union(named)))
 
 
 def _branches(refs: Refs, names: Iterable[str] | None) -> dict[str, VersionId]:

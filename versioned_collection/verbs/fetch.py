@@ -41,6 +41,7 @@ def fetch(
     Raises:
         InvalidOperation: The remote is not tracked, or has no such branch.
         InvalidCollectionState: The histories begin with different versions.
+        HistoryPurged: One of the sides was purged.
         TransferRefused: What came is not what was announced.
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.

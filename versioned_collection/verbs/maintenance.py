@@ -11,6 +11,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.lifecycle import drop_some
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.spanning import make_missing, remove_stale
@@ -84,6 +85,8 @@ def _versions(hold: Hold) -> int:
     known |= repository.incoming.announced_since(since)
     orphans = [version for version in stored if version not in known]
     repository.deltas.delete(orphans)
+    repository.purges.forget_unfinished()  # what a purge that came to nothing has left
+    drop_some(hold, (repository.rewritten,))
     return len(orphans)
 
 

@@ -91,6 +91,7 @@ def pull(
         InvalidOperation: HEAD is detached and no branch named, the remote has no such branch,
             or the branch is checked out and has uncommitted changes.
         InvalidCollectionState: The histories begin with different versions.
+        HistoryPurged: One of the sides was purged.
         AutoMergeFailedError: Conflicts wait for decisions.
         TransferRefused: What came is not what was announced.
         RemoteNotFound: There is no remote of that name.

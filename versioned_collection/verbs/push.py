@@ -16,6 +16,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
 from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.purged import frontier, refuse_purged
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -84,6 +85,7 @@ def push(
         InvalidArgument: The arguments contradict each other, or the remote is a collection of
             another name.
         NotSupported: The remote is a bundle.
+        HistoryPurged: One of the sides was purged.
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.
     """
@@ -176,21 +178,28 @@ class _Push:
     # -- later on ------------------------------------------------------------------------
 
     def run(self, branches: Mapping[str, VersionId]) -> Pushed:
-        """Bring what the remote lacks, then move its branches."""
+        """Bring what the remote lacks, then move its branches.
+
+        Raises:
+            HistoryPurged: One of the sides was purged.
+        """
         refs = self._refs
         assert refs is not None
         theirs = refs.branches
+        refuse_purged(self._here, self._remote, list(refs.checksums), refs.checksums)
         moved = {
             name: (theirs.get(name), tip)
             for name, tip in branches.items()
             if theirs.get(name) != tip
         }
         tags = {name: tag for name, tag in self._tags().items() if name not in refs.tags}
+        starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
+        nodes = missing(self._here, starts, self._remote.known)
+        if nodes or moved:
+            refuse_purged(self._here, self._remote, frontier(nodes, starts))
         for name, (there, here) in moved.items():
             if there is not None:
                 self._check_forward(name, there, here)
-        starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
-        nodes = missing(self._here, starts, self._remote.known)
         self._refuse_orphans(branches, theirs, nodes)
         versions = [node.id for node in nodes]
         if (moved or tags) and not self._wanted.dry_run:

@@ -14,7 +14,7 @@ from versioned_collection.errors import InvalidOperation
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import relabelled
 from versioned_collection.moves import moves_along
-from versioned_collection.operations import Operation, describe
+from versioned_collection.operations import LASTING, Operation, describe
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import keep_as_modified
@@ -73,7 +73,7 @@ def _latest(repository: Repository) -> Operation:
     for operation in reflog(repository):
         if operation.undoes is not None:
             undone.add(operation.undoes)
-        elif operation.id not in undone:
+        elif operation.id not in undone and operation.verb not in LASTING:
             return operation
     raise InvalidOperation("there is nothing to undo; reflog() lists what was done")
 

@@ -13,6 +13,7 @@ from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, id_value
+from versioned_collection.core.nesting import Nesting
 from versioned_collection.core.spans import Span
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.tree import VersionTree
@@ -85,6 +86,7 @@ def verify(
             yield Problem("delta", f"the deltas cannot be read: {error}")
             return
         yield from _seals(entries, replay)
+        yield from _purges(repository, entries)
 
 
 def _recorded(
@@ -259,6 +261,23 @@ def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Probl
                 )
 
 
+def _purges(repository: Repository, entries: Mapping[VersionId, Version]) -> Iterator[Problem]:
+    """Check that what purges have made of checksums is what the log says."""
+    last = {
+        entry.version: entry
+        for tombstone in reversed(repository.purges.tombstones())
+        for entries_of_it in repository.purges.checksums(tombstone.id)
+        for entry in entries_of_it
+    }
+    for version, entry in last.items():
+        if version in entries and entries[version].checksum != entry.new:
+            yield Problem(
+                "purge",
+                f"{entries[version].label} has another checksum than the purge gave it",
+                {"version": version},
+            )
+
+
 class _Replay:
     """Replays each document's deltas through the tree.
 
@@ -271,7 +290,7 @@ class _Replay:
         self._repository = repository
         self._tree = tree
         self._head = head
-        self._spans = _spans(tree)
+        self._nesting = Nesting(tree)
         self.digests: dict[VersionId, int] = {}
         self.contents: dict[VersionId, int] = {}
 
@@ -300,56 +319,15 @@ class _Replay:
     def _document(
         self, key: DocumentKey, deltas: dict[VersionId, Delta], recorded: bytes | None
     ) -> Iterator[Problem]:
-        parents = self._touched_parents([*deltas])
-        neighbours: dict[VersionId | None, list[tuple[VersionId | None, Delta]]] = {}
-        for version, delta in deltas.items():
-            parent = parents[version]
-            neighbours.setdefault(parent, []).append((version, delta))
-            neighbours.setdefault(version, []).append((parent, ~delta))
-        start = self._nearest(self._head, deltas)
+        start = self._nesting.nearest(self._head, deltas)
         states: dict[VersionId | None, bytes | None] = {start: recorded}
-        waiting = [start]
-        while waiting:
-            place = waiting.pop()
-            for other, delta in neighbours.get(place, ()):
-                try:
-                    reached = delta.apply(states[place])
-                    if (~delta).apply(reached) != states[place]:
-                        raise CorruptHistory("a delta does not lead back")
-                except CorruptHistory as error:
-                    facts = {"document_id": id_value(key), "version": other or place}
-                    yield Problem("delta", f"document {id_value(key)!r}: {error}", facts)
-                    return
-                if other not in states:
-                    states[other] = reached
-                    waiting.append(other)
-
-    def _nearest(self, version: VersionId, deltas: dict[VersionId, Delta]) -> VersionId | None:
-        enter, leave = self._spans[version]
-        above = [v for v in deltas if self._spans[v][0] <= enter and leave <= self._spans[v][1]]
-        return max(above, key=lambda v: self._spans[v][0], default=None)
-
-    def _touched_parents(self, versions: list[VersionId]) -> dict[VersionId, VersionId | None]:
-        """Return, for each version, the nearest one above it in the list."""
-        parents: dict[VersionId, VersionId | None] = {}
-        above: list[VersionId] = []
-        for version in sorted(versions, key=lambda v: self._spans[v][0]):
-            enter, _ = self._spans[version]
-            while above and self._spans[above[-1]][1] < enter:
-                above.pop()
-            parents[version] = above[-1] if above else None
-            above.append(version)
-        return parents
-
-
-def _spans(tree: VersionTree) -> dict[VersionId, tuple[int, int]]:
-    """Number the tree depth first: a version lies below another where its span lies within."""
-    last: dict[VersionId, int] = {}
-    root = tree.root
-    assert root is not None
-    order = {version: turn for turn, version in enumerate(tree.descendants(root))}
-    for version in sorted(order, key=lambda v: -order[v]):
-        last[version] = max(
-            (last[child] for child in tree.children(version)), default=order[version]
-        )
-    return {version: (order[version], last[version]) for version in order}
+        for version, place, reached in self._nesting.walk(start, deltas):
+            delta = deltas[version] if reached == version else ~deltas[version]
+            try:
+                states[reached] = delta.apply(states[place])
+                if (~delta).apply(states[reached]) != states[place]:
+                    raise CorruptHistory("a delta does not lead back")
+            except CorruptHistory as error:
+                facts = {"document_id": id_value(key), "version": version}
+                yield Problem("delta", f"document {id_value(key)!r}: {error}", facts)
+                return

@@ -1,0 +1,163 @@
+"""Two sides of one history of which one was purged: nothing comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from api_support import everything, problems, step
+from remote_support import assert_equal, grown_pair, pair, put
+
+from versioned_collection import VersionedCollection, errors
+from versioned_collection.remotes.checked import check_tombstones
+
+WHY = "asked for"
+
+VERBS: dict[str, Callable[[Any, Any], Any]] = {
+    "push": lambda purged, other: other.push(purged),
+    "force": lambda purged, other: other.push(purged, force=True),
+    "push of all": lambda purged, other: other.push(purged, all=True, tags=True),
+    "pull": lambda purged, other: other.pull(purged),
+    "pull with rebase": lambda purged, other: other.pull(purged, rebase=True),
+    "fetch": lambda purged, other: other.fetch(purged),
+    "dry run": lambda purged, other: other.pull(purged, dry_run=True),
+    "push from there": lambda purged, other: purged.push(other),
+    "force from there": lambda purged, other: purged.push(other, force=True),
+    "pull from there": lambda purged, other: purged.pull(other),
+    "fetch from there": lambda purged, other: purged.fetch(other),
+}
+FROM_THERE = ("push from there", "force from there", "pull from there", "fetch from there")
+
+
+def stay(bands: VersionedCollection) -> None:
+    """Register nothing more."""
+
+
+def go_on(bands: VersionedCollection) -> None:
+    """Register a version."""
+    put(bands, f"in {bands.database.name}", id_=3)
+
+
+@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("purged_goes_on", [stay, go_on])
+@pytest.mark.parametrize("other_goes_on", [stay, go_on])
+def test_nothing_travels(db, client, name, purged_goes_on, other_goes_on):
+    from remote_support import other_database
+
+    with other_database(client) as there:
+        purged, other = grown_pair(db, there)
+        purged.purge([2], reason=WHY, author="Ada")
+        purged_goes_on(purged)
+        other_goes_on(other)
+        purged.has_changes()
+        before = everything(db), everything(there)
+        with pytest.raises(errors.HistoryPurged) as caught:
+            VERBS[name](purged, other)
+        assert caught.value.side == ("here" if name in FROM_THERE else "there")
+        assert [one.reason for one in caught.value.purges] == [WHY]
+        assert all(word in str(caught.value) for word in (WHY, "Ada"))
+        assert (everything(db), everything(there)) == before
+
+
+def test_the_same_purged_on_both_sides(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    put(theirs, "theirs", id_=3)
+    mine.purge([2], reason=WHY)
+    put(mine, "mine", id_=1)
+    theirs.purge([2], reason="as they did")
+    theirs.pull(mine)
+    theirs.push(mine)
+    assert_equal(mine, theirs)
+    assert [one.reason for one in mine.purges()] == [WHY]
+    mine.purge(paths=["since.year"], reason="fields")
+    with pytest.raises(errors.HistoryPurged):
+        mine.push(theirs)
+    theirs.purge(paths=["since.year"], reason="fields, too")
+    step(mine, "later")
+    assert mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_a_branch_apart_from_what_was_purged(anydb, there):
+    mine, theirs = pair(anydb, there)
+    mine.create_branch("apart")
+    put(mine, "apart", id_=3)
+    mine.checkout("main")
+    mine.insert_one({"_id": 9})
+    mine.register("nine")
+    mine.push(theirs, all=True)
+    theirs.purge([9], reason=WHY)
+    theirs.checkout("apart")
+    put(theirs, "more", id_=2)
+    assert mine.pull(theirs, "apart") is True
+    assert mine.resolve("apart").message == "more=True"
+    with pytest.raises(errors.HistoryPurged):
+        mine.pull(theirs, "main")
+
+
+def test_copies_know_of_earlier_purges(anydb, there, tmp_path):
+    mine, theirs = grown_pair(anydb, there)
+    mine.purge([2], reason=WHY, author="Ada")
+    bundle = str(tmp_path / "bands.bundle")
+    mine.export(bundle)
+    theirs.drop()
+    for source in (mine, bundle):
+        copy = VersionedCollection.clone(source, there, "bands")
+        assert copy.purges() == mine.purges()
+        assert problems(copy) == []
+        assert copy.pull(source)
+        copy.drop()
+    assert mine.push(copy)
+    assert copy.purges() == mine.purges()
+
+
+def test_bundles_of_before_and_of_what_is_new(anydb, there, tmp_path):
+    mine, theirs = grown_pair(anydb, there)
+    before, new = str(tmp_path / "before.bundle"), str(tmp_path / "new.bundle")
+    mine.export(before)
+    mine.purge([2], reason=WHY)
+    with pytest.raises(errors.HistoryPurged) as caught:
+        mine.fetch(before)
+    assert caught.value.side == "here"
+    put(mine, "new", id_=3)
+    mine.export(new, since="main~1")
+    with pytest.raises(errors.HistoryPurged) as caught:
+        theirs.pull(new)
+    assert caught.value.side == "there"
+    theirs.purge([2], reason=WHY)
+    assert theirs.pull(new)
+    assert_equal(mine, theirs)
+
+
+def test_other_versions_under_the_same_ids_are_no_purge(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    there["__log_bands"].update_many({}, {"$set": {"checksum": "0" * 64}})
+    with pytest.raises(errors.TransferRefused, match="another version under the same id"):
+        mine.pull(theirs)
+    with pytest.raises(errors.TransferRefused, match="another version under the same id"):
+        mine.push(theirs)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"id": 7},
+        {"timestamp": "yesterday"},
+        {"reason": 7},
+        {"reason": "x" * 2_000_000},
+        {"by": 7},
+        {"documents": -1},
+        {"versions": "two"},
+    ],
+)
+def test_tombstones_of_others_are_checked(db, facts):
+    bands = VersionedCollection(db, "bands")
+    bands.insert_one({"_id": 1})
+    bands.init()
+    bands.purge([1], reason=WHY)
+    found = bands.purges()
+    assert check_tombstones(found) == found
+    with pytest.raises(errors.TransferRefused):
+        check_tombstones([replace(found[0], **facts)])

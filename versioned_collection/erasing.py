@@ -1,0 +1,239 @@
+"""Carrying out a purge, behind its commit point: whatever is done here can be done again.
+
+What it needs was prepared out of sight: which documents it concerns and what log entries become
+(in the tracker of purges), the new deltas (in that of rewritten ones), and the deltas that lead
+the replica to its new documents (those of a version that never enters the log).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+from bson.objectid import ObjectId
+from pymongo.client_session import ClientSession
+
+from versioned_collection.capture import capture_for
+from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, images
+from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.erasing import Erasure
+from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.tree import Path
+from versioned_collection.core.version import fingerprint_text
+from versioned_collection.lifecycle import drop_some
+from versioned_collection.moves import (
+    BATCH,
+    BATCH_BYTES,
+    SMALL_DOCUMENTS,
+    Move,
+    move_replica,
+    moves_along,
+)
+from versioned_collection.repository import Hold
+from versioned_collection.trackers.metadata import with_stashes
+from versioned_collection.wire import by_keys, portions
+
+_AHEAD = timedelta(days=1)
+
+
+class Erasing:
+    """A purge that will happen.
+
+    Args:
+        hold: The lease.
+        purge: What its intent says: ``id``, ``replica`` (the version whose deltas lead the
+            replica on), ``erasure`` and ``tombstone``.
+        torn: Whether a process without transactions may have died while it did the same.
+    """
+
+    def __init__(self, hold: Hold, purge: Mapping[str, Any], *, torn: bool = False) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._id: ObjectId = purge["id"]
+        self._replica: ObjectId = purge["replica"]
+        self._erasure = Erasure.from_bson(purge["erasure"])
+        self._torn = torn
+
+    def run(self, aside: ObjectId | None) -> dict[str, Any]:
+        """Erase, once the documents of the working copy have moved.
+
+        Args:
+            aside: Where these had been put aside.
+
+        Returns:
+            The fields of the metadata that change with it.
+        """
+        repository, check = self._repository, self._hold.lease.check
+        if aside is not None:
+            repository.stash.delete([aside])
+        self._move_replica()
+        for keys in self._keys():
+            self._replace_deltas(keys)
+        stashes = self._rewrite_stashes()
+        self._rewrite_views()
+        check()
+        repository.overlays.remove_all()
+        repository.spans.drop_all()
+        repository.conflicts.delete(repository.conflicts.merges())
+        for entries in repository.purges.checksums(self._id):
+            check()
+            repository.log.seal((entry.version, entry.facts) for entry in entries)
+        # behind the log: whoever announces later on finds the new entries there
+        repository.incoming.forget_all()
+        position = self._notice()
+        self._forget()
+        if repository.has_transactions:
+            repository.purges.renew()
+        return {**stashes, **position}
+
+    def _keys(self) -> Iterator[Sequence[DocumentKey]]:
+        """Iterate over the documents that are concerned, a bounded list at a time."""
+        for keys in self._repository.purges.keys(self._id):
+            yield from portions(keys, len, BATCH, BATCH_BYTES)
+
+    # -- history -------------------------------------------------------------------------
+
+    def _move_replica(self) -> None:
+        repository, check = self._repository, self._hold.lease.check
+        path = Path((), (self._replica,))
+        with closing(moves_along(repository, path, torn=self._torn, plain=True)) as batches:
+            for batch in batches:
+
+                def work(session: ClientSession | None, batch: list[Move] = batch) -> None:
+                    move_replica(repository, batch, session, check)
+                    self._hold.touch(session)
+
+                self._hold.transaction(work)
+
+    def _replace_deltas(self, keys: Sequence[DocumentKey]) -> None:
+        """Put the new deltas of documents in the place of all that there are.
+
+        Those of the way of the replica go as well: it has arrived.
+        """
+        store = self._repository.deltas
+        if len(keys) > 1 and store.count_of(keys) > SMALL_DOCUMENTS:
+            half = len(keys) // 2
+            self._replace_deltas(keys[:half])
+            self._replace_deltas(keys[half:])
+            return
+        self._hold.lease.check()
+        store.erase_parts(keys)
+
+        def work(session: ClientSession | None) -> None:
+            store.erase(keys, session)
+            self._hold.touch(session)
+
+        self._hold.transaction(work)
+        for portion in portions(
+            self._repository.rewritten.of_keys(keys), _size, BATCH, BATCH_BYTES
+        ):
+            store.put(portion)
+
+    # -- what was set aside, and copies --------------------------------------------------
+
+    def _rewrite_stashes(self) -> dict[str, Any]:
+        repository = self._repository
+        for keys in self._keys():
+            self._hold.lease.check()
+            repository.stash.rewrite(keys, self._without)
+        state = repository.state()
+        if not state.stashes:
+            return {}
+        # nobody but whoever holds the lease uploads anything to it
+        repository.stash.collect_uploads(repository.now() + _AHEAD)
+        return with_stashes(map(self._described, state.stashes))
+
+    def _without(self, delta: Delta) -> Delta | None:
+        return images(self._erasure.of(delta.old), self._erasure.of(delta.new))
+
+    def _described(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the header of a stash, with what it holds by now."""
+        total = count = 0
+        for delta in self._repository.stash.of_version(header["id"]):
+            total += delta_digest(delta, encoded_rows(delta))
+            count += 1
+        return {**header, "documents": count, "digest": fingerprint_text(total % MODULUS)}
+
+    def _rewrite_views(self) -> None:
+        overlays = self._repository.overlays
+        for slot in sorted(set(overlays.views().values())):
+            name = overlays.collection_of(slot)
+            for keys in self._keys():
+                self._rewrite_copies(name, keys)
+
+    def _rewrite_copies(self, name: str, keys: Sequence[DocumentKey]) -> None:
+        repository, check = self._repository, self._hold.lease.check
+        for _, found in by_keys(repository.db, name, keys):
+            left = {key: self._erasure.of(raw) for key, raw in found.items()}
+            moved = [key for key, raw in found.items() if left[key] != raw]
+            raws = [raw for key in moved if (raw := left[key]) is not None]
+
+            def work(
+                session: ClientSession | None,
+                moved: list[DocumentKey] = moved,
+                raws: list[bytes] = raws,
+            ) -> None:
+                repository.overlays.replace(name, moved, raws, session, check)
+                self._hold.touch(session)
+
+            if moved:
+                self._hold.transaction(work)
+
+    # -- what is left of it --------------------------------------------------------------
+
+    def _notice(self) -> dict[str, Any]:
+        """Note what changed so far, so that nobody has to notice our own writes later on.
+
+        Returns:
+            The fields of the metadata that say how far changes have been noticed.
+        """
+        repository = self._repository
+        noticed = capture_for(repository).look(repository.state()).complete()
+        self._hold.lease.check()
+        if not noticed.scan:
+            repository.modified.add(noticed.keys)
+            repository.journal.remove(noticed.settled)
+        if self._erasure.patterns is None:
+            forget_ids(self._hold, self._keys())
+        return {} if noticed.scan else noticed.position()
+
+    def _forget(self) -> None:
+        """Remove what was prepared; in this order, as a document without new deltas has none."""
+        repository = self._repository
+        self._hold.lease.check()
+        repository.purges.forget_keys(self._id)
+        repository.deltas.delete([self._replica])
+        drop_some(self._hold, (repository.rewritten,))
+
+
+def forget_ids(hold: Hold, keys: Iterable[Sequence[DocumentKey]]) -> None:
+    """Forget that documents may have changed which are not there any more.
+
+    What other clients do to them from now on is noticed by the next look.
+
+    Args:
+        hold: The lease.
+        keys: The documents, a bounded list at a time; none of them is in the replica.
+    """
+    repository = hold.repository
+    for some in keys:
+        for portion, present in by_keys(repository.db, repository.name, some):
+            gone = [key for key in portion if key not in present]
+            repository.modified.remove([gone], hold.lease.check)
+            repository.journal.forget(frozenset(gone))
+
+
+def take_back(hold: Hold, purge: Mapping[str, Any]) -> None:
+    """Remove what was prepared for a purge that does not happen."""
+    repository = hold.repository
+    hold.lease.check()
+    repository.purges.forget(purge["id"])
+    repository.deltas.delete([purge["replica"]])
+    drop_some(hold, (repository.rewritten,))
+
+
+def _size(found: tuple[Any, Delta]) -> int:
+    delta = found[1]
+    return len(delta.old or b"") + len(delta.new or b"") + 400

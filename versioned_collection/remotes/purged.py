@@ -1,0 +1,89 @@
+"""Two sides of which one was purged: the same versions, with other changes and checksums.
+
+A checksum covers those of the parents. So it is enough to compare the versions on which those
+stand that would travel: what was purged above them shows there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from versioned_collection.core.tree import Node
+from versioned_collection.core.version import VersionId, author_text
+from versioned_collection.errors import HistoryPurged, TransferRefused
+from versioned_collection.remotes.base import Remote
+from versioned_collection.remotes.checked import check_tombstones, refused
+from versioned_collection.trackers.purges import Tombstone
+
+
+def frontier(nodes: Sequence[Node], tips: Iterable[VersionId]) -> list[VersionId]:
+    """Return the versions that both sides have where those begin that only one has.
+
+    Args:
+        nodes: The versions that only one side has.
+        tips: What they lead to.
+    """
+    new = {node.id for node in nodes}
+    found = {parent for node in nodes for parent in node.parents}
+    return sorted(found.union(tips) - new)
+
+
+def refuse_purged(
+    here: Remote,
+    there: Remote,
+    versions: Collection[VersionId],
+    theirs: Mapping[VersionId, str] | None = None,
+) -> None:
+    """Make sure that both sides mean the same by versions, as far as both have them.
+
+    Args:
+        here: This side.
+        there: The other side.
+        versions: The versions.
+        theirs: What the other side says about their checksums, where it did so already.
+
+    Raises:
+        HistoryPurged: One side was purged and still is different.
+        TransferRefused: They differ, and no purge tells why.
+    """
+    ours = here.checksums(list(versions))
+    theirs = there.checksums(list(ours)) if theirs is None else theirs
+    differing = next((one for one, sum_ in ours.items() if theirs.get(one, sum_) != sum_), None)
+    if differing is not None:
+        raise _why(here, there, differing)
+
+
+def _why(here: Remote, there: Remote, version: VersionId) -> HistoryPurged | TransferRefused:
+    ours, theirs = here.purges(), check_tombstones(there.purges())
+    known = {one.id for one in ours}
+    only_theirs = [one for one in theirs if one.id not in known]
+    known = {one.id for one in theirs}
+    only_ours = [one for one in ours if one.id not in known]
+    if only_theirs:
+        return HistoryPurged(
+            f"the history at {there.address} was purged {_words(only_theirs)}; this side still "
+            "holds what was removed, so nothing travels. Purge the same here, which gives the "
+            "same history, or clone anew; what is only here can be brought over with export() "
+            "and import_()",
+            version=version,
+            side="there",
+            purges=only_theirs,
+        )
+    if only_ours:
+        return HistoryPurged(
+            f"the history here was purged {_words(only_ours)}; the other side, {there.address}, "
+            "still holds what was removed, so nothing travels. Purge the same there, which gives "
+            "the same history, or let it be cloned anew from here",
+            version=version,
+            side="here",
+            purges=only_ours,
+        )
+    return refused(version, "the remote has another version under the same id")
+
+
+def _words(purges: Sequence[Tombstone]) -> str:
+    """Return when, by whom and why something was purged last."""
+    last = max(purges, key=lambda one: one.timestamp)
+    when = last.timestamp.strftime("%Y-%m-%d %H:%M UTC")
+    by = author_text(last.by)
+    return f"on {when}{f' by {by}' if by else ''} ({last.reason})"
