@@ -19,7 +19,7 @@ from api_support import (
 )
 from bson.int64 import Int64
 
-from versioned_collection import ANY, VersionedCollection, errors
+from versioned_collection import ANY, Retention, VersionedCollection, errors
 from versioned_collection.committer import Committer
 from versioned_collection.core.document import DocumentId
 from versioned_collection.erasing import Erasing
@@ -218,6 +218,21 @@ def test_merges_keep_their_parents(anydb):
     assert bands.resolve("HEAD").parents == parents
     assert bands.resolve("HEAD").stats["updated"] == 0
     assert problems(bands) == []
+
+
+def test_a_history_that_was_thinned_out(anydb):
+    bands = grown(anydb)
+    bands.insert_one({"_id": 9, "mark": "nine"})
+    bands.register("nine")
+    bands.thin_out(Retention(keep_last=1))
+    assert bands.resolve("main").gap is not None
+    stats = dict(bands.resolve("main").stats)
+    assert bands.purge([1, 9], reason=WHY).documents == 2
+    assert problems(bands) == []
+    assert dict(bands.resolve("main").stats) == stats
+    assert bands.purge(paths=["since"], reason=WHY).documents == 2
+    assert problems(bands) == []
+    assert [one["_id"] for one in bands.at("main@0").find().sort("_id")] == [2, 3]
 
 
 def test_tombstones(anydb):

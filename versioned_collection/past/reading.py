@@ -57,10 +57,11 @@ class Reader:
     def find(self, find: Find) -> Iterator[bytes]:
         """Iterate over the documents that a find asks for."""
         collation = find.options.get("collation")
+        most = find.batch_size or _BATCH
         if find.sort:
-            found = self._read(lambda plan: _sorted(self._db, plan, find), collation)
+            found = self._read(lambda plan: _sorted(self._db, plan, find), collation, most)
         else:
-            found = self._read(lambda plan: _unsorted(self._db, plan, find), None)
+            found = self._read(lambda plan: _unsorted(self._db, plan, find), None, most)
             found = islice(found, find.skip, find.skip + find.limit if find.limit else None)
         return map(_without_id, found) if find.drops_ids else found
 
@@ -69,6 +70,7 @@ class Reader:
         return self._read(
             lambda plan: _aggregated(self._db, plan, stages.filter, stages.rest, options),
             options.get("collation"),
+            options.get("batchSize") or _BATCH,
             anew=stages.joins,
         )
 
@@ -94,10 +96,13 @@ class Reader:
     def _db(self) -> Any:
         return self._planner.repository.db
 
-    def _read(self, read: Reading, collation: Any, *, anew: bool = False) -> Iterator[bytes]:
+    def _read(
+        self, read: Reading, collation: Any, most: int = _BATCH, *, anew: bool = False
+    ) -> Iterator[bytes]:
         """Iterate over what is read by a plan, once it is certain that the plan held.
 
-        The last batches wait until then, so short reads are simply repeated.
+        The last batches, `most` documents or so, wait until then, so short reads are simply
+        repeated.
         """
         whole = False
         for attempt in range(1, _ATTEMPTS + 1):
@@ -111,7 +116,7 @@ class Reader:
             held: list[bytes] = []
             try:
                 for batch in read(plan):
-                    if sum(map(len, held)) > _HELD or len(held) >= _BATCH:
+                    if sum(map(len, held)) > _HELD or len(held) >= most:
                         begun = True
                         yield from held
                         held = []
