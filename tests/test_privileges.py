@@ -82,6 +82,7 @@ def test_read_write_is_enough_for_everything(connect):
     bands.stash()
     assert bands.purge([1], reason="asked for").documents == 1
     assert bands.purge(paths=["name"], reason="asked for").documents == 2
+    bands.drop_view("shown")
     assert problems(bands) == []
     groups = bands.rename("groups")
     assert groups.branches() == {"main"}

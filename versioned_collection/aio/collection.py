@@ -246,6 +246,8 @@ class AsyncVersionedCollection:
     size = awaited(VersionedCollection.size)
     gc = awaited(VersionedCollection.gc)
     thin_out = awaited(VersionedCollection.thin_out)
+    purge = awaited(VersionedCollection.purge)
+    purges = awaited(VersionedCollection.purges)
 
     @classmethod
     async def clone(
