@@ -333,6 +333,16 @@ def test_refused_while_a_merge_waits(anydb):
     assert bands.purge([1], reason=WHY).documents == 1
 
 
+def test_refused_beside_other_working_copies(anydb):
+    bands = grown(anydb)
+    side = bands.worktree("side", "aside")
+    for one in (bands, side):
+        with pytest.raises(errors.InvalidOperation, match="remove_worktree"):
+            one.purge([1], reason=WHY)
+    bands.remove_worktree("aside")
+    assert bands.purge([1], reason=WHY).documents == 1
+
+
 def test_refused_where_there_is_no_history(anydb):
     bands = untracked(anydb)
     with pytest.raises(errors.CollectionNotTracked):

@@ -116,7 +116,7 @@ class Care(Facet[DocumentType]):
             InvalidArgument: Neither ids, nor a filter, nor paths are given, or both of the first
                 two; the reason is empty; an id, filter or path cannot be (a ValueError).
             InvalidType: There is no reason, or an argument has the wrong type (a TypeError).
-            InvalidOperation: A merge waits.
+            InvalidOperation: A merge waits, or there are other working copies.
             CorruptHistory: The history contradicts itself (see `verify`); nothing was done.
             DocumentRejected: A unique index refuses what is left of a document; nothing was done.
             LeaseHeld: Another process is at work, or brings versions from a remote.
