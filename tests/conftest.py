@@ -14,6 +14,7 @@ import api_support
 import pytest
 import remote_support
 from harness.trap import shrink_limits
+from hypothesis import settings
 from pymongo import MongoClient
 from pymongo.database import Database
 from surfaces import Loop
@@ -22,6 +23,10 @@ from surfaces import surface as surface_of
 from versioned_collection import embedded
 
 Document = dict[str, Any]
+
+# Machines are shared and noisy: how long an example takes says nothing about it.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 IN_MEMORY = "/dev/shm"
 ROOM = 8 * 1024**3
