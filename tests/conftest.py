@@ -95,7 +95,9 @@ REPLICA_SET_BY_DEFAULT = ON_EVERY_SURFACE | frozenset(
         "long_paths",
         "merge_races",
         "passthrough",
+        "purge_remotes",
         "restore",
+        "thin_out",
         "views",
         "worktrees",
     )

@@ -508,10 +508,14 @@ def test_listen(cli: Cli, bands: VersionedCollection, monkeypatch: pytest.Monkey
 
         return listen
 
-    monkeypatch.setattr(VersionedCollection, "listen", interrupted(1))
-    assert cli("listen").out == "looked 1 times\n"
-    monkeypatch.setattr(VersionedCollection, "listen", interrupted(2))
-    cli("listen", code=130)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
+    try:
+        monkeypatch.setattr(VersionedCollection, "listen", interrupted(1))
+        assert cli("listen").out == "looked 1 times\n"
+        monkeypatch.setattr(VersionedCollection, "listen", interrupted(2))
+        cli("listen", code=130)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # All of them

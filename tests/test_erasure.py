@@ -145,15 +145,48 @@ def after(bands: VersionedCollection) -> None:
     assert traces(bands.database) == []
 
 
-@given(
-    histories.steps,
-    st.lists(histories.ids, max_size=3),
-    st.one_of(
+_laws = given(
+    history=histories.steps,
+    some=st.lists(histories.ids, max_size=3),
+    paths=st.one_of(
         st.none(), st.lists(st.sampled_from(("x", "y", "x.b", "*.b", "y.0", "**.c")), min_size=1)
     ),
 )
-@histories.tried(12)
+
+
+@histories.tried(6)
+@_laws
 def test_each_version_is_what_it_was_without(client, history, some, paths):
+    _each_version_is_what_it_was_without(client, history, some, paths)
+
+
+@pytest.mark.sweep
+@histories.tried(150)
+@_laws
+def test_each_version_is_always_what_it_was_without(client, history, some, paths):
+    _each_version_is_what_it_was_without(client, history, some, paths)
+
+
+def test_who_is_named_and_does_not_have_the_field_keeps_its_history(client):
+    history = [("register", [(1, "x", None), (None, "x", {"b": 1})])]
+    _each_version_is_what_it_was_without(client, history, [1, 1, None], ["*.b"])
+
+
+def test_who_has_the_field_now_alone_keeps_its_history(anydb):
+    bands = tracked(anydb)
+    bands.update_one({"_id": 1}, {"$set": {"albums": 1}})
+    bands.update_one({"_id": 2}, {"$set": {"secret": SECRET}})
+    bands.register("leaked")
+    bands.update_one({"_id": 1}, {"$set": {"secret": SECRET}})
+    bands.purge(paths=["secret"], reason=WHY)
+    assert problems(bands) == []
+    assert bands.find_one(1)["albums"] == 1
+    bands.checkout("main@0")
+    assert "albums" not in bands.find_one(1)
+    assert problems(bands) == []
+
+
+def _each_version_is_what_it_was_without(client: Any, history: Any, some: Any, paths: Any) -> None:
     with other_database(client) as db:
         bands = VersionedCollection(db, "bands")
         bands.insert_many([{"_id": 7, "x": 1}, {"_id": "a", "y": {"b": 1, "c": [{"c": 1}]}}])
@@ -213,7 +246,7 @@ def test_leftovers_of_a_killed_purge_are_collected(db):
     repository.rewritten.create()
     db["__rewritten_bands"].insert_one({"leaked": SECRET})
     repository.purges.create()
-    repository.purges.note_keys(ObjectId(), [key_of(SECRET)])
+    repository.purges.note_keys(ObjectId(), [key_of(SECRET)], history=False)
     assert traces(db)
     bands.gc()
     assert traces(db) == []

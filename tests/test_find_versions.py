@@ -91,7 +91,7 @@ def test_few_states_at_a_time_find_the_same(db, monkeypatch):
     bands = grown(db)
     every = [{"mark": {"$exists": True}}, {"mark": {"$in": [1, 3]}}, {"since.year": 1978}]
     found = [told(bands.find_versions(filter_)) for filter_ in every]
-    monkeypatch.setattr(appearances, "_STATES", 2)
+    monkeypatch.setattr(appearances, "STATES", 2)
     monkeypatch.setattr(appearances, "_DELTAS", 1)
     assert [told(bands.find_versions(filter_)) for filter_ in every] == found
 

@@ -69,7 +69,7 @@ class Erasing:
         if aside is not None:
             repository.stash.delete([aside])
         self._move_replica()
-        for keys in self._keys():
+        for keys in self._keys(history=True):
             self._replace_deltas(keys)
         stashes = self._rewrite_stashes()
         self._rewrite_views()
@@ -88,9 +88,9 @@ class Erasing:
             repository.purges.renew()
         return {**stashes, **position}
 
-    def _keys(self) -> Iterator[Sequence[DocumentKey]]:
-        """Iterate over the documents that are concerned, a bounded list at a time."""
-        for keys in self._repository.purges.keys(self._id):
+    def _keys(self, *, history: bool = False) -> Iterator[Sequence[DocumentKey]]:
+        """Iterate over the documents that are concerned; see `PurgesCollection.keys`."""
+        for keys in self._repository.purges.keys(self._id, history=history):
             yield from portions(keys, len, BATCH, BATCH_BYTES)
 
     # -- history -------------------------------------------------------------------------

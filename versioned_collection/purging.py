@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +39,7 @@ class Found:
 
     Attributes:
         keys: The documents that it concerns.
+        history: Those of them whose changes in versions become others.
         versions: How many versions get other checksums.
         removed: How many changes of versions are left out.
         rewritten: How many changes of versions become others.
@@ -48,7 +49,8 @@ class Found:
         kept: Documents to which other clients write all the time, or that the server refuses.
     """
 
-    keys: set[DocumentKey]
+    keys: set[DocumentKey] = field(default_factory=set)
+    history: set[DocumentKey] = field(default_factory=set)
     versions: int = 0
     removed: int = 0
     rewritten: int = 0
@@ -116,7 +118,9 @@ class Purging:
             self._forget_ids(self._keys or ())
             return found
         # also those that were named and are nowhere: their ids may have been noted
-        repository.purges.note_keys(self._id, sorted(found.keys.union(self._keys or ())))
+        others = found.keys.union(self._keys or ()) - found.history
+        repository.purges.note_keys(self._id, sorted(found.history), history=True)
+        repository.purges.note_keys(self._id, sorted(others), history=False)
         tombstone = Tombstone(
             self._id, repository.now(), by, reason, len(found.keys), found.versions
         )
@@ -135,11 +139,12 @@ class Purging:
         rewriting = Rewriting(
             self._repository, self._hold.state.head, self._erasure.of, self._keys
         )
-        found = Found(set())
+        found = Found()
         for batch in rewriting.documents():
-            found.keys.update(one.key for one in batch)
+            found.history.update(one.key for one in batch)
             self._store(batch)
             self._progress("looked at", len(batch))
+        found.keys |= found.history
         found.removed, found.rewritten = rewriting.removed, rewriting.rewritten
         entries = list(rewriting.entries())
         found.versions = len(entries)

@@ -136,12 +136,12 @@ class Resolver:
             VersionThinnedOut: It was there once.
         """
         found = self._repository.log.labelled(branch, number)
-        if found is None and number >= 0:
-            self._refuse_thinned(f"{branch}@{number}", {"branch": branch, "number": number})
+        if found is None:
+            behind = self._repository.log.standing_for(branch, number)
+            self._refuse_thinned(f"{branch}@{number}", behind)
         return found
 
-    def _refuse_thinned(self, name: str, facts: Mapping[str, Any]) -> None:
-        behind = self._repository.log.behind_gap(facts)
+    def _refuse_thinned(self, name: str, behind: VersionId | None) -> None:
         if behind is not None:
             label = entry_of(self._repository, behind).label
             raise VersionThinnedOut(
@@ -234,7 +234,7 @@ class Resolver:
 
     def _by_id(self, version: VersionId) -> VersionId:
         if not self.known(version):
-            self._refuse_thinned(str(version), {"version": version})
+            self._refuse_thinned(str(version), self._repository.log.behind_gap(version))
             raise InvalidCollectionVersion(f"there is no version {version}", version=version)
         return version
 
@@ -277,7 +277,7 @@ def relation_of(
     way = relation(tree, one, other)
     if way == "apart":
         for tip, version, found in ((one, other, "ahead"), (other, one, "behind")):
-            behind = repository.log.behind_gap({"version": version})
+            behind = repository.log.behind_gap(version)
             if behind is not None and is_ancestor(tree, behind, tip):
                 return found  # type: ignore[return-value]
     return way

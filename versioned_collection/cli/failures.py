@@ -28,6 +28,7 @@ EXITS: dict[type[errors.VersioningError], Exit] = {
     errors.ReadOnlyVersion: Exit.STATE,
     errors.InvalidCollectionVersion: Exit.NOT_FOUND,
     errors.AmbiguousRevision: Exit.NOT_FOUND,
+    errors.VersionThinnedOut: Exit.NOT_FOUND,
     errors.BranchNotFound: Exit.NOT_FOUND,
     errors.TagNotFound: Exit.NOT_FOUND,
     errors.RemoteNotFound: Exit.NOT_FOUND,

@@ -67,9 +67,13 @@ class LogCollection(Tracker):
 
     def labelled(self, branch: str, number: int) -> VersionId | None:
         """Return the version with a label."""
-        if abs(number) > _LARGEST_NUMBER or not storable(branch):
-            return None  # BSON could not ask for it
-        return self._id({"branch": branch, "number": number})
+        label = {"branch": branch, "number": number}
+        return self._id(label) if _can_be_asked_for(branch, number) else None
+
+    def standing_for(self, branch: str, number: int) -> VersionId | None:
+        """Return the version that stands for one of this label, which was thinned out."""
+        label = {"branch": branch, "number": number}
+        return self._behind_gap(label) if _can_be_asked_for(branch, number) else None
 
     def _id(self, filter_: Mapping[str, Any]) -> VersionId | None:
         with translated():
@@ -216,13 +220,12 @@ class LogCollection(Tracker):
                 session=session,
             )
 
-    def behind_gap(self, facts: Mapping[str, Any]) -> VersionId | None:
-        """Return the version that stands for one that was thinned out, None where none does.
+    def behind_gap(self, version: VersionId) -> VersionId | None:
+        """Return the version that stands for one that was thinned out, None where none does."""
+        return self._behind_gap({"version": version})
 
-        Args:
-            facts: What is known of it: ``version``, or ``branch`` and ``number``.
-        """
-        return self._id({"gap.versions": {"$elemMatch": dict(facts)}})
+    def _behind_gap(self, facts: Mapping[str, Any]) -> VersionId | None:
+        return self._id({"gap.versions": {"$elemMatch": facts}})
 
     def relabel(self, old: str, new: str, session: Session = None) -> None:
         """Move all labels of one branch to another branch name, but those thinned out."""
@@ -230,6 +233,11 @@ class LogCollection(Tracker):
             self.collection.update_many(
                 {"branch": old}, {"$set": {"branch": new}}, session=session
             )
+
+
+def _can_be_asked_for(branch: str, number: int) -> bool:
+    """Tell whether BSON can hold a label."""
+    return abs(number) <= _LARGEST_NUMBER and storable(branch)
 
 
 def _node(stored: Mapping[str, Any]) -> Node:

@@ -153,16 +153,31 @@ class PurgesCollection(Tracker):
 
     # -- the documents of a purge under way ----------------------------------------------
 
-    def note_keys(self, purge: ObjectId, keys: Iterable[DocumentKey]) -> None:
-        """Note which documents a purge concerns."""
-        for portion in portions(keys, len, _KEYS_PER_NOTE, BYTES_OF_IDS):
-            with translated():
-                self.collection.insert_one({"format": FORMAT, "purge": purge, "keys": portion})
+    def note_keys(self, purge: ObjectId, keys: Iterable[DocumentKey], *, history: bool) -> None:
+        """Note which documents a purge concerns.
 
-    def keys(self, purge: ObjectId) -> Iterator[Sequence[DocumentKey]]:
-        """Iterate over the documents that a purge concerns, a bounded list at a time."""
+        Args:
+            purge: The purge.
+            keys: The documents.
+            history: Whether versions are concerned as well, whose changes of them become others.
+        """
+        for portion in portions(keys, len, _KEYS_PER_NOTE, BYTES_OF_IDS):
+            note = {"format": FORMAT, "purge": purge, "keys": portion, "history": history}
+            with translated():
+                self.collection.insert_one(note)
+
+    def keys(self, purge: ObjectId, *, history: bool = False) -> Iterator[Sequence[DocumentKey]]:
+        """Iterate over the documents that a purge concerns, a bounded list at a time.
+
+        Args:
+            purge: The purge.
+            history: Only those of which versions are concerned.
+        """
+        wanted: dict[str, Any] = {"purge": purge, "keys": {"$exists": True}}
+        if history:
+            wanted["history"] = True
         with translated():
-            for stored in self.collection.find({"purge": purge, "keys": {"$exists": True}}):
+            for stored in self.collection.find(wanted):
                 check_format(stored, self.name)
                 yield stored["keys"]
 
