@@ -538,13 +538,13 @@ def with_gone(triples_: Any) -> Any:
     )
 
 
-@settings(quick, max_examples=200)
+@settings(quick, max_examples=80)
 @given(with_gone(dict_triples()))
 def test_agrees_with_the_reference(triple: tuple[Any, Any, Any]) -> None:
     check_against_the_reference(triple)
 
 
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 @given(list_triples())
 def test_lists_agree_with_the_reference(triple: tuple[Any, Any, Any]) -> None:
     base, ours, theirs = ({"a": side} for side in triple)
@@ -583,7 +583,7 @@ def key_in(states: States) -> bytes:
     return next((document_key(state) for state in states if state is not None), KEY)
 
 
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 @given(all_states)
 def test_swapping_the_sides_mirrors_the_outcome(states: States) -> None:
     base, ours, theirs = states
@@ -697,7 +697,7 @@ def check_list(was: bytes, now: bytes, other: bytes, merged: bytes) -> None:
             assert counts[3][item] < counts[0][item]
 
 
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 @given(all_states)
 def test_no_change_of_either_side_is_lost(states: States) -> None:
     check_nothing_is_lost(states)

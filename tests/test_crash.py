@@ -87,6 +87,21 @@ VARIANTS = frozenset(
         "gc of spans",
         "worktree of a new branch",
         "rename branch of a worktree",
+        "purge by a filter",
+        "purge of odd fields",
+        "stash_apply with merge",
+        "resolve conflicts page by page",
+        "cherry_pick with conflicts",
+        "revert with conflicts",
+        "revert of a merge",
+        "delete subtree of a merge",
+        "delete_branch",
+        "rename with overlays",
+        "publish another",
+        "undo register",
+        "undo reset hard",
+        "register of documents",
+        "checkout forward",
     )
 )
 """Verbs in states that only sweeps try, as a default run tries them in another one."""
@@ -94,23 +109,16 @@ VARIANTS = frozenset(
 ELSEWHERE = (
     "init",
     "register",
-    "register of fields",
     "checkout across",
-    "discard",
     "stash",
     "stash_apply with conflicts",
-    "delete subtree inside",
     "rename",
-    "merge",
     "merge with conflicts",
-    "register of a merge",
-    "undo merge",
     "rebase with conflicts",
-    "abort of a rebase",
     "restore",
     "checkout over spans",
-    "delete subtree over spans",
     "thin out",
+    "purge of fields",
 )
 """Verbs that a default run also tries with large changes, and without transactions."""
 
