@@ -108,6 +108,12 @@ What differs there, how changes are noticed and carried out, has tests of its ow
 machine drives all verbs there, and `test_crash` kills every kind of verb.
 """
 
+HALVED = frozenset(
+    f"test_{name}.py"
+    for name in ("capture", "crash", "purge_remotes", "transfer_crash", "transfer_hostile")
+)
+"""Files with the same test of many cases, half of which are left to sweeps."""
+
 ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
 
@@ -136,7 +142,8 @@ def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
         or (surface == "async" and file not in ASYNC_BY_DEFAULT)
         or ("standalone" in call.params.values() and file in REPLICA_SET_BY_DEFAULT)
         or call.indices.get("limits", _way_by_default(item)) != _way_by_default(item)
-        or (file == "test_transfer_hostile.py" and ("clone]" in item.name or _half(item.nodeid)))
+        or (file == "test_transfer_hostile.py" and "clone]" in item.name)
+        or (file in HALVED and _half(item.nodeid) == 1)
     )
 
 

@@ -690,7 +690,7 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_collection_does_what_the_model_does(db: Database[Any], mode: str) -> None:
-    _run(db, 6 if mode == "change stream" else 2, 40, True, **MODES[mode])
+    _run(db, 3 if mode == "change stream" else 2, 40, True, **MODES[mode])
 
 
 def test_the_model_holds_on_a_standalone_server(standalone_db: Database[Any]) -> None:
