@@ -49,7 +49,7 @@ def test_places(steps, which, first):
 @given(grown)
 def test_parents_come_first(steps):
     tree = tree_of(steps)
-    order = list(parents_first(tree))
+    order = list(parents_first(tree.nodes))
     assert sorted(order) == sorted(tree)
     assert all(
         order.index(parent) < order.index(version)

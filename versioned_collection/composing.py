@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from versioned_collection.core.delta import Delta, applied, compare, encoded_rows, images
 from versioned_collection.core.document import DocumentKey
-from versioned_collection.core.tree import Path
+from versioned_collection.core.tree import Ancestry, Path
+from versioned_collection.core.version import VersionId
 from versioned_collection.moves import batched
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Repository
@@ -32,6 +33,17 @@ class Ways(NamedTuple):
     through: Path
     here: Path
     is_end: bool
+
+
+def nearer_end(
+    tree: Ancestry, head: VersionId, start: VersionId, end: VersionId
+) -> tuple[Path, bool]:
+    """Return the way from a version to the nearer end of a stretch, and whether that is `end`."""
+    if end == head:
+        return Path((), ()), True
+    ways = [tree.path(head, one) for one in (start, end)]
+    is_end = len(ways[1]) <= len(ways[0])
+    return ways[is_end], is_end
 
 
 class Composed(NamedTuple):

@@ -234,7 +234,7 @@ class Rewriting:
         """
         anew: dict[VersionId, tuple[str, str]] = {}
         checksums: dict[VersionId, str] = {}
-        order = iter(parents_first(self._tree))
+        order = iter(parents_first(self._tree.nodes))
         while some := list(islice(order, _ENTRIES_AT_ONCE)):
             entries = {entry.id: entry for entry in self._repository.log.get_many(some)}
             for entry in (entries[version] for version in some):

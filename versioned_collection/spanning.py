@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import islice
 
-from versioned_collection.composing import Ways, compose
+from versioned_collection.composing import Ways, compose, nearer_end
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.spans import (
     LEAST_VERSIONS,
@@ -199,11 +199,8 @@ class _Spanner:
         Returns:
             The way, and whether it is the end, not the start, to which it leads.
         """
-        if span.end == self._head:
-            return Path((), ()), True
-        ways = [self._tree.path(self._head, end) for end in (span.start, span.end)]
-        is_end = len(ways[1]) <= len(ways[0])
-        return self._shortcuts.way(ways[is_end])[0], is_end
+        path, is_end = nearer_end(self._tree, self._head, span.start, span.end)
+        return self._shortcuts.way(path)[0], is_end
 
     def _composed(self, span: Span, ways: Ways, parts: Sequence[Span]) -> Span:
         """Store the deltas of a span, unless they take too much.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
-from versioned_collection.composing import Ways, compose
+from versioned_collection.composing import Ways, compose, nearer_end
 from versioned_collection.core.delta import encoded_rows
 from versioned_collection.core.retention import Run
 from versioned_collection.core.spans import Span
@@ -62,10 +62,9 @@ def thin_out(hold: Hold, tree: VersionTree, run: Run, tags: Sequence[str]) -> No
 def _compose(hold: Hold, tree: VersionTree, run: Run, draft: VersionId) -> None:
     """Store what changes between the ends of a run under a draft."""
     repository = hold.repository
-    ways = [tree.path(hold.state.head, end) for end in (run.start, run.end)]
-    is_end = len(ways[1]) <= len(ways[0])
+    here, is_end = nearer_end(tree, hold.state.head, run.start, run.end)
     through = repository.way(Path((), (*run.versions, run.end)))
-    for deltas, _ in compose(repository, Ways(through, repository.way(ways[is_end]), is_end)):
+    for deltas, _ in compose(repository, Ways(through, repository.way(here), is_end)):
         hold.lease.check()
         repository.deltas.append(draft, deltas)
 

@@ -90,6 +90,7 @@ class ConfigurationFile:
     def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
         self.path = path
         self._warn = warn
+        self._found: dict[str, dict[str, str]] | None = None
 
     def exists(self) -> bool:
         """Tell whether there is a file."""
@@ -105,12 +106,17 @@ class ConfigurationFile:
             ConfigurationError: The file cannot be read, is malformed, or others can read it and
                 that cannot be changed.
         """
-        found = self._read()
-        return found.get("", {}) if profile is None else found.get(profile, {})
+        return self._known().get(profile or "", {})
 
     def profiles(self) -> dict[str, dict[str, str]]:
         """Return the settings of each profile, by its name."""
-        return {name: values for name, values in self._read().items() if name}
+        return {name: values for name, values in self._known().items() if name}
+
+    def _known(self) -> dict[str, dict[str, str]]:
+        """Return what the file holds, which is read once until it is written."""
+        if self._found is None:
+            self._found = self._read()
+        return self._found
 
     def _read(self) -> dict[str, dict[str, str]]:
         try:
@@ -163,6 +169,7 @@ class ConfigurationFile:
             if _filled(self._parse(text)) != _filled(wanted):
                 raise ConfigurationError(f"{self.path} has a form that has to be edited by hand")
             _write(Path(os.path.realpath(self.path)), text)
+            self._found = None
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be written: {_reason(error)}") from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from versioned_collection.cli.arguments import Author, Yes, author_of, document_of
+from versioned_collection.cli.arguments import Author, DryRun, Yes, author_of, document_of
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
@@ -55,7 +55,6 @@ Reason = Annotated[
         show_default=False,
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
 @command(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from versioned_collection.cli.arguments import REVISION_HELP, document_of
+from versioned_collection.cli.arguments import REVISION_HELP, DryRun, document_of
 from versioned_collection.cli.command import command
 from versioned_collection.cli.comparing import write_array
 from versioned_collection.cli.exits import Exit
@@ -249,7 +249,6 @@ Places = Annotated[
         show_default=False,
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
 @command(

@@ -87,12 +87,19 @@ def thin_out(
     )
     collection = session.tracked
     with session.working("thin-out"):
-        found = collection.thin_out(retention, dry_run=True)
-    if dry_run or not found.versions:
+        found = collection.thin_out(retention, dry_run=dry_run or not yes)
+    if dry_run or yes or not found.versions:
         _answer(session, found, dry_run)
         return None if found.versions else Exit.NOTHING
     if not session.confirm(f"Remove {_counted(found)} of {collection.full_name}?", yes):
-        session.answer({"versions": [], "kept": len(found.versions) + found.kept, "tags": []})
+        session.answer(
+            {
+                "versions": [],
+                "kept": len(found.versions) + found.kept,
+                "tags": [],
+                "dry_run": False,
+            }
+        )
         return Exit.NOTHING
     with session.working("thin-out"):
         done = collection.thin_out(retention)

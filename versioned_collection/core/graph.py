@@ -6,11 +6,12 @@ Merges give versions further parents, so that the tree of first parents becomes 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from itertools import zip_longest
 from typing import Literal
 
-from versioned_collection.core.tree import Ancestry, VersionTree
+from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 
 Relation = Literal["same", "behind", "ahead", "apart"]
@@ -43,22 +44,14 @@ def walk(tree: Ancestry, *versions: VersionId) -> Iterator[VersionId]:
             waiting.extend(tree.nodes[version].parents)
 
 
-def parents_first(tree: VersionTree) -> Iterator[VersionId]:
-    """Iterate over all versions, each behind all its parents, also those that were merged."""
-    waiting: dict[VersionId, int] = {}
-    children: dict[VersionId, list[VersionId]] = {}
-    for node in tree.nodes.values():
-        waiting[node.id] = len(node.parents)
-        for parent in node.parents:
-            children.setdefault(parent, []).append(node.id)
-    ready = deque(version for version, count in waiting.items() if not count)
-    while ready:
-        version = ready.popleft()
-        yield version
-        for child in children.get(version, ()):
-            waiting[child] -= 1
-            if not waiting[child]:
-                ready.append(child)
+def parents_first(nodes: Mapping[VersionId, Node]) -> list[VersionId]:
+    """Return versions in an order in which each comes behind all its parents that are among them.
+
+    Raises:
+        graphlib.CycleError: Some are among their own ancestors; its second argument lists them.
+    """
+    above = {one: [up for up in node.parents if up in nodes] for one, node in nodes.items()}
+    return list(TopologicalSorter(above).static_order())
 
 
 def is_ancestor(tree: Ancestry, one: VersionId, other: VersionId) -> bool:

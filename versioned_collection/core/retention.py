@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta, timezone
 
 from versioned_collection.core.tree import VersionTree
@@ -170,6 +170,15 @@ class Run:
     start: VersionId
     versions: tuple[VersionId, ...]
     end: VersionId
+
+
+def bridged(tree: VersionTree, run: Run) -> VersionTree:
+    """Return the versions that are left once a run is gone."""
+    end = tree.nodes[run.end]
+    left = {**tree.nodes, run.end: replace(end, parents=(run.start, *end.parents[1:]))}
+    for version in run.versions:
+        del left[version]
+    return VersionTree(left.values())
 
 
 def runs(tree: VersionTree, kept: Collection[VersionId]) -> list[Run]:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from graphlib import CycleError
 from typing import Any
 
 from versioned_collection.committer import Progress
+from versioned_collection.core.graph import parents_first
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import NotSupported, TransferRefused
@@ -57,7 +59,7 @@ def missing(source: Remote, tips: Iterable[VersionId], known: Known) -> list[Nod
         asked = {*frontier, *nodes, *(one for node in nodes.values() for one in node.parents)}
         frontier = _descend(frontier, nodes, known(list(asked)), found)
         stretch = min(stretch * 4, _LONGEST_STRETCH)
-    return parents_first(found)
+    return _in_order(found)
 
 
 def _checked(nodes: Iterable[Node]) -> dict[VersionId, Node]:
@@ -96,27 +98,16 @@ def _descend(
     return list(ahead)
 
 
-def parents_first(nodes: dict[VersionId, Node]) -> list[Node]:
+def _in_order(nodes: Mapping[VersionId, Node]) -> list[Node]:
     """Return nodes in an order in which parents come before their children.
 
     Raises:
         TransferRefused: A version is among its own ancestors.
     """
-    order: dict[VersionId, Node] = {}
-    below: set[VersionId] = set()
-    for start in nodes:
-        waiting = [start]
-        while waiting:
-            version = waiting[-1]
-            ahead = [one for one in nodes[version].parents if one in nodes and one not in order]
-            if ahead and version not in order:
-                if version in below:
-                    raise refused(version, "it is among its own ancestors")
-                below.add(version)
-                waiting += ahead
-            else:
-                order[waiting.pop()] = nodes[version]
-    return list(order.values())
+    try:
+        return [nodes[version] for version in parents_first(nodes)]
+    except CycleError as error:
+        raise refused(error.args[1][0], "it is among its own ancestors") from None
 
 
 def send(source: Remote, inbox: Inbox, versions: Sequence[VersionId], progress: Progress) -> None:

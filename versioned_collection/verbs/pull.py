@@ -139,19 +139,6 @@ def clone(
         raise InvalidOperation("the remote is not tracked, so there is nothing to clone")
 
 
-def _require_clean(repository: Repository) -> None:
-    with holding(repository, "pull") as hold:
-        WorkingCopy(hold).require_clean()
-
-
-def _nothing(repository: Repository) -> None:
-    """Look at nothing, as no documents will move."""
-
-
-def _untold(phase: str, count: int) -> None:
-    """Tell nobody what was done."""
-
-
 def _copy(
     repository: Repository,
     name: str,
@@ -210,18 +197,23 @@ class _Pulling:
 
         Meanwhile it is found out whether the working copy may follow.
         """
-        moves_here = self._branch == state.branch and not state.detached
         with ThreadPoolExecutor(1, thread_name_prefix="look") as pool:
-            look = pool.submit(_require_clean if moves_here else _nothing, self._repository)
+            look = pool.submit(self._look, state)
             try:
                 plan = self._plan(refs)
                 if not self._wanted.dry_run:
-                    return self._carry_out(plan, progress or _untold, look)
+                    return self._carry_out(plan, progress or (lambda *_: None), look)
             finally:
                 look.result()  # what it refuses comes first
         with holding(self._repository, "pull"):
             tree = self._repository.log.ancestry(plan.nodes)
             return self._pulled(plan, *self._meeting(plan, tree))
+
+    def _look(self, state: Metadata) -> None:
+        """Refuse changes of documents that would move."""
+        if self._branch == state.branch and not state.detached:
+            with holding(self._repository, "pull") as hold:
+                WorkingCopy(hold).require_clean()
 
     def _carry_out(self, plan: Plan, progress: Progress, look: Future[None]) -> Pulled:
         refs = plan.refs

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from versioned_collection.core.retention import Retention, Run, needed, runs
+from versioned_collection.core.retention import Retention, Run, bridged, needed, runs
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidType
@@ -94,7 +94,7 @@ def _carry_out(hold: Hold, plan: _Plan) -> ThinnedOut:
             break
         thin_out_run(hold, tree, run, plan.tags_of(run))
         gone.append(run)
-        tree = hold.repository.log.tree()
+        tree = bridged(tree, run)
     return plan._replace(runs=gone).outcome()
 
 
