@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+from bson.timestamp import Timestamp
+
 from versioned_collection.core import html
 from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.delta import Operation, applied, compare
@@ -16,13 +18,12 @@ from versioned_collection.core.document import DocumentKey, add_by_id, id_value
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.moves import moves_along
+from versioned_collection.moves import moves_along, states_along
+from versioned_collection.onlooking import Onlooker, looking, replica_time, sight
 from versioned_collection.past.query import number_of
-from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.wire import by_keys, portions
-from versioned_collection.working_copy import WorkingCopy
 
 _FEW = 10_000
 """Changes that are computed before the lease is given back."""
@@ -106,7 +107,7 @@ def diff(
         raise InvalidArgument(
             f"direction is one of {', '.join(DIRECTIONS)}, not {direction!r}", direction=direction
         )
-    with holding(repository, "diff") as hold:
+    with looking(repository, "diff") as hold:
         base = Resolver(repository, hold.state).resolve(version, branch)
         name = entry_of(repository, base).label
         differences = list(_to_working_copy(hold, base))
@@ -140,7 +141,7 @@ def changes(
         b: The second one; None means the working copy.
     """
     with ExitStack() as stack:
-        hold = stack.enter_context(holding(repository, "changes"))
+        hold = stack.enter_context(looking(repository, "changes"))
         resolver = Resolver(repository, hold.state)
         first = resolver.resolve(a)
         if b is None:
@@ -184,9 +185,12 @@ def _change(difference: Difference) -> Change:
     return Change(id_value(delta.key), delta.op, delta.rows, difference.old, difference.new)
 
 
-def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Difference]:
+def _between(hold: Hold | Onlooker, first: VersionId, second: VersionId) -> Iterator[Difference]:
     """Compare two versions by the deltas on their paths from HEAD."""
     repository, head = hold.repository, hold.state.head
+    if isinstance(hold, Onlooker):
+        yield from _apart(repository, head, first, second, hold.at)
+        return
     tree = repository.log.ancestry()
     if first == head:
         for batch in moves_along(repository, tree.path(head, second)):
@@ -201,7 +205,11 @@ def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Differ
 
 
 def _apart(
-    repository: Repository, head: VersionId, first: VersionId, second: VersionId
+    repository: Repository,
+    head: VersionId,
+    first: VersionId,
+    second: VersionId,
+    at: Timestamp | None = None,
 ) -> Iterator[Difference]:
     tree = repository.log.ancestry()
     to_first = repository.way(tree.path(head, first))
@@ -211,7 +219,7 @@ def _apart(
     ):
         crossing = dict(batch)
         leading = repository.deltas.along_for(to_first, list(crossing))
-        for portion, recorded in repository.replica.by_keys(list(crossing)):
+        for portion, recorded in repository.replica.by_keys(list(crossing), at):
             for key in portion:
                 old = applied(leading.get(key, ()), recorded.get(key))
                 new = applied(crossing[key], old)
@@ -219,10 +227,10 @@ def _apart(
                     yield Difference(key, old, new)
 
 
-def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
+def _to_working_copy(hold: Hold | Onlooker, base: VersionId) -> Iterator[Difference]:
     """Compare a version with the present documents."""
     repository = hold.repository
-    copy = WorkingCopy(hold)
+    copy = sight(hold)
     if base == hold.state.head:
         for changed in copy.changes(note=True):
             for change in changed:
@@ -230,13 +238,11 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
         copy.persist()
         return
     done: set[DocumentKey] = set()
-    path = repository.log.ancestry().path(hold.state.head, base)
-    for batch in moves_along(repository, path):
-        raws = {move.target.key: move.target.raw for move in batch}
+    way = repository.way(repository.log.ancestry().path(hold.state.head, base))
+    for batch in states_along(repository, way, replica_time(hold)):
+        raws = dict(batch)
         done.update(raws)
-        for portion, present in by_keys(
-            repository.db, repository.name, list(raws), at=copy.noticed.at
-        ):
+        for portion, present in by_keys(repository.db, repository.name, list(raws), at=copy.at):
             for key in portion:
                 if raws[key] != present.get(key):
                     yield Difference(key, raws[key], present.get(key))
