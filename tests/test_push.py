@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from api_support import everything, grown, problems, raws, tracked, untracked
+from api_support import everything, grown, problems, raws, step, tracked, untracked
 from pymongo import MongoClient
 from remote_support import (
     assert_equal,
@@ -40,6 +40,26 @@ def test_options_and_indexes_come_along(anydb, there):
     assert theirs.options()["validator"] == validator
     assert theirs.options()["collation"]["locale"] == "de"
     assert theirs.index_information()["by_name"]["unique"] is True
+    assert_equal(mine, theirs)
+
+
+def test_a_clustered_collection_stays_one(anydb, there):
+    clustered = {"key": {"_id": 1}, "unique": True, "name": "by_id"}
+    storage = {"wiredTiger": {"configString": "block_compressor=zlib"}}
+    anydb.create_collection(
+        "bands", clusteredIndex=clustered, expireAfterSeconds=1000, storageEngine=storage
+    )
+    mine = tracked(anydb)
+    step(mine, "one")
+    theirs = VersionedCollection(there, "bands")
+    mine.push(theirs)
+    assert theirs.options() == mine.options()
+    assert theirs.options()["clusteredIndex"]["name"] == "by_id"
+    assert theirs.index_information() == mine.index_information()
+    assert_equal(mine, theirs)
+    there.drop_collection("bands")
+    theirs.discard_changes()
+    assert theirs.options() == mine.options()
     assert_equal(mine, theirs)
 
 

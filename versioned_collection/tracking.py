@@ -19,6 +19,9 @@ OPTIONS_OF_CREATE = (
     "validationLevel",
     "validationAction",
     "changeStreamPreAndPostImages",
+    "clusteredIndex",
+    "expireAfterSeconds",
+    "storageEngine",
 )
 """Options of a collection that one which takes its place has as well."""
 

@@ -151,7 +151,7 @@ class MongoRemote:
         return [
             {name: value for name, value in index.items() if name not in ("v", "ns")}
             for index in found
-            if index["name"] != "_id_"
+            if index["name"] != "_id_" and not index.get("clustered")
         ]
 
     def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
