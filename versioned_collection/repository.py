@@ -233,6 +233,22 @@ class Repository:
         found = reply["cursor"]["firstBatch"]
         return found[0] if found else None
 
+    def indexes(self) -> list[dict[str, Any]] | None:
+        """Return the indexes of the tracked collection beside that of its ids.
+
+        Returns:
+            Each as ``createIndexes`` takes it; None where the collection is missing.
+        """
+        with translated():
+            found = list(self.db[self.name].list_indexes())
+        if not found:
+            return None
+        return [
+            {name: value for name, value in index.items() if name not in ("v", "ns")}
+            for index in found
+            if index["name"] != "_id_" and not index.get("clustered")
+        ]
+
     def state(self) -> Metadata:
         """Return the state of the working copy.
 

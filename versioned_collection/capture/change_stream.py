@@ -39,10 +39,10 @@ class ChangeStreamCapture(Capture):
 
     def look(self, state: Metadata) -> Noticed:
         """Begin to notice what changed since the position in `state`."""
-        uuid = self.identity()
+        uuid, options = self.identity()
         at = self.pin()
         assert at is not None
-        noticed = Noticed(at, uuid=uuid)
+        noticed = Noticed(at, uuid=uuid, options=options)
         if state.scan or state.captured is None:
             noticed.scan, noticed.reason = True, "changes were not followed"
         elif uuid != state.uuid:

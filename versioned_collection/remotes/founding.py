@@ -201,7 +201,11 @@ class MongoFounding:
         repository.metadata.insert(
             hold.lease.token,
             hold.lease.fence,
-            {**first_state(self._tip.id, branch, at, info), **state, "intent": intent},
+            {
+                **first_state(self._tip.id, branch, at, info, repository.indexes()),
+                **state,
+                "intent": intent,
+            },
         )
         hold.refresh()
         committer = Committer(hold, self._progress)

@@ -64,6 +64,7 @@ class Metadata:
         labels: Changes whenever versions that others may know get other labels; that of the
             main working copy counts.
         accompanied: Whether the main working copy may have worktrees beside it.
+        indexes: What the collection had beside the index of its ids when HEAD last moved.
     """
 
     head: VersionId
@@ -79,6 +80,7 @@ class Metadata:
     merge: Mapping[str, Any] | None = None
     labels: ObjectId | None = None
     accompanied: bool = False
+    indexes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def held(self) -> tuple[str, VersionId] | None:
@@ -115,6 +117,7 @@ class Metadata:
             stored.get("merge"),
             stored.get("labels"),
             bool(stored.get("accompanied")),
+            tuple(stored.get("indexes") or ()),
         )
 
 

@@ -164,7 +164,7 @@ class _Initialiser:
         session: ClientSession | None,
     ) -> None:
         lease = self._hold.lease
-        state = first_state(head, MAIN, at, info)
+        state = first_state(head, MAIN, at, info, self._repository.indexes())
         self._repository.metadata.insert(lease.token, lease.fence, state, session)
 
     # -- copying -------------------------------------------------------------------------

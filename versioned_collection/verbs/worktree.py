@@ -335,7 +335,7 @@ class _Making:
             "branch": self._branch,
             "since": since,
         }
-        first = first_state(self._head["head"], self._head["branch"], None, info)
+        first = first_state(self._head["head"], self._head["branch"], None, info, setup.indexes)
         state = {**first, **self._head, "intent": intent}
 
         def work(session: ClientSession | None) -> None:
