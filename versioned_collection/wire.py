@@ -54,6 +54,9 @@ BYTES_PER_WRITE = 12 * 1024 * 1024
 DUPLICATE_KEY = 11000
 DOCUMENT_VALIDATION_FAILURE = 121
 UNAUTHORIZED = 13
+OVERFLOW = 15
+"""Also what a server says of a document with more than 180 levels, which it does not store."""
+
 NAMESPACE_NOT_FOUND = 26
 NAMESPACE_EXISTS = 48
 UUID_MISMATCH = 361
