@@ -49,7 +49,7 @@ from versioned_collection.trackers.rewritten import RewrittenCollection
 from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
-from versioned_collection.wire import translated
+from versioned_collection.wire import lasting, translated
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class Repository:
                 lease_seconds=lease_seconds,
                 lease_wait_seconds=lease_wait_seconds,
             )
-        self.db = db
+        db = self.db = lasting(db)
         self.name = name
         self.requested_capture = capture
         self.lease_seconds = lease_seconds

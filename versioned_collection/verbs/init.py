@@ -40,6 +40,7 @@ from versioned_collection.wire import (
     BYTES_OF_IDS,
     IDS_PER_READ,
     by_keys,
+    copy_on_server,
     create_collection,
     documents,
     portions,
@@ -211,9 +212,7 @@ class _Initialiser:
         try:
             with translated():
                 create_collection(repository.db, own, storageEngine=COMPRESSED)
-                repository.db.command(
-                    "aggregate", repository.name, pipeline=[{"$out": own}], cursor={}
-                )
+                copy_on_server(repository.db, repository.name, own)
             lease.check()
             for identity in empty.values():
                 drop_exactly(repository.db, repository.replica.name, identity)

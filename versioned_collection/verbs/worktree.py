@@ -38,11 +38,11 @@ from versioned_collection.versions import (
 from versioned_collection.wire import (
     DOCUMENT_VALIDATION_FAILURE,
     DUPLICATE_KEY,
+    copy_on_server,
     create_collection,
     documents,
     raise_write_error,
     run,
-    translated,
     upsert_statement,
     write,
 )
@@ -305,8 +305,7 @@ class _Making:
         """Copy a collection; return whether it holds documents that take a second look."""
         db = self._repository.db
         self._check()
-        with translated():
-            db.command("aggregate", source, pipeline=[{"$out": target}], cursor={}, **options)
+        copy_on_server(db, source, target, **options)
         if not self._may_be_special:
             return False
         found = False
