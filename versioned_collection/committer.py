@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,8 @@ from versioned_collection.errors import (
     VersioningError,
 )
 from versioned_collection.moves import Move, fillings, is_small, move_replica, moves_along
+from versioned_collection.observing import Progress as Progress  # for whoever uses a Committer
+from versioned_collection.observing import counted
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
@@ -44,9 +46,6 @@ _MOST_ATTEMPTS = 10
 
 _CACHE_FULL = "Cache full"
 
-Progress = Callable[[str, int], None]
-"""Called with the name of a phase and the number of documents done in it."""
-
 
 class Committer:
     """Carries out a commit under a lease.
@@ -62,7 +61,7 @@ class Committer:
     ) -> None:
         self._hold = hold
         self._repository = hold.repository
-        self._progress = progress or (lambda phase, count: None)
+        self._progress = counted(progress)
         self._own: list[Timestamp] = []
         self._resumed = resumed
         self._torn = resumed and not hold.repository.has_transactions
@@ -131,7 +130,7 @@ class Committer:
         self._keep(writer)
         if commit.working_copy and small.count:
             self._note_own_writes()
-        self._progress("written", small.count)
+        self._progress("written", small.count, small.bytes)
 
     def _write_all(
         self,
@@ -431,7 +430,7 @@ class Committer:
         with closing(batches()) as source:
             for batch in source:
                 self._write_in_parts(commit, batch, writer, batches)
-                self._progress("written", len(batch))
+                self._progress("written", len(batch), _size(batch))
 
     def _write_in_parts(
         self,
@@ -531,13 +530,18 @@ def _cut_of(batch: list[Move]) -> int:
     return 0 if len(keys) < 2 or are_twins(keys[middle - 1], keys[middle]) else middle
 
 
+def _size(batch: Sequence[Move]) -> int:
+    """Return how many bytes documents have that are to be written."""
+    return sum(len(move.target.raw or b"") for move in batch)
+
+
 class _Small:
     """Batches that can be gone through again, as long as they fit into one transaction."""
 
     def __init__(self, batches: Iterable[list[Move]]) -> None:
         self._source = iter(batches)
         self._seen: list[list[Move]] = []
-        self._bytes = 0
+        self.bytes = 0
         self.count = 0
 
     def __iter__(self) -> Iterator[list[Move]]:
@@ -545,8 +549,8 @@ class _Small:
         for batch in self._source:
             self._seen.append(batch)
             self.count += len(batch)
-            self._bytes += sum(len(move.target.raw or b"") for move in batch)
-            if not is_small(self.count, self._bytes):
+            self.bytes += _size(batch)
+            if not is_small(self.count, self.bytes):
                 raise _TooLarge("too many documents for one transaction")
             yield batch
 

@@ -326,7 +326,7 @@ class Repository:
             LeaseHeld: Another process kept it for longer than we wait.
         """
         with (
-            observed(verb, f"{self.db.name}.{self.name}"),
+            observed(verb, self),
             self.db.client.start_session(causal_consistency=False) as session,
         ):
             lease = self.leases.acquire(

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from bson.int64 import Int64
@@ -216,7 +217,10 @@ class Lease:
         self._lost = False
         self._over = threading.Event()
         self._heart = threading.Thread(
-            target=self._beat, name=f"lease-{leases.tracked}", daemon=True
+            target=copy_context().run,
+            args=(self._beat,),
+            name=f"lease-{leases.tracked}",
+            daemon=True,
         )
         self._heart.start()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
+from versioned_collection.observing import verb
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.view import PastCollection
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
@@ -15,6 +16,7 @@ Predicate = Mapping[str, Any] | Callable[[PastCollection], Any]
 """What is bad: a document that matches a filter, or what a callable says of a version."""
 
 
+@verb("bisect")
 def bisect(
     planner: Planner,
     good: RevisionLike,

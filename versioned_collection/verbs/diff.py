@@ -19,6 +19,7 @@ from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.moves import moves_along, states_along
+from versioned_collection.observing import iterated, verb
 from versioned_collection.onlooking import Onlooker, looking, replica_time, sight
 from versioned_collection.past.query import number_of
 from versioned_collection.repository import Hold, Repository
@@ -130,6 +131,7 @@ def _rendered(differences: list[Difference], name: str, deep: bool, reverse: boo
     return result
 
 
+@iterated("changes")
 def changes(
     repository: Repository, a: RevisionLike = "HEAD", b: RevisionLike = None
 ) -> Iterator[Change]:
@@ -154,6 +156,7 @@ def changes(
         return _streamed(stack.pop_all(), chain(few, found))
 
 
+@verb("compare")
 def comparison(
     repository: Repository, a: RevisionLike, b: RevisionLike, samples: int
 ) -> Comparison:

@@ -11,6 +11,7 @@ from bson.codec_options import CodecOptions
 
 from versioned_collection.core.document import DocumentKey, id_value
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.observing import iterated
 from versioned_collection.past.appearances import Appeared, appearances
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import encoded, refuse_nearness
@@ -38,6 +39,7 @@ class Appearance:
     disappeared: list[Any]
 
 
+@iterated("find_versions")
 def find_versions(
     planner: Planner,
     filter_: Mapping[str, Any],

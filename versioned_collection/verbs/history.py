@@ -15,6 +15,7 @@ from versioned_collection.core.document import DocumentId, DocumentKey, build, e
 from versioned_collection.core.leaves import Place, leaves
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.observing import iterated, verb
 from versioned_collection.past.trail import Step, Trail, only, trail_of
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.selection import key_meant
@@ -67,6 +68,7 @@ class BlamedField:
         return ".".join(map(str, self.path))
 
 
+@iterated("history")
 def history(
     repository: Repository,
     document_id: Any,
@@ -112,6 +114,7 @@ def _weight(step: Step) -> int:
     return len(step.after or b"")
 
 
+@verb("blame")
 def blame(
     repository: Repository,
     document_id: Any,

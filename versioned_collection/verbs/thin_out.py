@@ -12,6 +12,7 @@ from versioned_collection.core.retention import Retention, Run, bridged, needed,
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidType
+from versioned_collection.observing import verb
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.thinning import thin_out as thin_out_run
@@ -55,6 +56,7 @@ class _Plan(NamedTuple):
         return ThinnedOut(labels, len(self.tree) - len(labels), tuple(tags))
 
 
+@verb("thin_out")
 def thin_out(repository: Repository, retention: Retention, *, dry_run: bool = False) -> ThinnedOut:
     """Remove the versions that no rule keeps, and leave their changes to those behind them.
 

@@ -25,6 +25,7 @@ from versioned_collection.core.version import (
 )
 from versioned_collection.errors import CorruptHistory, VersioningError
 from versioned_collection.moves import batched
+from versioned_collection.observing import iterated
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -50,6 +51,7 @@ class Problem:
         return f"{self.kind}: {self.message}"
 
 
+@iterated("verify")
 def verify(
     repository: Repository, tip: Version | VersionId | str | None = None
 ) -> Iterator[Problem]:

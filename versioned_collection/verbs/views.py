@@ -8,6 +8,7 @@ from pymongo import errors as driver
 
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.observing import verb
 from versioned_collection.past.building import make
 from versioned_collection.recovery import holding
 from versioned_collection.repository import RESERVED, Hold, Repository
@@ -106,6 +107,7 @@ def views(repository: Repository) -> dict[str, Version]:
     return {name: entries[version] for name, version in shown.items() if version in entries}
 
 
+@verb("drop_view")
 def drop_view(repository: Repository, name: str) -> None:
     """Drop a view; what it takes is freed as with other overlays.
 
