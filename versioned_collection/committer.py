@@ -216,6 +216,14 @@ class Committer:
 
     def _keep(self, writer: WorkingCopyWriter) -> None:
         if writer.kept:
+            verb, name, count = self._hold.verb, self._repository.name, len(writer.kept)
+            _log.info(
+                "%s of %s left %d documents as another client had just written them",
+                verb,
+                name,
+                count,
+                extra={"verb": verb, "collection": name, "documents": count},
+            )
             self._repository.modified.add(writer.kept)
             self.kept += writer.kept
             writer.kept = []

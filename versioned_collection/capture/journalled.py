@@ -8,6 +8,7 @@ between, the next verb compares everything.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     DocumentType = Variable("DocumentType", bound=Mapping[str, Any], default=dict[str, Any])
 else:
     DocumentType = TypeVar("DocumentType")
+
+_log = logging.getLogger(__name__)
 
 MOST_IDS = 20_000
 """Ids that one journal entry holds; a write that reaches more is followed by a scan."""
@@ -186,6 +189,12 @@ class JournalledWrites(Collection[DocumentType]):
         finally:
             # also after an error: what the server did of it is done, and the ids are noted
             journal.settle(entry, touched[0] if touched else None)
+            if keys is None and not touched:
+                _log.info(
+                    "a write to %s may have reached any document: the next look compares all",
+                    self.name,
+                    extra={"collection": self.name},
+                )
 
     def _matching(self, filter_: Any, limit: int, kwargs: Mapping[str, Any]) -> list[DocumentKey]:
         """Return the ids that a filter finds now, at most `limit` and one more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -26,6 +27,8 @@ from versioned_collection.remotes.checked import (
     key_in,
     refused,
 )
+
+_log = logging.getLogger(__name__)
 
 Known = Callable[[Sequence[VersionId]], set[VersionId]]
 """Tells which of some versions a side has in its log."""
@@ -167,6 +170,14 @@ def _send(
     arrived: Arrived,
     progress: Progress,
 ) -> None:
+    if arrived.complete or arrived.partial:
+        whole, begun = len(arrived.complete), len(arrived.partial)
+        _log.info(
+            "a transfer goes on where an earlier one ended: %d versions are there, %d in part",
+            whole,
+            begun,
+            extra={"versions": whole, "partial": begun},
+        )
     waiting = sorted(one for one in versions if one not in arrived.complete)
     counted(progress)("versions", len(versions) - len(waiting))
 
