@@ -65,6 +65,7 @@ class Committer:
         self._own: list[Timestamp] = []
         self._resumed = resumed
         self._torn = resumed and not hold.repository.has_transactions
+        self._refusal: Exception | None = None
         self.kept: list[DocumentKey] = []
 
     def carry_out(
@@ -314,7 +315,16 @@ class Committer:
         self._hold.begin({"phase": "apply", "commit": commit.to_bson()})
 
     def complete(self, commit: Commit) -> None:
-        """Carry out a declared commit; every step may have been done before."""
+        """Carry out a declared commit; every step may have been done before.
+
+        Nothing is left half done where whoever is told of progress raises: that goes on its
+        way in the end.
+        """
+        self._carry_through(commit)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _carry_through(self, commit: Commit) -> None:
         if commit.private_checks and self._resumed:
             self._back_out(commit)
             return
@@ -381,7 +391,7 @@ class Committer:
             )
             # the version never was, so no operation is logged for its removal
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})
-            self.complete(back)
+            self._carry_through(back)
         elif commit.restore:
             self._finish(commit)
         elif commit.fill:
@@ -392,7 +402,7 @@ class Committer:
                 stash=commit.stash, guarded=True, reverse=True, displace=True, operation={}
             )
             self.declare(back)
-            self.complete(back)
+            self._carry_through(back)
             self._repository.stash.delete([commit.stash])
             if commit.purge is not None:
                 take_back(self._hold, commit.purge)
@@ -438,7 +448,13 @@ class Committer:
         with closing(batches()) as source:
             for batch in source:
                 self._write_in_parts(commit, batch, writer, batches)
-                self._progress("written", len(batch), _size(batch))
+                self._tell(batch)
+
+    def _tell(self, batch: Sequence[Move]) -> None:
+        try:
+            self._progress("written", len(batch), _size(batch))
+        except Exception as error:
+            self._refusal = self._refusal or error
 
     def _write_in_parts(
         self,

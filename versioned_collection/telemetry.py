@@ -20,7 +20,7 @@ NAME = "versioned_collection"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Bounds of the buckets of durations: from a look at the state to the import of a large file."""
 
-_COUNTED = {"versions": "versions", "settled": "conflicts"}
+_COUNTED = {"settled": "conflicts", "steps": "steps", "versions": "versions"}
 """What is counted in phases that do not count documents."""
 
 
@@ -105,6 +105,7 @@ class _Api:
                 ("documents", "document"),
                 ("versions", "version"),
                 ("conflicts", "conflict"),
+                ("steps", "step"),
             )
         }
 

@@ -15,7 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.collection import Collection
 
 from versioned_collection.aio.past import AsyncPastCollection
-from versioned_collection.aio.threads import Streamed, in_thread
+from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
 from versioned_collection.aio.twin import blocking, is_motor
 from versioned_collection.capture.journalled import writes
 from versioned_collection.collection import VersionedCollection
@@ -49,7 +49,10 @@ def streamed(
 
     @functools.wraps(verb)
     def run(self: AsyncVersionedCollection, /, *args: P.args, **kwargs: P.kwargs) -> Streamed[T]:
-        return Streamed(lambda: verb(self._blocking(), *args, **kwargs))
+        return Streamed(
+            lambda **options: verb(self._blocking(), *args, **options),
+            lambda: in_this_loop(kwargs),
+        )
 
     return run
 
@@ -258,7 +261,7 @@ class AsyncVersionedCollection:
         See `VersionedCollection.clone`; databases and collections may be asynchronous.
         """
         settings = {key: kwargs[key] for key in _SETTINGS if key in kwargs}
-        kwargs = _in_this_loop(kwargs)
+        kwargs = in_this_loop(kwargs)
 
         def copy() -> VersionedCollection:
             return VersionedCollection.clone(
@@ -328,7 +331,7 @@ class AsyncVersionedCollection:
     # -- how -----------------------------------------------------------------------------
 
     async def _run(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-        return await in_thread(partial(self._call, verb, *args, **_in_this_loop(kwargs)))
+        return await in_thread(partial(self._call, verb, *args, **in_this_loop(kwargs)))
 
     def _call(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Run a verb, in a worker thread."""
@@ -412,15 +415,6 @@ def _blocking(value: Any) -> Any:
 
 def _is_noted(collection: VersionedCollection) -> bool:
     return collection.capture_mode == "write_through"
-
-
-def _in_this_loop(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Have a progress callback called in the running loop, and not in the worker thread."""
-    progress = kwargs.get("progress")
-    if progress is None:
-        return kwargs
-    loop = asyncio.get_running_loop()
-    return {**kwargs, "progress": partial(loop.call_soon_threadsafe, progress)}
 
 
 async def _pass_on(stop: asyncio.Event, halt: threading.Event) -> None:

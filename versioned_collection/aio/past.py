@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NoReturn
 
-from versioned_collection.aio.threads import Streamed, in_thread
+from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
 from versioned_collection.core.version import Version
+from versioned_collection.observing import Progress
 from versioned_collection.past.view import WRITES, PastCollection
 
 
@@ -48,9 +49,11 @@ class AsyncPastCollection:
         """Return the distinct values of a field; see `PastCollection.distinct`."""
         return await in_thread(partial(self._view.distinct, *args, **kwargs))
 
-    async def prepare(self, *, whole: bool = False) -> None:
+    async def prepare(self, *, whole: bool = False, progress: Progress | None = None) -> None:
         """Make now what the first read would make; see `PastCollection.prepare`."""
-        await in_thread(partial(self._view.prepare, whole=whole))
+        await in_thread(
+            partial(self._view.prepare, **in_this_loop({"whole": whole, "progress": progress}))
+        )
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in WRITES:

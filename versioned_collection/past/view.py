@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidType, ReadOnlyVersion
+from versioned_collection.observing import Progress
 from versioned_collection.past.building import prepare
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import (
@@ -102,18 +103,19 @@ class PastCollection:
         """How documents are decoded: as by the collection that `at` was called on."""
         return self._collection.codec_options
 
-    def prepare(self, *, whole: bool = False) -> None:
+    def prepare(self, *, whole: bool = False, progress: Progress | None = None) -> None:
         """Make now what the first read would make: an overlay of what differs from HEAD.
 
         Args:
             whole: Copy every document of the version, so that reads are not bound to one
                 moment and may take as long as they want.
+            progress: Called with a phase and a number of documents done.
 
         Raises:
             PermissionDenied: The user may not write.
             LeaseHeld: Another process is at work.
         """
-        prepare(self._planner.repository, self.version.id, whole=whole)
+        prepare(self._planner.repository, self.version.id, whole=whole, progress=progress)
         self._planner.forget()
 
     # -- reading -------------------------------------------------------------------------
