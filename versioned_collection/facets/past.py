@@ -25,7 +25,7 @@ from versioned_collection.versions import RevisionLike
 class Past(Facet[DocumentType]):
     """Reading earlier versions, and bringing parts of them back."""
 
-    def at(self, revision: RevisionLike | datetime = "HEAD") -> PastCollection:
+    def at(self, revision: RevisionLike | datetime = "HEAD") -> PastCollection[DocumentType]:
         """Return a version as a read-only collection, without checking it out.
 
         Others may write and check out meanwhile: each read is of this version, entirely. What
@@ -91,7 +91,7 @@ class Past(Facet[DocumentType]):
 
     def history(
         self, document_id: Any, revision: RevisionLike = None, limit: int | None = None
-    ) -> Iterator[DocumentVersion]:
+    ) -> Iterator[DocumentVersion[DocumentType]]:
         """Iterate over the versions that changed a document, newest first.
 
         They are those on the way from a version to the first one, along first parents: what a
@@ -160,7 +160,7 @@ class Past(Facet[DocumentType]):
         self,
         good: RevisionLike,
         bad: RevisionLike,
-        predicate: Predicate,
+        predicate: Predicate[DocumentType],
         *,
         progress: Progress | None = None,
     ) -> Version:
@@ -183,7 +183,7 @@ class Past(Facet[DocumentType]):
             CollectionNotTracked: There is no history.
         """
 
-        def view(version: Version) -> PastCollection:
+        def view(version: Version) -> PastCollection[DocumentType]:
             return PastCollection(self._planner, version, self)
 
         return bisect(self._planner, good, bad, predicate, view, progress)

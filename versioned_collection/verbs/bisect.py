@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.observing import Progress, counted, verb
@@ -12,7 +13,7 @@ from versioned_collection.past.plan import Planner
 from versioned_collection.past.view import PastCollection
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 
-Predicate = Mapping[str, Any] | Callable[[PastCollection], Any]
+Predicate = Mapping[str, Any] | Callable[[PastCollection[DocumentType]], Any]
 """What is bad: a document that matches a filter, or what a callable says of a version."""
 
 
@@ -21,8 +22,8 @@ def bisect(
     planner: Planner,
     good: RevisionLike,
     bad: RevisionLike,
-    predicate: Predicate,
-    view: Callable[[Version], PastCollection],
+    predicate: Predicate[DocumentType],
+    view: Callable[[Version], PastCollection[DocumentType]],
     progress: Progress | None = None,
 ) -> Version:
     """Return the first bad version on the way from a good one to a bad one.
@@ -68,7 +69,9 @@ def bisect(
     return entry_of(repository, way[first])
 
 
-def _judge(predicate: Predicate) -> Callable[[PastCollection], Any]:
+def _judge(
+    predicate: Predicate[DocumentType],
+) -> Callable[[PastCollection[DocumentType]], Any]:
     if isinstance(predicate, Mapping):
         return lambda version: version.find_one(predicate, {"_id": 1}) is not None
     if not callable(predicate):
