@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 
 from versioned_collection import (
     AsyncVersionedCollection,
@@ -229,6 +229,18 @@ def test_what_a_push_does_at_the_remote_is_a_part_of_it(db, there, told):
     assert pushes[db.name].attributes["versioned_collection.documents.changes"] == 1
     points = told.points()
     assert told.numbers("verbs", "db.namespace", points) == {db.name: 1}
+
+
+def test_a_remote_of_the_same_name_on_another_server(db, standalone_server, told):
+    here = tracked(db)
+    with MongoClient(standalone_server.uri) as away:
+        here.push(away[db.name])
+        step(here, 1)
+        told.forget()
+        assert here.push(away[db.name])
+        pushes = [one for one in told.spans() if one.name == "push bands"]
+        away.drop_database(db.name)
+    assert is_in(*pushes)  # the inner one was over first
 
 
 def test_a_clone_is_one_verb(db, there, told):

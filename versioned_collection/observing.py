@@ -22,16 +22,19 @@ Progress = Callable[[str, int], None]
 """Called with the name of a phase and the number of documents done in it."""
 
 
-class _Named(Protocol):
+class _Database(Protocol):
     @property
     def name(self) -> str: ...
+
+    @property
+    def client(self) -> Any: ...
 
 
 class Place(Protocol):
     """A tracked collection."""
 
     @property
-    def db(self) -> _Named:
+    def db(self) -> _Database:
         """Its database."""
 
     @property
@@ -43,19 +46,19 @@ class _Observation:
     """A verb under way.
 
     Attributes:
-        place: The verb, the database and the collection.
+        place: The verb, the collection, the database and the server.
         outer: The verb that it is a part of.
         outcome: What it did so far.
         is_over: Whether it has ended.
     """
 
-    def __init__(self, place: tuple[str, str, str], outer: _Observation | None) -> None:
+    def __init__(self, place: tuple[Any, ...], outer: _Observation | None) -> None:
         self.place = place
         self.outer = outer
         self.outcome = Outcome()
         self.is_over = False
 
-    def contains(self, place: tuple[str, str, str]) -> bool:
+    def contains(self, place: tuple[Any, ...]) -> bool:
         """Tell whether this is a verb, or a part of it."""
         return self.place == place or (self.outer is not None and self.outer.contains(place))
 
@@ -75,7 +78,8 @@ def observed(verb: str, place: Place) -> Iterator[None]:
         verb: Its name.
         place: The collection.
     """
-    about = (verb, place.db.name, place.name)
+    database, collection = place.db.name, place.name
+    about = (verb, collection, database, place.db.client)
     outer = _current.get()
     if outer is not None and outer.is_over:
         outer = None
@@ -85,7 +89,7 @@ def observed(verb: str, place: Place) -> Iterator[None]:
     observation = _Observation(about, outer)
     outcome, begun = observation.outcome, time.monotonic()
     _current.set(observation)
-    with telemetry.told(*about, outcome, inner=outer is not None):
+    with telemetry.told(verb, database, collection, outcome, inner=outer is not None):
         try:
             yield
         except GeneratorExit:  # whoever iterates has seen enough
@@ -97,7 +101,7 @@ def observed(verb: str, place: Place) -> Iterator[None]:
             _current.set(outer)
             observation.is_over = True
             outcome.seconds = time.monotonic() - begun
-            _tell_log(verb, f"{place.db.name}.{place.name}", outcome)
+            _tell_log(verb, f"{database}.{collection}", outcome)
 
 
 def _tell_log(verb: str, namespace: str, outcome: Outcome) -> None:
