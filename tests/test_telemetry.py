@@ -27,6 +27,7 @@ from versioned_collection import (
     errors,
     telemetry,
 )
+from versioned_collection.trackers.lease import LeaseCollection
 
 SECRET = "zanzibar"
 DELTA = dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
@@ -280,6 +281,18 @@ def test_what_runs_in_threads_is_a_part_of_the_verb(db, told, monkeypatch):
     told.forget()
     bands.register("one")
     assert [one.context.span_id for one in seen] == [told.span("register").context.span_id]
+
+
+def test_looking_on_without_the_lease_is_no_failure(db, told, monkeypatch):
+    def refuse(*args: Any) -> None:
+        raise errors.PermissionDenied("readers may not write")
+
+    bands = tracked(db)
+    monkeypatch.setattr(LeaseCollection, "acquire", refuse)
+    told.forget()
+    assert bands.has_changes() is False
+    assert "error.type" not in told.span("has_changes").attributes
+    assert "failures" not in told.points()
 
 
 # -- verbs that iterate ----------------------------------------------------------------------
