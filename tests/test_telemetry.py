@@ -209,6 +209,8 @@ def test_parts_of_verbs_are_child_spans_and_are_not_counted(db, there, told):
     assert here.pull(copy)
     spans = by_verb(told.spans())
     assert is_in(spans["merge"], spans["pull"])
+    label = "versioned_collection.documents.recorded"
+    assert spans["merge"].attributes[label] == spans["pull"].attributes[label] == 1
     points = told.points()
     assert told.numbers("verbs", "db.operation.name", points) == {"pull": 1}
     assert told.numbers("versions", "db.operation.name", points) == {"pull": 1}
@@ -228,6 +230,8 @@ def test_what_a_push_does_at_the_remote_is_a_part_of_it(db, there, told):
     assert is_in(pushes[there.name], pushes[db.name])
     assert pushes[db.name].attributes["versioned_collection.versions.versions"] == 1
     assert pushes[db.name].attributes["versioned_collection.documents.changes"] == 1
+    label = "versioned_collection.documents.written"
+    assert pushes[there.name].attributes[label] == pushes[db.name].attributes[label] == 1
     points = told.points()
     assert told.numbers("verbs", "db.namespace", points) == {db.name: 1}
 

@@ -62,6 +62,13 @@ class _Observation:
         """Tell whether this is a verb, or a part of it."""
         return self.place == place or (self.outer is not None and self.outer.contains(place))
 
+    def count(self, phase: str, count: int, size: int) -> None:
+        """Count what was done, in the verbs as well that this one is a part of."""
+        _add(self.outcome.counts, phase, count)
+        _add(self.outcome.sizes, phase, size)
+        if self.outer is not None:
+            self.outer.count(phase, count, size)
+
 
 _current: ContextVar[_Observation | None] = ContextVar("versioned_collection.verb", default=None)
 
@@ -145,23 +152,22 @@ class Counted:
             size: How many bytes they have.
         """
         if self._observation is not None:
-            _add(self._observation.outcome.counts, phase, count)
-            _add(self._observation.outcome.sizes, phase, size)
-        if isinstance(self._progress, Counted):
-            self._progress(phase, count, size)
-        elif self._progress is not None:
+            self._observation.count(phase, count, size)
+        if self._progress is not None:
             self._progress(phase, count)
 
-    def belongs_to(self, observation: _Observation | None) -> bool:
-        """Tell whether it counts for a verb."""
-        return self._observation is observation
+    def within(self, observation: _Observation | None) -> Counted:
+        """Return what counts for a verb in the place of this one."""
+        if self._observation is observation:
+            return self
+        return Counted(self._progress, observation)
 
 
 def counted(progress: Progress | None) -> Counted:
     """Return what to tell of progress in the present verb, which counts it; see `Counted`."""
     observation = _current.get()
-    if isinstance(progress, Counted) and progress.belongs_to(observation):
-        return progress
+    if isinstance(progress, Counted):
+        return progress.within(observation)
     return Counted(progress, observation)
 
 
