@@ -13,6 +13,7 @@ from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.errors import PermissionDenied
+from versioned_collection.observing import observed
 from versioned_collection.past.moment import look
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository, not_tracked
@@ -82,7 +83,7 @@ def looking(repository: Repository, verb: str) -> Iterator[Hold | Onlooker]:
         PermissionDenied: The user may not take it, and the server cannot read a moment.
         SnapshotUnavailable: There is no lease, and the documents were on the move all the time.
     """
-    with ExitStack() as stack:
+    with observed(verb, repository), ExitStack() as stack:  # one verb, also without the lease
         hold: Hold | Onlooker
         try:
             hold = stack.enter_context(holding(repository, verb))

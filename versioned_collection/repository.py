@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -52,6 +53,8 @@ from versioned_collection.trackers.tags import TagsCollection
 from versioned_collection.wire import lasting, translated
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
 RESERVED = ("__", "system.")
@@ -326,7 +329,7 @@ class Repository:
             LeaseHeld: Another process kept it for longer than we wait.
         """
         with (
-            observed(verb, f"{self.db.name}.{self.name}"),
+            observed(verb, self),
             self.db.client.start_session(causal_consistency=False) as session,
         ):
             lease = self.leases.acquire(
@@ -440,10 +443,28 @@ class Hold:
         if not self.repository.has_transactions:
             self.lease.check()
             return work(None)
+        attempts = 0
+
+        def attempt(session: ClientSession) -> T:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                self._tell_of_attempt(attempts)
+            return work(session)
+
         return self.session.with_transaction(
-            lambda session: work(session),
+            attempt,
             read_concern=ReadConcern("snapshot"),
             write_concern=WriteConcern("majority"),
+        )
+
+    def _tell_of_attempt(self, number: int) -> None:
+        _log.debug(
+            "a transaction of %s of %s was taken back by the server; attempt %d",
+            self.verb,
+            self.repository.name,
+            number,
+            extra={"verb": self.verb, "collection": self.repository.name, "attempt": number},
         )
 
 

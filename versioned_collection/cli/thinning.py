@@ -86,8 +86,8 @@ def thin_out(
         keep_tags=not drop_tags,
     )
     collection = session.tracked
-    with session.working("thin-out"):
-        found = collection.thin_out(retention, dry_run=dry_run or not yes)
+    with session.working("thin-out") as progress:
+        found = collection.thin_out(retention, dry_run=dry_run or not yes, progress=progress)
     if dry_run or yes or not found.versions:
         _answer(session, found, dry_run)
         return None if found.versions else Exit.NOTHING
@@ -102,8 +102,8 @@ def thin_out(
             }
         )
         return Exit.NOTHING
-    with session.working("thin-out"):
-        done = collection.thin_out(retention)
+    with session.working("thin-out", {"versions": len(found.versions)}) as progress:
+        done = collection.thin_out(retention, progress=progress)
     _answer(session, done, dry_run)
     return None
 

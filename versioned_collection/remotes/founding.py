@@ -129,9 +129,9 @@ class MongoFounding:
                 self._versions[entry.id] = entry
             yield batch
 
-    def add(self, changes: Changes) -> None:
-        """Take changes in."""
-        self._staging.add(changes)
+    def add(self, changes: Changes) -> int:
+        """Take changes in; return how many bytes they have."""
+        return self._staging.add(changes)
 
     def complete(self, versions: Sequence[VersionId]) -> None:
         """Prove that all changes of versions are there, and are those announced."""

@@ -19,6 +19,7 @@ from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.moves import moves_along, states_along
+from versioned_collection.observing import Progress, counted, iterated, verb
 from versioned_collection.onlooking import Onlooker, looking, replica_time, sight
 from versioned_collection.past.query import number_of
 from versioned_collection.repository import Hold, Repository
@@ -27,6 +28,8 @@ from versioned_collection.wire import by_keys, portions
 
 _FEW = 10_000
 """Changes that are computed before the lease is given back."""
+
+_TOLD_AT_ONCE = 500
 
 DIRECTIONS = ("from", "to", "bidirectional")
 
@@ -96,6 +99,7 @@ def diff(
     branch: str | None = None,
     deep: bool = False,
     direction: str = "from",
+    progress: Progress | None = None,
 ) -> dict[Any, Any]:
     """Return the differences between a version and the present documents.
 
@@ -110,7 +114,7 @@ def diff(
     with looking(repository, "diff") as hold:
         base = Resolver(repository, hold.state).resolve(version, branch)
         name = entry_of(repository, base).label
-        differences = list(_to_working_copy(hold, base))
+        differences = list(_told(_to_working_copy(hold, base), progress))
     if direction == "bidirectional":
         return {
             "from": _rendered(differences, name, deep, False),
@@ -130,8 +134,12 @@ def _rendered(differences: list[Difference], name: str, deep: bool, reverse: boo
     return result
 
 
+@iterated("changes")
 def changes(
-    repository: Repository, a: RevisionLike = "HEAD", b: RevisionLike = None
+    repository: Repository,
+    a: RevisionLike = "HEAD",
+    b: RevisionLike = None,
+    progress: Progress | None = None,
 ) -> Iterator[Change]:
     """Iterate over the changed documents between two revisions.
 
@@ -139,6 +147,7 @@ def changes(
         repository: The trackers.
         a: The first revision.
         b: The second one; None means the working copy.
+        progress: Told how many documents were found.
     """
     with ExitStack() as stack:
         hold = stack.enter_context(looking(repository, "changes"))
@@ -148,14 +157,20 @@ def changes(
             found = _to_working_copy(hold, first)
         else:
             found = _between(hold, first, resolver.resolve(b))
+        found = _told(found, progress)
         few = list(islice(found, _FEW))
         if len(few) < _FEW:
             return map(_change, few)
         return _streamed(stack.pop_all(), chain(few, found))
 
 
+@verb("compare")
 def comparison(
-    repository: Repository, a: RevisionLike, b: RevisionLike, samples: int
+    repository: Repository,
+    a: RevisionLike,
+    b: RevisionLike,
+    samples: int,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Count the changed documents between two revisions; for `samples` see `Comparison.count`.
 
@@ -168,9 +183,24 @@ def comparison(
     first = entry_of(repository, resolver.resolve(a))
     second = None if b is None else entry_of(repository, resolver.resolve(b))
     found = Comparison(first, second)
-    for change in changes(repository, first.id, None if second is None else second.id):
+    other = None if second is None else second.id
+    for change in changes(repository, first.id, other, progress):
         found.count(change.document_id, change.op, change.rows, kept)
     return found
+
+
+def _told(found: Iterable[Difference], progress: Progress | None) -> Iterator[Difference]:
+    """Tell of differences as they are found, many at a time."""
+    report = counted(progress)
+    count = size = 0
+    for difference in found:
+        count, size = count + 1, size + len(difference.new or b"")
+        if count == _TOLD_AT_ONCE:
+            report("found", count, size)
+            count = size = 0
+        yield difference
+    if count:
+        report("found", count, size)
 
 
 def _streamed(lease: ExitStack, found: Iterable[Difference]) -> Iterator[Change]:

@@ -12,6 +12,7 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.observing import verb
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
@@ -67,6 +68,7 @@ class Wanted(NamedTuple):
     dry_run: bool = False
 
 
+@verb("push")
 def push(
     repository: Repository,
     remote: RemoteLike,

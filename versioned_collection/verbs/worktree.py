@@ -20,6 +20,7 @@ from versioned_collection.elsewhere import checked_out_in, holders
 from versioned_collection.errors import DocumentRejected, InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import drop_trackers
 from versioned_collection.moves import states_along
+from versioned_collection.observing import Counted, counted
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Setup
 from versioned_collection.remotes.mongo import MongoRemote
@@ -243,7 +244,7 @@ class _Making:
         drop_stray_copies(self._repository)
         hold.begin({"phase": "prepare", "worktree": {"name": name, "copies": copies}})
         setup = MongoRemote(self._repository).setup()
-        self._fill_base(progress or (lambda phase, count: None))
+        self._fill_base(counted(progress))
         self._fill_copy(setup)
         self._check()
         Repository(self._repository.db, name).metadata.point_to(self._repository.home)
@@ -261,7 +262,7 @@ class _Making:
 
     # -- documents -----------------------------------------------------------------------
 
-    def _fill_base(self, progress: Progress) -> None:
+    def _fill_base(self, progress: Counted) -> None:
         """Make what will be the replica: that of HEAD, and what differs in the version."""
         repository, db = self._repository, self._repository.db
         create_collection(db, self._base, storageEngine=COMPRESSED)
@@ -272,7 +273,7 @@ class _Making:
             raws = [raw for _, raw in batch if raw is not None]
             base.put([key for key, _ in batch], raws, check=self._check)
             self._may_be_special = self._may_be_special or any(map(has_zero_timestamp, raws))
-            progress("written", len(batch))
+            progress("written", len(batch), sum(map(len, raws)))
 
     def _fill_copy(self, setup: Setup) -> None:
         """Make what will be the collection: its documents first, then its indexes."""
