@@ -17,7 +17,7 @@ from versioned_collection.cli.command import COMMANDS, Command
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "build_command_reference.py"
 ONLY_HERE = {
     "use", "config set", "config get", "config list", "config unset", "config profiles",
-    "config delete-profile", "demo", "shell", "show",
+    "config delete-profile", "demo", "shell", "show", "browse",
 }  # fmt: skip
 NO_VERBS = {"with_options"}
 
