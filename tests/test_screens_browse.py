@@ -46,7 +46,7 @@ def test_the_graph_is_that_of_the_log(bands: VersionedCollection) -> None:
         assert "(HEAD -> main)" in lines[0]
         assert "|\\" in shown
         assert "| * names@0" in shown
-        assert "(names) a better name" in shown
+        assert "(names) now Bob a better name" in shown
         assert "tag: v1" in shown
         assert "Ada" in shown
         await driver.sees("Merge names into main", "1 updated", "M 2")
@@ -144,7 +144,7 @@ def test_checkout_asks_and_shows_what_is_in_the_way(bands: VersionedCollection) 
         assert bands.find_one(1)["albums"] == 12
         bands.discard_changes()
         await driver.press("c", "y")
-        await driver.sees("HEAD is detached at main@0", "(HEAD) the start")
+        await driver.sees("HEAD is detached at main@0", "(HEAD) now the start")
         assert bands.is_detached()
         assert bands.count_documents({}) == 3
         await driver.press("g", "c")

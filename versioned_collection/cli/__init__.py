@@ -17,6 +17,7 @@ lines      documents and values as Extended JSON
 policies   a merge policy from options
 clashes    conflicts as texts; `settling`, how one is settled by hand
 progress   progress on long work
+completing names that a shell offers
 screens    full screens: the browser of the history, the resolver of conflicts
 ========== ==========================================================================
 

@@ -164,9 +164,9 @@ class LogScreen(Base):
                 drawing,
                 (f" {line_of(version.label)} {version.checksum[:8]}", "yellow"),
                 decorations(self._names.of(version.id)),
-                f" {line_of(version.subject)}",
-                (f"  {age_text(seconds)}", "dim"),
+                (f" {age_text(seconds)}", "dim"),
                 (f" {line_of(author_text(version.author))}" if version.author else "", "dim"),
+                f" {line_of(version.subject)}",
             ),
             _Line(line, version),
         )
