@@ -42,7 +42,6 @@ class Driver:
 
     async def rest(self) -> None:
         """Wait until no job runs and no timer of a screen waits."""
-        await self._pilot.pause()
         await self.app.workers.wait_for_complete()
         await self._pilot.pause()
 
@@ -59,7 +58,7 @@ class Driver:
         return await self.until(lambda shown: all(text in shown for text in texts))
 
 
-def drive(screen: Screen[None], steps: Steps, size: tuple[int, int] = (150, 40)) -> Any:
+def drive(screen: Screen[None], steps: Steps, size: tuple[int, int] = (120, 30)) -> Any:
     """Show a screen on a terminal that is none, and do something with it."""
 
     async def run() -> None:

@@ -9,6 +9,7 @@ from pymongo.database import Database
 from screen_support import Driver, drive
 
 from versioned_collection import VersionedCollection
+from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.screens.app import Screens
 from versioned_collection.cli.screens.log import LogScreen
 from versioned_collection.cli.screens.reading import History
@@ -243,6 +244,16 @@ def test_a_long_history_is_read_as_it_is_looked_at(db: Database[Any]) -> None:
         assert len(rows.lines) == 1001
 
     drive(screen(bands), steps)
+
+
+def test_versions_that_are_removed_meanwhile(
+    bands: VersionedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = History(bands).log()
+    monkeypatch.setattr(bands, "log", lambda *_: iter(()))
+    with pytest.raises(UsageFailure, match="versions were removed meanwhile"):
+        pages.more()
+    assert pages.more() == []
 
 
 def test_a_large_version_is_read_as_it_is_looked_at(db: Database[Any]) -> None:

@@ -284,6 +284,25 @@ def test_more_conflicts_than_a_page(db: Database[Any]) -> None:
     assert bands.find_one({"n": 3})["_id"] == count - 1
 
 
+def test_values_that_are_too_large_to_show(db: Database[Any]) -> None:
+    long, large = "x" * 30_000, "y" * 300_000
+    bands = conflicting(db, [{"a": 1, "b": 1}], [{"a": long, "b": 2}], [{"a": 3, "b": large}])
+
+    async def steps(driver: Driver) -> None:
+        await begin(driver, 2)
+        await driver.press("e")
+        await driver.sees("too long for one line: vc resolve")
+        await driver.press("n")
+        await driver.sees("300,006 bytes, too many")
+        await driver.press("t", "e")
+        await driver.sees("too long for one line: vc resolve")
+        await driver.press("s")
+        await driver.sees("1 wait, 0 decided")
+
+    drive(ResolverScreen(bands), steps)
+    assert bands.find_one(0) == {"_id": 0, "a": long, "b": large}
+
+
 def test_a_rebase_goes_on(db: Database[Any]) -> None:
     bands = VersionedCollection(db, "bands")
     bands.insert_one({"_id": 0, "n": 0})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from versioned_collection.cli.clashes import side_text
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.lines import dump_exactly, load, printable
+from versioned_collection.cli.screens.reading import LARGEST
 
 if TYPE_CHECKING:
     from versioned_collection import Conflict
@@ -114,7 +115,9 @@ def edited(conflict: Conflict, text: str) -> Choice:
     from versioned_collection.errors import InvalidArgument
 
     for name in ("ours", "theirs", "base"):
-        if text == editable(conflict, name):  # stands for that side's bytes
+        if not is_large(conflict, name) and text == editable(
+            conflict, name
+        ):  # stands for that side's bytes
             return of_side(name)
     try:
         value = load(text)
@@ -145,9 +148,20 @@ def _escaped(one: str) -> str:
     return "".join(f"\\u{pair}" for pair in pairs)
 
 
+def is_large(conflict: Conflict, side: str) -> bool:
+    """Tell whether a side's value is too large to be written out while a person waits."""
+    return len(getattr(conflict.raw, side) or b"") > LARGEST
+
+
 def side_shown(conflict: Conflict, side: str) -> str:
     """Return a side's value for people."""
+    if is_large(conflict, side):
+        return _too_large(getattr(conflict.raw, side))
     return _shown(side_text(conflict, side))
+
+
+def _too_large(raw: bytes) -> str:
+    return f"{len(raw):,} bytes, too many to be shown here; 'vc resolve ID --edit' shows them"
 
 
 def choice_shown(conflict: Conflict, choice: Choice | None) -> str:
@@ -159,8 +173,10 @@ def choice_shown(conflict: Conflict, choice: Choice | None) -> str:
         return "not decided: o ours, t theirs, b base, e edit, u union, x remove"
     if choice.how in ("ours", "theirs", "base"):
         return side_shown(conflict, choice.how)
-    raw = resolved_value(conflict.raw, choice.value)
-    value = MISSING if raw is None else python_value(raw)  # type: ignore[arg-type]
+    raw: Any = resolved_value(conflict.raw, choice.value)
+    if raw is not None and len(raw) > LARGEST:
+        return _too_large(raw)
+    value = MISSING if raw is None else python_value(raw)
     return _shown(None if value is MISSING else dump_exactly(value, indent=2))
 
 

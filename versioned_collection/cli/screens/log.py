@@ -216,7 +216,7 @@ class LogScreen(Base):
     def open_document(self) -> None:
         """Open a document."""
         version, changed = self.version, self.documents.value
-        if version is not None and version.id == self._shown:
+        if version is not None and version.id == self._shown and changed is not None:
             self.app.push_screen(DocumentScreen(self._history, changed.key, version))
 
     def action_back(self) -> None:

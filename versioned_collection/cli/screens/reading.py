@@ -9,6 +9,7 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import Names, names
 from versioned_collection.core.drawing import draw
 
@@ -23,8 +24,8 @@ PAGE = 200
 CHANGES = 1_000
 """Differences of two versions that are computed at once."""
 
-LARGEST = 1024 * 1024
-"""Bytes of a document that is compared line by line while a person waits."""
+LARGEST = 256 * 1024
+"""Bytes of a document, or a value, that is written out while a person waits."""
 
 
 class Pages(Generic[T]):
@@ -202,9 +203,15 @@ class _Entries:
         self._ways: dict[Any, Iterator[Version]] = {}
 
     def get(self, one: Any) -> Version:
-        """Return an entry; that of a parent is usually read with its child's."""
+        """Return an entry; that of a parent is usually read with its child's.
+
+        Raises:
+            UsageFailure: It is no longer where it was.
+        """
         way = self._ways.pop(one, None) or self._collection.log(one)
-        version = next(way)
+        version = next(way, None)
+        if version is None or version.id != one:
+            raise UsageFailure("versions were removed meanwhile; r reads the history again")
         if version.parent is not None:
             self._ways.setdefault(version.parent, way)
         return version

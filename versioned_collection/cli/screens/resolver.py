@@ -189,8 +189,8 @@ class ResolverScreen(Base):
             return
         chosen = self._choices.of(one.id)
         side = chosen.how if chosen and chosen.how in SIDES else "ours"
-        text = deciding.editable(one, side)
-        if len(text) > deciding.LONGEST:
+        text = "" if deciding.is_large(one, side) else deciding.editable(one, side)
+        if deciding.is_large(one, side) or len(text) > deciding.LONGEST:
             self.say(f"too long for one line: vc resolve {one.id} --edit opens an editor")
             return
 
@@ -204,14 +204,14 @@ class ResolverScreen(Base):
         question = f"The value at {place_text(one)}, as Extended JSON:"
         self.ask(
             question,
-            lambda written: self._choose(lambda _: deciding.edited(one, written)),
+            lambda written: self._choose(lambda one: deciding.edited(one, written), one),
             text,
             check,
         )
 
-    def _choose(self, decide: Callable[[Conflict], Choice]) -> None:
-        """Note a choice."""
-        one = self.conflict
+    def _choose(self, decide: Callable[[Conflict], Choice], asked: Conflict | None = None) -> None:
+        """Note a choice: for the conflict that was asked about, or the one under the cursor."""
+        one = asked or self.conflict
         if one is None or self.is_writing():
             return
         try:
@@ -221,11 +221,15 @@ class ResolverScreen(Base):
             return
         self._choices.make(one.id, choice)
         self.say(f"{choice.how}; s saves, z takes it back")
-        self._redraw(self.rows.cursor)
-        self._show()
+        self._redraw(one.id)
 
-    def _redraw(self, place: int) -> None:
-        self.rows.replace(place, self._row(self.rows.lines[place].value))
+    def _redraw(self, conflict: Any) -> None:
+        """Show what was chosen for a conflict, where its line is."""
+        for place, row in enumerate(self.rows.lines):
+            if row.value.id == conflict:
+                self.rows.replace(place, self._row(row.value))
+                self.rows.to(place)
+        self._show()
 
     def action_undo(self) -> None:
         """Take the latest choice back."""
@@ -233,12 +237,8 @@ class ResolverScreen(Base):
         if conflict is None:
             self.say("nothing to take back: what was saved is saved")
             return
-        for place, row in enumerate(self.rows.lines):
-            if row.value.id == conflict:
-                self._redraw(place)
-                self.rows.to(place)
         self.say("taken back")
-        self._show()
+        self._redraw(conflict)
 
     def action_move(self, count: int) -> None:
         """Go to another conflict."""
