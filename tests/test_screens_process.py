@@ -107,6 +107,7 @@ def test_browse_opens_and_quits(
     )  # the screen is as before
 
 
+@pytest.mark.sweep
 def test_resolve_opens_settles_and_quits(
     cli: Cli, bands: VersionedCollection, terminals: list[Terminal]
 ) -> None:

@@ -267,18 +267,18 @@ def test_a_place_that_is_gone(db: Database[Any]) -> None:
 
 
 def test_more_conflicts_than_a_page(db: Database[Any]) -> None:
-    count = 450
+    count = 250
     bands = conflicting(db, *([{"n": value} for _ in range(count)] for value in (1, 2, 3)))
 
     async def steps(driver: Driver) -> None:
         rows = driver.app.screen.rows
         await begin(driver, count)
         assert len(rows.lines) == 200
-        for size in (400, 450):
+        for size in (250,):
             await driver.press("end")
             await driver.until(lambda _, size=size: len(rows.lines) == size)
         await driver.press("end", "t", "s")
-        await driver.sees("449 wait")
+        await driver.sees("249 wait")
 
     drive(ResolverScreen(bands), steps)
     assert bands.find_one({"n": 3})["_id"] == count - 1

@@ -10,9 +10,11 @@ asking     questions: yes or no, a line of text, the keys
 rows       a list of lines, drawn as far as it is seen
 reading    what the screens show, read some at a time; no terminal
 log        the history, with the details of a version
+lines      versions as lines of a list
+moving     what the browser does to a collection; no terminal
 difference two versions, and the documents that differ
 document   a document: what changed, and its versions
 resolver   conflicts that wait, and what is decided
-deciding   decisions that are not saved yet; no terminal
+deciding   decisions that are not saved yet, and saving them; no terminal
 ========== ==========================================================================
 """

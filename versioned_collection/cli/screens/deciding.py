@@ -12,7 +12,8 @@ from versioned_collection.cli.lines import dump_exactly, load, printable
 from versioned_collection.cli.screens.reading import LARGEST
 
 if TYPE_CHECKING:
-    from versioned_collection import Conflict
+    from versioned_collection import Conflict, VersionedCollection
+    from versioned_collection.errors import VersioningError
 
 LONGEST = 20_000
 """Characters of a value that are shown; longer ones are edited elsewhere."""
@@ -72,6 +73,43 @@ class Choices:
         gone = set(conflicts)
         self._made = {one: choice for one, choice in self._made.items() if one not in gone}
         self._before = [pair for pair in self._before if pair[0] not in gone]
+
+
+def settle(
+    collection: VersionedCollection, choices: Choices
+) -> tuple[int, VersioningError | None]:
+    """Settle conflicts one by one, and forget the choices that were carried out.
+
+    So are those of conflicts that no longer wait; the others stay.
+
+    Returns:
+        How many were settled, and the first error.
+    """
+    from versioned_collection.errors import VersioningError
+
+    settled, first = 0, None
+    for conflict, choice in choices.all():
+        try:
+            collection.resolve_conflict(conflict, choice.value)
+        except VersioningError as error:
+            first = first or error
+        else:
+            choices.forget([conflict])
+            settled += 1
+    if first is not None:
+        waiting = {one.id for one in collection.conflicts()}
+        choices.forget(one for one, _ in choices.all() if one not in waiting)
+    return settled, first
+
+
+def settle_all(collection: VersionedCollection, side: str) -> int:
+    """Settle all conflicts by a side; return how many were settled."""
+    from versioned_collection import Side
+
+    before = collection.status()["conflicts"]
+    collection.resolve_conflicts(resolver=lambda *_: Side(side))
+    left: int = collection.status()["conflicts"]
+    return int(before) - left
 
 
 def of_side(name: str) -> Choice:

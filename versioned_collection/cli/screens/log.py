@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,12 +14,14 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from versioned_collection.cli.history import Names
-from versioned_collection.cli.render import author_text, decorations, version_text
+from versioned_collection.cli.render import author_text, version_text
+from versioned_collection.cli.screens import moving
 from versioned_collection.cli.screens.base import Base
 from versioned_collection.cli.screens.difference import DifferenceScreen, change_rows
 from versioned_collection.cli.screens.document import DocumentScreen
+from versioned_collection.cli.screens.lines import version_row
 from versioned_collection.cli.screens.reading import ChangedDocument, History, LogLine, Pages
-from versioned_collection.cli.screens.rows import Row, Rows, line_of
+from versioned_collection.cli.screens.rows import Row, Rows
 
 if TYPE_CHECKING:
     from versioned_collection import Version
@@ -33,15 +34,6 @@ _PAGES = "pages"
 
 _MARKS = 2
 _LONGEST = 20_000
-_UNITS = ((365 * 86_400, "y"), (30 * 86_400, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
-
-
-def age_text(seconds: float) -> str:
-    """Return how long ago something was, such as ``3d``."""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return "now"
 
 
 class LogScreen(Base):
@@ -123,7 +115,7 @@ class LogScreen(Base):
 
     def reload(self) -> None:
         """Read everything again, and come back to the line where the cursor was."""
-        version, place = self.log_rows.value, self.log_rows.cursor
+        version, place = self.version, self.log_rows.cursor
         wanted = None if version is None else version.id
 
         def job() -> tuple[Names, Pages[LogLine], list[LogLine]]:
@@ -152,24 +144,9 @@ class LogScreen(Base):
             self.action_again()
 
     def _row(self, line: LogLine) -> Row:
-        drawing = Text(line.drawing, style="red")
         version = line.version
-        if version is None:
-            return Row(Text.assemble("  ", drawing))
-        mark = "> " if any(one.id == version.id for one in self._marked) else "  "
-        seconds = (datetime.now(timezone.utc) - _utc(version.timestamp)).total_seconds()
-        return Row(
-            Text.assemble(
-                (mark, "bold magenta"),
-                drawing,
-                (f" {line_of(version.label)} {version.checksum[:8]}", "yellow"),
-                decorations(self._names.of(version.id)),
-                (f" {age_text(seconds)}", "dim"),
-                (f" {line_of(author_text(version.author))}" if version.author else "", "dim"),
-                f" {line_of(version.subject)}",
-            ),
-            _Line(line, version),
-        )
+        marked = version is not None and any(one.id == version.id for one in self._marked)
+        return version_row(line, self._names, marked)
 
     @on(Rows.Seen, "#log")
     def settle(self) -> None:
@@ -239,7 +216,7 @@ class LogScreen(Base):
         self._marked = kept
         for place, row in enumerate(self.log_rows.lines):
             if row.value is not None:
-                self.log_rows.replace(place, self._row(row.value.line))
+                self.log_rows.replace(place, self._row(row.value))
         self.say(f"marked: {', '.join(one.label for one in kept) or 'nothing'}")
 
     def action_compare(self) -> None:
@@ -322,12 +299,7 @@ class LogScreen(Base):
         branch = self._branch_at(version)
         what = version.label if branch is None else f"branch {branch}, {version.label}"
         collection = self._history.collection
-
-        def job() -> str:
-            collection.checkout(None if branch else version.id, branch)
-            where = "HEAD is detached at" if collection.is_detached() else "checked out"
-            return f"{where} {what}"
-
+        job = partial(moving.checkout, collection, version, branch)
         self.confirm(f"Check out {what}?", lambda: self._write(f"checking out {what}", job))
 
     def _branch_at(self, version: Version) -> str | None:
@@ -340,40 +312,25 @@ class LogScreen(Base):
         version = self.version
         if version is None:
             return
-        collection = self._history.collection
-
-        def then(name: str) -> None:
-            def job() -> str:
-                collection.tag(name, version.id)
-                return f"{version.label} is tagged {name}"
-
-            self._write(f"tagging {version.label}", job)
-
-        self.ask(f"Name of a tag for {version.label}:", then, check=_check_name)
+        job = partial(moving.tag, self._history.collection, version)
+        self.ask(
+            f"Name of a tag for {version.label}:",
+            lambda name: self._write(f"tagging {version.label}", partial(job, name)),
+            check=moving.wrong_with,
+        )
 
     def action_branch(self) -> None:
         """Create a branch at the version."""
         version = self.version
         if version is None:
             return
-        there = version.id == self._names.head
-        first = "" if there else f" (checks {version.label} out first)"
-
-        def then(name: str) -> None:
-            self._write(f"creating {name}", lambda: self._create(name, version, there))
-
-        self.ask(f"Name of a branch at {version.label}{first}:", then, check=_check_name)
-
-    def _create(self, name: str, version: Version, there: bool) -> str:
-        from versioned_collection.errors import InvalidArgument
-
-        collection = self._history.collection
-        if name in collection.branches():  # before anything moves
-            raise InvalidArgument(f"there is a branch {name!r} already; choose another name")
-        if not there:
-            collection.checkout(version.id)
-        collection.create_branch(name)
-        return f"on the new branch {name}, at {version.label}"
+        first = f" (checks {version.label} out first)" * (version.id != self._names.head)
+        job = partial(moving.create_branch, self._history.collection, version)
+        self.ask(
+            f"Name of a branch at {version.label}{first}:",
+            lambda name: self._write(f"creating {name}", partial(job, name)),
+            check=moving.wrong_with,
+        )
 
     def _write(self, said: str, job: Callable[[], str]) -> None:
         """Run a job that changes something, and show what is there afterwards."""
@@ -387,27 +344,3 @@ class LogScreen(Base):
             self.reload()
 
         self.write(said, job, then, failed)
-
-
-class _Line:
-    """A line of the history that can be chosen."""
-
-    def __init__(self, line: LogLine, version: Version) -> None:
-        self.line = line
-        self.version = version
-        self.id = version.id
-
-
-def _check_name(name: str) -> str | None:
-    from versioned_collection.core.revision import check_name
-    from versioned_collection.errors import InvalidArgument
-
-    try:
-        check_name(name)
-    except InvalidArgument as error:
-        return error.message
-    return None
-
-
-def _utc(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

@@ -261,22 +261,9 @@ class ResolverScreen(Base):
             self.reload()
 
     def _save(self) -> Exception | None:
-        """Settle conflicts one by one; return the first error."""
-        from versioned_collection.errors import VersioningError
-
-        first: Exception | None = None
-        for conflict, choice in self._choices.all():
-            try:
-                self._collection.resolve_conflict(conflict, choice.value)
-            except VersioningError as error:
-                first = first or error
-            else:
-                self._choices.forget([conflict])
-                self.settled += 1
-        if first is not None:
-            waiting = {one.id for one in self._collection.conflicts()}
-            self._choices.forget(one for one, _ in self._choices.all() if one not in waiting)
-        return first
+        settled, error = deciding.settle(self._collection, self._choices)
+        self.settled += settled
+        return error
 
     def _saved(self, error: Exception | None) -> None:
         if error is None:
@@ -296,22 +283,13 @@ class ResolverScreen(Base):
         self.choose(Choose(question, _SIDE_KEYS), lambda key: self._all(_SIDE_KEYS[key]))
 
     def _all(self, side: str) -> None:
-        from versioned_collection import Side
-
         def job() -> Exception | None:
             error = self._save()
-            if error is not None:  # what was decided otherwise must not be settled by the side
-                return error
-            before = self._count()
-            self._collection.resolve_conflicts(resolver=lambda *_: Side(side))
-            self.settled += before - self._count()
-            return None
+            if error is None:  # else what was decided otherwise would be settled by the side
+                self.settled += deciding.settle_all(self._collection, side)
+            return error
 
         self.write(f"settling all by {side}", job, self._saved, self._failed)
-
-    def _count(self) -> int:
-        found: int = self._collection.status()["conflicts"]
-        return found
 
     def _failed(self, error: Exception) -> None:
         self.fail(error)
