@@ -27,7 +27,7 @@ _SECONDS = 1.0
 _LABELS = 20
 """Labels of a branch that are offered: those of its latest versions."""
 
-_PLAIN = re.compile(r"[\w.,/@+=-]+")
+_PLAIN = re.compile(r"[\w.,/@+-]+")
 """Names that mean themselves in every shell. Others are not offered: a name such as ``$(...)``,
 which may come from somebody else's branch, would be run as soon as the line is."""
 
