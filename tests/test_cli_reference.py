@@ -24,6 +24,7 @@ WITHOUT_TWIN = {
         ),
         "a program passes its settings",
     ),
+    "browse": "is a screen over `log`, `changes` and `history`",
     "demo": "shows the others at work",
     "shell": "is Python",
     "show": "is `resolve`, and `changes` since its parent",

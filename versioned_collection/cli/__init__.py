@@ -18,9 +18,11 @@ lines      documents and values as Extended JSON
 policies   a merge policy from options
 clashes    conflicts as texts; `settling`, how one is settled by hand
 progress   progress on long work
+completing names that a shell offers
+screens    full screens: the browser of the history, the resolver of conflicts
 ========== ==========================================================================
 
-The commands are in ``tracking``, ``looking``, ``comparing``, ``references``, ``stashing``,
-``undoing``, ``guarding``, ``merging``, ``conflicts``, ``care``, ``erasing``, ``preferences`` and
-``demo``.
+The commands are in ``tracking``, ``looking``, ``browsing``, ``comparing``, ``references``,
+``stashing``, ``undoing``, ``guarding``, ``merging``, ``conflicts``, ``care``, ``erasing``,
+``preferences`` and ``demo``.
 """

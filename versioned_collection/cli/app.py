@@ -139,6 +139,7 @@ for _module in (
     "rewriting",
     "conflicts",
     "looking",
+    "browsing",
     "comparing",
     "past",
     "searching",

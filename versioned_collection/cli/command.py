@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from versioned_collection.cli.completing import offering, profiles, with_names
 from versioned_collection.cli.examples import EXAMPLES
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.session import Session
@@ -65,8 +66,12 @@ def _flag(name: str, metavar: str, *others: str) -> Any:
     ]
 
 
+def _completed(flag: Any) -> Any:
+    return Annotated[flag.__origin__, with_names(flag.__metadata__[0], profiles)]
+
+
 OPTIONS: dict[str, Any] = {
-    "profile": _flag("profile", "NAME"),
+    "profile": _completed(_flag("profile", "NAME")),
     "uri": _flag("uri", "URI"),
     "data": _flag("data", "DIRECTORY"),
     "db": _flag("db", "NAME"),
@@ -124,7 +129,7 @@ def install(app: typer.Typer) -> None:
         if group not in groups:
             groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group])
             app.add_typer(groups[group], name=group, rich_help_panel=one.panel)
-        callback = _as_command(one.function)
+        callback = _as_command(one.words, one.function)
         groups[group].command(
             name,
             rich_help_panel=one.panel if not group else None,
@@ -138,7 +143,7 @@ def _epilog(words: str) -> str | None:
     return f"Example: {EXAMPLES[words]}" if words in EXAMPLES else None
 
 
-def _as_command(function: Function) -> Callable[..., None]:
+def _as_command(words: str, function: Function) -> Callable[..., None]:
     """Return a function that Typer can call: with the shared options, without the session."""
 
     def run(**arguments: Any) -> None:
@@ -150,7 +155,7 @@ def _as_command(function: Function) -> Callable[..., None]:
             raise typer.Exit(int(code))
 
     own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        offering(words, parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
         if name != "session"
     ]
@@ -174,7 +179,9 @@ def shared(name: str, hidden: bool = False) -> inspect.Parameter:
     if hidden:
         kind, option = annotation.__origin__, annotation.__metadata__[0]
         flags = [option.default, *(option.param_decls or ())]
-        annotation = Annotated[kind, typer.Option(*flags, hidden=True, help=option.help)]
+        hidden_option = typer.Option(*flags, hidden=True, help=option.help)
+        hidden_option.autocompletion = option.autocompletion
+        annotation = Annotated[kind, hidden_option]
     default = False if name in ("json", "quiet") else None
     return _parameter(_SHARED + name, annotation, default)
 

@@ -81,6 +81,15 @@ Tool = Annotated[
     ),
 ]
 
+FullScreen = Annotated[
+    bool,
+    typer.Option(
+        "--full-screen",
+        help="Go through all conflicts on a full screen: base, ours and theirs side by side. "
+        "Takes a terminal, and the extra 'tui'.",
+    ),
+]
+
 
 @command(
     "resolve-conflict",

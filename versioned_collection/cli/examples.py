@@ -80,6 +80,7 @@ EXAMPLES = {
     "config profiles": "vc config profiles",
     "config delete-profile": "vc config delete-profile old",
     "shell": "vc shell --execute 'print(bands.branch)'",
+    "browse": "vc browse side",
     "demo": "vc demo --remote",
 }
 """A line for a shell, by the words that call the command."""

@@ -12,6 +12,7 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.conflicts import (
     Base,
     Edit,
+    FullScreen,
     Ours,
     Remove,
     Theirs,
@@ -232,12 +233,19 @@ def resolve(
     remove: Remove = False,
     edit: Edit = False,
     tool: Tool = None,
+    full_screen: FullScreen = False,
 ) -> Exit | None:
     """Show the version that a revision names, or settle a conflict.
 
     With --ours, --theirs, --base, --value, --remove, --edit or --tool this is
-    "resolve-conflict".
+    "resolve-conflict". With --full-screen all conflicts are shown to be settled.
     """
+    if full_screen:
+        if any((text, branch, ours, theirs, base, value is not None, remove, edit, tool)):
+            raise UsageFailure("--full-screen goes with nothing else: it shows all conflicts")
+        from versioned_collection.cli.browsing import resolve_on_screen
+
+        return resolve_on_screen(session)
     if ours or theirs or base or value is not None or remove or edit or tool is not None:
         if branch is not None:
             raise UsageFailure("--branch goes with a revision, not with a conflict")
@@ -245,7 +253,7 @@ def resolve(
     if text is None:
         raise UsageFailure(
             "resolve what? Give a revision; to settle a conflict, one of --ours, --theirs, "
-            "--base, --value, --remove, --edit and --tool"
+            "--base, --value, --remove, --edit, --tool and --full-screen"
         )
     collection = session.tracked
     number = revision(text)

@@ -189,13 +189,18 @@ class Session(Output):
                 options[option] = max(1, int(self.settings.seconds("timeout") * 1000))
         return options
 
+    @property
+    def data_directory(self) -> str:
+        """Where the embedded server keeps its data."""
+        path = self.settings.value("data") or directory("data", os.environ)
+        return os.path.expanduser(path)
+
     def _embedded(self) -> str:
         from versioned_collection import embedded
 
-        path = self.settings.value("data") or directory("data", os.environ)
         with self.working("starting the embedded server"):
             server = embedded.start(
-                os.path.expanduser(path), share=True, linger=self.settings.seconds("linger")
+                self.data_directory, share=True, linger=self.settings.seconds("linger")
             )
         return self.hold(server).uri
 
