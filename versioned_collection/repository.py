@@ -200,11 +200,21 @@ class Repository:
         )
 
     @cached_property
+    def _hello(self) -> Mapping[str, Any]:
+        """What the server said of itself when it was asked first."""
+        with translated():
+            hello: Mapping[str, Any] = self.db.client.admin.command("hello")
+        return hello
+
+    @property
     def has_transactions(self) -> bool:
         """Whether the server has transactions, snapshots and change streams."""
-        with translated():
-            hello = self.db.client.admin.command("hello")
-        return "setName" in hello or hello.get("msg") == "isdbgrid"
+        return "setName" in self._hello or self.is_behind_mongos
+
+    @property
+    def is_behind_mongos(self) -> bool:
+        """Whether the server is the router of a sharded cluster."""
+        return self._hello.get("msg") == "isdbgrid"
 
     @property
     def capture_mode(self) -> str:
@@ -221,9 +231,17 @@ class Repository:
         return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
     def operation_time(self) -> Timestamp:
-        """Return a cluster time at or behind every write acknowledged so far."""
+        """Return a cluster time at or behind every write acknowledged so far.
+
+        A router knows what passed through itself; what others acknowledged, the shards with
+        parts of the collection know, so all of them are asked.
+        """
+        command: dict[str, Any] = {"ping": 1}
+        if self.is_behind_mongos:
+            command = {"find": self.name, "limit": 1, "projection": {"_id": 1}}
+            command["singleBatch"] = True
         with translated():
-            time: Timestamp = self.db.client.admin.command("ping")["operationTime"]
+            time: Timestamp = self.db.command(command)["operationTime"]
         return time
 
     def collection_info(self) -> Mapping[str, Any] | None:
