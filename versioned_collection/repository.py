@@ -233,15 +233,19 @@ class Repository:
     def operation_time(self) -> Timestamp:
         """Return a cluster time at or behind every write acknowledged so far.
 
-        A router knows what passed through itself; what others acknowledged, the shards with
-        parts of the collection know, so all of them are asked.
+        A router knows what passed through itself; what others acknowledged, the shards know, so
+        those that have parts of the collection are asked, and the one that has the state.
         """
-        command: dict[str, Any] = {"ping": 1}
-        if self.is_behind_mongos:
-            command = {"find": self.name, "limit": 1, "projection": {"_id": 1}}
-            command["singleBatch"] = True
+        if not self.is_behind_mongos:
+            return self._time_after({"ping": 1})
+        asked = {"limit": 1, "projection": {"_id": 1}, "singleBatch": True}
+        return max(
+            self._time_after({"find": name, **asked}) for name in (self.name, self.metadata.name)
+        )
+
+    def _time_after(self, command: Mapping[str, Any]) -> Timestamp:
         with translated():
-            time: Timestamp = self.db.command(command)["operationTime"]
+            time: Timestamp = self.db.command(dict(command))["operationTime"]
         return time
 
     def collection_info(self) -> Mapping[str, Any] | None:
