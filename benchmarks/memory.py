@@ -106,17 +106,17 @@ def main(task: str, uri: str, database: str, name: str) -> None:
     with MongoClient[Document](uri) as client:
         collection = VersionedCollection(client[database], name)
         client.admin.command("ping")
-        before = _resident()
-        with _Peak() as peak:
+        before = resident()
+        with Peak() as peak:
             _TASKS[task](collection)
-        print(max(peak.bytes, _resident()) - before)
+        print(max(peak.bytes, resident()) - before)
 
 
-def _resident() -> int:
+def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-class _Peak:
+class Peak:
     """Looks at the resident memory again and again while the block runs."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class _Peak:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> _Peak:
+    def __enter__(self) -> Peak:
         self._thread.start()
         return self
 
@@ -134,7 +134,7 @@ class _Peak:
 
     def _watch(self) -> None:
         while not self._over.wait(_EVERY_SECONDS):
-            self.bytes = max(self.bytes, _resident())
+            self.bytes = max(self.bytes, resident())
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import bson
 import pytest
 from pymongo import MongoClient
 
-from benchmarks import report
+from benchmarks import report, scaling
 from benchmarks.__main__ import arguments, chosen, measure
 from benchmarks.cases import CASES, HEAVY
 from benchmarks.data import document
 from benchmarks.harness import Aim, Bench, Result
 from benchmarks.roundtrips import CALLS, Recorder, record
+from benchmarks.trend import trend
 
 
 @pytest.fixture
@@ -76,3 +77,63 @@ def test_an_aim_is_met_on_its_side_of_the_limit():
     assert (result.ratio, result.is_met) == (2.0, True)
     assert not Result("case", "s", [3.0], [1.0], Aim(2)).is_met
     assert Result("case", "1/s", [3.0], [1.0], Aim(3, "ours", at_least=True)).is_met
+
+
+def test_a_line_is_prolonged():
+    found = trend({10: [7.0, 9.0, 7.0], 100: [52.0], 1000: [502.0]})
+    assert not found.flat
+    assert found.at(100_000) == pytest.approx(50_002)
+    assert found.residual == pytest.approx(0, abs=1e-9)
+
+
+def test_the_residual_is_the_worst_distance():
+    found = trend({100: [100.0], 200: [260.0], 400: [400.0]})
+    assert 0.1 < found.residual < 0.4
+    assert found.clear
+    assert not trend({100: [100.0], 200: [900.0], 400: [400.0], 800: [800.0]}).clear
+
+
+def test_nothing_costs_less_than_nothing():
+    found = trend({100: [10.0], 1000: [200.0]})
+    assert found.fixed == 0
+    assert found.at(0) == 0
+
+
+def test_what_concerns_all_documents_is_never_flat():
+    found = trend({100: [1.0], 1000: [1.0], 10_000: [1.1]}, may_be_flat=False)
+    assert found.at(10**6) > 10
+
+
+def test_a_growth_within_the_noise_is_none():
+    assert trend({100: [1.0, 4.0, 2.0], 1000: [3.0]}).flat
+    assert not trend({100: [1.0, 1.1, 0.9], 1000: [3.0]}).flat
+
+
+@pytest.mark.parametrize("last", [1.0, 1.4, 0.8])
+def test_what_hardly_grows_is_flat(last):
+    found = trend({100: [1.0], 1000: [1.0], 10_000: [last]})
+    assert found.flat
+    assert found.at(10**8) == 1.0
+
+
+def test_growing_sizes_give_a_table(client, server):
+    bench = Bench(client, server.uri, repeat=1)
+    results = scaling.measure(bench, [40, 80], 20)
+    heading, *rows = scaling.table(results, 1_000)
+    lines = [row[0] for row in rows]
+    for line in ("init", "first push", "register 10", "register 20", "checkout over 20", "verify"):
+        assert line in lines
+    assert {len(row) for row in rows} == {len(heading)}
+    said = scaling.report(results, 1_000, 1e9, as_markdown=True)
+    assert said.startswith("|  | 40 | 80 | grows | off by | 1,000 |\n| --- | ---: |")
+    assert "the trackers take" in said
+    alone = {line: {40: values[40]} for line, values in results.items()}
+    assert "40" in scaling.report(alone, 1_000, 1e9, as_markdown=False)
+    assert not [name for name in client.list_database_names() if name.startswith("bench_")]
+
+
+def test_the_largest_size_is_the_last_one():
+    options = scaling.arguments(["--sizes", "30000", "1000000", "--largest", "300000"])
+    assert scaling.sizes_of(options) == [30_000, 300_000]
+    with pytest.raises(SystemExit):
+        scaling.arguments(["--sizes", "100"])

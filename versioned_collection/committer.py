@@ -34,6 +34,7 @@ from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import Batches, exactly_unstashed, restorations, unstashed
+from versioned_collection.sharding import create_if_missing
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
 from versioned_collection.wire import by_keys, middle_of
@@ -113,6 +114,8 @@ class Committer:
         """Carry out a small commit in one transaction, while its moves are still computed."""
         refuse_under_others(self._hold, commit)
         describe(self._hold, commit)
+        if commit.working_copy:
+            create_if_missing(self._repository)
         small = _Small(batches)
         writer = WorkingCopyWriter(
             self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
@@ -273,8 +276,10 @@ class Committer:
             self._own.clear()
 
     def _remember_time(self) -> None:
+        repository = self._repository
         time = self._hold.session.operation_time
-        if time is not None and self._repository.has_transactions:
+        # in a sharded cluster another shard may have written somebody else's change at that time
+        if time is not None and repository.has_transactions and not repository.is_behind_mongos:
             self._own.append(time)
 
     def references(self, commit: Commit) -> None:

@@ -7,13 +7,20 @@ from functools import partial
 
 from versioned_collection.pipeline import side_by_side
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import Tracker, drop_exactly, identities, rename_exactly
 
 
 def create_trackers(repository: Repository, but: Collection[Tracker] = ()) -> None:
-    """Create the trackers that every history needs, some apart; those that exist are kept."""
-    needed = (one for one in repository.trackers if not one.at_first_use and one not in but)
-    side_by_side(tracker.create for tracker in needed)
+    """Create the trackers that every history needs, some apart; those that exist are kept.
+
+    In a sharded cluster all of them are: a transaction over several shards creates nothing.
+    """
+    everything = repository.is_behind_mongos
+    needed = (one for one in repository.trackers if everything or not one.at_first_use)
+    side_by_side(tracker.create for tracker in needed if tracker not in but)
+    if repository.replica not in but and is_sharded(repository):
+        shard_replica(repository)
 
 
 def drop_trackers(hold: Hold) -> None:

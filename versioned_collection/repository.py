@@ -203,11 +203,21 @@ class Repository:
         )
 
     @cached_property
+    def _hello(self) -> Mapping[str, Any]:
+        """What the server said of itself when it was asked first."""
+        with translated():
+            hello: Mapping[str, Any] = self.db.client.admin.command("hello")
+        return hello
+
+    @property
     def has_transactions(self) -> bool:
         """Whether the server has transactions, snapshots and change streams."""
-        with translated():
-            hello = self.db.client.admin.command("hello")
-        return "setName" in hello or hello.get("msg") == "isdbgrid"
+        return "setName" in self._hello or self.is_behind_mongos
+
+    @property
+    def is_behind_mongos(self) -> bool:
+        """Whether the server is the router of a sharded cluster."""
+        return self._hello.get("msg") == "isdbgrid"
 
     @property
     def capture_mode(self) -> str:
@@ -224,9 +234,21 @@ class Repository:
         return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
     def operation_time(self) -> Timestamp:
-        """Return a cluster time at or behind every write acknowledged so far."""
+        """Return a cluster time at or behind every write acknowledged so far.
+
+        A router knows what passed through itself; what others acknowledged, the shards know, so
+        those that have parts of the collection are asked, and the one that has the state.
+        """
+        if not self.is_behind_mongos:
+            return self._time_after({"ping": 1})
+        asked = {"limit": 1, "projection": {"_id": 1}, "singleBatch": True}
+        return max(
+            self._time_after({"find": name, **asked}) for name in (self.name, self.metadata.name)
+        )
+
+    def _time_after(self, command: Mapping[str, Any]) -> Timestamp:
         with translated():
-            time: Timestamp = self.db.client.admin.command("ping")["operationTime"]
+            time: Timestamp = self.db.command(dict(command))["operationTime"]
         return time
 
     def collection_info(self) -> Mapping[str, Any] | None:

@@ -10,6 +10,7 @@ from bson.timestamp import Timestamp
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import FormatMismatch, NotSupported
 from versioned_collection.repository import Repository
+from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
 from versioned_collection.wire import translated
 
@@ -30,7 +31,9 @@ def check_target(repository: Repository) -> None:
     """Refuse what cannot be tracked.
 
     Raises:
-        NotSupported: The collection is a view, time-series or capped.
+        NotSupported: The collection is a view, time-series or capped, or sharded by something
+            other than ``_id``.
+        PermissionDenied: The user may not look how it is sharded.
     """
     info = repository.collection_info()
     if info is None:
@@ -50,6 +53,7 @@ def check_target(repository: Repository) -> None:
                 collection=repository.name,
                 reason=reason,
             )
+    check_shard_key(repository, options)
 
 
 def refuse_foreign(repository: Repository) -> None:

@@ -61,7 +61,8 @@ OVERFLOW = 15
 NAMESPACE_NOT_FOUND = 26
 NAMESPACE_EXISTS = 48
 UUID_MISMATCH = 361
-SNAPSHOT_UNAVAILABLE = frozenset((239, 246))
+SNAPSHOT_UNAVAILABLE = frozenset((239, 246, 250))
+"""Too old, not there yet, or from before a part of the collection came to its shard."""
 _NO_LONGER_PRIMARY = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
 
 _int32 = struct.Struct("<i")
@@ -141,16 +142,24 @@ def create_collection(db: Database[Any], name: str, **options: Any) -> None:
                 raise
 
 
-def copy_on_server(db: Database[Any], source: str, target: str, **options: Any) -> None:
+def copy_on_server(
+    db: Database[Any],
+    source: str,
+    target: str,
+    stages: Sequence[Mapping[str, Any]] | None = None,
+    **options: Any,
+) -> None:
     """Have the server copy all documents of a collection in the place of those of another.
 
     Args:
         db: The database.
         source: The name of the collection.
         target: The name of the other one.
+        stages: What writes there, where ``$out`` does not.
         **options: Further options of the command.
     """
-    command = {"aggregate": source, "pipeline": [{"$out": target}], "cursor": {}, **options}
+    pipeline = list(stages or [{"$out": target}])
+    command = {"aggregate": source, "pipeline": pipeline, "cursor": {}, **options}
     run(db, {**command, "writeConcern": db.write_concern.document})
 
 

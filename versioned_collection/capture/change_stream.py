@@ -149,6 +149,8 @@ class ChangeStreamCapture(Capture):
         """Iterate over the events behind `start` up to the time of the look."""
         assert noticed.at is not None
         last = _number(noticed.at)
+        # several shards may have written at the same time, and one of them is the first to say so
+        passed = last + self.repository.is_behind_mongos
         db, name = self.repository.db, self.repository.name
         count = 0
         with db.client.start_session(causal_consistency=False) as session:
@@ -158,7 +160,7 @@ class ChangeStreamCapture(Capture):
                     events = list(map(_event, cursor.documents))
                     count += len(events)
                     yield [event for event in events if event.time <= last]
-                    if not cursor.id or _reached(cursor, events, last):
+                    if not cursor.id or _reached(cursor, events, last, passed):
                         return
                     if count > _LEAST_EVENTS_FOR_SCAN and count > self._limit():
                         noticed.scan, noticed.reason = True, "comparing everything is cheaper"
@@ -251,11 +253,18 @@ def _number(time: Timestamp) -> int:
     return int(time.time << 32 | time.inc)
 
 
-def _reached(cursor: Cursor, events: Sequence[_Event], last: int) -> bool:
-    """Tell whether nothing at or before the look's time can follow."""
+def _reached(cursor: Cursor, events: Sequence[_Event], last: int, passed: int) -> bool:
+    """Tell whether nothing at or before the look's time can follow.
+
+    Args:
+        cursor: Where the stream stands.
+        events: Its latest events.
+        last: The look's time.
+        passed: What the stream's position says once everything at that time has come.
+    """
     if events and events[-1].time > last:
         return True
-    return _number(token_time(cursor.resume_token)) >= last
+    return _number(token_time(cursor.resume_token)) >= passed
 
 
 def token_time(token: Any) -> Timestamp:

@@ -32,6 +32,7 @@ PLAIN_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
 
 STRING, OBJECT, ARRAY, BINARY = 0x02, 0x03, 0x04, 0x05
 TIMESTAMP = 0x11
+UNDEFINED, NULL = 0x06, 0x0A
 DB_POINTER = 0x0C
 
 _int32 = struct.Struct("<i")
@@ -44,11 +45,11 @@ def _size_at(raw: bytes, start: int) -> int:
 
 _FIXED_SIZES = {
     0x01: 8,  # double
-    0x06: 0,  # undefined
+    UNDEFINED: 0,
     0x07: 12,  # ObjectId
     0x08: 1,  # boolean
     0x09: 8,  # date
-    0x0A: 0,  # null
+    NULL: 0,
     0x10: 4,  # int32
     0x11: 8,  # timestamp
     0x12: 8,  # int64

@@ -41,7 +41,8 @@ class Recording(Facet[DocumentType]):
 
         Raises:
             CollectionAlreadyInitialised: It is tracked.
-            NotSupported: It is a view, a time-series or a capped collection.
+            NotSupported: It is a view, a time-series or a capped collection, or sharded by
+                something other than ``_id``.
             InvalidArgument: Its name is too long for the trackers.
         """
         return init(self._repository, message, author, metadata, progress)

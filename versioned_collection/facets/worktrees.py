@@ -48,6 +48,7 @@ class Worktrees(Facet[DocumentType]):
             InvalidArgument: A name is malformed, reserved, too long or taken (a ValueError).
             InvalidOperation: There is a collection of that name, or a working copy has the branch
                 checked out.
+            NotSupported: The collection is sharded.
             DocumentRejected: A unique index refuses documents of the version.
             FormatMismatch: Something else uses the names of its trackers.
             InvalidCollectionVersion: There is no such version.

@@ -22,9 +22,10 @@ from versioned_collection.core.document import (
     twin_token,
 )
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import SnapshotUnavailable
+from versioned_collection.errors import NotSupported, SnapshotUnavailable
 from versioned_collection.past.plan import Plan, Planner, Source
 from versioned_collection.past.query import Find, Stages, joined
+from versioned_collection.sharding import is_sharded
 from versioned_collection.wire import BYTES_OF_IDS, batches, documents, portions, read_concern, run
 
 _ATTEMPTS = 5
@@ -83,12 +84,31 @@ class Reader:
             is_plain = len(plan.sources) == 1 or not _collation(plan, options)
             if not is_plain:
                 raise _NeedsAll
+            self._refuse_shards(plan)
             for source in plan.sources:
                 yield _distinct(self._db, plan, source, key, filter_, options)
 
         for value in self._read(read, collation):
             found.setdefault(twin_token(_only_value(value)), value)
         return list(found.values())
+
+    def _refuse_shards(self, plan: Plan) -> None:
+        """Refuse what would look at the shards of a collection at different moments.
+
+        Raises:
+            NotSupported: A source is sharded: there ``distinct`` takes no cluster time.
+        """
+        if plan.at is None:
+            return
+        for source in plan.sources:
+            if is_sharded(self._planner.repository, source.name):
+                raise NotSupported(
+                    f"{source.name!r} is sharded, and distinct reads no moment of such a "
+                    "collection; use aggregate with $group, or call prepare(whole=True) first, "
+                    "which makes a copy on one shard",
+                    collection=source.name,
+                    reason="distinct on a sharded collection takes no cluster time",
+                )
 
     # -- one moment ----------------------------------------------------------------------
 

@@ -233,6 +233,9 @@ class PastCollection(Generic[DocumentType]):
             key: The field, with dots for nested ones.
             filter: Which documents count; all where it is left out.
             **options: See `find`.
+
+        Raises:
+            NotSupported: The collection is sharded, and the version was not prepared as a whole.
         """
         if not isinstance(key, str):
             raise InvalidType("key is the name of a field", argument=key)

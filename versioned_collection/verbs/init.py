@@ -17,6 +17,8 @@ from versioned_collection.capture.change_stream import ChangeStreamCapture
 from versioned_collection.committer import Progress
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import (
+    NULL,
+    UNDEFINED,
     DocumentKey,
     document_hash,
     document_key,
@@ -33,6 +35,7 @@ from versioned_collection.lifecycle import create_trackers, drop_trackers
 from versioned_collection.observing import Counted, counted
 from versioned_collection.pipeline import Workers, prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
+from versioned_collection.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.tracking import check_target, first_state, refuse_foreign
@@ -51,6 +54,12 @@ from versioned_collection.wire import (
 MAIN = "main"
 
 DEFAULT_MESSAGE = "Initial version"
+_INTO_SHARDED = {"whenMatched": "fail", "whenNotMatched": "insert"}
+"""How ``$merge`` writes where ``$out`` does not go: by plain inserts, as ``$out`` does."""
+
+_WITH_ID = {"$match": {"_id": {"$ne": None}}}
+"""What ``$merge`` takes: no document whose ``_id`` is null, which is copied by itself."""
+
 _BETWEEN_LOOKS = 0.05
 """Seconds between two looks at what moves while the server copies."""
 
@@ -69,7 +78,8 @@ def init(
 
     Raises:
         CollectionAlreadyInitialised: It is tracked.
-        NotSupported: It is a view, a time-series or a capped collection.
+        NotSupported: It is a view, a time-series or a capped collection, or sharded by
+            something other than ``_id``.
         InvalidArgument: A tracker's name would be too long.
         FormatMismatch: Something else uses the names of trackers.
     """
@@ -101,6 +111,11 @@ def _refuse_tracked(repository: Repository) -> None:
             "version of it",
             collection=repository.name,
         )
+
+
+def _is_special(raw: bytes) -> bool:
+    """Tell whether a copy changes a document, or leaves it out."""
+    return raw[4] in (NULL, UNDEFINED) or has_zero_timestamp(raw)  # _id is stored first
 
 
 class _Initialiser:
@@ -211,7 +226,11 @@ class _Initialiser:
         try:
             with translated():
                 create_collection(repository.db, own, storageEngine=COMPRESSED)
-                copy_on_server(repository.db, repository.name, own)
+                into: list[dict[str, Any]] | None = None
+                if is_sharded(repository):
+                    shard_replica(repository, own)
+                    into = [_WITH_ID, {"$merge": {"into": own, **_INTO_SHARDED}}]
+                copy_on_server(repository.db, repository.name, own, into)
             lease.check()
             for identity in empty.values():
                 drop_exactly(repository.db, repository.replica.name, identity)
@@ -231,7 +250,7 @@ class _Initialiser:
         for batch in prefetch(documents(repository.db, repository.name, at=at)):
             total += sum(hash_number(document_hash(raw)) for raw in batch)
             count += len(batch)
-            special += [document_key(raw) for raw in batch if has_zero_timestamp(raw)]
+            special += [document_key(raw) for raw in batch if _is_special(raw)]
             self._progress("copied", len(batch), sum(map(len, batch)))
         self._special = special
         return total % MODULUS, count

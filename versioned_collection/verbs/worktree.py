@@ -25,6 +25,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Setup
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.repository import Hold, Repository
+from versioned_collection.sharding import refuse_worktree
 from versioned_collection.trackers.base import COMPRESSED, identities
 from versioned_collection.trackers.lease import Lease
 from versioned_collection.trackers.replica import ReplicaCollection
@@ -127,6 +128,7 @@ def worktree(
         InvalidArgument: A name is malformed, reserved, too long or taken.
         InvalidOperation: There is a collection of that name, or a working copy has the branch
             checked out.
+        NotSupported: The collection is sharded.
         DocumentRejected: A unique index refuses documents of the version.
         FormatMismatch: Something else uses the names of trackers.
         InvalidCollectionVersion: There is no such version.
@@ -134,6 +136,7 @@ def worktree(
     _check_name(repository, name)
     if new_branch is not None:
         check_name(new_branch)
+    refuse_worktree(repository)
     with holding(repository, "worktree") as hold:
         head = _head(hold, revision, new_branch)
         with _name_held(hold, name) as turn:
