@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import api_support
+import mongomock
 import pytest
 import remote_support
 from harness.trap import shrink_limits
@@ -21,6 +22,7 @@ from surfaces import Loop
 from surfaces import surface as surface_of
 
 from versioned_collection import embedded
+from versioned_collection.doubles import adopted
 
 Document = dict[str, Any]
 
@@ -108,6 +110,11 @@ What differs there, how changes are noticed and carried out, has tests of its ow
 machine drives all verbs there, and `test_crash` kills every kind of verb.
 """
 
+ON_DOUBLES = ON_EVERY_SURFACE | frozenset(
+    f"test_{name}.py" for name in ("bundle", "export", "history", "restore", "worktrees")
+)
+"""Files whose tests meet mongomock in the place of a server, too."""
+
 HALVED = frozenset(
     f"test_{name}.py"
     for name in ("capture", "crash", "purge_remotes", "transfer_crash", "transfer_hostile")
@@ -128,10 +135,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave what a default run tries in one of several ways to the sweeps in the others."""
+    items[:] = [item for item in items if not _is_beyond_doubles(item)]
     for item in items:
         call = getattr(item, "callspec", None)
         if call is not None and _is_left_to_sweeps(item, call):
             item.add_marker(pytest.mark.sweep)
+
+
+def _is_beyond_doubles(item: pytest.Item) -> bool:
+    """Tell whether a test is to run on mongomock, and is not made for it."""
+    call = getattr(item, "callspec", None)
+    if call is None or "mongomock" not in call.params.values():
+        return False
+    return item.path.name not in ON_DOUBLES or call.params.get("surface", "sync") == "async"
 
 
 def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
@@ -222,9 +238,12 @@ def standalone_db(standalone_client: MongoClient[Document]) -> Iterator[Database
     yield from _fresh_database(standalone_client)
 
 
-@pytest.fixture(params=["replica_set", "standalone"])
+@pytest.fixture(params=["replica_set", "standalone", "mongomock"])
 def anydb(request: pytest.FixtureRequest) -> Database[Document]:
     """An empty database: once on the replica set, once on the standalone server."""
+    if request.param == "mongomock":
+        doubled: Database[Document] = adopted(mongomock.MongoClient()["music"])
+        return doubled
     name = "db" if request.param == "replica_set" else "standalone_db"
     database: Database[Document] = request.getfixturevalue(name)
     return database

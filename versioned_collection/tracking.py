@@ -27,8 +27,10 @@ def check_target(repository: Repository) -> None:
     """Refuse what cannot be tracked.
 
     Raises:
-        NotSupported: The collection is a view, time-series or capped.
+        NotSupported: The collection is a view, time-series or capped, or its changes cannot be
+            noticed in the way that is wanted.
     """
+    repository.capture_mode  # noqa: B018 - raises
     info = repository.collection_info()
     if info is None:
         return

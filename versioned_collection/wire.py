@@ -37,6 +37,7 @@ from versioned_collection.core.document import (
 from versioned_collection.core.guard import exactly
 from versioned_collection.errors import (
     DocumentRejected,
+    NotSupported,
     PermissionDenied,
     SnapshotUnavailable,
 )
@@ -59,6 +60,12 @@ NAMESPACE_EXISTS = 48
 UUID_MISMATCH = 361
 SNAPSHOT_UNAVAILABLE = frozenset((239, 246))
 
+DOUBLE = "testDouble"
+"""The field of the reply to ``hello`` by which a test double says that it is one."""
+
+NOT_IN_DOUBLE = "VersionedCollectionDouble"
+"""The label of errors with which a test double says that it cannot do what a server can."""
+
 _int32 = struct.Struct("<i")
 _DENIED = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
 
@@ -71,6 +78,12 @@ def translated() -> Iterator[None]:
     except driver.OperationFailure as error:
         if error.has_error_label("TransientTransactionError"):
             raise  # the driver repeats the transaction
+        if error.has_error_label(NOT_IN_DOUBLE):
+            reason = (error.details or {}).get("errmsg", str(error))
+            raise NotSupported(
+                f"{reason}; run this test on a real server, such as that of embedded.start()",
+                reason=reason,
+            ) from error
         if error.code == UNAUTHORIZED:
             denied = _DENIED.search(str(error))
             where, action = denied.groups() if denied else ("the database", "a command")
