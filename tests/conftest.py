@@ -115,6 +115,41 @@ ON_DOUBLES = ON_EVERY_SURFACE | frozenset(
 )
 """Files whose tests meet mongomock in the place of a server, too."""
 
+BEYOND_DOUBLES = frozenset(
+    f"test_{name}"
+    for name in (
+        # collations
+        "applying_over_what_the_collation_takes_for_the_same_ids",
+        "case_insensitive_collation",
+        "every_kind_of_write_is_noticed",
+        "ids_that_a_collation_takes_for_equal",
+        "ids_that_a_collation_takes_for_equal_go_together",
+        # validators and other options of collections
+        "a_validator_does_not_stand_in_the_way",
+        "documents_that_todays_validator_refuses",
+        "dropped_collection_comes_back_with_its_options",
+        "indexes_and_options_of_the_collection_stay",
+        "options_and_indexes_come_along",
+        "the_validator_judges_the_merged_state",
+        "the_validator_refuses",
+        # documents that Python cannot hold
+        "a_validator_in_the_way_of_a_document_that_is_put_anew",
+        "exact_bytes_of_what_was_decided_and_taken_back",
+        # an address
+        "clone",
+        "remotes",
+        "the_same_collection",
+        "what_a_remote_may_be",
+        # views, queries and commands that only a server has
+        "checks_that_cannot_be",
+        "choices_that_cannot_be",
+        "refused_arguments_change_nothing",
+        "size_counts_large_images",
+        "what_is_uncommitted_or_set_aside",
+    )
+)
+"""Tests in these files that ask for what mongomock does not have."""
+
 HALVED = frozenset(
     f"test_{name}.py"
     for name in ("capture", "crash", "purge_remotes", "transfer_crash", "transfer_hostile")
@@ -123,6 +158,10 @@ HALVED = frozenset(
 
 ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
+
+
+ON_DOUBLES_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log", "tags"))
+"""Those of `ON_DOUBLES` that a default run takes there."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -147,7 +186,9 @@ def _is_beyond_doubles(item: pytest.Item) -> bool:
     call = getattr(item, "callspec", None)
     if call is None or "mongomock" not in call.params.values():
         return False
-    return item.path.name not in ON_DOUBLES or call.params.get("surface", "sync") == "async"
+    is_beyond = getattr(item, "originalname", None) in BEYOND_DOUBLES
+    is_async = call.params.get("surface", "sync") == "async"  # of PyMongo, which has no double
+    return item.path.name not in ON_DOUBLES or is_beyond or is_async
 
 
 def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
@@ -157,6 +198,7 @@ def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
         surface == "motor"
         or (surface == "async" and file not in ASYNC_BY_DEFAULT)
         or ("standalone" in call.params.values() and file in REPLICA_SET_BY_DEFAULT)
+        or ("mongomock" in call.params.values() and file not in ON_DOUBLES_BY_DEFAULT)
         or call.indices.get("limits", _way_by_default(item)) != _way_by_default(item)
         or (file == "test_transfer_hostile.py" and "clone]" in item.name)
         or (file in HALVED and _half(item.nodeid) == 1)
@@ -240,7 +282,7 @@ def standalone_db(standalone_client: MongoClient[Document]) -> Iterator[Database
 
 @pytest.fixture(params=["replica_set", "standalone", "mongomock"])
 def anydb(request: pytest.FixtureRequest) -> Database[Document]:
-    """An empty database: once on the replica set, once on the standalone server."""
+    """An empty database: on the replica set, on the standalone server, and of mongomock."""
     if request.param == "mongomock":
         doubled: Database[Document] = adopted(mongomock.MongoClient()["music"])
         return doubled

@@ -152,7 +152,7 @@ class Place:
         ids = _ids_in(filter_)
         found: Iterable[Document] = self.all()
         if ids is not None:
-            del filter_["_id"]
+            filter_.pop("_id", None)
             found = [one for id_ in ids for one in self._with_id(id_)]
             if len(ids) > 1:
                 found = {id(one): one for one in found}.values()
@@ -285,8 +285,11 @@ def matching(documents: Iterable[Document], filter_: Document) -> Iterator[Docum
 
 def _ids_in(filter_: Document) -> list[Any] | None:
     """Return the ids that a filter asks for, None where it asks for anything else."""
-    wanted = filter_.get("_id", filter_)
-    if wanted is filter_ or isinstance(wanted, Regex):
+    if "_id" not in filter_:
+        found = (_ids_in(one) for one in filter_.get("$and", ()))
+        return next((ids for ids in found if ids is not None), None)
+    wanted = filter_["_id"]
+    if isinstance(wanted, Regex):
         return None
     if not isinstance(wanted, dict) or not any(name.startswith("$") for name in wanted):
         return [wanted]

@@ -25,6 +25,7 @@ Answer = Callable[[Command], Mapping[str, Any]]
 _HEADER = struct.Struct("<iiii")
 _SIZE = struct.Struct("<i")
 _OLD_REPLY, _OLD_QUERY, _MESSAGE = 1, 2004, 2013
+_LARGEST = 64 * 1024 * 1024
 _CHECKSUM, _MORE_TO_COME = 1, 2
 _BEGIN_OF_OLD_REPLY = struct.Struct("<iqii")
 _UNINVITED = NotMocked(
@@ -78,7 +79,8 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Answer until the client hangs up, or one comes that was not invited."""
-        with contextlib.suppress(ConnectionError):
+        # what cannot be read comes from somebody who takes this for something else
+        with contextlib.suppress(ConnectionError, struct.error, ValueError, bson.errors.BSONError):
             is_known = False
             while request := self._received():
                 number, kind, payload = request
@@ -96,6 +98,8 @@ class _Connection(socketserver.StreamRequestHandler):
         if len(header) < _HEADER.size:
             return None
         size, number, _, kind = _HEADER.unpack(header)
+        if not _HEADER.size < size <= _LARGEST:
+            return None
         return number, kind, self.rfile.read(size - _HEADER.size)
 
     def _is_invited(self, command: Command) -> bool:
