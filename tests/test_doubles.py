@@ -439,6 +439,22 @@ def test_mongomock_is_imported_for_nobody_else():
     assert found.stdout == "[]\n", found.stderr
 
 
+def test_a_patched_client():
+    program = (
+        "import mongomock, pymongo\n"
+        "from versioned_collection import VersionedCollection\n"
+        "with mongomock.patch(servers=(('central', 27017),)):\n"
+        "    bands = VersionedCollection(pymongo.MongoClient('central').music, 'bands')\n"
+        "    bands.insert_one({'_id': 1})\n"
+        "    bands.init('start')\n"
+        "    again = VersionedCollection(pymongo.MongoClient('central').music, 'bands')\n"
+        "    print(again.get_log()[0].message, again == bands)\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert (found.stdout, found.stderr) == ("start True\n", "")
+
+
 def test_nothing_is_left_behind():
     def threads():
         return {one for one in threading.enumerate() if one.name != "test-doubles"}

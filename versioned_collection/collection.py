@@ -60,7 +60,7 @@ class VersionedCollection(
     left half done.
 
     Args:
-        database: The database, or the collection itself.
+        database: The database, or the collection itself; in tests, one of mongomock.
         name: The collection's name; a subclass without a name is named after itself.
         capture: How changes are noticed: ``auto`` (the change stream where the server has
             one, else write-through), ``change_stream``, ``write_through`` or ``scan``.

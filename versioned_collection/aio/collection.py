@@ -93,7 +93,8 @@ class AsyncVersionedCollection:
     is called in the worker thread.
 
     Args:
-        database: An asynchronous database of PyMongo or of Motor, or the collection itself.
+        database: An asynchronous database of PyMongo or of Motor, or the collection itself; in
+            tests, one of mongomock-motor.
         name: The collection's name; a subclass without a name is named after itself.
         **options: Further options of `VersionedCollection`, and for a database those of the
             driver's ``get_collection``.

@@ -9,9 +9,9 @@ import weakref
 from typing import Any
 
 from bson.codec_options import CodecOptions
-from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.mongo_client import MongoClient  # not from pymongo, where mongomock may patch it
 
 from versioned_collection.doubles.engine import Engine
 from versioned_collection.doubles.transport import Transport

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from pymongo import errors as driver
 
 from versioned_collection.wire import DUPLICATE_KEY, NOT_IN_DOUBLE
+
+_log = logging.getLogger(__name__)
 
 BAD_VALUE, FAILED_TO_PARSE, ILLEGAL_OPERATION = 2, 9, 20
 NOT_IMPLEMENTED = 238
@@ -62,6 +65,7 @@ def refusing() -> Iterator[None]:
     except driver.OperationFailure as error:
         raise Refusal(error.code or BAD_VALUE, str(error)) from error
     except Exception as error:  # assertions and whatever else its parts end with
+        _log.debug("mongomock failed", exc_info=True)
         said = str(error) or type(error).__name__
         raise NotMocked(said) from error
 

@@ -6,6 +6,7 @@ import contextlib
 import hmac
 import itertools
 import secrets
+import socket
 import socketserver
 import struct
 import threading
@@ -51,15 +52,21 @@ class Transport:
         self._server.answer = answer
         self._server.password = self.password
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="test-double", daemon=True
-        )
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._serve, name="test-double", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._is_closed:
+            self._server.handle_request()
+        self._server.server_close()
 
     def close(self) -> None:
         """Listen no more; connections end when their clients close them."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._is_closed = True
+        with contextlib.suppress(OSError):  # somebody has to knock once more
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        self._thread.join()
 
 
 class _Server(socketserver.ThreadingTCPServer):
