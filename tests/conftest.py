@@ -111,7 +111,17 @@ machine drives all verbs there, and `test_crash` kills every kind of verb.
 """
 
 ON_DOUBLES = ON_EVERY_SURFACE | frozenset(
-    f"test_{name}.py" for name in ("bundle", "export", "history", "restore", "worktrees")
+    f"test_{name}.py"
+    for name in (
+        "at",
+        "bundle",
+        "export",
+        "find_versions",
+        "history",
+        "restore",
+        "thin_out",
+        "worktrees",
+    )
 )
 """Files whose tests meet mongomock in the place of a server, too."""
 
@@ -133,6 +143,7 @@ BEYOND_DOUBLES = frozenset(
         "the_validator_judges_the_merged_state",
         "the_validator_refuses",
         # documents that Python cannot hold
+        "large_and_odd_documents",
         "a_validator_in_the_way_of_a_document_that_is_put_anew",
         "exact_bytes_of_what_was_decided_and_taken_back",
         # an address
@@ -143,8 +154,10 @@ BEYOND_DOUBLES = frozenset(
         # views, queries and commands that only a server has
         "checks_that_cannot_be",
         "choices_that_cannot_be",
+        "it_always_says_what_reading_each_version_says",
         "refused_arguments_change_nothing",
         "size_counts_large_images",
+        "what_is_checked_out_or_stashed_on_or_shown_stays",
         "what_is_uncommitted_or_set_aside",
     )
 )

@@ -241,7 +241,7 @@ class Place:
             self.create()
             for document in documents:
                 self.put(copy.deepcopy(document))
-        except Refusal:
+        except Exception:
             self._store._documents = before
             raise
 

@@ -64,10 +64,11 @@ def refusing() -> Iterator[None]:
         raise Refusal(DUPLICATE_KEY, str(error)) from error
     except driver.OperationFailure as error:
         raise Refusal(error.code or BAD_VALUE, str(error)) from error
+    except NotImplementedError as error:
+        raise NotMocked(str(error).rstrip(".")) from error
     except Exception as error:  # assertions and whatever else its parts end with
         _log.debug("mongomock failed", exc_info=True)
-        said = str(error) or type(error).__name__
-        raise NotMocked(said) from error
+        raise NotMocked(f"it fails with {type(error).__name__}: {error}") from error
 
 
 def refuse_options(command: Mapping[str, Any]) -> None:
