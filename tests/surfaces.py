@@ -43,7 +43,7 @@ class Loop:
     def database(self, kind: type, database: Database[Any]) -> Any:
         """Return the asynchronous form of a database; of a double that of Motor's double."""
         if isinstance(database, DoubleDatabase):
-            inner = mongomock.MongoClient(_store=database._DoubleDatabase__store)
+            inner = mongomock.MongoClient(_store=database._store)
             return AsyncMongoMockClient(mock_mongo_client=inner)[database.name]
         key = kind, database.client.address
         if key not in self._clients:

@@ -201,6 +201,12 @@ def test_what_python_cannot_hold_is_refused(mock, db, bands, raw):
     if b"\xff" not in raw:  # which PyMongo itself refuses here
         with pytest.raises(OperationFailure, match="cannot hold this document exactly"):
             bands.replace_one({"_id": 1}, RawBSONDocument(raw.replace(b"\x09", b"\x01", 1)))
+        nameless = RawBSONDocument(build(raw[13:-1]))
+        for upsert in (False, True):
+            with pytest.raises(OperationFailure, match="cannot hold this document exactly"):
+                bands.replace_one({"_id": 1 + 9 * upsert}, nameless, upsert=upsert)
+            with pytest.raises(OperationFailure, match="cannot hold this document exactly"):
+                bands.update_one({"_id": 1 + 9 * upsert}, {"$set": {"a": nameless}}, upsert=upsert)
     settled = {name: found for name, found in before.items() if "journal" not in name}
     assert settled.items() <= everything(bands.database).items()
 
@@ -211,6 +217,29 @@ def test_what_python_cannot_hold_is_refused(mock, db, bands, raw):
     with pytest.raises(errors.DocumentRejected, match="cannot hold this document exactly"):
         VersionedCollection.clone(real, empty, "bands")
     assert not VersionedCollection(empty, "bands").is_tracked()
+
+
+def test_what_looks_like_the_clock_is_a_text(bands):
+    bands.update_one({"_id": 1}, {"$set": {"name": "$$NOW"}})
+    assert bands.find_one({"name": "$$NOW"})["_id"] == 1
+    past = {"$expr": {"$lt": [{"$literal": datetime(2026, 1, 1)}, "$$NOW"]}}
+    assert bands.count_documents(past) == bands.count_documents({"$or": [past]}) == 3
+    bands.update_one({"_id": 1}, [{"$set": {"at": {"$add": ["$$NOW", 1000]}}}])
+    assert isinstance(bands.find_one(1)["at"], datetime)
+
+
+def test_upserts(bands):
+    bands.replace_one({"_id": 7}, {"name": "a"}, upsert=True)
+    bands.replace_one({"name": "b"}, {"name": "c"}, upsert=True)
+    bands.update_one({"_id": {"$eq": 8}, "x": 1}, {"$set": {"y": 2}}, upsert=True)
+    bands.update_one({"_id": 9}, [{"$set": {"y": 3}}], upsert=True)
+    bands.find_one_and_update({"_id": 10}, {"$inc": {"n": 2}}, upsert=True)
+    found = {one.pop("_id"): one for one in bands.find({"_id": {"$nin": [1, 2, 3]}})}
+    assert [found.pop(n) for n in (7, 8, 9, 10)] == [
+        {"name": "a"}, {"x": 1, "y": 2}, {"y": 3}, {"n": 2}
+    ]  # fmt: skip
+    assert list(found.values()) == [{"name": "c"}]
+    assert bands.status()["changes"]["inserted"] == 5
 
 
 def test_unique_indexes(mock, bands):

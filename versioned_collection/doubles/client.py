@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import queue
 import threading
 import weakref
@@ -62,13 +63,13 @@ class DoubleDatabase(Database[Any]):
 
     def __init__(self, store: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.__store = store
+        self._store = store
 
     def with_options(self, *args: Any, **kwargs: Any) -> DoubleDatabase:
         """Return this database with other codec options, preferences or concerns."""
         other = super().with_options(*args, **kwargs)
         twin = object.__new__(DoubleDatabase)
-        twin.__dict__.update(other.__dict__, _DoubleDatabase__store=self.__store)
+        twin.__dict__.update(other.__dict__, _store=self._store)
         return twin
 
 
@@ -119,7 +120,10 @@ class _Closer:
 
     def _run(self) -> None:
         while True:
-            self._waiting.get().close()
+            client = self._waiting.get()
+            with contextlib.suppress(Exception):  # the others are waiting
+                client.close()
+            del client
 
     def _close_all(self) -> None:
         for client in list(self._open):

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
+import bson
+
 from versioned_collection.doubles import writes
 from versioned_collection.doubles.cursors import Cursors
 from versioned_collection.doubles.order import sorted_by
@@ -42,18 +44,18 @@ class Engine:
         self._cursors = Cursors()
         self._lock = threading.Lock()
 
-    def answer(self, command: Command) -> Mapping[str, Any]:
+    def answer(self, command: Command) -> bytes:
         """Carry a command out and return the reply, whatever happens."""
-        name = next(iter(command))
+        name = next(iter(command), None)
         try:
-            method = _COMMANDS.get(name)
+            method = _COMMANDS.get(str(name))
             if method is None:
                 raise NotMocked(f"it has no command {name!r}")
             refuse_options(command)
             with self._lock, refusing():
-                return method(self, command)
+                return bson.encode(method(self, command))
         except Refusal as refusal:
-            return refusal.reply()
+            return bson.encode(refusal.reply())
 
     @property
     def _client(self) -> Any:
@@ -67,10 +69,9 @@ class Engine:
     def _database(self, command: Command) -> Any:
         return self._client[command["$db"]]
 
-    def _place(self, command: Command, name: str | None = None) -> Place:
+    def _place(self, command: Command) -> Place:
         """Return the collection that a command is about."""
-        name = next(iter(command.values())) if name is None else name
-        return Place(self._database(command).get_collection(name))
+        return Place(self._database(command).get_collection(next(iter(command.values()))))
 
     def _existing(self, command: Command) -> Place:
         place = self._place(command)

@@ -10,7 +10,14 @@ from typing import Any
 import bson
 
 from versioned_collection.doubles.order import sorted_by
-from versioned_collection.doubles.place import Document, Place, at_this_time, matching, plain
+from versioned_collection.doubles.place import (
+    Document,
+    Place,
+    at_this_time,
+    matching,
+    plain,
+    timed,
+)
 from versioned_collection.doubles.refusals import NotMocked, refusing
 
 _SIZE = {"$bsonSize": "$$ROOT"}
@@ -87,7 +94,7 @@ def _folded(expression: Any) -> Any:
 
 def _match(database: Any, documents: list[Document], options: Any) -> list[Document]:
     del database
-    return list(matching(documents, at_this_time(options)))
+    return list(matching(documents, timed(options)))
 
 
 def _sort(database: Any, documents: list[Document], options: Any) -> list[Document]:

@@ -16,6 +16,7 @@ from typing import Any
 import bson
 from bson.binary import Binary, UuidRepresentation
 from bson.decimal128 import Decimal128
+from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from bson.regex import Regex
 
@@ -38,6 +39,7 @@ Document = dict[str, Any]
 
 _NOW = "$$NOW"
 _TRACKERS = "__"
+_OF_FILTERS = {"$and", "$or", "$nor"}
 _identities: weakref.WeakKeyDictionary[Any, tuple[Any, Binary]] = weakref.WeakKeyDictionary()
 
 
@@ -59,10 +61,19 @@ def held(raw: RawBSONDocument) -> Document:
     Raises:
         Refusal: It would not come back as it is.
     """
-    wanted = _id_first(bytes(raw.raw))
+    document = refuse_loss(_id_first(bytes(raw.raw)))
+    return document if "_id" in document else {"_id": ObjectId(), **document}
+
+
+def refuse_loss(raw: bytes) -> Document:
+    """Return what BSON says, decoded.
+
+    Raises:
+        Refusal: Encoded again it would be something else.
+    """
     try:
-        document: Document = bson.decode(wanted, PLAIN_OPTIONS)
-        is_exact = bson.encode(document) == wanted
+        document: Document = bson.decode(raw, PLAIN_OPTIONS)
+        is_exact = bson.encode(document) == raw
     except bson.errors.BSONError:
         is_exact = False
     if not is_exact:
@@ -71,7 +82,7 @@ def held(raw: RawBSONDocument) -> Document:
             "mongomock cannot hold this document exactly: it has names twice, or values of a type "
             "that Python does not tell from another one, such as a symbol; use a real server",
         )
-    return document if "_id" in document else {"_id": bson.ObjectId(), **document}
+    return document
 
 
 def _id_first(raw: bytes) -> bytes:
@@ -89,7 +100,7 @@ def now() -> datetime:
 
 
 def at_this_time(expression: Any) -> Any:
-    """Return an expression or a filter with a constant in the place of what needs a clock."""
+    """Return an expression with a constant in the place of what needs a clock."""
     if isinstance(expression, list):
         return [at_this_time(one) for one in expression]
     if expression == _NOW:
@@ -97,6 +108,18 @@ def at_this_time(expression: Any) -> Any:
     if not isinstance(expression, dict) or "$literal" in expression:
         return expression
     return {name: at_this_time(value) for name, value in expression.items()}
+
+
+def timed(filter_: Any) -> Any:
+    """Return a filter whose expressions need no clock."""
+    if isinstance(filter_, list):
+        return [timed(one) for one in filter_]
+    if not isinstance(filter_, dict):
+        return filter_
+    timed_ = {name: timed(filter_[name]) for name in _OF_FILTERS & filter_.keys()}
+    if "$expr" in filter_:
+        timed_["$expr"] = at_this_time(filter_["$expr"])
+    return {**filter_, **timed_}
 
 
 class Place:
@@ -148,7 +171,7 @@ class Place:
             wanted = bson.decode(_of_id(expected), PLAIN_OPTIONS)["_id"]
             yield from (one for one in self._with_id(wanted) if bson.encode(one) == expected)
             return
-        filter_ = at_this_time(plain(raw))
+        filter_ = timed(plain(raw))
         ids = _ids_in(filter_)
         found: Iterable[Document] = self.all()
         if ids is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import itertools
+import logging
 import secrets
 import socket
 import socketserver
@@ -20,8 +21,10 @@ from versioned_collection.core.document import RAW_OPTIONS
 from versioned_collection.doubles.refusals import NotMocked
 
 Command = Mapping[str, Any]
-Answer = Callable[[Command], Mapping[str, Any]]
+Answer = Callable[[Command], bytes]
 """Carries a command out and returns the reply, whatever happens."""
+
+_log = logging.getLogger(__name__)
 
 _HEADER = struct.Struct("<iiii")
 _SIZE = struct.Struct("<i")
@@ -29,9 +32,11 @@ _OLD_REPLY, _OLD_QUERY, _MESSAGE = 1, 2004, 2013
 _LARGEST = 64 * 1024 * 1024
 _CHECKSUM, _MORE_TO_COME = 1, 2
 _BEGIN_OF_OLD_REPLY = struct.Struct("<iqii")
-_UNINVITED = NotMocked(
-    "it has no address for others; pass the mongomock database, or a VersionedCollection of it"
-).reply()
+_UNINVITED = bson.encode(
+    NotMocked(
+        "it has no address for others; pass the mongomock database, or a VersionedCollection of it"
+    ).reply()
+)
 _HANDSHAKES = frozenset(("hello", "ismaster", "isMaster"))
 
 
@@ -76,6 +81,10 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     disable_nagle_algorithm = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Drop a connection that broke, or on which somebody speaks another language."""
+        _log.debug("a connection to a test double ended", exc_info=True)
+
 
 class _Connection(socketserver.StreamRequestHandler):
     """One connection of a client; whoever is not invited is told so."""
@@ -85,19 +94,17 @@ class _Connection(socketserver.StreamRequestHandler):
     _ids = itertools.count(1)
 
     def handle(self) -> None:
-        """Answer until the client hangs up, or one comes that was not invited."""
-        # what cannot be read comes from somebody who takes this for something else
-        with contextlib.suppress(ConnectionError, struct.error, ValueError, bson.errors.BSONError):
-            is_known = False
-            while request := self._received():
-                number, kind, payload = request
-                command, wants_reply = _command_in(kind, payload)
-                is_greeting = next(iter(command), None) in _HANDSHAKES
-                is_known = is_known or (is_greeting and self._is_invited(command))
-                may_ask = is_known or is_greeting
-                reply = self.server.answer(command) if may_ask else _UNINVITED
-                if wants_reply:
-                    self.wfile.write(_framed(next(self._ids), number, kind, bson.encode(reply)))
+        """Answer until the client hangs up."""
+        is_known = False
+        while request := self._received():
+            number, kind, payload = request
+            command, wants_reply = _command_in(kind, payload)
+            is_greeting = next(iter(command), None) in _HANDSHAKES
+            is_known = is_known or (is_greeting and self._is_invited(command))
+            may_ask = is_known or is_greeting
+            reply = self.server.answer(command) if may_ask else _UNINVITED
+            if wants_reply:
+                self.wfile.write(_framed(next(self._ids), number, kind, reply))
 
     def _received(self) -> tuple[int, int, bytes] | None:
         """Return number, kind and payload of the next request, None behind the last one."""
@@ -111,7 +118,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def _is_invited(self, command: Command) -> bool:
         given = command.get("client", {}).get("application", {}).get("name", "")
-        return hmac.compare_digest(str(given), self.server.password)
+        return hmac.compare_digest(str(given).encode(), self.server.password.encode())
 
 
 def _command_in(kind: int, payload: bytes) -> tuple[Command, bool]:

@@ -9,9 +9,10 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 
+from versioned_collection.core.document import build, element, elements, key_of
 from versioned_collection.doubles.order import sorted_by
 from versioned_collection.doubles.pipelines import run_stages
-from versioned_collection.doubles.place import Document, Place, held, plain
+from versioned_collection.doubles.place import Document, Place, held, plain, refuse_loss
 from versioned_collection.doubles.refusals import (
     FAILED_TO_PARSE,
     NotMocked,
@@ -92,31 +93,37 @@ def upserted(place: Place, query: Any, change: Any) -> Document:
     """Make the document that an update asks for where there is none."""
     asked = {name: _wanted(value) for name, value in plain(query).items()}
     if _is_replacement(change):
-        made = held(RawBSONDocument(bson.encode({**_only_id(asked), **plain(change)})))
+        made = _replacement(change, asked if "_id" in _only_id(asked) else None)
     elif isinstance(change, list):
         made = _through_stages(place, {**_only_id(asked)}, change)
         made = {"_id": bson.ObjectId(), **made} if "_id" not in made else made
     else:
-        made = _by_operators(place, None, asked, plain(change))
+        made = _by_operators(place, None, asked, _exact(change))
     place.put(made)
     return made
 
 
 def _changed(place: Place, document: Document, query: Any, change: Any) -> Document:
     if _is_replacement(change):
-        new = held(RawBSONDocument(bson.encode({"_id": document["_id"], **plain(change)})))
-        _refuse_loss(change, new)
-        return new
+        return _replacement(change, document)
     if isinstance(change, list):
         return _through_stages(place, document, change)
-    return _by_operators(place, document, plain(query), plain(change))
+    return _by_operators(place, document, plain(query), _exact(change))
 
 
-def _refuse_loss(change: RawBSONDocument, new: Document) -> None:
-    """Refuse what would not come back as it is; only the id may have been left out."""
-    if "_id" in new and "_id" not in bson.decode(bytes(change.raw)):
-        return
-    held(change)
+def _replacement(change: RawBSONDocument, before: Document | None) -> Document:
+    """Return what a document is replaced by, which has the id of that one where it has none."""
+    raw = bytes(change.raw)
+    if before is None or any(name == b"_id" for _, name, _, _ in elements(raw)):
+        return held(change)
+    return held(RawBSONDocument(build(element(b"_id", key_of(before["_id"])), raw[4:-1])))
+
+
+def _exact(change: RawBSONDocument) -> Document:
+    """Return update operators, of which none is about a value that Python cannot hold."""
+    refuse_loss(bytes(change.raw))
+    found: Document = plain(change)
+    return found
 
 
 def _is_replacement(change: Any) -> bool:
