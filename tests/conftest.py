@@ -136,15 +136,19 @@ BEYOND_DOUBLES = frozenset(
         "ids_that_a_collation_takes_for_equal_go_together",
         # validators and other options of collections
         "a_validator_does_not_stand_in_the_way",
+        "a_validator_is_bypassed_where_earlier_documents_do_not_pass",
         "documents_that_todays_validator_refuses",
         "dropped_collection_comes_back_with_its_options",
         "indexes_and_options_of_the_collection_stay",
         "options_and_indexes_come_along",
+        "options_validator_and_indexes_travel",
         "the_validator_judges_the_merged_state",
         "the_validator_refuses",
         # documents that Python cannot hold
         "large_and_odd_documents",
         "a_validator_in_the_way_of_a_document_that_is_put_anew",
+        "every_type_comes_back_from_bson_to_the_byte",
+        "every_type_travels_to_the_byte",
         "exact_bytes_of_what_was_decided_and_taken_back",
         # an address
         "clone",
@@ -152,6 +156,7 @@ BEYOND_DOUBLES = frozenset(
         "the_same_collection",
         "what_a_remote_may_be",
         # views, queries and commands that only a server has
+        "a_worktree_that_is_removed_leaves_nothing",
         "checks_that_cannot_be",
         "choices_that_cannot_be",
         "it_always_says_what_reading_each_version_says",

@@ -171,6 +171,10 @@ def test_ids_that_python_takes_for_others(mock):
     bands.init()
     for n, one in enumerate(ids):
         assert bands.find_one({"_id": one})["n"] == n
+        bands.update_one({"_id": {"$eq": one}}, {"$set": {"m": n}})
+        bands.register(str(n))
+    for n, one in enumerate(ids):
+        assert [step.version.message for step in bands.history(one)] == [str(n), "Initial version"]
     for twin in (1.0, Int64(1), Decimal128("1"), {"a": 1.0}):
         with pytest.raises(OperationFailure, match="E11000"):
             bands.insert_one({"_id": twin})

@@ -14,6 +14,7 @@ from versioned_collection.doubles.place import (
     Document,
     Place,
     at_this_time,
+    encoded,
     matching,
     plain,
     timed,
@@ -122,7 +123,8 @@ def _count(database: Any, documents: list[Document], options: Any) -> list[Docum
 def _union_with(database: Any, documents: list[Document], options: Any) -> list[Document]:
     facts = {"coll": options} if isinstance(options, str) else options
     other = Place(database.get_collection(facts["coll"]))
-    return [*documents, *run_stages(database, other.all(), facts.get("pipeline", []))]
+    stages = list(map(encoded, facts.get("pipeline", [])))
+    return [*documents, *aggregated(database, other, stages)]
 
 
 def _documents(database: Any, documents: list[Document], options: Any) -> list[Document]:

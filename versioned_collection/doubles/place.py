@@ -39,6 +39,7 @@ Document = dict[str, Any]
 
 _NOW = "$$NOW"
 _TRACKERS = "__"
+_DOCUMENT_ID = "document_id"
 _OF_FILTERS = {"$and", "$or", "$nor"}
 _identities: weakref.WeakKeyDictionary[Any, tuple[Any, Binary]] = weakref.WeakKeyDictionary()
 
@@ -172,13 +173,15 @@ class Place:
             yield from (one for one in self._with_id(wanted) if bson.encode(one) == expected)
             return
         filter_ = timed(plain(raw))
-        ids = _ids_in(filter_)
+        ids = _values_in(filter_, "_id")
         found: Iterable[Document] = self.all()
         if ids is not None:
             filter_.pop("_id", None)
             found = [one for id_ in ids for one in self._with_id(id_)]
             if len(ids) > 1:
                 found = {id(one): one for one in found}.values()
+        if self.collection.name.startswith(_TRACKERS):
+            found = _of_documents(found, filter_)
         yield from matching(found, filter_)
 
     def _with_id(self, id_: Any) -> list[Document]:
@@ -306,12 +309,25 @@ def matching(documents: Iterable[Document], filter_: Document) -> Iterator[Docum
                 yield document
 
 
-def _ids_in(filter_: Document) -> list[Any] | None:
-    """Return the ids that a filter asks for, None where it asks for anything else."""
-    if "_id" not in filter_:
-        found = (_ids_in(one) for one in filter_.get("$and", ()))
-        return next((ids for ids in found if ids is not None), None)
-    wanted = filter_["_id"]
+def _of_documents(found: Iterable[Document], filter_: Document) -> Iterable[Document]:
+    """Return what trackers hold of the documents that a filter names, which is taken out of it.
+
+    To mongomock a truth value is the same as a number.
+    """
+    ids = _values_in(filter_, _DOCUMENT_ID)
+    if ids is None or filter_.pop(_DOCUMENT_ID, None) is None:
+        return found
+    tokens = {twin_token(key_of(id_)) for id_ in ids}
+    named = (one for one in found if _DOCUMENT_ID in one)
+    return [one for one in named if twin_token(key_of(one[_DOCUMENT_ID])) in tokens]
+
+
+def _values_in(filter_: Document, name: str) -> list[Any] | None:
+    """Return the values of a field that a filter asks for, None where it asks otherwise."""
+    if name not in filter_:
+        found = (_values_in(one, name) for one in filter_.get("$and", ()))
+        return next((values for values in found if values is not None), None)
+    wanted = filter_[name]
     if isinstance(wanted, Regex):
         return None
     if not isinstance(wanted, dict) or not any(name.startswith("$") for name in wanted):
