@@ -223,6 +223,20 @@ def test_what_python_cannot_hold_is_refused(mock, db, bands, raw):
     assert not VersionedCollection(empty, "bands").is_tracked()
 
 
+def test_a_pull_of_what_python_cannot_hold_changes_nothing(db, bands):
+    real = VersionedCollection.clone(bands, db, "bands")
+    real.insert_one(RawBSONDocument(build(b"\x10_id\0\x09\0\0\0", b"\x0es\0\x02\0\0\0x\0")))
+    real.register("a symbol")
+    for _ in range(2):
+        with pytest.raises(errors.DocumentRejected, match="cannot hold this document exactly"):
+            bands.pull(real)
+        assert not bands.has_changes()
+        assert [one.message for one in bands.log()] == ["start"]
+    assert problems(bands) == []
+    bands.insert_one({"_id": 5})
+    assert bands.register("goes on")
+
+
 def test_what_looks_like_the_clock_is_a_text(bands):
     bands.update_one({"_id": 1}, {"$set": {"name": "$$NOW"}})
     assert bands.find_one({"name": "$$NOW"})["_id"] == 1
