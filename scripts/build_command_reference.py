@@ -18,6 +18,7 @@ import typer
 
 from versioned_collection.cli.app import app
 from versioned_collection.cli.command import COMMANDS, Command
+from versioned_collection.cli.examples import EXAMPLES
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import EXITS
 from versioned_collection.cli.settings import DEFAULTS, SETTINGS, variable
@@ -169,6 +170,7 @@ def _command(command: Command) -> str:
         usage.append("[OPTIONS]")
     lines = [f"### vc {command.words}\n", f"```\n{' '.join(usage)}\n```\n"]
     lines.append(f"{find(command.words).help}\n")
+    lines.append(f"Example: `{EXAMPLES[command.words]}`\n")
     rows = [(f"`{one.metavar}`", one.help) for one in arguments]
     rows += [(f"`{_names(one)}`", _help(one)) for one in options]
     if rows:

@@ -11,7 +11,6 @@ import functools
 import inspect
 import threading
 import time
-from statistics import median
 from typing import Any
 
 import pytest
@@ -247,10 +246,8 @@ async def test_between_two_collections(adb):
 # -- the loop --------------------------------------------------------------------------------
 
 
-@asynchronous
-async def test_the_loop_goes_on_while_a_verb_works(adb):
-    bands = await tracked(adb, 10_000)
-    await bands.update_many({}, {"$inc": {"n": 1}})
+async def beats_during(work: Any) -> tuple[list[float], float]:
+    """Return how late each beat of the loop was while something was awaited, and its time."""
     late: list[float] = []
 
     async def beat() -> None:
@@ -260,11 +257,39 @@ async def test_the_loop_goes_on_while_a_verb_works(adb):
             late.append(time.monotonic() - due)
 
     beating, begun = asyncio.create_task(beat()), time.monotonic()
-    assert await bands.register("ten thousand")
+    assert await work is not False
     beating.cancel()
-    # of all beats the middle one, as the machine itself may be late for some
-    assert median(late) < 0.05
-    assert max(late) < (time.monotonic() - begun) / 2
+    return sorted(late), time.monotonic() - begun
+
+
+LARGE = {
+    "register": lambda bands, there: bands.register("ten thousand"),
+    "checkout": lambda bands, there: bands.checkout("main~1"),
+    "push": lambda bands, there: bands.push(there),
+    "verify": lambda bands, there: bands.verify().to_list(),
+}
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "register",
+        *(pytest.param(one, marks=pytest.mark.sweep) for one in LARGE if one != "register"),
+    ],
+)
+@asynchronous
+async def test_the_loop_goes_on_while_a_verb_works(adb, verb):
+    bands, there = await tracked(adb, 10_000), adb.client[f"{adb.name}_there"]
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    try:
+        if verb != "register":
+            await bands.register("ten thousand")
+        late, took = await beats_during(LARGE[verb](bands, there))
+    finally:
+        await adb.client.drop_database(there.name)
+    # nine of ten beats, as the machine itself may be late for some
+    assert late[len(late) * 9 // 10] < 0.05
+    assert late[-1] < took / 2
 
 
 @asynchronous

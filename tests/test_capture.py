@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from pymongo import errors as driver
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
-from versioned_collection import VersionedCollection, working_copy
+from versioned_collection import VersionedCollection, embedded, working_copy
 from versioned_collection.capture import change_stream
 from versioned_collection.wire import run
 
@@ -301,6 +302,41 @@ def test_position_before_the_oplog(db, server, bands):
     db[f"__metadata_{NAME}"].update_one({}, {"$set": {"captured": Timestamp(1_000_000, 1)}})
     assert bands.status()["changes"] == {"inserted": 0, "updated": 1, "deleted": 0}
     registered_exactly(bands)
+
+
+@pytest.fixture(scope="module")
+def forgetful():
+    """A server whose oplog holds one megabyte, and is cut each second."""
+    with embedded.start(oplog_mb=1, durable=False, extra_args=["--syncdelay", "1"]) as server:
+        yield server
+
+
+def _forget(client, position):
+    """Write elsewhere until the oplog no longer reaches back to a position."""
+    oplog = client.local["oplog.rs"]
+    until = time.monotonic() + 120
+    while oplog.find_one(sort=[("$natural", 1)])["ts"] <= position:
+        assert time.monotonic() < until, "the oplog is not cut"
+        client.elsewhere.filler.insert_many([{"filler": "x" * 100_000} for _ in range(20)])
+        time.sleep(0.05)
+
+
+def test_the_oplog_rolls_over(forgetful):
+    """Changes whose entries in the oplog are gone are found all the same, and again."""
+    with MongoClient(forgetful.uri) as client:
+        db = client.music
+        bands = _tracked(db)
+        for turn in range(2):
+            db[NAME].update_one({"_id": 1}, {"$set": {"x": f"changed {turn}"}})
+            db[NAME].delete_one({"_id": 2 + turn})
+            db[NAME].insert_one({"_id": f"new {turn}"})
+            position = db[f"__metadata_{NAME}"].find_one()["captured"]
+            _forget(client, position)
+            with pytest.raises(driver.OperationFailure, match="no longer be in the oplog"):
+                list(db[NAME].aggregate([{"$changeStream": {"startAtOperationTime": position}}]))
+            assert bands.at("HEAD").find_one(1)["x"] == bands.at(f"main@{turn}").find_one(1)["x"]
+            assert bands.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 1}
+            registered_exactly(bands)
 
 
 def test_changes_found_by_a_scan_are_kept(db, bands, monkeypatch):

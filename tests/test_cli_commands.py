@@ -59,7 +59,7 @@ def test_init(cli: Cli, db: Database[Any]) -> None:
 def test_init_for_people(cli: Cli, db: Database[Any]) -> None:
     db.bands.insert_one({"_id": 1})
     cli.env["VC_AUTHOR"] = "Ada"
-    assert cli("init").out == f"tracking {db.name}.bands: 1 documents are version main@0\n"
+    assert cli("init").out == f"tracking {db.name}.bands: 1 document in version main@0\n"
     assert cli("log", "--json").json["versions"][0]["author"] == "Ada"
 
 

@@ -28,7 +28,7 @@ def bands(db: Database[Any]) -> VersionedCollection:
 
 def test_documents(cli: Cli, bands: VersionedCollection) -> None:
     told = cli("purge", "1", "--dry-run").out
-    assert "1 documents would be purged, from 6 versions" in told
+    assert "1 document would be purged, from 6 versions" in told
     assert bands.count_documents({}) == 3
     found = cli("purge", "1", '"3"', "--reason", WHY, "--yes", "--json").json
     assert (found["documents"], found["removed"], found["dry_run"]) == (1, 5, False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -12,14 +12,33 @@ from api_support import own_members
 
 from versioned_collection import VersionedCollection
 from versioned_collection.cli import app as program
-from versioned_collection.cli.command import COMMANDS, Command
+from versioned_collection.cli.command import COMMANDS, OPTIONS, Command
+from versioned_collection.cli.examples import EXAMPLES
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "build_command_reference.py"
-ONLY_HERE = {
-    "use", "config set", "config get", "config list", "config unset", "config profiles",
-    "config delete-profile", "demo", "shell", "show",
+WITHOUT_TWIN = {
+    **dict.fromkeys(
+        (
+            "use", "config set", "config get", "config list", "config unset", "config profiles",
+            "config delete-profile",
+        ),
+        "a program passes its settings",
+    ),
+    "demo": "shows the others at work",
+    "shell": "is Python",
+    "show": "is `resolve`, and `changes` since its parent",
 }  # fmt: skip
-NO_VERBS = {"with_options"}
+"""Commands that no method of `VersionedCollection` is a twin of, and why."""
+
+WITHOUT_COMMAND = {
+    **dict.fromkeys(
+        ("is_tracked", "is_detached", "has_stash", "has_conflicts", "has_changes"),
+        "`vc status` tells",
+    ),
+    "get_log": "is another name of `vc log`",
+    "with_options": "is about the object, not about the collection",
+}
+"""Public methods without a command of their own, and why."""
 
 every_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.words)
 
@@ -57,25 +76,44 @@ def test_every_command_has_help(script: ModuleType, command: Command) -> None:
 @every_command
 def test_every_command_has_a_python_twin(command: Command) -> None:
     if command.twin is None:
-        assert command.words in ONLY_HERE
+        assert command.words in WITHOUT_TWIN
         return
+    assert command.words not in WITHOUT_TWIN
     owner, name = command.twin.split(".")
     assert owner == VersionedCollection.__name__
     assert callable(getattr(VersionedCollection, name))
     assert name.rstrip("_").replace("_", "-") in (command.words, f"create-{command.words}")
 
 
-def test_every_verb_is_a_command() -> None:
-    verbs = {
-        name.rstrip("_").replace("_", "-")
-        for name, value in own_members().items()
-        if inspect.isfunction(value)
-        and not name.startswith(("_", "is_", "has_"))
-        and name not in NO_VERBS
-        and "write" not in (value.__doc__ or "").split("\n")[0].lower()
-    }
-    words = {one.words for one in COMMANDS} | {a for one in COMMANDS for a in one.aliases}
-    assert verbs <= words
+def test_every_method_is_a_command() -> None:
+    members = own_members()
+    methods = {name for name, value in members.items() if not isinstance(value, property)}
+    twins = {one.twin.split(".")[1] for one in COMMANDS if one.twin is not None}
+    assert methods - twins == WITHOUT_COMMAND.keys()
+
+
+def test_the_exceptions_are_commands_and_methods() -> None:
+    assert {one.words for one in COMMANDS} >= WITHOUT_TWIN.keys()
+    assert {alias for one in COMMANDS for alias in one.aliases} == {"get-log"}
+
+
+@every_command
+def test_every_command_has_an_example(script: ModuleType, command: Command) -> None:
+    example = EXAMPLES[command.words]
+    assert command.words in example
+    assert example in script.find(command.words).epilog
+    program, *words = shlex.split(example)
+    assert program == "vc"
+    while words and words[0].startswith("--"):  # options of every command
+        assert words[0][2:] in OPTIONS
+        words = words[2:]
+    size = len(command.words.split())
+    assert words[:size] == command.words.split()
+    script.find(command.words).make_context(command.words, words[size:])  # parses, and no more
+
+
+def test_there_are_no_other_examples() -> None:
+    assert {one.words for one in COMMANDS} == EXAMPLES.keys()
 
 
 @every_command

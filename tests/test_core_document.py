@@ -35,6 +35,7 @@ from strategies import (
     string,
     symbol,
     timestamp,
+    values,
     with_id,
 )
 
@@ -44,6 +45,7 @@ from versioned_collection.core.document import (
     add_by_id,
     are_twins,
     build,
+    depth,
     document_hash,
     document_key,
     element,
@@ -87,6 +89,15 @@ def test_a_document_falls_apart_into_its_elements(id_: Value, others: list[Field
 def test_the_end_of_every_value_is_found(value: Value) -> None:
     raw = document([(b"a", value), (b"z", int32(7))])
     assert [name for _, name, _, _ in elements(raw)] == [b"a", b"z"]
+
+
+@quick
+@given(values)
+def test_levels_are_those_of_the_deepest_value(value: Value) -> None:
+    levels = depth(document([(b"a", value)]))
+    assert depth(document([])) == 1
+    assert depth(document([(b"a", int32(1)), (b"d", embedded([(b"a", value)]))])) == levels + 1
+    assert depth(document([(b"l", (0x04, array([int32(1), value])))])) == levels + 1
 
 
 def test_a_document_without_id_has_no_key() -> None:
@@ -223,10 +234,10 @@ def test_duplicate_names_count_everywhere() -> None:
 
 def test_ids_that_python_takes_for_equal_are_kept_apart() -> None:
     found: dict[Any, str] = {}
-    values: list[Any] = [1, True, 1.0, {"a": 1}, {"a": 1.0}, "1", None]
-    for value in values:
+    asked: list[Any] = [1, True, 1.0, {"a": 1}, {"a": 1.0}, "1", None]
+    for value in asked:
         add_by_id(found, key_of(value), repr(value))
-    assert len(found) == len(values)
+    assert len(found) == len(asked)
     assert found[1] == "1"
     assert found[DocumentId(key_of(True))] == "True"
     assert found[DocumentId(key_of({"a": 1.0}))] == "{'a': 1.0}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from api_support import edit, grown, mark, problems, raws, tracked, untracked
+from api_support import edit, grown, mark, problems, raws, step, tracked, untracked
 from bson import Decimal128, Int64, encode
 from pymongo import MongoClient, monitoring
 
@@ -76,6 +76,30 @@ def test_dropped_collection_comes_back_with_its_options(anydb):
     assert raws(bands) == clean
     assert bands.options()["validator"] == validator
     assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+def test_dropped_collection_comes_back_as_it_was_when_head_moved(anydb):
+    bands = tracked(anydb)
+    bands.create_index("name", unique=True)
+    bands.create_index([("$**", 1)], wildcardProjection={"a.b": 1})
+    bands.create_index([("text", "text")])
+    bands.create_index("mark", partialFilterExpression={"mark": {"$gt": 5}})
+    anydb.command({"collMod": "bands", "validator": {"$jsonSchema": {"required": ["name"]}}})
+    step(bands, 1)
+    clean, options, indexes = raws(bands), bands.options(), bands.index_information()
+    bands.create_index("since")
+    for _ in range(2):
+        anydb.drop_collection("bands")
+        assert bands.discard_changes() is True
+        assert raws(bands) == clean
+        assert bands.options() == options
+        assert bands.index_information() == indexes
+    bands.drop_index("name_1")
+    bands.checkout(0)
+    anydb.drop_collection("bands")
+    bands.discard_changes()
+    assert "name_1" not in bands.index_information()
     assert problems(bands) == []
 
 

@@ -472,12 +472,16 @@ def test_deeply_nested_documents(any_db: Database[Any]) -> None:
             value = embedded([(b"d", value)]) if kind == 0x03 else (0x04, array([int32(0), value]))
         return with_id(int32(depth * 10 + kind), [(b"d", value)])
 
-    shapes = list(itertools.product((50, 100, 178), (0x03, 0x04)))
+    shapes = list(itertools.product((50, 100, 178, 179), (0x03, 0x04)))
     with Box(any_db) as box:
         for innermost in (int32(1), double(1.0), symbol("s")):
             for depth, kind in shapes:
                 box.put(nested(depth, innermost, kind))
             assert box.register()
+        box.put(nested(179, int32(2), 0x03))
+        box.vc.stash()
+        box.vc.stash_apply()
+        assert box.register()
         box.vc.delete_many({})
         assert box.register()
         box.check_all(1)

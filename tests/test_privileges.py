@@ -189,3 +189,66 @@ def test_a_wrong_password_is_the_drivers_error(guarded):
     ):
         VersionedCollection(client["music"], "bands").status()
     assert "wrong" not in str(caught.value)
+
+
+def in_order(changes):
+    return sorted(changes, key=repr)
+
+
+def test_reader_looks_at_what_is_uncommitted(connect):
+    bands = grown(connect("writer"))
+    reading = VersionedCollection(connect("reader"), "bands")
+    if not reading._repository.has_transactions:
+        for verb in (reading.status, reading.has_changes, reading.diff, reading.changes):
+            with pytest.raises(errors.PermissionDenied, match="readWrite"):
+                verb()
+        return
+    assert not reading.has_changes()
+    assert reading.status() == bands.status()
+    edit(bands, "x")
+    bands.insert_one({"_id": 1.5})
+    before = everything(bands.database)
+    assert reading.has_changes()
+    assert reading.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 0}
+    assert everything(bands.database) == before
+    assert reading.diff() == bands.diff()
+    seen = everything(bands.database)
+    for a, b in (
+        ("HEAD", None),
+        ("main~2", None),
+        ("main~1", "main"),
+        ("main", "main~2"),
+        ("side", "main~1"),
+    ):
+        assert in_order(reading.changes(a, b)) == in_order(bands.changes(a, b))
+    assert reading.diff("main~1", direction="to") == bands.diff("main~1", direction="to")
+    assert reading.compare("main~1").updated == bands.compare("main~1").updated
+    assert reading.status() == bands.status()
+    assert everything(bands.database) == seen
+
+
+def test_reader_looks_where_everything_has_to_be_compared(connect):
+    db = connect("writer")
+    bands = grown(db)
+    reading = VersionedCollection(connect("reader"), "bands")
+    if not reading._repository.has_transactions:
+        pytest.skip("a standalone server reads no moments")
+    db.bands.drop()
+    db.bands.insert_many([{"_id": 1.0}, {"_id": "new"}])
+    assert reading.status()["changes"] == bands.status()["changes"]
+    assert in_order(reading.changes()) == in_order(bands.changes())
+
+
+def test_reader_waits_for_documents_on_the_move(connect, monkeypatch):
+    db = connect("writer")
+    grown(db)
+    reading = VersionedCollection(connect("reader"), "bands")
+    if not reading._repository.has_transactions:
+        pytest.skip("a standalone server reads no moments")
+    monkeypatch.setattr("versioned_collection.past.moment._PAUSE", 0.01)
+    trackers = db["__metadata_bands"]
+    trackers.update_one({}, {"$set": {"intent": {"verb": "checkout", "phase": "apply"}}})
+    with pytest.raises(errors.SnapshotUnavailable, match="on the move"):
+        reading.status()
+    trackers.update_one({}, {"$set": {"intent": None}})
+    assert reading.status()["current_version"] == 3

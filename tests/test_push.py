@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from api_support import everything, grown, problems, raws, tracked, untracked
+from api_support import everything, grown, problems, raws, step, tracked, untracked
 from pymongo import MongoClient
 from remote_support import (
     assert_equal,
@@ -40,6 +40,26 @@ def test_options_and_indexes_come_along(anydb, there):
     assert theirs.options()["validator"] == validator
     assert theirs.options()["collation"]["locale"] == "de"
     assert theirs.index_information()["by_name"]["unique"] is True
+    assert_equal(mine, theirs)
+
+
+def test_a_clustered_collection_stays_one(anydb, there):
+    clustered = {"key": {"_id": 1}, "unique": True, "name": "by_id"}
+    storage = {"wiredTiger": {"configString": "block_compressor=zlib"}}
+    anydb.create_collection(
+        "bands", clusteredIndex=clustered, expireAfterSeconds=1000, storageEngine=storage
+    )
+    mine = tracked(anydb)
+    step(mine, "one")
+    theirs = VersionedCollection(there, "bands")
+    mine.push(theirs)
+    assert theirs.options() == mine.options()
+    assert theirs.options()["clusteredIndex"]["name"] == "by_id"
+    assert theirs.index_information() == mine.index_information()
+    assert_equal(mine, theirs)
+    there.drop_collection("bands")
+    theirs.discard_changes()
+    assert theirs.options() == mine.options()
     assert_equal(mine, theirs)
 
 
@@ -82,6 +102,28 @@ def test_a_branch_whose_origin_is_not_there(anydb, there):
     assert not theirs.is_tracked()
 
 
+def fast_forwarded(mine):
+    """Move main on to the versions of another branch, and one further."""
+    mine.create_branch("feature")
+    put(mine, "one")
+    put(mine, "two")
+    mine.checkout(branch="main")
+    mine.merge("feature")
+    put(mine, "three")
+
+
+def test_a_branch_that_was_fast_forwarded_comes_without_the_other_one(anydb, there):
+    mine = tracked(anydb)
+    fast_forwarded(mine)
+    theirs = VersionedCollection(there, "bands")
+    mine.push(theirs, "main")
+    assert theirs.branches() == {"main"}
+    assert labels(theirs) == ["main@1", "feature@1", "feature@0", "main@0"]
+    assert_whole(theirs)
+    mine.push(theirs, "feature")
+    assert_equal(mine, theirs)
+
+
 # -- later on --------------------------------------------------------------------------------
 
 
@@ -94,6 +136,17 @@ def test_push(anydb, there):
     assert mine.push(theirs) is True
     assert_equal(mine, theirs)
     assert mine.push(theirs) is True
+
+
+def test_a_branch_that_is_known_is_fast_forwarded(anydb, there):
+    mine, theirs = pair(anydb, there)
+    fast_forwarded(mine)
+    mine.push(theirs)
+    assert theirs.branches() == {"main"}
+    assert theirs.resolve("main") == mine.resolve("main")
+    assert_whole(theirs)
+    mine.push(theirs, "feature")
+    assert_equal(mine, theirs)
 
 
 def test_push_all(anydb, there):

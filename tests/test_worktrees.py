@@ -127,6 +127,16 @@ def test_options_and_indexes_are_those_of_the_collection(db):
     assert bands.index_information() == db.then.index_information()
 
 
+def test_a_worktree_of_a_clustered_collection_is_one(anydb):
+    anydb.create_collection("bands", clusteredIndex={"key": {"_id": 1}, "unique": True})
+    bands = grown(anydb)
+    for revision, name in (("v1", "then"), ("main@3", "now")):
+        copy = bands.worktree(revision, name)
+        assert copy.options()["clusteredIndex"] == bands.options()["clusteredIndex"]
+        assert not copy.has_changes()
+        assert problems(copy) == []
+
+
 def test_a_validator_is_bypassed_where_earlier_documents_do_not_pass(anydb):
     bands = tracked(anydb)
     bands.update_many({}, {"$set": {"checked": True}})

@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.results import InsertOneResult
 
 from versioned_collection import (
     AsyncVersionedCollection,
+    DocumentVersion,
     Exported,
     Imported,
+    PastCollection,
     Version,
     VersionedCollection,
 )
+from versioned_collection.aio.past import AsyncPastCollection
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
@@ -52,6 +56,49 @@ def typed(client: MongoClient[dict[str, Any]]) -> None:
     assert_type(Bands(client.music).with_options(), Bands)
     assert_type(Bands.clone("mongodb://localhost/music.bands", client.copy), Bands)
     assert_type(Bands.clone(Path("bands.bundle"), client.copy.bands), Bands)
+    assert_type(bands.worktree("main", "fix"), VersionedCollection[Band])
+    assert_type(bands.insert_one({"name": "Pulp"}), InsertOneResult)
+    bands.insert_one({"nam": "Pulp"})  # type: ignore[arg-type]
+    bands.insert_many([{"name": 1}])  # type: ignore[list-item]
+    assert_type(bands.find_one_and_delete({"name": "Pulp"}), Band | None)
+
+
+def typed_past(bands: VersionedCollection[Band]) -> None:
+    """So do reads of earlier versions."""
+    past = bands.at("main~2")
+    assert_type(past, PastCollection[Band])
+    assert_type(past.find_one({"name": "Pulp"}), Band | None)
+    assert_type(list(past.find().sort("name")), list[Band])
+    assert_type(past.find().limit(3).to_list(), list[Band])
+    assert_type(next(bands.history(1)), DocumentVersion[Band])
+    assert_type([one.document for one in bands.history(1)], list[Band | None])
+    assert_type(bands.bisect("v1", "v2", lambda one: one.find_one({}) is None), Version)
+    assert_type(bands.bisect("v1", "v2", {"name": "Pulp"}), Version)
+    bands.at(1.5)  # type: ignore[arg-type]
+    next(bands.history(1)).document["nam"]  # type: ignore[index,typeddict-item]
+
+
+class AsyncBands(AsyncVersionedCollection[Band]):
+    """The same for programs on asyncio."""
+
+
+async def typed_and_awaited(client: AsyncMongoClient[dict[str, Any]]) -> None:
+    """The asynchronous class has a type of documents as well."""
+    bands = AsyncVersionedCollection[Band](client.music, "bands")
+    assert_type(bands, AsyncVersionedCollection[Band])
+    assert_type(await bands.find_one({"name": "Pulp"}), Band | None)
+    assert_type([one async for one in bands.find()], list[Band])
+    assert_type(await AsyncBands(client.music).find_one(), Band | None)
+    assert_type(AsyncBands(client.music).with_options(), AsyncBands)
+    assert_type(await AsyncBands.clone("mongodb://localhost/music.bands", client.copy), AsyncBands)
+    assert_type(await bands.rename("groups"), AsyncVersionedCollection[Band])
+    past = await bands.at("main~2")
+    assert_type(past, AsyncPastCollection[Band])
+    assert_type(await past.find_one(1), Band | None)
+    assert_type([one async for one in past.find()], list[Band])
+    assert_type([one.document async for one in bands.history(1)], list[Band | None])
+    assert_type(await bands.register("message"), bool)
+    await bands.register(1)  # type: ignore[arg-type]
 
 
 async def awaited(bands: AsyncVersionedCollection) -> None:

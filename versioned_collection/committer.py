@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,8 @@ from versioned_collection.errors import (
     VersioningError,
 )
 from versioned_collection.moves import Move, fillings, is_small, move_replica, moves_along
+from versioned_collection.observing import Progress as Progress  # for whoever uses a Committer
+from versioned_collection.observing import counted
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
@@ -44,9 +46,6 @@ _MOST_ATTEMPTS = 10
 
 _CACHE_FULL = "Cache full"
 
-Progress = Callable[[str, int], None]
-"""Called with the name of a phase and the number of documents done in it."""
-
 
 class Committer:
     """Carries out a commit under a lease.
@@ -62,10 +61,11 @@ class Committer:
     ) -> None:
         self._hold = hold
         self._repository = hold.repository
-        self._progress = progress or (lambda phase, count: None)
+        self._progress = counted(progress)
         self._own: list[Timestamp] = []
         self._resumed = resumed
         self._torn = resumed and not hold.repository.has_transactions
+        self._refusal: Exception | None = None
         self.kept: list[DocumentKey] = []
 
     def carry_out(
@@ -131,7 +131,7 @@ class Committer:
         self._keep(writer)
         if commit.working_copy and small.count:
             self._note_own_writes()
-        self._progress("written", small.count)
+        self._progress("written", small.count, small.bytes)
 
     def _write_all(
         self,
@@ -217,6 +217,14 @@ class Committer:
 
     def _keep(self, writer: WorkingCopyWriter) -> None:
         if writer.kept:
+            verb, name, count = self._hold.verb, self._repository.name, len(writer.kept)
+            _log.info(
+                "%s of %s left %d documents as another client had just written them",
+                verb,
+                name,
+                count,
+                extra={"verb": verb, "collection": name, "documents": count},
+            )
             self._repository.modified.add(writer.kept)
             self.kept += writer.kept
             writer.kept = []
@@ -307,7 +315,16 @@ class Committer:
         self._hold.begin({"phase": "apply", "commit": commit.to_bson()})
 
     def complete(self, commit: Commit) -> None:
-        """Carry out a declared commit; every step may have been done before."""
+        """Carry out a declared commit; every step may have been done before.
+
+        Nothing is left half done where whoever is told of progress raises: that goes on its
+        way in the end.
+        """
+        self._carry_through(commit)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _carry_through(self, commit: Commit) -> None:
         if commit.private_checks and self._resumed:
             self._back_out(commit)
             return
@@ -374,7 +391,7 @@ class Committer:
             )
             # the version never was, so no operation is logged for its removal
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})
-            self.complete(back)
+            self._carry_through(back)
         elif commit.restore:
             self._finish(commit)
         elif commit.fill:
@@ -385,7 +402,7 @@ class Committer:
                 stash=commit.stash, guarded=True, reverse=True, displace=True, operation={}
             )
             self.declare(back)
-            self.complete(back)
+            self._carry_through(back)
             self._repository.stash.delete([commit.stash])
             if commit.purge is not None:
                 take_back(self._hold, commit.purge)
@@ -431,7 +448,13 @@ class Committer:
         with closing(batches()) as source:
             for batch in source:
                 self._write_in_parts(commit, batch, writer, batches)
-                self._progress("written", len(batch))
+                self._tell(batch)
+
+    def _tell(self, batch: Sequence[Move]) -> None:
+        try:
+            self._progress("written", len(batch), _size(batch))
+        except Exception as error:
+            self._refusal = self._refusal or error
 
     def _write_in_parts(
         self,
@@ -531,13 +554,18 @@ def _cut_of(batch: list[Move]) -> int:
     return 0 if len(keys) < 2 or are_twins(keys[middle - 1], keys[middle]) else middle
 
 
+def _size(batch: Sequence[Move]) -> int:
+    """Return how many bytes documents have that are to be written."""
+    return sum(len(move.target.raw or b"") for move in batch)
+
+
 class _Small:
     """Batches that can be gone through again, as long as they fit into one transaction."""
 
     def __init__(self, batches: Iterable[list[Move]]) -> None:
         self._source = iter(batches)
         self._seen: list[list[Move]] = []
-        self._bytes = 0
+        self.bytes = 0
         self.count = 0
 
     def __iter__(self) -> Iterator[list[Move]]:
@@ -545,8 +573,8 @@ class _Small:
         for batch in self._source:
             self._seen.append(batch)
             self.count += len(batch)
-            self._bytes += sum(len(move.target.raw or b"") for move in batch)
-            if not is_small(self.count, self._bytes):
+            self.bytes += _size(batch)
+            if not is_small(self.count, self.bytes):
                 raise _TooLarge("too many documents for one transaction")
             yield batch
 

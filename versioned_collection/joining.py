@@ -14,7 +14,7 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.labels import stamp, taken_over
-from versioned_collection.merging import Outcome, Sides, merge_sides
+from versioned_collection.merging import Outcome, Sides, merge_sides, waiting
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
@@ -207,7 +207,7 @@ class Joining:
         self._repository.deltas.delete([merge])
         count = self._repository.conflicts.count(merge)
         return AutoMergeFailedError(
-            f"{count} conflicts wait for decisions: conflicts() lists them, "
+            f"{waiting(count)} for decisions: conflicts() lists them, "
             "resolve_conflict() or resolve_conflicts() settles them, then register() records "
             "the merge; abort_merge() takes everything back",
             conflicts=count,

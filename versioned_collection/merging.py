@@ -25,6 +25,11 @@ from versioned_collection.moves import batched
 from versioned_collection.repository import Repository
 
 
+def waiting(conflicts: int) -> str:
+    """Return how many conflicts wait, in words."""
+    return "1 conflict waits" if conflicts == 1 else f"{conflicts:,} conflicts wait"
+
+
 class Sides(NamedTuple):
     """The three versions of a merge.
 

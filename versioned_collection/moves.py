@@ -27,7 +27,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
-from versioned_collection.wire import by_keys, portions
+from versioned_collection.wire import portions
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ def states_along(
     for batch in batched(repository.deltas.along(path), itemgetter(1)):
         deltas = dict(batch)
         keys = list(deltas)
-        for portion, recorded in by_keys(repository.db, repository.replica.name, keys, at=at):
+        for portion, recorded in repository.replica.by_keys(keys, at):
             yield [(key, applied(deltas[key], recorded.get(key))) for key in portion]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.repository import Hold
+from versioned_collection.repository import Hold, Repository
 
 _HEAD = ("head", "branch", "detached")
 
@@ -88,7 +88,8 @@ def describe(
 ) -> None:
     """Note in a commit what it moves, unless it says so already, or moves nothing.
 
-    What can never be undone is noted in any case.
+    What can never be undone is noted in any case. With a new HEAD go the indexes under which its
+    documents are in the collection.
 
     Args:
         hold: The lease.
@@ -108,6 +109,8 @@ def describe(
     moves = branches or named or removed or before != after
     if not moves and hold.verb not in LASTING:
         return
+    if before["head"] != after["head"]:
+        _note_indexes(repository, commit)
     tags = repository.tags.documents() if named else {}
     commit.operation = {
         "_id": ObjectId(),
@@ -125,6 +128,12 @@ def describe(
         "undoes": undoes,
         "labels": [*_labels_given_up(hold, commit), *map(list, otherwise)],
     }
+
+
+def _note_indexes(repository: Repository, commit: Commit) -> None:
+    indexes = repository.indexes()
+    if indexes is not None:
+        commit.state = {**commit.state, "indexes": indexes}
 
 
 def _branches_moved(hold: Hold, commit: Commit) -> list[list[Any]]:

@@ -6,11 +6,22 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar, cast
+from contextvars import copy_context
+from typing import Any, ParamSpec, TypeVar, cast
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _END: Any = object()
+
+
+class Workers(ThreadPoolExecutor):
+    """Threads that run each job with the context variables of whoever submits it."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue a job."""
+        context = copy_context()
+        return super().submit(lambda: context.run(fn, *args, **kwargs))
 
 
 class prefetch(Iterator[T]):
@@ -30,7 +41,10 @@ class prefetch(Iterator[T]):
         self._stop = threading.Event()
         self._is_over = False
         self._worker = threading.Thread(
-            target=_fetch, args=(items, self._waiting, self._stop), name="prefetch", daemon=True
+            target=copy_context().run,
+            args=(_fetch, items, self._waiting, self._stop),
+            name="prefetch",
+            daemon=True,
         )
         self._worker.start()
 
@@ -88,7 +102,7 @@ def side_by_side(jobs: Iterable[Callable[[], object]], most: int = 4) -> None:
     Raises:
         BaseException: The first error of a job.
     """
-    with ThreadPoolExecutor(most, thread_name_prefix="side-by-side") as pool:
+    with Workers(most, thread_name_prefix="side-by-side") as pool:
         running = [pool.submit(job) for job in jobs]
         wait(running, return_when=FIRST_EXCEPTION)
         pool.shutdown(cancel_futures=True)
@@ -104,7 +118,7 @@ class Behind:
     """
 
     def __init__(self, depth: int = 3) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="write-behind")
+        self._pool = Workers(1, thread_name_prefix="write-behind")
         self._depth = depth
         self._pending: list[Future[Any]] = []
 

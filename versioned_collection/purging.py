@@ -18,6 +18,7 @@ from versioned_collection.core.erasing import Erasure
 from versioned_collection.erasing import forget_ids
 from versioned_collection.errors import WorkingCopyChanged
 from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.observing import counted
 from versioned_collection.past.appearances import STATES, STATES_BYTES, matching_states
 from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold, Repository
@@ -82,7 +83,7 @@ class Purging:
         self._erasure = erasure
         self._keys = keys
         self._chosen = None if keys is None else frozenset(keys)
-        self._progress = progress or (lambda phase, count: None)
+        self._progress = counted(progress)
         self._id, self._replica, self._aside = ObjectId(), ObjectId(), ObjectId()
         self._stores = False
 

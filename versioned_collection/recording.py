@@ -14,6 +14,7 @@ from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.moves import Move
+from versioned_collection.observing import counted
 from versioned_collection.pipeline import Behind
 from versioned_collection.repository import Hold, new_version_id
 from versioned_collection.targets import Target
@@ -52,7 +53,7 @@ class Recording:
     ) -> None:
         self.id = version or new_version_id()
         self._hold = hold
-        self._progress = progress or (lambda phase, count: None)
+        self._progress = counted(progress)
         self._sums = Sums()
         self._digests: list[int] = []
 
@@ -86,7 +87,8 @@ class Recording:
                 deltas = [self._counted(change) for change in batch]
                 behind.submit(lambda d=deltas: self._digests.append(store.append(self.id, d)))  # type: ignore[misc]
                 visit([_move(*pair) for pair in zip(deltas, batch, strict=True)])
-                self._progress("recorded", len(batch))
+                size = sum(len(change.new or b"") for change in batch)
+                self._progress("recorded", len(batch), size)
 
     def _counted(self, change: Change) -> Delta:
         delta = change.delta or compare(change.old, change.new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -50,9 +51,11 @@ from versioned_collection.trackers.rewritten import RewrittenCollection
 from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
-from versioned_collection.wire import DOUBLE, translated
+from versioned_collection.wire import DOUBLE, lasting, translated
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
 RESERVED = ("__", "system.")
@@ -100,7 +103,7 @@ class Repository:
                 lease_seconds=lease_seconds,
                 lease_wait_seconds=lease_wait_seconds,
             )
-        self.db = db
+        db = self.db = lasting(db)
         self.name = name
         self.requested_capture = capture
         self.lease_seconds = lease_seconds
@@ -253,6 +256,22 @@ class Repository:
         found = reply["cursor"]["firstBatch"]
         return found[0] if found else None
 
+    def indexes(self) -> list[dict[str, Any]] | None:
+        """Return the indexes of the tracked collection beside that of its ids.
+
+        Returns:
+            Each as ``createIndexes`` takes it; None where the collection is missing.
+        """
+        with translated():
+            found = list(self.db[self.name].list_indexes())
+        if not found:
+            return None
+        return [
+            {name: value for name, value in index.items() if name not in ("v", "ns")}
+            for index in found
+            if index["name"] != "_id_" and not index.get("clustered")
+        ]
+
     def state(self) -> Metadata:
         """Return the state of the working copy.
 
@@ -330,7 +349,7 @@ class Repository:
             LeaseHeld: Another process kept it for longer than we wait.
         """
         with (
-            observed(verb, f"{self.db.name}.{self.name}"),
+            observed(verb, self),
             self.db.client.start_session(causal_consistency=False) as session,
         ):
             lease = self.leases.acquire(
@@ -444,10 +463,28 @@ class Hold:
         if not self.repository.has_transactions:
             self.lease.check()
             return work(None)
+        attempts = 0
+
+        def attempt(session: ClientSession) -> T:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                self._tell_of_attempt(attempts)
+            return work(session)
+
         return self.session.with_transaction(
-            lambda session: work(session),
+            attempt,
             read_concern=ReadConcern("snapshot"),
             write_concern=WriteConcern("majority"),
+        )
+
+    def _tell_of_attempt(self, number: int) -> None:
+        _log.debug(
+            "a transaction of %s of %s was taken back by the server; attempt %d",
+            self.verb,
+            self.repository.name,
+            number,
+            extra={"verb": self.verb, "collection": self.repository.name, "attempt": number},
         )
 
 

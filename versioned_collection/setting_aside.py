@@ -12,7 +12,7 @@ from versioned_collection.moves import BATCH, Move, is_small
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.tracking import OPTIONS_OF_CREATE
-from versioned_collection.wire import create_collection, portions
+from versioned_collection.wire import create_collection, portions, run
 from versioned_collection.working_copy import Change, WorkingCopy
 
 
@@ -118,7 +118,9 @@ def keep_as_modified(hold: Hold, path: Path) -> None:
 
 
 def ensure_collection(hold: Hold) -> bool:
-    """Create the collection again, with its options, where another client dropped it.
+    """Create the collection again, with its options and indexes, where it was dropped.
+
+    The documents of HEAD were in it under these indexes, so they fit.
 
     Returns:
         Whether it was missing.
@@ -130,4 +132,6 @@ def ensure_collection(hold: Hold) -> bool:
         name: value for name, value in hold.state.options.items() if name in OPTIONS_OF_CREATE
     }
     create_collection(repository.db, repository.name, **options)
+    if hold.state.indexes:
+        run(repository.db, {"createIndexes": repository.name, "indexes": list(hold.state.indexes)})
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson.timestamp import Timestamp
@@ -19,6 +19,9 @@ OPTIONS_OF_CREATE = (
     "validationLevel",
     "validationAction",
     "changeStreamPreAndPostImages",
+    "clusteredIndex",
+    "expireAfterSeconds",
+    "storageEngine",
 )
 """Options of a collection that one which takes its place has as well."""
 
@@ -74,7 +77,11 @@ def refuse_foreign(repository: Repository) -> None:
 
 
 def first_state(
-    head: VersionId, branch: str, at: Timestamp | None, info: Mapping[str, Any]
+    head: VersionId,
+    branch: str,
+    at: Timestamp | None,
+    info: Mapping[str, Any],
+    indexes: Sequence[Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
     """Return the metadata with which a collection begins to be tracked.
 
@@ -83,6 +90,7 @@ def first_state(
         branch: Its branch.
         at: The cluster time from which changes are noticed.
         info: What the server lists about the collection.
+        indexes: What it has beside that of its ids, as ``createIndexes`` takes them.
     """
     return {
         "head": head,
@@ -91,6 +99,7 @@ def first_state(
         "captured": at,
         "uuid": info["info"]["uuid"],
         "options": info.get("options", {}),
+        "indexes": indexes or [],
         "own": [],
         "stashes": [],
         "intent": None,

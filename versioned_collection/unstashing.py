@@ -25,7 +25,7 @@ from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.joining import carry_out
-from versioned_collection.merging import Outcome
+from versioned_collection.merging import Outcome, waiting
 from versioned_collection.moves import Move, batched, is_small
 from versioned_collection.repository import Hold
 from versioned_collection.restoring import restoration
@@ -82,7 +82,7 @@ class Unstashing:
         carry_out(hold, commit, again, self._progress)
         if self._conflicts:
             raise AutoMergeFailedError(
-                f"{self._conflicts} conflicts wait for decisions: conflicts() lists them, "
+                f"{waiting(self._conflicts)} for decisions: conflicts() lists them, "
                 "resolve_conflict() or resolve_conflicts() settles them, abort_merge() takes the "
                 "stash out again; it is kept until then",
                 conflicts=self._conflicts,

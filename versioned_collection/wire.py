@@ -20,6 +20,7 @@ from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
 
 from versioned_collection.core.document import (
     RAW_OPTIONS,
@@ -55,10 +56,14 @@ BYTES_PER_WRITE = 12 * 1024 * 1024
 DUPLICATE_KEY = 11000
 DOCUMENT_VALIDATION_FAILURE = 121
 UNAUTHORIZED = 13
+OVERFLOW = 15
+"""Also what a server says of a document with more than 180 levels, which it does not store."""
+
 NAMESPACE_NOT_FOUND = 26
 NAMESPACE_EXISTS = 48
 UUID_MISMATCH = 361
 SNAPSHOT_UNAVAILABLE = frozenset((239, 246))
+_NO_LONGER_PRIMARY = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
 
 DOUBLE = "testDouble"
 """The field of the reply to ``hello`` by which a test double says that it is one."""
@@ -101,17 +106,42 @@ def translated() -> Iterator[None]:
         raise
 
 
+def lasting(db: Database[Any]) -> Database[Any]:
+    """Return a database whose writes outlive a change of the primary, whatever is asked of it.
+
+    A version is made of many writes, and none of them may be missing once the last is there.
+    """
+    asked = db.write_concern.document
+    concern = WriteConcern("majority", wtimeout=asked.get("wtimeout"), j=asked.get("j") or None)
+    return db.with_options(write_concern=concern)
+
+
 def run(
     db: Database[Any], command: Mapping[str, Any], session: ClientSession | None = None
 ) -> Mapping[str, Any]:
     """Run a command on the primary and return the raw reply."""
     with translated():
-        return db.command(
+        reply = db.command(
             dict(command),
             session=session,
             codec_options=RAW_OPTIONS,
             read_preference=ReadPreference.PRIMARY,
         )
+    unsure = reply.get("writeConcernError")
+    if unsure is not None:  # it was written, and may be taken back by the next primary
+        raise _not_written(unsure, driver.WriteConcernError)
+    return reply
+
+
+def _not_written(
+    failure: Mapping[str, Any], otherwise: type[driver.OperationFailure]
+) -> driver.PyMongoError:
+    """Return the driver's error for something that a server says of a write."""
+    facts = dict(failure.items())
+    text = str(facts.get("errmsg"))
+    if facts.get("code") in _NO_LONGER_PRIMARY:
+        return driver.NotPrimaryError(text, facts)
+    return otherwise(text, facts.get("code"), facts)
 
 
 def create_collection(db: Database[Any], name: str, **options: Any) -> None:
@@ -122,6 +152,19 @@ def create_collection(db: Database[Any], name: str, **options: Any) -> None:
         except driver.OperationFailure as error:
             if error.code != NAMESPACE_EXISTS:
                 raise
+
+
+def copy_on_server(db: Database[Any], source: str, target: str, **options: Any) -> None:
+    """Have the server copy all documents of a collection in the place of those of another.
+
+    Args:
+        db: The database.
+        source: The name of the collection.
+        target: The name of the other one.
+        **options: Further options of the command.
+    """
+    command = {"aggregate": source, "pipeline": [{"$out": target}], "cursor": {}, **options}
+    run(db, {**command, "writeConcern": db.write_concern.document})
 
 
 def batches(
@@ -392,6 +435,10 @@ def write(
     Returns:
         Counts and write errors; errors are not raised here, except in a transaction, where
         the server aborts at the first one.
+
+    Raises:
+        NotPrimaryError: The server ceased to be the primary.
+        WriteConcernError: What was written may not be on as many servers as it has to be.
     """
     outcome = WriteOutcome()
     done = 0
@@ -399,11 +446,15 @@ def write(
         statements, lambda one: len(one.raw), OPERATIONS_PER_WRITE, BYTES_PER_WRITE
     ):
         command = {kind: collection, _STATEMENTS[kind]: portion, "ordered": ordered, **options}
+        if session is None or not session.in_transaction:
+            command["writeConcern"] = db.write_concern.document
         if check is not None:
             check()
         reply = run(db, command, session)
         outcome.matched += reply.get("n", 0)
         for failure in reply.get("writeErrors", ()):
+            if failure["code"] in _NO_LONGER_PRIMARY:
+                raise _not_written(failure, driver.OperationFailure)
             outcome.errors.append({**dict(failure.items()), "index": failure["index"] + done})
         if outcome.errors and ordered:
             break

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from bson.timestamp import Timestamp
 
 from versioned_collection.capture import Capture, Noticed, capture_for
 from versioned_collection.core.delta import Delta
@@ -54,6 +56,11 @@ class WorkingCopy:
             self.noticed.complete()
         self._is_noted = False
         self._is_full = self.noticed.scan
+
+    @property
+    def at(self) -> Timestamp | None:
+        """The cluster time of the look, None for the present."""
+        return self.noticed.at
 
     def look_again(self) -> None:
         """Notice anew what changed."""
@@ -114,7 +121,7 @@ class WorkingCopy:
             wanted = [*asked, *turns.unasked(present.keys() - set(portion), asked)]
             for part, recorded in repository.replica.by_keys(wanted):
                 unasked = turns.unasked(recorded.keys() - set(wanted), asked)
-                yield _differing(
+                yield differing(
                     (key, recorded.get(key), present.get(key)) for key in [*part, *unasked]
                 )
 
@@ -223,7 +230,9 @@ def _place(key: DocumentKey) -> tuple[int, bytes]:
     return len(key), key
 
 
-def compare_everything(repository: Repository, at: Any) -> Iterator[list[Change]]:
+def compare_everything(
+    repository: Repository, at: Timestamp | None, recorded_at: Timestamp | None = None
+) -> Iterator[list[Change]]:
     """Compare the whole collection with the replica, streaming.
 
     Both are read in the order of their ids. A document without a partner waits for it, as
@@ -232,12 +241,13 @@ def compare_everything(repository: Repository, at: Any) -> Iterator[list[Change]
     Args:
         repository: The trackers.
         at: The cluster time whose state is read, None for the present.
+        recorded_at: The same for the replica, which does not move under the lease.
     """
     present = prefetch(
         documents(repository.db, repository.name, sort={"_id": 1}, at=at, batch_size=10_000)
     )
-    recorded = prefetch(repository.replica.scan())
-    waiting = _Waiting(repository, at)
+    recorded = prefetch(repository.replica.scan(recorded_at))
+    waiting = _Waiting(repository, at, recorded_at)
     streams = [(present, True), (recorded, False)]
     while streams:
         for stream in list(streams):
@@ -254,9 +264,12 @@ def compare_everything(repository: Repository, at: Any) -> Iterator[list[Change]
 class _Waiting:
     """Documents of each side that have not met their partner yet."""
 
-    def __init__(self, repository: Repository, at: Any) -> None:
+    def __init__(
+        self, repository: Repository, at: Timestamp | None, recorded_at: Timestamp | None
+    ) -> None:
         self._repository = repository
         self._at = at
+        self._recorded_at = recorded_at
         self._present: dict[DocumentKey, bytes] = {}
         self._recorded: dict[DocumentKey, bytes] = {}
         self._settled: set[DocumentKey] = set()
@@ -291,14 +304,14 @@ class _Waiting:
         repository = self._repository
         present, recorded = self._present, self._recorded
         self._present, self._recorded = {}, {}
-        for portion, found in repository.replica.by_keys(list(present)):
+        for portion, found in repository.replica.by_keys(list(present), self._recorded_at):
             twins = [(key, raw, None) for key, raw in found.items() if key not in present]
             self._settled.update(key for key in found if recorded.pop(key, None) is None)
-            yield _differing([*((k, found.get(k), present[k]) for k in portion), *twins])
+            yield differing([*((k, found.get(k), present[k]) for k in portion), *twins])
         for portion, found in by_keys(repository.db, repository.name, list(recorded), at=self._at):
             came = [(key, None, raw) for key, raw in found.items() if key not in recorded]
             self._settled.update(found)
-            yield _differing([*((k, recorded[k], found.get(k)) for k in portion), *came])
+            yield differing([*((k, recorded[k], found.get(k)) for k in portion), *came])
 
     def rest(self) -> list[Change]:
         """Return those whose partner cannot come any more."""
@@ -306,5 +319,6 @@ class _Waiting:
         return removed + [Change(key, None, raw) for key, raw in self._present.items()]
 
 
-def _differing(triples: Iterable[tuple[DocumentKey, bytes | None, bytes | None]]) -> list[Change]:
+def differing(triples: Iterable[tuple[DocumentKey, bytes | None, bytes | None]]) -> list[Change]:
+    """Return what differs between documents as of HEAD and as they are now."""
     return [Change(*triple) for triple in triples if triple[1] != triple[2]]

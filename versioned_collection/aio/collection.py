@@ -7,22 +7,26 @@ import functools
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from versioned_collection.aio.past import AsyncPastCollection
-from versioned_collection.aio.threads import Streamed, in_thread
+from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
 from versioned_collection.aio.twin import blocking, is_collection, is_motor
-from versioned_collection.capture.journalled import writes
+from versioned_collection.capture.journalled import DocumentType, writes
 from versioned_collection.collection import VersionedCollection
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 from versioned_collection.facets.base import options_of
 
 if TYPE_CHECKING:
+    from pymongo.asynchronous.cursor import AsyncCursor
     from typing_extensions import Self
+
+    from versioned_collection.verbs.history import DocumentVersion
+    from versioned_collection.versions import RevisionLike
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,25 +34,30 @@ T = TypeVar("T")
 
 
 def awaited(
-    verb: Callable[Concatenate[VersionedCollection, P], R],
-) -> Callable[Concatenate[AsyncVersionedCollection, P], Coroutine[Any, Any, R]]:
+    verb: Callable[Concatenate[VersionedCollection[Any], P], R],
+) -> Callable[Concatenate[AsyncVersionedCollection[Any], P], Coroutine[Any, Any, R]]:
     """Return a verb as a coroutine function: it runs in a worker thread."""
 
     @functools.wraps(verb)
-    async def run(self: AsyncVersionedCollection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def run(self: AsyncVersionedCollection[Any], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self._run(verb, *args, **kwargs)
 
     return run
 
 
 def streamed(
-    verb: Callable[Concatenate[VersionedCollection, P], Iterator[T]],
-) -> Callable[Concatenate[AsyncVersionedCollection, P], Streamed[T]]:
+    verb: Callable[Concatenate[VersionedCollection[Any], P], Iterator[T]],
+) -> Callable[Concatenate[AsyncVersionedCollection[Any], P], Streamed[T]]:
     """Return a verb that iterates as one for ``async for``."""
 
     @functools.wraps(verb)
-    def run(self: AsyncVersionedCollection, /, *args: P.args, **kwargs: P.kwargs) -> Streamed[T]:
-        return Streamed(lambda: verb(self._blocking(), *args, **kwargs))
+    def run(
+        self: AsyncVersionedCollection[Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Streamed[T]:
+        return Streamed(
+            lambda **options: verb(self._blocking(), *args, **options),
+            lambda: in_this_loop(kwargs),
+        )
 
     return run
 
@@ -57,7 +66,7 @@ def fact(getter: Any) -> property:
     """Return a property of the collection as one to be awaited."""
 
     @functools.wraps(getter.fget)
-    def get(self: AsyncVersionedCollection) -> Coroutine[Any, Any, Any]:
+    def get(self: AsyncVersionedCollection[Any]) -> Coroutine[Any, Any, Any]:
         return self._run(getter.fget)
 
     return property(get)
@@ -67,7 +76,7 @@ def written(name: str) -> Any:
     """Return a write of the driver's collection, which is noted where nothing else notices it."""
 
     @functools.wraps(getattr(AsyncCollection, name))
-    async def run(self: AsyncVersionedCollection, /, *args: Any, **kwargs: Any) -> Any:
+    async def run(self: AsyncVersionedCollection[Any], /, *args: Any, **kwargs: Any) -> Any:
         if not await self._journals():
             return await getattr(self._collection, name)(*args, **kwargs)
         if isinstance(kwargs.get("session"), AsyncClientSession):
@@ -81,7 +90,7 @@ def written(name: str) -> Any:
     return run
 
 
-class AsyncVersionedCollection:
+class AsyncVersionedCollection(Generic[DocumentType]):
     """A MongoDB collection with the powers of git, for programs on `asyncio`.
 
     Everything that the driver's collection does works as on the collection itself, by the
@@ -108,7 +117,7 @@ class AsyncVersionedCollection:
         settings = {key: options.pop(key) for key in _SETTINGS if key in options}
         self._collection = _native(type(self), database, name, options)
         self._settings: dict[str, Any] = settings
-        self._twin: VersionedCollection | None = None
+        self._twin: VersionedCollection[Any] | None = None
         self._notes: bool | None = None
         self._opening = threading.Lock()
 
@@ -121,6 +130,16 @@ class AsyncVersionedCollection:
 
     def __getitem__(self, name: str) -> Any:
         return self._collection[name]
+
+    if TYPE_CHECKING:  # what programs on PyMongo Async get
+
+        async def find_one(
+            self, filter: Any = None, *args: Any, **kwargs: Any
+        ) -> DocumentType | None:
+            """Return a document that matches, None where none does."""
+
+        def find(self, *args: Any, **kwargs: Any) -> AsyncCursor[DocumentType]:
+            """Find documents."""
 
     insert_one = written("insert_one")
     insert_many = written("insert_many")
@@ -172,7 +191,7 @@ class AsyncVersionedCollection:
     discard_changes = awaited(VersionedCollection.discard_changes)
     delete_version_subtree = awaited(VersionedCollection.delete_version_subtree)
 
-    async def at(self, revision: Any = "HEAD") -> AsyncPastCollection:
+    async def at(self, revision: Any = "HEAD") -> AsyncPastCollection[DocumentType]:
         """Return a version as a read-only collection; see `VersionedCollection.at`."""
         call = partial(self._call, VersionedCollection.at, revision)
         return AsyncPastCollection(await in_thread(call))
@@ -181,7 +200,16 @@ class AsyncVersionedCollection:
     views = awaited(VersionedCollection.views)
     drop_view = awaited(VersionedCollection.drop_view)
 
-    history = streamed(VersionedCollection.history)
+    if TYPE_CHECKING:  # which cannot tell the type of documents of what `streamed` returns
+
+        def history(
+            self, document_id: Any, revision: RevisionLike = None, limit: int | None = None
+        ) -> Streamed[DocumentVersion[DocumentType]]:
+            """See `VersionedCollection.history`."""
+
+    else:
+        history = streamed(VersionedCollection.history)
+
     blame = awaited(VersionedCollection.blame)
     find_versions = streamed(VersionedCollection.find_versions)
     bisect = awaited(VersionedCollection.bisect)
@@ -258,9 +286,9 @@ class AsyncVersionedCollection:
         See `VersionedCollection.clone`; databases and collections may be asynchronous.
         """
         settings = {key: kwargs[key] for key in _SETTINGS if key in kwargs}
-        kwargs = _in_this_loop(kwargs)
+        kwargs = in_this_loop(kwargs)
 
-        def copy() -> VersionedCollection:
+        def copy() -> VersionedCollection[Any]:
             return VersionedCollection.clone(
                 _blocking(remote), blocking(into), name, *args, **kwargs
             )
@@ -288,7 +316,9 @@ class AsyncVersionedCollection:
 
     # -- comparison ----------------------------------------------------------------------
 
-    async def equals(self, other: AsyncVersionedCollection | VersionedCollection) -> bool:
+    async def equals(
+        self, other: AsyncVersionedCollection[Any] | VersionedCollection[Any]
+    ) -> bool:
         """Tell whether two collections have the same name and the same history.
 
         It is what ``==`` tells of two `VersionedCollection` objects, where it asks the servers.
@@ -296,7 +326,10 @@ class AsyncVersionedCollection:
         return await self._run(VersionedCollection.__eq__, other)
 
     async def is_contained_in(
-        self, other: AsyncVersionedCollection | VersionedCollection, *, strictly: bool = False
+        self,
+        other: AsyncVersionedCollection[Any] | VersionedCollection[Any],
+        *,
+        strictly: bool = False,
     ) -> bool:
         """Tell whether the history of this collection is a part of another one's.
 
@@ -328,14 +361,14 @@ class AsyncVersionedCollection:
     # -- how -----------------------------------------------------------------------------
 
     async def _run(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-        return await in_thread(partial(self._call, verb, *args, **_in_this_loop(kwargs)))
+        return await in_thread(partial(self._call, verb, *args, **in_this_loop(kwargs)))
 
     def _call(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Run a verb, in a worker thread."""
         others = {name: _blocking(value) for name, value in kwargs.items()}
         return verb(self._blocking(), *map(_blocking, args), **others)
 
-    def _blocking(self) -> VersionedCollection:
+    def _blocking(self) -> VersionedCollection[Any]:
         with self._opening:
             if self._twin is None:
                 self._twin = VersionedCollection(blocking(self._collection), **self._settings)
@@ -406,17 +439,8 @@ def _blocking(value: Any) -> Any:
     return value._blocking() if isinstance(value, AsyncVersionedCollection) else blocking(value)
 
 
-def _is_noted(collection: VersionedCollection) -> bool:
+def _is_noted(collection: VersionedCollection[Any]) -> bool:
     return collection.capture_mode == "write_through"
-
-
-def _in_this_loop(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Have a progress callback called in the running loop, and not in the worker thread."""
-    progress = kwargs.get("progress")
-    if progress is None:
-        return kwargs
-    loop = asyncio.get_running_loop()
-    return {**kwargs, "progress": partial(loop.call_soon_threadsafe, progress)}
 
 
 async def _pass_on(stop: asyncio.Event, halt: threading.Event) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn
 
-from versioned_collection.aio.threads import Streamed, in_thread
+from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
+from versioned_collection.observing import Progress
 from versioned_collection.past.view import WRITES, PastCollection
 
 
-class AsyncPastCollection:
+class AsyncPastCollection(Generic[DocumentType]):
     """A version of a collection, read only, without checking it out; see `PastCollection`.
 
     Reads run in worker threads. Order and limits of a find are arguments of it.
     """
 
-    def __init__(self, view: PastCollection) -> None:
+    def __init__(self, view: PastCollection[DocumentType]) -> None:
         self._view = view
 
     @property
@@ -24,7 +26,7 @@ class AsyncPastCollection:
         """The version."""
         return self._view.version
 
-    def find(self, *args: Any, **kwargs: Any) -> Streamed[Any]:
+    def find(self, *args: Any, **kwargs: Any) -> Streamed[DocumentType]:
         """Iterate over documents of the version; see `PastCollection.find`."""
         return Streamed(partial(self._view.find, *args, **kwargs))
 
@@ -32,7 +34,7 @@ class AsyncPastCollection:
         """Iterate over what an aggregation returns; see `PastCollection.aggregate`."""
         return Streamed(partial(self._view.aggregate, *args, **kwargs))
 
-    async def find_one(self, *args: Any, **kwargs: Any) -> Any:
+    async def find_one(self, *args: Any, **kwargs: Any) -> DocumentType | None:
         """Return a document of the version; see `PastCollection.find_one`."""
         return await in_thread(partial(self._view.find_one, *args, **kwargs))
 
@@ -48,9 +50,11 @@ class AsyncPastCollection:
         """Return the distinct values of a field; see `PastCollection.distinct`."""
         return await in_thread(partial(self._view.distinct, *args, **kwargs))
 
-    async def prepare(self, *, whole: bool = False) -> None:
+    async def prepare(self, *, whole: bool = False, progress: Progress | None = None) -> None:
         """Make now what the first read would make; see `PastCollection.prepare`."""
-        await in_thread(partial(self._view.prepare, whole=whole))
+        await in_thread(
+            partial(self._view.prepare, **in_this_loop({"whole": whole, "progress": progress}))
+        )
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in WRITES:

@@ -62,13 +62,30 @@ async def _ended(outcome: asyncio.Future[Any]) -> None:
         outcome.exception()  # is not news to anybody
 
 
-async def stream(begin: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+def in_this_loop(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Have a progress callback called in the running loop, and not in the worker thread.
+
+    Args:
+        kwargs: The arguments of a verb.
+    """
+    progress = kwargs.get("progress")
+    if progress is None:
+        return kwargs
+    loop = asyncio.get_running_loop()
+    return {**kwargs, "progress": partial(loop.call_soon_threadsafe, progress)}
+
+
+async def stream(
+    begin: Callable[..., Iterator[T]], options: Callable[[], dict[str, Any]] = dict
+) -> AsyncIterator[T]:
     """Iterate over what a blocking iterator yields, some at a time.
 
     Args:
         begin: Returns the iterator; it is closed at the end, or where the loop is left.
+        options: Returns its keyword arguments; called in the loop.
     """
-    source = await in_thread(lambda: iter(begin()), workers=_streams)
+    asked = options()
+    source = await in_thread(lambda: iter(begin(**asked)), workers=_streams)
     try:
         while portion := await in_thread(partial(_portion, source), workers=_streams):
             for item in portion:
@@ -92,8 +109,10 @@ def _portion(source: Iterator[T]) -> list[T]:
 class Streamed(AsyncIterator[T]):
     """What a verb iterates over, as it comes: ``async for``, or all at once by `to_list`."""
 
-    def __init__(self, begin: Callable[[], Iterator[T]]) -> None:
-        self._items = stream(begin)
+    def __init__(
+        self, begin: Callable[..., Iterator[T]], options: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self._items = stream(begin, options)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self._items

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ class Noticed:
         keys: Ids of documents that may have changed.
         scan: Whether everything has to be compared instead.
         uuid: The identity of the collection.
+        options: How it was created, or changed since; None where it is missing.
         settled: Journal entries that a version at this look covers.
         reason: Why everything has to be compared.
     """
@@ -44,6 +45,7 @@ class Noticed:
     keys: set[DocumentKey] = field(default_factory=set)
     scan: bool = False
     uuid: Any = None
+    options: Mapping[str, Any] | None = None
     settled: Sequence[ObjectId] = ()
     reason: str = ""
     _source: Iterator[list[DocumentKey]] | None = None
@@ -81,7 +83,8 @@ class Noticed:
 
     def position(self) -> dict[str, Any]:
         """Return the fields of the metadata that say how far changes have been noticed."""
-        return {"captured": self.at, "uuid": self.uuid, "own": [], "scan": False}
+        found = {} if self.options is None else {"options": self.options}
+        return {"captured": self.at, "uuid": self.uuid, "own": [], "scan": False, **found}
 
 
 def _telling(source: Iterator[T], event: threading.Event) -> Iterator[T]:
@@ -121,11 +124,11 @@ class Capture(ABC):
             time: Timestamp = run(self.repository.db, command)["cursor"]["atClusterTime"]
         return time
 
-    def identity(self) -> Any:
-        """Return the UUID of the collection, None where it is missing."""
+    def identity(self) -> tuple[Any, Mapping[str, Any] | None]:
+        """Return the UUID and the options of the collection, None where it is missing."""
         info = self.repository.collection_info()
         if info is None:
-            return None
+            return None, None
         if "uuid" not in info["info"]:
             name, kind = self.repository.name, info.get("type")
             raise NotSupported(
@@ -134,4 +137,4 @@ class Capture(ABC):
                 collection=name,
                 reason=f"a {kind}",
             )
-        return info["info"]["uuid"]
+        return info["info"]["uuid"], info.get("options", {})

@@ -7,6 +7,7 @@ read. Where the server cannot resume, the collection is compared in full.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -20,6 +21,8 @@ from versioned_collection.core.document import DocumentKey, document_key, elemen
 from versioned_collection.errors import NotSupported
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.wire import Cursor, kill_cursor, run
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 2000
 _WAIT_MS = 10
@@ -39,10 +42,10 @@ class ChangeStreamCapture(Capture):
 
     def look(self, state: Metadata) -> Noticed:
         """Begin to notice what changed since the position in `state`."""
-        uuid = self.identity()
+        uuid, options = self.identity()
         at = self.pin()
         assert at is not None
-        noticed = Noticed(at, uuid=uuid)
+        noticed = Noticed(at, uuid=uuid, options=options)
         if state.scan or state.captured is None:
             noticed.scan, noticed.reason = True, "changes were not followed"
         elif uuid != state.uuid:
@@ -76,6 +79,14 @@ class ChangeStreamCapture(Capture):
             if not _is_history_lost(error):
                 raise
             noticed.scan, noticed.reason = True, f"the server cannot resume: {error}"
+            name, seconds = self.repository.name, _age(start, noticed.at)
+            _log.warning(
+                "what changed in %s since the last look, %d s ago, is lost (the oplog is too "
+                "short, or was replaced): all documents are compared",
+                name,
+                seconds,
+                extra={"collection": name, "seconds": seconds, "server_code": error.code},
+            )
 
     def ids_until(self, at: Timestamp, state: Metadata, most: int) -> set[DocumentKey] | None:
         """Return the documents that changed behind the position in `state`, and up to a time.
@@ -230,6 +241,10 @@ def _event_in_any_order(raw: bytes) -> _Event:
     parts = {name: raw[start:end] for _, name, start, end in elements(raw)}
     time: int = _time_number.unpack(parts[b"clusterTime"])[0]
     return _Event(parts[b"operationType"][4:-1], time, parts.get(b"documentKey", b""))
+
+
+def _age(since: Timestamp, now: Timestamp | None) -> int:
+    return 0 if now is None else int(now.time - since.time)
 
 
 def _number(time: Timestamp) -> int:

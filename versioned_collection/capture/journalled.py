@@ -8,6 +8,7 @@ between, the next verb compares everything.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,13 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
+from pymongo.results import (
+    BulkWriteResult,
+    DeleteResult,
+    InsertManyResult,
+    InsertOneResult,
+    UpdateResult,
+)
 
 from versioned_collection.core.document import (
     OBJECT,
@@ -38,6 +46,10 @@ if TYPE_CHECKING:
 else:
     DocumentType = TypeVar("DocumentType")
 
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 MOST_IDS = 20_000
 """Ids that one journal entry holds; a write that reaches more is followed by a scan."""
 
@@ -53,20 +65,24 @@ class JournalledWrites(Collection[DocumentType]):
 
     _repository: Repository
 
-    def insert_one(self, document: Any, *args: Any, **kwargs: Any) -> Any:
+    def insert_one(
+        self, document: DocumentType | RawBSONDocument, *args: Any, **kwargs: Any
+    ) -> InsertOneResult:
         if not self._journals():
             return super().insert_one(document, *args, **kwargs)
         with self._noted(_ids_of([document])):
             return super().insert_one(document, *args, **kwargs)
 
-    def insert_many(self, documents: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+    def insert_many(
+        self, documents: Iterable[DocumentType | RawBSONDocument], *args: Any, **kwargs: Any
+    ) -> InsertManyResult:
         if not self._journals():
             return super().insert_many(documents, *args, **kwargs)
         listed = list(documents)
         with self._noted(_ids_of(listed)):
             return super().insert_many(listed, *args, **kwargs)
 
-    def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+    def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> BulkWriteResult:
         if not self._journals():
             return super().bulk_write(requests, *args, **kwargs)
         listed = list(requests)
@@ -77,28 +93,28 @@ class JournalledWrites(Collection[DocumentType]):
         with self._noted(reach):
             return super().bulk_write(listed, *args, **kwargs)
 
-    def update_one(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def update_one(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
         return self._one(super().update_one, filter, args, kwargs)
 
-    def replace_one(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def replace_one(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
         return self._one(super().replace_one, filter, args, kwargs)
 
-    def delete_one(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def delete_one(self, filter: Any, *args: Any, **kwargs: Any) -> DeleteResult:
         return self._one(super().delete_one, filter, args, kwargs)
 
-    def find_one_and_update(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def find_one_and_update(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
         return self._one(super().find_one_and_update, filter, args, kwargs)
 
-    def find_one_and_replace(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def find_one_and_replace(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
         return self._one(super().find_one_and_replace, filter, args, kwargs)
 
-    def find_one_and_delete(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def find_one_and_delete(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
         return self._one(super().find_one_and_delete, filter, args, kwargs)
 
-    def update_many(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def update_many(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
         return self._many(super().update_many, filter, args, kwargs)
 
-    def delete_many(self, filter: Any, *args: Any, **kwargs: Any) -> Any:
+    def delete_many(self, filter: Any, *args: Any, **kwargs: Any) -> DeleteResult:
         return self._many(super().delete_many, filter, args, kwargs)
 
     def aggregate(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
@@ -126,9 +142,7 @@ class JournalledWrites(Collection[DocumentType]):
         state = self._repository.known_state()
         return collation is not None or (state is not None and "collation" in state.options)
 
-    def _one(
-        self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
-    ) -> Any:
+    def _one(self, method: Callable[..., T], filter_: Any, args: Any, kwargs: dict[str, Any]) -> T:
         """Run a write of at most one document."""
         if not isinstance(filter_, Mapping) or not self._journals():
             return method(filter_, *args, **kwargs)
@@ -148,8 +162,8 @@ class JournalledWrites(Collection[DocumentType]):
         return self._unknown(method, filter_, args, kwargs)
 
     def _many(
-        self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
-    ) -> Any:
+        self, method: Callable[..., T], filter_: Any, args: Any, kwargs: dict[str, Any]
+    ) -> T:
         """Run a write of any number of documents."""
         if not isinstance(filter_, Mapping) or not self._journals():
             return method(filter_, *args, **kwargs)
@@ -161,8 +175,8 @@ class JournalledWrites(Collection[DocumentType]):
             return method(_restricted(filter_, found), *args, **narrowed)
 
     def _unknown(
-        self, method: Callable[..., Any], filter_: Any, args: Any, kwargs: dict[str, Any]
-    ) -> Any:
+        self, method: Callable[..., T], filter_: Any, args: Any, kwargs: dict[str, Any]
+    ) -> T:
         """Run a write whose reach only its outcome tells."""
         with self._noted(None) as settle:
             result = method(filter_, *args, **kwargs)
@@ -186,6 +200,12 @@ class JournalledWrites(Collection[DocumentType]):
         finally:
             # also after an error: what the server did of it is done, and the ids are noted
             journal.settle(entry, touched[0] if touched else None)
+            if keys is None and not touched:
+                _log.info(
+                    "a write to %s may have reached any document: the next look compares all",
+                    self.name,
+                    extra={"collection": self.name},
+                )
 
     def _matching(self, filter_: Any, limit: int, kwargs: Mapping[str, Any]) -> list[DocumentKey]:
         """Return the ids that a filter finds now, at most `limit` and one more."""

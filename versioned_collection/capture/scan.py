@@ -11,5 +11,7 @@ class ScanCapture(Capture):
 
     def look(self, state: Metadata) -> Noticed:
         """Return what changed since the position in `state`."""
-        uuid = self.identity()
-        return Noticed(self.pin(), scan=True, uuid=uuid, reason="capture mode is scan")
+        uuid, options = self.identity()
+        return Noticed(
+            self.pin(), scan=True, uuid=uuid, options=options, reason="capture mode is scan"
+        )

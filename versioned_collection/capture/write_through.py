@@ -17,7 +17,8 @@ class WriteThroughCapture(Capture):
 
     def look(self, state: Metadata) -> Noticed:
         """Return what changed since the position in `state`."""
-        noticed = Noticed(None, uuid=self.identity())
+        uuid, options = self.identity()
+        noticed = Noticed(None, uuid=uuid, options=options)
         if state.scan or noticed.uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or not followed"
         settled: list[ObjectId] = []

@@ -30,8 +30,8 @@ Count = Annotated[
 @command("verify", panel=_CARE, twin="VersionedCollection.verify", keys=("ok", "problems"))
 def verify(session: Session) -> Exit | None:
     """Check everything on disk: checksums, and that every version can be restored."""
-    with session.working("verify"):
-        problems = list(session.tracked.verify())
+    with session.working("verify") as progress:
+        problems = list(session.tracked.verify(progress=progress))
     listed = [
         {"kind": problem.kind, "message": problem.message, "facts": problem.facts}
         for problem in problems
@@ -65,8 +65,8 @@ def size(session: Session, per_branch: PerBranch = False) -> None:
 @command("gc", panel=_CARE, twin="VersionedCollection.gc", keys=("removed",))
 def gc(session: Session) -> None:
     """Remove what no version needs any more."""
-    with session.working("gc"):
-        found = session.tracked.gc()
+    with session.working("gc") as progress:
+        found = session.tracked.gc(progress=progress)
     lines = [f"{name.replace('_', ' ')}: {count:,} removed" for name, count in found.items()]
     session.answer({"removed": found}, *lines)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from versioned_collection.cli.examples import EXAMPLES
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.session import Session
 from versioned_collection.cli.settings import SETTINGS, variable
@@ -124,9 +125,17 @@ def install(app: typer.Typer) -> None:
             groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group])
             app.add_typer(groups[group], name=group, rich_help_panel=one.panel)
         callback = _as_command(one.function)
-        groups[group].command(name, rich_help_panel=one.panel if not group else None)(callback)
+        groups[group].command(
+            name,
+            rich_help_panel=one.panel if not group else None,
+            epilog=_epilog(one.words),
+        )(callback)
         for alias in one.aliases:
             groups[group].command(alias, hidden=True)(callback)
+
+
+def _epilog(words: str) -> str | None:
+    return f"Example: {EXAMPLES[words]}" if words in EXAMPLES else None
 
 
 def _as_command(function: Function) -> Callable[..., None]:

@@ -83,8 +83,8 @@ def diff(
     second = None if b is None else collection.resolve(revision(b))
     labels = (first.label, _PRESENT if second is None else second.label)
     comparison = Comparison(labels, deep, direction)
-    with session.working("diff"):
-        changes = list(collection.changes(first, second))
+    with session.working("diff") as progress:
+        changes = list(collection.changes(first, second, progress=progress))
     count = _counted(changes)
     if session.json:
         shown = [] if stat else [comparison.facts(change) for change in changes]
@@ -119,8 +119,8 @@ def show(session: Session, text: Shown = "HEAD", stat: Stat = False) -> None:
     if version.parent is not None:
         parent = collection.resolve(version.parent)
         labels = (parent.label, version.label)
-        with session.working("show"):
-            changes = list(collection.changes(parent, version))
+        with session.working("show") as progress:
+            changes = list(collection.changes(parent, version, progress=progress))
     comparison, count = Comparison(labels, False, "from"), _counted(changes)
     pointing = names(collection)
     if session.json:

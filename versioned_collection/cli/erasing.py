@@ -12,7 +12,7 @@ from versioned_collection.cli.arguments import Author, DryRun, Yes, author_of, d
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
-from versioned_collection.cli.lines import dump, load_id, plain, printable
+from versioned_collection.cli.lines import counted, dump, load_id, plain, printable
 from versioned_collection.cli.session import Session
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ def _lines(found: Purged, dry_run: bool) -> Iterator[str]:
         return
     would = "would be " * dry_run
     yield (
-        f"{found.documents:,} documents {would}purged, from {found.versions:,} versions: "
-        f"{found.removed:,} changes {would}removed, {found.rewritten:,} rewritten"
+        f"{counted(found.documents)} {would}purged, from {counted(found.versions, 'version')}: "
+        f"{counted(found.removed, 'change')} {would}removed, {found.rewritten:,} rewritten"
     )
     yield (
-        f"{found.working_copy:,} documents of the collection, {found.stashes:,} stashes, "
-        f"{found.views:,} views"
+        f"{counted(found.working_copy)} of the collection, "
+        f"{counted(found.stashes, 'stash', 'stashes')}, {counted(found.views, 'view')}"
     )
     yield from (f"still written by another client: {dump(id_)}" for id_ in found.kept)
     yield "what may still hold it:"

@@ -12,9 +12,9 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import revision
-from versioned_collection.cli.lines import plain, printable
+from versioned_collection.cli.lines import counted, plain, printable
 from versioned_collection.cli.session import Session
-from versioned_collection.cli.transfers import Labels, counted
+from versioned_collection.cli.transfers import Labels
 
 if TYPE_CHECKING:
     from versioned_collection import Exported
@@ -146,8 +146,8 @@ def _exported_lines(done: Exported, labels: Labels) -> list[str]:
     file = printable(done.file)
     if done.format != "bundle":
         label = labels.text(done.version)
-        return [f"{file}: {done.documents:,} documents of {label}, {done.bytes:,} bytes"]
-    lines = [f"{file}: {counted(done.versions)}, {done.bytes:,} bytes"]
+        return [f"{file}: {counted(done.documents)} of {label}, {done.bytes:,} bytes"]
+    lines = [f"{file}: {counted(done.versions, 'version')}, {done.bytes:,} bytes"]
     lines += [
         f"  {printable(name)}: {labels.text(tip)}"
         for name, tip in sorted((done.branches or {}).items())
@@ -189,6 +189,6 @@ def import_(
         )
     facts = {"documents": done.documents, **done.counts, "kept": plain(done.kept)}
     what, *kept = outcome_lines(done, dry_run)
-    words = f"{done.documents:,} documents: {what}"
+    words = f"{counted(done.documents)}: {what}"
     session.answer({**facts, "dry_run": dry_run}, words, *kept)
     return None if any(done.counts.values()) else Exit.NOTHING

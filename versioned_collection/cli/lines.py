@@ -1,4 +1,4 @@
-"""Documents and values as Extended JSON, in and out."""
+"""Documents and values as Extended JSON, in and out; numbers of things in words."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def _with_long_integers(value: Any) -> Any:
     if isinstance(value, list):
         return [_with_long_integers(item) for item in value]
     return value
+
+
+def counted(number: int, thing: str = "document", things: str | None = None) -> str:
+    """Return a number of things in words; their plural has an ``s`` where no other is given."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def plain(value: Any) -> Any:

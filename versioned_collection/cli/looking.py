@@ -291,7 +291,9 @@ def changes(
     from versioned_collection.cli.render import change_line
 
     count = 0
-    found = islice(session.tracked.changes(revision(a), revision(b)), limit)
+    with session.working("changes") as progress:
+        all_ = session.tracked.changes(revision(a), revision(b), progress=progress)
+    found = islice(all_, limit)
     if session.json:
         count = write_array(session, "changes", map(change_facts, found))
     else:

@@ -19,7 +19,7 @@ _PATIENCE = 0.5
 """Seconds before anything is shown: quick work is not announced."""
 _RATED = 1.0
 """Seconds of a phase before its rate means something."""
-_UNITS = {"versions": "versions", "changes": "changes"}
+_UNITS = {"changes": "changes", "steps": "steps", "versions": "versions"}
 """What is counted in phases that do not count documents."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,7 +42,10 @@ def find_versions(
     With --json each has version, and the ids under appeared and disappeared.
     """
     wanted = _filter(filter_)
-    found = session.tracked.find_versions(wanted, revision(start), limit)
+    with session.working("find-versions") as progress:
+        later = session.tracked.find_versions(wanted, revision(start), limit, progress=progress)
+        first = list(islice(later, 1))  # before which all changes are looked at
+    found = chain(first, later)
     if session.json:
         write_array(session, "versions", map(_appearance_facts, found))
         return
@@ -78,8 +82,10 @@ def bisect(session: Session, good: Good, bad: Bad, filter_: Wanted) -> None:
 
     Few versions are looked at: the versions between are halved each time.
     """
-    with session.working("bisect"):
-        found = session.tracked.bisect(revision(good), revision(bad), _filter(filter_))
+    with session.working("bisect") as progress:
+        found = session.tracked.bisect(
+            revision(good), revision(bad), _filter(filter_), progress=progress
+        )
     told = f"{found.label} is the first bad version: {found.subject}"
     session.answer({"version": facts(found)}, told)
 
@@ -101,8 +107,8 @@ def compare(session: Session, a: From = None, b: To = None, samples: Samples = 1
     With --json "fields" tells in how many updated documents each field differs.
     """
     first = "HEAD" if a is None else revision(a)
-    with session.working("compare"):
-        found = session.tracked.compare(first, revision(b), samples)
+    with session.working("compare") as progress:
+        found = session.tracked.compare(first, revision(b), samples, progress=progress)
     session.answer(_comparison_facts(found), *_comparison_lines(found))
 
 

@@ -10,6 +10,7 @@ import typer
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.history import facts
+from versioned_collection.cli.lines import counted
 from versioned_collection.cli.policies import (
     ByDefault,
     ByPlace,
@@ -26,7 +27,6 @@ from versioned_collection.cli.transfers import (
     PULL,
     PUSH,
     concealed,
-    counted,
     transfer_facts,
     transfer_lines,
 )
@@ -323,7 +323,7 @@ def _name(session: Session, uri: str) -> str | None:
 
 
 def _copied(collection: VersionedCollection, version: Version) -> str:
-    count = counted(_count(collection))
+    count = counted(_count(collection), "version")
     return f"{collection.full_name} is a copy with {count}, at {version.label}"
 
 

@@ -13,7 +13,7 @@ from versioned_collection.cli.arguments import Yes
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
-from versioned_collection.cli.lines import printable
+from versioned_collection.cli.lines import counted, printable
 from versioned_collection.cli.session import Session
 
 if TYPE_CHECKING:
@@ -86,12 +86,13 @@ def thin_out(
         keep_tags=not drop_tags,
     )
     collection = session.tracked
-    with session.working("thin-out"):
-        found = collection.thin_out(retention, dry_run=dry_run or not yes)
+    with session.working("thin-out") as progress:
+        found = collection.thin_out(retention, dry_run=dry_run or not yes, progress=progress)
     if dry_run or yes or not found.versions:
         _answer(session, found, dry_run)
         return None if found.versions else Exit.NOTHING
-    if not session.confirm(f"Remove {_counted(found)} of {collection.full_name}?", yes):
+    count = counted(len(found.versions), "version")
+    if not session.confirm(f"Remove {count} of {collection.full_name}?", yes):
         session.answer(
             {
                 "versions": [],
@@ -101,8 +102,8 @@ def thin_out(
             }
         )
         return Exit.NOTHING
-    with session.working("thin-out"):
-        done = collection.thin_out(retention)
+    with session.working("thin-out", {"versions": len(found.versions)}) as progress:
+        done = collection.thin_out(retention, progress=progress)
     _answer(session, done, dry_run)
     return None
 
@@ -116,15 +117,10 @@ def _answer(session: Session, found: ThinnedOut, dry_run: bool) -> None:
             "tags": list(found.tags),
             "dry_run": dry_run,
         },
-        f"{_counted(found)} {verb}, {found.kept:,} are left",
+        f"{counted(len(found.versions), 'version')} {verb}, {found.kept:,} are left",
         *_names("versions", found.versions),
         *_names("tags", found.tags),
     )
-
-
-def _counted(found: ThinnedOut) -> str:
-    count = len(found.versions)
-    return f"{count:,} version{'' if count == 1 else 's'}"
 
 
 def _names(what: str, names: Sequence[str]) -> list[str]:

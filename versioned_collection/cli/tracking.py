@@ -19,7 +19,7 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import facts, revision
-from versioned_collection.cli.lines import load_id
+from versioned_collection.cli.lines import counted, load_id
 from versioned_collection.cli.policies import place_of
 from versioned_collection.cli.session import Session
 
@@ -107,7 +107,7 @@ def init(
     count = version.stats.get("inserted", 0)
     session.answer(
         {"version": facts(version)},
-        f"tracking {collection.full_name}: {count:,} documents are version {version.label}",
+        f"tracking {collection.full_name}: {counted(count)} in version {version.label}",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from versioned_collection.cli.lines import printable
+from versioned_collection.cli.lines import counted, printable
 from versioned_collection.cli.session import Session
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def transfer_lines(
     if not (done.versions or done.branches or tags):
         return [f"up to date with {remote}"]
     whole = getattr(done, "created", False) and not done.versions
-    count = "all versions" if whole else counted(done.versions)
+    count = "all versions" if whole else counted(done.versions, "version")
     head = f"{doing.future if dry_run else doing.past} {remote}: {count}"
     tag_lines = (f"  tag {printable(tag)}" for tag in tags)
     return [head, *_branch_lines(Labels(collection), done.branches), *tag_lines]
@@ -132,8 +132,3 @@ def _branch_lines(labels: Labels, branches: Moved) -> Iterator[str]:
         before = "new" if old is None else labels.text(old)
         after = "deleted" if new is None else labels.text(new)
         yield f"  {printable(name)}: {before} -> {after}"
-
-
-def counted(versions: int) -> str:
-    """Return a number of versions in words."""
-    return "1 version" if versions == 1 else f"{versions:,} versions"

@@ -26,8 +26,10 @@ Replace = Annotated[
 )
 def publish_view(session: Session, text: Where, name: Name, replace: Replace = False) -> None:
     """Make a MongoDB view of a version, for mongosh, Compass and other programs."""
-    with session.working("publish-view"):
-        version = session.tracked.publish_view(revision(text), name, replace=replace)
+    with session.working("publish-view") as progress:
+        version = session.tracked.publish_view(
+            revision(text), name, replace=replace, progress=progress
+        )
     shown = f"{printable(name)} shows {printable(version.label)}"
     session.answer({"name": name, "version": facts(version)}, shown)
 

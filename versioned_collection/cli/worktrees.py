@@ -45,8 +45,8 @@ def worktree(session: Session, text: Where, name: Name, new_branch: NewBranch = 
     To work in it, name it with --collection.
     """
     collection = session.tracked
-    with session.working("worktree"):
-        collection.worktree(revision(text), name, new_branch=new_branch)
+    with session.working("worktree") as progress:
+        collection.worktree(revision(text), name, new_branch=new_branch, progress=progress)
     made = next(one for one in collection.worktrees() if one.name == name)
     session.answer(_facts(made), f"{printable(name)} is on {_place(made)}")
 

@@ -201,6 +201,17 @@ def encoded_rows(delta: Delta) -> bytes:
     return encoded[6:-1]
 
 
+def content_size(delta: Delta, rows: bytes) -> int:
+    """Return how many bytes the rows or images of a delta have.
+
+    Args:
+        delta: The delta.
+        rows: What `encoded_rows` returns for it.
+    """
+    images = 0 if delta.steps is not None else len(delta.old or b"") + len(delta.new or b"")
+    return len(rows) + images
+
+
 def delta_digest(delta: Delta, rows: bytes) -> int:
     """Return a number that identifies a delta's content, for sums modulo 2**256.
 

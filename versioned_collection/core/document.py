@@ -57,7 +57,8 @@ _FIXED_SIZES = {
     0xFF: 0,  # MinKey
 }
 _NUMBERS = frozenset((0x01, 0x10, 0x12, 0x13))
-_SIZE_INCLUDES_ITSELF = frozenset((0x03, 0x04, 0x0F))
+_CODE_WITH_SCOPE = 0x0F
+_SIZE_INCLUDES_ITSELF = frozenset((OBJECT, ARRAY, _CODE_WITH_SCOPE))
 _SIZE_PREFIXED_STRINGS = frozenset((0x02, 0x0D, 0x0E))
 _ZERO_TIMESTAMP = b"\0" * 8
 
@@ -102,6 +103,20 @@ def elements(raw: bytes) -> Iterator[tuple[int, bytes, int, int]]:
         end = value_end(raw, name_end + 1, kind)
         yield kind, raw[position + 1 : name_end], name_end + 1, end
         position = end
+
+
+def depth(raw: bytes) -> int:
+    """Return how many levels a document has; one without documents or lists in it has one."""
+    deepest, waiting = 0, [(raw, 1)]
+    while waiting:
+        container, level = waiting.pop()
+        deepest = max(deepest, level)
+        for kind, _, start, end in elements(container):
+            if kind == _CODE_WITH_SCOPE:
+                start += 8 + _int32.unpack_from(container, start + 4)[0]
+            if kind in _SIZE_INCLUDES_ITSELF:
+                waiting.append((container[start:end], level + 1))
+    return deepest
 
 
 def document_key(raw: bytes) -> DocumentKey:

@@ -23,17 +23,24 @@ from versioned_collection.verbs.verify import Problem, verify
 class Care(Facet[DocumentType]):
     """Keeping what is stored whole and small."""
 
-    def verify(self, *, tip: Version | VersionId | str | None = None) -> Iterator[Problem]:
+    def verify(
+        self,
+        *,
+        tip: Version | VersionId | str | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Problem]:
         """Iterate over everything on disk that is not as it must be.
 
         Args:
             tip: A version, version id or checksum recorded elsewhere, which has to be in the
                 log still: this finds out whoever cuts off or rewrites the newest versions.
+            progress: Called with a phase and a number of things done: the documents that are
+                checked out, then the changes that are made again.
 
         Raises:
             CollectionNotTracked: There is no history.
         """
-        return verify(self._repository, tip)
+        return verify(self._repository, tip, progress)
 
     def size(self, per: Literal["tracker", "branch"] = "tracker") -> dict[str, int]:
         """Return the bytes that history takes, by what takes them.
@@ -49,11 +56,21 @@ class Care(Facet[DocumentType]):
         """
         return maintenance.size(self._repository, per)
 
-    def gc(self) -> dict[str, int]:
-        """Remove what no version needs; return how much of what was removed."""
-        return self._unless_untracked(maintenance.gc, {})
+    def gc(self, *, progress: Progress | None = None) -> dict[str, int]:
+        """Remove what no version needs; return how much of what was removed.
 
-    def thin_out(self, retention: Retention, *, dry_run: bool = False) -> ThinnedOut:
+        Args:
+            progress: Called with a phase and a number of steps done.
+        """
+        return self._unless_untracked(lambda repository: maintenance.gc(repository, progress), {})
+
+    def thin_out(
+        self,
+        retention: Retention,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> ThinnedOut:
         """Remove old versions that no rule keeps; what they changed stays in the next one.
 
         Versions that are kept stay what they are, byte for byte, with their ids, labels and
@@ -67,6 +84,7 @@ class Care(Facet[DocumentType]):
         Args:
             retention: Which versions are kept.
             dry_run: Find out what would go, and change nothing.
+            progress: Called with a phase and a number of versions done.
 
         Returns:
             What went. Of an untracked collection that is nothing.
@@ -76,7 +94,8 @@ class Care(Facet[DocumentType]):
             InvalidOperation: A merge waits.
         """
         return self._unless_untracked(
-            lambda repository: thin_out(repository, retention, dry_run=dry_run), ThinnedOut()
+            lambda repository: thin_out(repository, retention, dry_run=dry_run, progress=progress),
+            ThinnedOut(),
         )
 
     def purge(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.committer import Progress
 from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.version import Log, Version
 from versioned_collection.facets.base import Facet
@@ -81,6 +82,8 @@ class Looking(Facet[DocumentType]):
         branch: str | None = None,
         deep: bool = False,
         direction: str = "from",
+        *,
+        progress: Progress | None = None,
     ) -> dict[Any, Any] | None:
         """Return the differences between a version and the present documents.
 
@@ -90,6 +93,7 @@ class Looking(Facet[DocumentType]):
             deep: Return `deepdiff.DeepDiff` objects instead of unified text.
             direction: ``from`` reads "from that version to now", ``to`` the reverse,
                 ``bidirectional`` gives both under these names.
+            progress: Called with a phase and a number of documents done.
 
         Returns:
             The differences by ``_id`` (ids that Python cannot hash, or takes for equal to
@@ -99,11 +103,19 @@ class Looking(Facet[DocumentType]):
             InvalidCollectionVersion: There is no such version.
         """
         return self._unless_untracked(
-            lambda repository: diff_verbs.diff(repository, version, branch, deep, direction), None
+            lambda repository: diff_verbs.diff(
+                repository, version, branch, deep, direction, progress
+            ),
+            None,
         )
 
     def compare(
-        self, a: RevisionLike = "HEAD", b: RevisionLike = None, samples: int = 10
+        self,
+        a: RevisionLike = "HEAD",
+        b: RevisionLike = None,
+        samples: int = 10,
+        *,
+        progress: Progress | None = None,
     ) -> Comparison:
         """Count what differs between two revisions, and name some of the documents.
 
@@ -111,6 +123,7 @@ class Looking(Facet[DocumentType]):
             a: The first revision.
             b: The second one; None means the present documents.
             samples: How many ids are kept of documents that were inserted, updated, deleted.
+            progress: Called with a phase and a number of documents done.
 
         Raises:
             InvalidCollectionVersion: There is no such version.
@@ -118,16 +131,23 @@ class Looking(Facet[DocumentType]):
             InvalidType: `samples` is no whole number.
             CollectionNotTracked: There is no history.
         """
-        return diff_verbs.comparison(self._repository, a, b, samples)
+        return diff_verbs.comparison(self._repository, a, b, samples, progress)
 
-    def changes(self, a: RevisionLike = "HEAD", b: RevisionLike = None) -> Iterator[Change]:
+    def changes(
+        self,
+        a: RevisionLike = "HEAD",
+        b: RevisionLike = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Iterator[Change]:
         """Iterate over the changed documents between two revisions, for programs.
 
         Args:
             a: The first revision.
             b: The second one; None means the working copy.
+            progress: Called with a phase and a number of documents done.
 
         Raises:
             CollectionNotTracked: There is no history.
         """
-        return diff_verbs.changes(self._repository, a, b)
+        return diff_verbs.changes(self._repository, a, b, progress)

@@ -25,7 +25,7 @@ from versioned_collection.versions import RevisionLike
 class Past(Facet[DocumentType]):
     """Reading earlier versions, and bringing parts of them back."""
 
-    def at(self, revision: RevisionLike | datetime = "HEAD") -> PastCollection:
+    def at(self, revision: RevisionLike | datetime = "HEAD") -> PastCollection[DocumentType]:
         """Return a version as a read-only collection, without checking it out.
 
         Others may write and check out meanwhile: each read is of this version, entirely. What
@@ -44,7 +44,14 @@ class Past(Facet[DocumentType]):
         """
         return at(self._planner, revision, self)
 
-    def publish_view(self, revision: RevisionLike, name: str, *, replace: bool = False) -> Version:
+    def publish_view(
+        self,
+        revision: RevisionLike,
+        name: str,
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> Version:
         """Make a MongoDB view of a version, which any client can query: mongosh, Compass, BI.
 
         It shows a copy of all documents of the version, with the collection's indexes, so it
@@ -57,6 +64,7 @@ class Past(Facet[DocumentType]):
             name: The name of the view, in the same database.
             replace: Let a view of this collection that has the name show this version from now
                 on; readers see the one or the other.
+            progress: Called with a phase and a number of documents done.
 
         Returns:
             The version.
@@ -67,7 +75,7 @@ class Past(Facet[DocumentType]):
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """
-        return view_verbs.publish_view(self._repository, revision, name, replace)
+        return view_verbs.publish_view(self._repository, revision, name, replace, progress)
 
     def views(self) -> dict[str, Version]:
         """Return the version that each published view shows, by the view's name."""
@@ -83,7 +91,7 @@ class Past(Facet[DocumentType]):
 
     def history(
         self, document_id: Any, revision: RevisionLike = None, limit: int | None = None
-    ) -> Iterator[DocumentVersion]:
+    ) -> Iterator[DocumentVersion[DocumentType]]:
         """Iterate over the versions that changed a document, newest first.
 
         They are those on the way from a version to the first one, along first parents: what a
@@ -120,7 +128,12 @@ class Past(Facet[DocumentType]):
         return blame(self._repository, document_id, revision, self.codec_options)
 
     def find_versions(
-        self, filter: Mapping[str, Any], revision: RevisionLike = None, limit: int | None = None
+        self,
+        filter: Mapping[str, Any],
+        revision: RevisionLike = None,
+        limit: int | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Iterator[Appearance]:
         """Iterate over the versions in which documents that match a filter came or went.
 
@@ -132,6 +145,7 @@ class Past(Facet[DocumentType]):
             filter: Which documents, in MongoDB's query language.
             revision: Where to start, such as a branch; HEAD where it is left out.
             limit: At most so many versions.
+            progress: Called with a phase and a number of changes done.
 
         Raises:
             InvalidCollectionVersion: There is no such version.
@@ -140,9 +154,16 @@ class Past(Facet[DocumentType]):
             NotSupported: The filter holds ``$near`` or ``$nearSphere``.
             CollectionNotTracked: There is no history.
         """
-        return find_versions(self._planner, filter, revision, limit, self.codec_options)
+        return find_versions(self._planner, filter, revision, limit, self.codec_options, progress)
 
-    def bisect(self, good: RevisionLike, bad: RevisionLike, predicate: Predicate) -> Version:
+    def bisect(
+        self,
+        good: RevisionLike,
+        bad: RevisionLike,
+        predicate: Predicate[DocumentType],
+        *,
+        progress: Progress | None = None,
+    ) -> Version:
         """Return the first bad version on the way from a good one to a bad one.
 
         Of n versions between them, about log2(n) are looked at, as `at` does.
@@ -152,6 +173,7 @@ class Past(Facet[DocumentType]):
             bad: A version that is bad.
             predicate: A filter, where a version is bad when a document matches; or a callable,
                 which is given the version as `at` returns it and tells whether it is bad.
+            progress: Called with a phase and a number of versions done.
 
         Raises:
             InvalidArgument: The good version is bad, or the bad one good; or no way leads from
@@ -161,10 +183,10 @@ class Past(Facet[DocumentType]):
             CollectionNotTracked: There is no history.
         """
 
-        def view(version: Version) -> PastCollection:
+        def view(version: Version) -> PastCollection[DocumentType]:
             return PastCollection(self._planner, version, self)
 
-        return bisect(self._planner, good, bad, predicate, view)
+        return bisect(self._planner, good, bad, predicate, view, progress)
 
     def restore(
         self,

@@ -22,6 +22,7 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
+from versioned_collection.observing import Counted
 from versioned_collection.past.moment import steady
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
@@ -61,7 +62,7 @@ class _Step(NamedTuple):
 
 
 def appearances(
-    planner: Planner, start: VersionId, filter_: bytes
+    planner: Planner, start: VersionId, filter_: bytes, report: Counted
 ) -> Iterator[tuple[VersionId, Appeared]]:
     """Iterate over the versions, along first parents, in which the matching documents changed.
 
@@ -71,6 +72,7 @@ def appearances(
         planner: Knows what serves versions.
         start: Where to begin.
         filter_: The filter, as BSON.
+        report: Told how many changes were looked at.
     """
     repository = planner.repository
     tree = repository.log.tree()
@@ -82,6 +84,7 @@ def appearances(
     for some in portions(steps, lambda step: step.size, STATES, STATES_BYTES):
         states = (state for step in some for state in (step.before, step.after))
         matching = matching_states(repository, filter_, collation, states)
+        report("changes", len(some), sum(step.size for step in some))
         for step in some:
             _note(found, step, matching)
     present = map(document_key, Reader(planner, start).find(Find(filter_, {"_id": 1})))

@@ -16,6 +16,7 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
 from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
+from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
@@ -37,13 +38,20 @@ _MOST_HEADS = 50
 States = Iterator[list[tuple[DocumentKey, bytes | None]]]
 
 
-def prepare(repository: Repository, version: VersionId, *, whole: bool = False) -> None:
+def prepare(
+    repository: Repository,
+    version: VersionId,
+    *,
+    whole: bool = False,
+    progress: Progress | None = None,
+) -> None:
     """Make the overlay of a version, or bring it up to HEAD.
 
     Args:
         repository: The trackers.
         version: The version.
         whole: Whether it has to hold every document of the version.
+        progress: Told how many documents were written.
 
     Raises:
         InvalidCollectionVersion: The version has been deleted.
@@ -51,16 +59,17 @@ def prepare(repository: Repository, version: VersionId, *, whole: bool = False) 
         PermissionDenied: The user may not write.
     """
     with holding(repository, "at") as hold:
-        make(hold, version, whole=whole or not repository.has_transactions)
+        whole = whole or not repository.has_transactions
+        make(hold, version, whole=whole, progress=progress)
 
 
-def make(hold: Hold, version: VersionId, *, whole: bool) -> None:
+def make(hold: Hold, version: VersionId, *, whole: bool, progress: Progress | None = None) -> None:
     """Make the overlay of a version; see `prepare`."""
     repository = hold.repository
     if not repository.log.known(version):
         raise InvalidCollectionVersion(f"there is no version {version} any more")
     repository.overlays.remove_unfinished()
-    builder = _Builder(hold, version)
+    builder = _Builder(hold, version, counted(progress))
     builder.run(whole)
     _evict(repository, version)
     builder.shorten_way()
@@ -80,8 +89,9 @@ def _evict(repository: Repository, kept: VersionId) -> None:
 
 
 class _Builder:
-    def __init__(self, hold: Hold, version: VersionId) -> None:
+    def __init__(self, hold: Hold, version: VersionId, report: Counted) -> None:
         self._hold = hold
+        self._report = report
         self._repository = hold.repository
         self._tree = hold.repository.log.ancestry()
         self._version = version
@@ -127,9 +137,11 @@ class _Builder:
         with closing(prefetch(states)) as batches:
             for batch in batches:
                 raws = [raw for _, raw in batch if raw is not None]
-                count, size = count + len(raws), size + sum(map(len, raws))
+                here = sum(map(len, raws))
+                count, size = count + len(raws), size + here
                 self._hold.lease.check()
                 overlays.put(slot, raws, () if whole else [key for key, _ in batch])
+                self._report("written", len(raws), here)
                 if whole:
                     total += sum(hash_number(document_hash(raw)) for raw in raws)
         if whole:

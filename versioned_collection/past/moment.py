@@ -18,7 +18,7 @@ from versioned_collection.capture.base import Capture
 from versioned_collection.capture.change_stream import ChangeStreamCapture
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import SnapshotUnavailable
+from versioned_collection.errors import PermissionDenied, SnapshotUnavailable
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.base import identities
@@ -31,6 +31,9 @@ MOST_MODIFIED = 20_000
 """Uncommitted documents beyond which the replica is read instead of the collection."""
 
 _ATTEMPTS = 10
+_PAUSE = 0.5
+"""Seconds between two looks of a user who may not take the lease."""
+
 _VERB = "at"
 
 
@@ -78,8 +81,7 @@ def look(repository: Repository, *, follow: bool = True) -> Moment:
         if moment is not None:
             return moment
         if _is_moving(repository.metadata.read()):
-            with holding(repository, _VERB):
-                pass
+            _let_it_end(repository)
     raise SnapshotUnavailable("the documents are on the move; try again once other verbs are over")
 
 
@@ -118,6 +120,15 @@ def _try(repository: Repository, follow: bool) -> Moment | None:
     if identities(repository.db, names) != found:
         return None  # of what was dropped after that time, the server reads nothing
     return Moment(at, state.head, modified, found)
+
+
+def _let_it_end(repository: Repository) -> None:
+    """Wait for the end of a verb, or go on with it where its process has died."""
+    try:
+        with holding(repository, _VERB):
+            pass
+    except PermissionDenied:  # somebody who may write has to go on with it
+        time.sleep(_PAUSE)
 
 
 def _is_moving(state: Metadata | None) -> bool:

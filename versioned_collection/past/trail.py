@@ -11,7 +11,6 @@ from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.past.moment import steady
 from versioned_collection.repository import Repository, missing_version
-from versioned_collection.wire import by_keys
 
 _AT_ONCE = 50
 """Deltas that are read ahead; each may be as large as two documents."""
@@ -44,7 +43,7 @@ def trail_of(repository: Repository, key: DocumentKey, exact: bool, verb: str) -
         verb: What for; see `steady`.
     """
     with steady(repository, verb) as (head, at):
-        found = by_keys(repository.db, repository.replica.name, [key], at=at)
+        found = repository.replica.by_keys([key], at)
         return Trail(repository, key, exact, head, next(found)[1])
 
 

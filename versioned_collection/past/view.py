@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, cast
 
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidType, ReadOnlyVersion
+from versioned_collection.observing import Progress
 from versioned_collection.past.building import prepare
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import (
@@ -65,7 +67,7 @@ _OPTIONS = {
 """Options of reads, as PyMongo and as the server spells them."""
 
 
-class PastCollection:
+class PastCollection(Generic[DocumentType]):
     """A version of a collection, read only, without checking it out.
 
     Each read returns documents of this version alone, however others write and check out
@@ -76,7 +78,9 @@ class PastCollection:
         version: The version.
     """
 
-    def __init__(self, planner: Planner, version: Version, collection: Collection[Any]) -> None:
+    def __init__(
+        self, planner: Planner, version: Version, collection: Collection[DocumentType]
+    ) -> None:
         self.version = version
         self._planner = planner
         self._collection = collection
@@ -102,18 +106,19 @@ class PastCollection:
         """How documents are decoded: as by the collection that `at` was called on."""
         return self._collection.codec_options
 
-    def prepare(self, *, whole: bool = False) -> None:
+    def prepare(self, *, whole: bool = False, progress: Progress | None = None) -> None:
         """Make now what the first read would make: an overlay of what differs from HEAD.
 
         Args:
             whole: Copy every document of the version, so that reads are not bound to one
                 moment and may take as long as they want.
+            progress: Called with a phase and a number of documents done.
 
         Raises:
             PermissionDenied: The user may not write.
             LeaseHeld: Another process is at work.
         """
-        prepare(self._planner.repository, self.version.id, whole=whole)
+        prepare(self._planner.repository, self.version.id, whole=whole, progress=progress)
         self._planner.forget()
 
     # -- reading -------------------------------------------------------------------------
@@ -128,7 +133,7 @@ class PastCollection:
         sort: Any = None,
         batch_size: int = 0,
         **options: Any,
-    ) -> PastCursor:
+    ) -> PastCursor[DocumentType]:
         """Find documents of the version.
 
         Args:
@@ -163,7 +168,7 @@ class PastCollection:
         )
         return PastCursor(self._reader, find, self.codec_options)
 
-    def find_one(self, filter: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def find_one(self, filter: Any = None, *args: Any, **kwargs: Any) -> DocumentType | None:
         """Return a document of the version, None where none matches.
 
         Args:
@@ -268,7 +273,7 @@ class PastCollection:
 
 
 def _refusing(method: str) -> Callable[..., NoReturn]:
-    def refuse(self: PastCollection, *args: Any, **kwargs: Any) -> NoReturn:
+    def refuse(self: PastCollection[Any], *args: Any, **kwargs: Any) -> NoReturn:
         raise ReadOnlyVersion(
             f"{method}() writes, and version {self.version.label} is recorded for good: "
             "checkout() it to work on from there, or restore() its documents into the collection",
@@ -284,7 +289,7 @@ for _method in WRITES:
     setattr(PastCollection, _method, _refusing(_method))
 
 
-class PastCursor(Iterator[Any]):
+class PastCursor(Iterator[DocumentType]):
     """Documents of a version, on demand.
 
     Like a cursor of PyMongo it can be told how to go about it until the first document is
@@ -297,59 +302,59 @@ class PastCursor(Iterator[Any]):
         self._options = options
         self._found: Iterator[bytes] | None = None
 
-    def sort(self, key_or_list: Any, direction: Any = None) -> PastCursor:
+    def sort(self, key_or_list: Any, direction: Any = None) -> PastCursor[DocumentType]:
         """Sort by a field, or by a list of ``(name, direction)``."""
         return self._change(sort=sort_of(key_or_list, direction))
 
-    def skip(self, skip: int) -> PastCursor:
+    def skip(self, skip: int) -> PastCursor[DocumentType]:
         """Pass over so many documents."""
         return self._change(skip=number_of(skip, "skip"))
 
-    def limit(self, limit: int) -> PastCursor:
+    def limit(self, limit: int) -> PastCursor[DocumentType]:
         """Return at most so many documents; 0 for all."""
         return self._change(limit=number_of(limit, "limit"))
 
-    def batch_size(self, batch_size: int) -> PastCursor:
+    def batch_size(self, batch_size: int) -> PastCursor[DocumentType]:
         """Have the server send so many documents at once; 0 for as many as fit."""
         return self._change(batch_size=number_of(batch_size, "batch_size"))
 
-    def hint(self, index: Any) -> PastCursor:
+    def hint(self, index: Any) -> PastCursor[DocumentType]:
         """Use an index, given by its name or key."""
         return self._set("hint", hint_of(index))
 
-    def collation(self, collation: Any) -> PastCursor:
+    def collation(self, collation: Any) -> PastCursor[DocumentType]:
         """Compare texts in this manner."""
         return self._set("collation", collation_of(collation))
 
-    def comment(self, comment: Any) -> PastCursor:
+    def comment(self, comment: Any) -> PastCursor[DocumentType]:
         """Have the server note a comment."""
         return self._set("comment", comment)
 
-    def max_time_ms(self, max_time_ms: int | None) -> PastCursor:
+    def max_time_ms(self, max_time_ms: int | None) -> PastCursor[DocumentType]:
         """Have the server give up after so many milliseconds."""
         return self._set("maxTimeMS", max_time_ms)
 
-    def allow_disk_use(self, allow_disk_use: bool) -> PastCursor:
+    def allow_disk_use(self, allow_disk_use: bool) -> PastCursor[DocumentType]:
         """Let the server sort on disk, or forbid it."""
         return self._set("allowDiskUse", allow_disk_use)
 
-    def _set(self, name: str, value: Any) -> PastCursor:
+    def _set(self, name: str, value: Any) -> PastCursor[DocumentType]:
         options = {key: one for key, one in self._find.options.items() if key != name}
         return self._change(options=options if value is None else {**options, name: value})
 
-    def _change(self, **changes: Any) -> PastCursor:
+    def _change(self, **changes: Any) -> PastCursor[DocumentType]:
         if self._found is not None:
             raise InvalidArgument("the cursor has been read from; clone() or rewind() it first")
         for name, value in changes.items():
             setattr(self._find, name, value)
         return self
 
-    def clone(self) -> PastCursor:
+    def clone(self) -> PastCursor[DocumentType]:
         """Return a cursor that asks for the same, from the start."""
         copied = Find(**{name: getattr(self._find, name) for name in self._find.__slots__})
         return PastCursor(self._reader, copied, self._options)
 
-    def rewind(self) -> PastCursor:
+    def rewind(self) -> PastCursor[DocumentType]:
         """Start over."""
         self.close()
         return self
@@ -361,9 +366,9 @@ class PastCursor(Iterator[Any]):
         if close is not None:
             close()
 
-    def to_list(self, length: int | None = None) -> list[Any]:
+    def to_list(self, length: int | None = None) -> list[DocumentType]:
         """Return the documents, or the next `length` of them."""
-        found: list[Any] = []
+        found: list[DocumentType] = []
         while length is None or len(found) < length:
             try:
                 found.append(next(self))
@@ -371,16 +376,16 @@ class PastCursor(Iterator[Any]):
                 break
         return found
 
-    def next(self) -> Any:
+    def next(self) -> DocumentType:
         """Return the next document."""
         return next(self)
 
-    def __next__(self) -> Any:
+    def __next__(self) -> DocumentType:
         if self._found is None:
             self._found = self._reader.find(self._find)
-        return bson.decode(next(self._found), self._options)
+        return cast(DocumentType, bson.decode(next(self._found), self._options))
 
-    def __enter__(self) -> PastCursor:
+    def __enter__(self) -> PastCursor[DocumentType]:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -96,8 +96,8 @@ class Inbox(Protocol):
         """Announce versions by their log entries; return what is there of them already."""
         ...
 
-    def add(self, changes: Changes) -> None:
-        """Take changes in; those that are there already stay."""
+    def add(self, changes: Changes) -> int:
+        """Take changes in; those that are there already stay; return how many bytes they have."""
         ...
 
     def complete(self, versions: Sequence[VersionId]) -> None:

@@ -15,12 +15,13 @@ from typing import Any, BinaryIO
 import bson
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.delta import encoded_rows, hash_number
+from versioned_collection.core.delta import content_size, encoded_rows, hash_number
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, SnapshotUnavailable, TransferRefused
+from versioned_collection.observing import counted
 from versioned_collection.pipeline import prefetch
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import problem_of_changes, refused
@@ -108,7 +109,7 @@ class _Bundling:
         self._source = source
         self._contents = contents
         self._writer = writer
-        self._progress = progress
+        self._progress = counted(progress)
 
     # -- names and places ----------------------------------------------------------------
 
@@ -155,11 +156,13 @@ class _Bundling:
         sums = {version: Sums() for version in versions}
         with closing(prefetch(self._source.changes(versions))) as batches:
             for batch in batches:
+                size = 0
                 for version, delta in batch:
                     rows = encoded_rows(delta)
                     sums[version].add(delta, rows)
                     self._writer.add("changes", packed(version, delta, rows), version)
-                self._progress("changes", len(batch))
+                    size += content_size(delta, rows)
+                self._progress("changes", len(batch), size)
         for version, found in sums.items():
             entry = known[version]
             problem = problem_of_changes(entry, [known[one] for one in entry.parents], found)
@@ -183,7 +186,7 @@ class _Bundling:
             for raw in batch:
                 self._writer.add("documents", raw)
             count += len(batch)
-            self._progress("documents", len(batch))
+            self._progress("documents", len(batch), sum(map(len, batch)))
         return count
 
 

@@ -129,9 +129,9 @@ class MongoFounding:
                 self._versions[entry.id] = entry
             yield batch
 
-    def add(self, changes: Changes) -> None:
-        """Take changes in."""
-        self._staging.add(changes)
+    def add(self, changes: Changes) -> int:
+        """Take changes in; return how many bytes they have."""
+        return self._staging.add(changes)
 
     def complete(self, versions: Sequence[VersionId]) -> None:
         """Prove that all changes of versions are there, and are those announced."""
@@ -201,7 +201,11 @@ class MongoFounding:
         repository.metadata.insert(
             hold.lease.token,
             hold.lease.fence,
-            {**first_state(self._tip.id, branch, at, info), **state, "intent": intent},
+            {
+                **first_state(self._tip.id, branch, at, info, repository.indexes()),
+                **state,
+                "intent": intent,
+            },
         )
         hold.refresh()
         committer = Committer(hold, self._progress)

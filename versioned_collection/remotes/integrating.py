@@ -23,6 +23,7 @@ from versioned_collection.labels import (
     stamp,
     tracking,
 )
+from versioned_collection.observing import observed
 from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.remotes.arrival import follow
 from versioned_collection.remotes.base import Refs, Remote
@@ -111,6 +112,13 @@ def unite(
         InvalidOperation: The branch is checked out and has uncommitted changes, or it is not
             checked out and there are conflicts.
     """
+    with observed("rebase" if rebase else "merge", hold.repository):
+        _unite(hold, meeting, policy, rebase, progress)
+
+
+def _unite(
+    hold: Hold, meeting: Meeting, policy: MergePolicy, rebase: bool, progress: Progress | None
+) -> None:
     state, mine = hold.state, meeting.mine
     assert mine is not None
     todo = to_do(hold.repository.log.tree(), mine, meeting.theirs) if rebase else ()

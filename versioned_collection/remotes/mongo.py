@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bson.timestamp import Timestamp
 
@@ -24,7 +24,7 @@ from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.tracking import OPTIONS_OF_CREATE
-from versioned_collection.wire import documents, translated
+from versioned_collection.wire import documents
 
 T = TypeVar("T")
 
@@ -142,17 +142,7 @@ class MongoRemote:
             for name, value in info.get("options", {}).items()
             if name in OPTIONS_OF_CREATE
         }
-        return Setup(options, self._indexes() if info else ())
-
-    def _indexes(self) -> list[dict[str, Any]]:
-        repository = self.repository
-        with translated():
-            found = list(repository.db[repository.name].list_indexes())
-        return [
-            {name: value for name, value in index.items() if name not in ("v", "ns")}
-            for index in found
-            if index["name"] != "_id_"
-        ]
+        return Setup(options, self.repository.indexes() or ())
 
     def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
         """Return the checksums of those of these versions that the log names."""

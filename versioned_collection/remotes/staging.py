@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import bson
 
-from versioned_collection.core.delta import encoded_rows
+from versioned_collection.core.delta import content_size, encoded_rows
 from versioned_collection.core.sums import Sums
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import LeaseHeld
@@ -141,8 +141,11 @@ class Staging:
             self._open[version].doubtful = True  # garbage so far, which may be collected just now
         return {version: frozenset(found) for version, found in keys.items()}
 
-    def add(self, changes: Changes) -> None:
+    def add(self, changes: Changes) -> int:
         """Take changes in; those that are there already stay.
+
+        Returns:
+            How many bytes their rows and images have.
 
         Raises:
             TransferRefused: A change is malformed, or of a version that is not expected.
@@ -161,6 +164,7 @@ class Staging:
                 for version, _ in changes:
                     if version in self._open:
                         self._open[version].doubtful = True
+        return sum(content_size(one[1], row) for one, row in zip(changes, rows, strict=True))
 
     def complete(self, versions: Sequence[VersionId]) -> None:
         """Prove that all changes of versions are there, and are those announced.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from graphlib import CycleError
@@ -15,7 +16,8 @@ from versioned_collection.core.graph import parents_first
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import NotSupported, TransferRefused
-from versioned_collection.pipeline import Behind, prefetch
+from versioned_collection.observing import counted
+from versioned_collection.pipeline import Behind, Workers, prefetch
 from versioned_collection.remotes.base import Arrived, Changes, Founding, Inbox, Remote, Update
 from versioned_collection.remotes.checked import (
     check_entry,
@@ -25,6 +27,8 @@ from versioned_collection.remotes.checked import (
     key_in,
     refused,
 )
+
+_log = logging.getLogger(__name__)
 
 Known = Callable[[Sequence[VersionId]], set[VersionId]]
 """Tells which of some versions a side has in its log."""
@@ -166,8 +170,16 @@ def _send(
     arrived: Arrived,
     progress: Progress,
 ) -> None:
+    if arrived.complete or arrived.partial:
+        whole, begun = len(arrived.complete), len(arrived.partial)
+        _log.info(
+            "a transfer goes on where an earlier one ended: %d versions are there, %d in part",
+            whole,
+            begun,
+            extra={"versions": whole, "partial": begun},
+        )
     waiting = sorted(one for one in versions if one not in arrived.complete)
-    progress("versions", len(versions) - len(waiting))
+    counted(progress)("versions", len(versions) - len(waiting))
 
     def still_missing() -> Iterator[Changes]:
         for batch in source.changes(waiting):
@@ -193,11 +205,11 @@ class _Sending:
     def __init__(self, inbox: Inbox, versions: Sequence[VersionId], progress: Progress) -> None:
         self._inbox = inbox
         self._waiting = deque(versions)
-        self._progress = progress
-        self._flying: deque[tuple[Future[None], Changes]] = deque()
+        self._progress = counted(progress)
+        self._flying: deque[tuple[Future[int], Changes]] = deque()
 
     def run(self, batches: Iterable[Changes]) -> None:
-        with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="transfer") as pool:
+        with Workers(_IN_FLIGHT, thread_name_prefix="transfer") as pool:
             try:
                 for batch in batches:
                     if len(self._flying) >= _IN_FLIGHT:
@@ -212,8 +224,7 @@ class _Sending:
 
     def _land(self) -> None:
         future, batch = self._flying.popleft()
-        future.result()
-        self._progress("changes", len(batch))
+        self._progress("changes", len(batch), future.result())
         if batch:
             last = batch[-1][0]
             done = []
@@ -276,10 +287,10 @@ def found(
 
 
 def _fill(source: Remote, founding: Founding, version: VersionId, progress: Progress) -> None:
-    present = founding.documents()
-    progress("documents", len(present))
+    present, report = founding.documents(), counted(progress)
+    report("documents", len(present))
     with closing(prefetch(source.content(version))) as batches, Behind() as behind:
         for batch in batches:
             raws = [raw for raw in batch if not present or key_in(raw) not in present]
             behind.submit(partial(founding.fill, raws))
-            progress("documents", len(raws))
+            report("documents", len(raws), sum(map(len, raws)))

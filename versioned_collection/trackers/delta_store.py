@@ -20,10 +20,12 @@ from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import (
+    ARRAY,
     PLAIN_OPTIONS,
     RAW_OPTIONS,
     DocumentKey,
     build,
+    depth,
     document_key,
     element,
     elements,
@@ -32,6 +34,7 @@ from versioned_collection.core.document import (
 from versioned_collection.core.rows import Row
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
+from versioned_collection.errors import DocumentRejected
 from versioned_collection.trackers.base import (
     Session,
     Tracker,
@@ -51,12 +54,14 @@ from versioned_collection.trackers.layout import (
 from versioned_collection.wire import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,
+    OVERFLOW,
     batches,
     delete_statement,
     documents,
     insert_all,
     insert_missing,
     portions,
+    raise_write_error,
     replace_statement,
     translated,
     write,
@@ -64,6 +69,9 @@ from versioned_collection.wire import (
 
 LARGEST_INLINE = 8 * 1024 * 1024
 """Bytes of rows or images that a stored delta holds itself; more go to chunks."""
+
+MOST_LEVELS = 180
+"""Levels of nesting that a server takes."""
 
 _VERSIONS_PER_READ = 5_000
 _FIRST_LIST, _LONGEST_LIST = 250, 5_000
@@ -124,7 +132,34 @@ class DeltaStore(Tracker):
 
     def _insert(self, raws: Sequence[bytes]) -> None:
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
-            insert_all(self.db, self.name, portion)
+            try:
+                insert_all(self.db, self.name, portion)
+            except DocumentRejected as refusal:
+                self._insert_deep(portion, refusal)
+
+    def _insert_deep(self, raws: Sequence[bytes], refusal: DocumentRejected) -> bool:
+        """Store deltas of documents that have as many levels as a server takes.
+
+        Returns:
+            Whether none was there.
+        """
+        if refusal.facts.get("server_code") != OVERFLOW:
+            raise refusal
+        return insert_missing(self.db, self.name, list(map(self._flat, raws)))
+
+    def _flat(self, raw: bytes) -> bytes:
+        """Return a delta as it is stored, with less levels than a server takes."""
+        if depth(raw) <= MOST_LEVELS:
+            return raw
+        kept, parts = [], {}
+        for kind, name, start, end in elements(raw):
+            if name.decode() not in _PARTS:
+                kept.append(element(name, bytes((kind,)) + raw[start:end]))
+            elif kind == ARRAY:
+                parts[name.decode()] = build(CHANGES + raw[start:end])
+            else:
+                parts[name.decode()] = raw[start:end]
+        return build(*kept, self._chunked(version_in(raw), parts))
 
     def put(
         self, found: Sequence[tuple[VersionId, Delta]], rows: Sequence[bytes] | None = None
@@ -146,7 +181,10 @@ class DeltaStore(Tracker):
             if not _is_chunked(raw):
                 self.fresh.note(raw, pair)
             raws.append(raw)
-        return insert_missing(self.db, self.name, raws)
+        try:
+            return insert_missing(self.db, self.name, raws)
+        except DocumentRejected as refusal:
+            return self._insert_deep(raws, refusal)
 
     def _encode(self, version: VersionId, delta: Delta, rows: bytes, identity: bytes) -> bytes:
         return build(
@@ -487,12 +525,12 @@ class DeltaStore(Tracker):
             if changed == delta:
                 continue
             if changed is None:
-                statement, kind = delete_statement(document_key(raw)), "delete"
-            else:
-                identity = document_key(raw)[1:]
-                made = self._encode(version, changed, encoded_rows(changed), identity)
-                statement, kind = replace_statement(made), "update"
-            write(self.db, kind, self.name, [statement])
+                write(self.db, "delete", self.name, [delete_statement(document_key(raw))])
+                continue
+            identity = document_key(raw)[1:]
+            made = self._encode(version, changed, encoded_rows(changed), identity)
+            statements = [replace_statement(self._flat(made))]
+            raise_write_error(write(self.db, "update", self.name, statements), statements)
 
     def versions(self) -> list[VersionId]:
         """Return the ids under which deltas or chunks are stored."""

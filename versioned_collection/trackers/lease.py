@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from bson.int64 import Int64
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 DEFAULT_SECONDS = 15.0
 DEFAULT_WAIT_SECONDS = 20.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+_LONG_WAIT = 1.0
+"""Seconds of waiting for another verb that are worth a line of the log."""
 
 
 class LeaseCollection(Tracker):
@@ -56,7 +59,8 @@ class LeaseCollection(Tracker):
         Raises:
             LeaseHeld: Another owner kept it all the time.
         """
-        deadline = time.monotonic() + wait_seconds
+        begun = time.monotonic()
+        deadline = begun + wait_seconds
         pause = _FIRST_PAUSE
         for attempt in itertools.count():
             stored, previous = self._try(verb, seconds, session_id)
@@ -69,6 +73,8 @@ class LeaseCollection(Tracker):
                         extra={"verb": verb, "collection": self.tracked},
                     )
                     self._end_session(previous)
+                if attempt > 1:
+                    self._tell_of_wait(verb, time.monotonic() - begun)
                 return Lease(self, stored, seconds)
             if attempt and time.monotonic() >= deadline:
                 raise self._held()
@@ -76,6 +82,16 @@ class LeaseCollection(Tracker):
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
         raise AssertionError("unreachable")
+
+    def _tell_of_wait(self, verb: str, waited: float) -> None:
+        _log.log(
+            logging.INFO if waited >= _LONG_WAIT else logging.DEBUG,
+            "%s of %s waited %.3f s for another verb to end",
+            verb,
+            self.tracked,
+            waited,
+            extra={"verb": verb, "collection": self.tracked, "seconds": round(waited, 6)},
+        )
 
     def _try(
         self, verb: str, seconds: float, session_id: Any
@@ -216,7 +232,10 @@ class Lease:
         self._lost = False
         self._over = threading.Event()
         self._heart = threading.Thread(
-            target=self._beat, name=f"lease-{leases.tracked}", daemon=True
+            target=copy_context().run,
+            args=(self._beat,),
+            name=f"lease-{leases.tracked}",
+            daemon=True,
         )
         self._heart.start()
 
@@ -226,10 +245,16 @@ class Lease:
             try:
                 if not self._leases.extend(self.token, self._seconds):
                     self._lost = True
+                    self._warn("was taken over by another process, as it had expired")
                     return
                 self._alive_at = started
-            except driver.PyMongoError:
-                continue  # `check` fails by our own clock if this goes on
+            except driver.PyMongoError as error:  # `check` fails by our own clock if it goes on
+                self._warn("cannot be extended at the moment: %s", error)
+
+    def _warn(self, what: str, *args: object) -> None:
+        verb, name = self.owner["verb"], self._leases.tracked
+        facts = {"verb": verb, "collection": name}
+        _log.warning(f"the lease of %s on %s {what}", verb, name, *args, extra=facts)
 
     def check(self) -> None:
         """Make sure that the lease is still held.

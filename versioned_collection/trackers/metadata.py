@@ -15,9 +15,7 @@ import bson
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import ReturnDocument
-from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.write_concern import WriteConcern
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import LeaseLost
@@ -64,6 +62,7 @@ class Metadata:
         labels: Changes whenever versions that others may know get other labels; that of the
             main working copy counts.
         accompanied: Whether the main working copy may have worktrees beside it.
+        indexes: What the collection had beside the index of its ids when HEAD last moved.
     """
 
     head: VersionId
@@ -79,6 +78,7 @@ class Metadata:
     merge: Mapping[str, Any] | None = None
     labels: ObjectId | None = None
     accompanied: bool = False
+    indexes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def held(self) -> tuple[str, VersionId] | None:
@@ -115,6 +115,7 @@ class Metadata:
             stored.get("merge"),
             stored.get("labels"),
             bool(stored.get("accompanied")),
+            tuple(stored.get("indexes") or ()),
         )
 
 
@@ -259,17 +260,11 @@ class MetadataCollection(Tracker):
         self, wanted: Any, lease: ObjectId, changes: Mapping[str, Any], session: Session
     ) -> None:
         with translated():
-            result = self._surely(session).update_one(
+            result = self.collection.update_one(
                 {"_id": wanted, "lease": lease}, {"$set": dict(changes)}, session=session
             )
         if not result.matched_count:
             raise _lost(self.tracked)
-
-    def _surely(self, session: Session) -> Collection[dict[str, Any]]:
-        """Return the collection for a write that outlives a change of the primary."""
-        if session is not None and session.in_transaction:
-            return self.collection  # the transaction sees to that
-        return self.collection.with_options(write_concern=WriteConcern("majority"))
 
     def remove(self, lease: ObjectId) -> None:
         """Remove the state of a worktree, the last that is left of it.
@@ -278,7 +273,7 @@ class MetadataCollection(Tracker):
             LeaseLost: Another process took over; nothing was removed.
         """
         with translated():
-            result = self._surely(None).delete_one({"_id": self._id, "lease": lease})
+            result = self.collection.delete_one({"_id": self._id, "lease": lease})
         if not result.deleted_count:
             raise _lost(self.tracked)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from bson.timestamp import Timestamp
+
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.trackers.base import Session, Tracker
 from versioned_collection.wire import by_keys, documents, put_exactly, translated
@@ -30,16 +32,16 @@ class ReplicaCollection(Tracker):
         put_exactly(self.db, self.name, removed, documents, session, check)
 
     def by_keys(
-        self, keys: Sequence[DocumentKey]
+        self, keys: Sequence[DocumentKey], at: Timestamp | None = None
     ) -> Iterator[tuple[list[DocumentKey], dict[DocumentKey, bytes]]]:
         """Look documents up; see `wire.by_keys`."""
-        return by_keys(self.db, self.name, keys)
+        return by_keys(self.db, self.name, keys, at=at)
 
     def count(self) -> int:
         """Return the number of documents."""
         with translated():
             return self.collection.count_documents({})
 
-    def scan(self) -> Iterator[list[bytes]]:
+    def scan(self, at: Timestamp | None = None) -> Iterator[list[bytes]]:
         """Iterate over all documents in the order of their ``_id``."""
-        return documents(self.db, self.name, sort={"_id": 1})
+        return documents(self.db, self.name, sort={"_id": 1}, at=at)

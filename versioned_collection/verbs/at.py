@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pymongo.collection import Collection
 
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core import revision as revisions
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidCollectionVersion
@@ -16,8 +16,8 @@ from versioned_collection.versions import Resolver, RevisionLike, entry_of
 
 
 def at(
-    planner: Planner, revision: RevisionLike | datetime, collection: Collection[Any]
-) -> PastCollection:
+    planner: Planner, revision: RevisionLike | datetime, collection: Collection[DocumentType]
+) -> PastCollection[DocumentType]:
     """Return a version as a collection that can be read.
 
     Args:

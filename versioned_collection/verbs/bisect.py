@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
+from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.view import PastCollection
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 
-Predicate = Mapping[str, Any] | Callable[[PastCollection], Any]
+Predicate = Mapping[str, Any] | Callable[[PastCollection[DocumentType]], Any]
 """What is bad: a document that matches a filter, or what a callable says of a version."""
 
 
+@verb("bisect")
 def bisect(
     planner: Planner,
     good: RevisionLike,
     bad: RevisionLike,
-    predicate: Predicate,
-    view: Callable[[Version], PastCollection],
+    predicate: Predicate[DocumentType],
+    view: Callable[[Version], PastCollection[DocumentType]],
+    progress: Progress | None = None,
 ) -> Version:
     """Return the first bad version on the way from a good one to a bad one.
 
@@ -30,18 +34,25 @@ def bisect(
         bad: That version, or a later one.
         predicate: Tells whether a version is bad.
         view: Returns a version to be read.
+        progress: Told how many versions were looked at.
 
     Raises:
         InvalidArgument: The good version is bad, or the bad one good; or no way leads from one
             to the other.
     """
-    is_bad = _judge(predicate)
+    judge, report = _judge(predicate), counted(progress)
     repository = planner.repository
     resolver = Resolver(repository, repository.state())
     ends = [entry_of(repository, resolver.resolve(one)) for one in (good, bad)]
     way = _way(planner, *ends)
+
+    def is_bad(version: Version) -> bool:
+        found = bool(judge(view(version)))
+        report("versions", 1)
+        return found
+
     for end, expected in zip(ends, (False, True), strict=True):
-        if bool(is_bad(view(end))) is not expected:
+        if is_bad(end) is not expected:
             given, found = ("bad", "good") if expected else ("good", "bad")
             raise InvalidArgument(
                 f"{end.label} was given as {given}, and it is {found}; give other ends, or check "
@@ -51,14 +62,16 @@ def bisect(
     first, last = 0, len(way) - 1
     while first < last:
         middle = (first + last) // 2
-        if is_bad(view(entry_of(repository, way[middle]))):
+        if is_bad(entry_of(repository, way[middle])):
             last = middle
         else:
             first = middle + 1
     return entry_of(repository, way[first])
 
 
-def _judge(predicate: Predicate) -> Callable[[PastCollection], Any]:
+def _judge(
+    predicate: Predicate[DocumentType],
+) -> Callable[[PastCollection[DocumentType]], Any]:
     if isinstance(predicate, Mapping):
         return lambda version: version.find_one(predicate, {"_id": 1}) is not None
     if not callable(predicate):

@@ -23,6 +23,7 @@ from versioned_collection.errors import (
     WorkingCopyChanged,
 )
 from versioned_collection.moves import BATCH
+from versioned_collection.observing import counted
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
@@ -173,10 +174,10 @@ def resolve_conflicts(
         if merge is None or not repository.conflicts.has_any(merge["id"]):
             return None
         settling = _Settling(hold, None if rule is None else _by_rule(repository, rule))
+        report = counted(progress)
         for page in repository.conflicts.of_merge(merge["id"]):
             settling.settle(page)
-            if progress is not None:
-                progress("settled", len(page))
+            report("settled", len(page))
         return repository.conflicts.count(merge["id"])
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+from bson.timestamp import Timestamp
+
 from versioned_collection.core import html
 from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.delta import Operation, applied, compare
@@ -16,16 +18,18 @@ from versioned_collection.core.document import DocumentKey, add_by_id, id_value
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.moves import moves_along
+from versioned_collection.moves import moves_along, states_along
+from versioned_collection.observing import Progress, counted, iterated, verb
+from versioned_collection.onlooking import Onlooker, looking, replica_time, sight
 from versioned_collection.past.query import number_of
-from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.wire import by_keys, portions
-from versioned_collection.working_copy import WorkingCopy
 
 _FEW = 10_000
 """Changes that are computed before the lease is given back."""
+
+_TOLD_AT_ONCE = 500
 
 DIRECTIONS = ("from", "to", "bidirectional")
 
@@ -95,6 +99,7 @@ def diff(
     branch: str | None = None,
     deep: bool = False,
     direction: str = "from",
+    progress: Progress | None = None,
 ) -> dict[Any, Any]:
     """Return the differences between a version and the present documents.
 
@@ -106,10 +111,10 @@ def diff(
         raise InvalidArgument(
             f"direction is one of {', '.join(DIRECTIONS)}, not {direction!r}", direction=direction
         )
-    with holding(repository, "diff") as hold:
+    with looking(repository, "diff") as hold:
         base = Resolver(repository, hold.state).resolve(version, branch)
         name = entry_of(repository, base).label
-        differences = list(_to_working_copy(hold, base))
+        differences = list(_told(_to_working_copy(hold, base), progress))
     if direction == "bidirectional":
         return {
             "from": _rendered(differences, name, deep, False),
@@ -129,8 +134,12 @@ def _rendered(differences: list[Difference], name: str, deep: bool, reverse: boo
     return result
 
 
+@iterated("changes")
 def changes(
-    repository: Repository, a: RevisionLike = "HEAD", b: RevisionLike = None
+    repository: Repository,
+    a: RevisionLike = "HEAD",
+    b: RevisionLike = None,
+    progress: Progress | None = None,
 ) -> Iterator[Change]:
     """Iterate over the changed documents between two revisions.
 
@@ -138,23 +147,30 @@ def changes(
         repository: The trackers.
         a: The first revision.
         b: The second one; None means the working copy.
+        progress: Told how many documents were found.
     """
     with ExitStack() as stack:
-        hold = stack.enter_context(holding(repository, "changes"))
+        hold = stack.enter_context(looking(repository, "changes"))
         resolver = Resolver(repository, hold.state)
         first = resolver.resolve(a)
         if b is None:
             found = _to_working_copy(hold, first)
         else:
             found = _between(hold, first, resolver.resolve(b))
+        found = _told(found, progress)
         few = list(islice(found, _FEW))
         if len(few) < _FEW:
             return map(_change, few)
         return _streamed(stack.pop_all(), chain(few, found))
 
 
+@verb("compare")
 def comparison(
-    repository: Repository, a: RevisionLike, b: RevisionLike, samples: int
+    repository: Repository,
+    a: RevisionLike,
+    b: RevisionLike,
+    samples: int,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Count the changed documents between two revisions; for `samples` see `Comparison.count`.
 
@@ -167,9 +183,24 @@ def comparison(
     first = entry_of(repository, resolver.resolve(a))
     second = None if b is None else entry_of(repository, resolver.resolve(b))
     found = Comparison(first, second)
-    for change in changes(repository, first.id, None if second is None else second.id):
+    other = None if second is None else second.id
+    for change in changes(repository, first.id, other, progress):
         found.count(change.document_id, change.op, change.rows, kept)
     return found
+
+
+def _told(found: Iterable[Difference], progress: Progress | None) -> Iterator[Difference]:
+    """Tell of differences as they are found, many at a time."""
+    report = counted(progress)
+    count = size = 0
+    for difference in found:
+        count, size = count + 1, size + len(difference.new or b"")
+        if count == _TOLD_AT_ONCE:
+            report("found", count, size)
+            count = size = 0
+        yield difference
+    if count:
+        report("found", count, size)
 
 
 def _streamed(lease: ExitStack, found: Iterable[Difference]) -> Iterator[Change]:
@@ -184,9 +215,12 @@ def _change(difference: Difference) -> Change:
     return Change(id_value(delta.key), delta.op, delta.rows, difference.old, difference.new)
 
 
-def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Difference]:
+def _between(hold: Hold | Onlooker, first: VersionId, second: VersionId) -> Iterator[Difference]:
     """Compare two versions by the deltas on their paths from HEAD."""
     repository, head = hold.repository, hold.state.head
+    if isinstance(hold, Onlooker):
+        yield from _apart(repository, head, first, second, hold.at)
+        return
     tree = repository.log.ancestry()
     if first == head:
         for batch in moves_along(repository, tree.path(head, second)):
@@ -201,7 +235,11 @@ def _between(hold: Hold, first: VersionId, second: VersionId) -> Iterator[Differ
 
 
 def _apart(
-    repository: Repository, head: VersionId, first: VersionId, second: VersionId
+    repository: Repository,
+    head: VersionId,
+    first: VersionId,
+    second: VersionId,
+    at: Timestamp | None = None,
 ) -> Iterator[Difference]:
     tree = repository.log.ancestry()
     to_first = repository.way(tree.path(head, first))
@@ -211,7 +249,7 @@ def _apart(
     ):
         crossing = dict(batch)
         leading = repository.deltas.along_for(to_first, list(crossing))
-        for portion, recorded in repository.replica.by_keys(list(crossing)):
+        for portion, recorded in repository.replica.by_keys(list(crossing), at):
             for key in portion:
                 old = applied(leading.get(key, ()), recorded.get(key))
                 new = applied(crossing[key], old)
@@ -219,10 +257,10 @@ def _apart(
                     yield Difference(key, old, new)
 
 
-def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
+def _to_working_copy(hold: Hold | Onlooker, base: VersionId) -> Iterator[Difference]:
     """Compare a version with the present documents."""
     repository = hold.repository
-    copy = WorkingCopy(hold)
+    copy = sight(hold)
     if base == hold.state.head:
         for changed in copy.changes(note=True):
             for change in changed:
@@ -230,13 +268,11 @@ def _to_working_copy(hold: Hold, base: VersionId) -> Iterator[Difference]:
         copy.persist()
         return
     done: set[DocumentKey] = set()
-    path = repository.log.ancestry().path(hold.state.head, base)
-    for batch in moves_along(repository, path):
-        raws = {move.target.key: move.target.raw for move in batch}
+    way = repository.way(repository.log.ancestry().path(hold.state.head, base))
+    for batch in states_along(repository, way, replica_time(hold)):
+        raws = dict(batch)
         done.update(raws)
-        for portion, present in by_keys(
-            repository.db, repository.name, list(raws), at=copy.noticed.at
-        ):
+        for portion, present in by_keys(repository.db, repository.name, list(raws), at=copy.at):
             for key in portion:
                 if raws[key] != present.get(key):
                     yield Difference(key, raws[key], present.get(key))

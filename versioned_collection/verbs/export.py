@@ -19,7 +19,7 @@ from versioned_collection.errors import (
     NotSupported,
 )
 from versioned_collection.files import FileLike
-from versioned_collection.observing import observed
+from versioned_collection.observing import Counted, counted, observed
 from versioned_collection.remotes.base import Refs
 from versioned_collection.remotes.bundling import Contents, proved_content, write_bundle
 from versioned_collection.remotes.mongo import MongoRemote
@@ -91,10 +91,10 @@ def export(
     format = files.format_of(file, wanted.format, formats.ALL_ENDINGS)
     _check(wanted, format)
     repository.state()
-    with observed("export", f"{repository.db.name}.{repository.name}"):
+    with observed("export", repository):
         way = _bundle if format == formats.BUNDLE else _documents
         with files.written(file, wanted.overwrite) as out:
-            found = way(repository, out, wanted, format, progress or (lambda *_: None))
+            found = way(repository, out, wanted, format, counted(progress))
     return replace(found, file=files.name_of(file))
 
 
@@ -139,7 +139,7 @@ class _Counted:
 
 
 def _documents(
-    repository: Repository, out: BinaryIO, wanted: Wanted, format: str, progress: Progress
+    repository: Repository, out: BinaryIO, wanted: Wanted, format: str, progress: Counted
 ) -> Exported:
     here = MongoRemote(repository)
     version = Resolver(repository, repository.state()).resolve(wanted.revision)
@@ -152,7 +152,7 @@ def _documents(
         count, phase = 0, next(phases)
         for batch in proved_content(here, entry):
             count += len(batch)
-            progress(phase, len(batch))
+            progress(phase, len(batch), sum(map(len, batch)))
             yield batch
 
     options = {"relaxed": wanted.relaxed} if format == "jsonl" else {}
@@ -165,7 +165,7 @@ def _documents(
 
 
 def _bundle(
-    repository: Repository, out: BinaryIO, wanted: Wanted, format: str, progress: Progress
+    repository: Repository, out: BinaryIO, wanted: Wanted, format: str, progress: Counted
 ) -> Exported:
     here = MongoRemote(repository)
     refs = here.refs()

@@ -8,6 +8,7 @@ from typing import Any
 from versioned_collection.committer import Progress
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.observing import verb
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch, seen
 from versioned_collection.repository import Repository
@@ -29,6 +30,7 @@ class Fetched:
     branches: dict[str, tuple[VersionId | None, VersionId]] = field(default_factory=dict)
 
 
+@verb("fetch")
 def fetch(
     repository: Repository,
     remote: RemoteLike = None,

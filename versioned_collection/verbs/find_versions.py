@@ -11,6 +11,7 @@ from bson.codec_options import CodecOptions
 
 from versioned_collection.core.document import DocumentKey, id_value
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.observing import Progress, counted, iterated
 from versioned_collection.past.appearances import Appeared, appearances
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import encoded, refuse_nearness
@@ -38,12 +39,14 @@ class Appearance:
     disappeared: list[Any]
 
 
+@iterated("find_versions")
 def find_versions(
     planner: Planner,
     filter_: Mapping[str, Any],
     revision: RevisionLike = None,
     limit: int | None = None,
     options: CodecOptions[Any] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Appearance]:
     """Iterate over the versions in which documents appeared or disappeared, newest first.
 
@@ -53,13 +56,16 @@ def find_versions(
         revision: Where to start, HEAD by default.
         limit: At most so many.
         options: How the filter is encoded.
+        progress: Told how many changes were looked at.
     """
     check_limit(limit)
     raw = encoded(filter_, options or CodecOptions(), "filter")
     refuse_nearness(raw)
     repository = planner.repository
     start = Resolver(repository, repository.state()).resolve(revision)
-    return _described(repository, islice(appearances(planner, start, raw), limit))
+    return _described(
+        repository, islice(appearances(planner, start, raw, counted(progress)), limit)
+    )
 
 
 def _described(

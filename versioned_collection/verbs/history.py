@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, cast
 
 import bson
 from bson.codec_options import CodecOptions
 
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.delta import Operation
 from versioned_collection.core.document import DocumentId, DocumentKey, build, element
 from versioned_collection.core.leaves import Place, leaves
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.observing import iterated, verb
 from versioned_collection.past.trail import Step, Trail, only, trail_of
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.selection import key_meant
@@ -26,7 +28,7 @@ _AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentVersion:
+class DocumentVersion(Generic[DocumentType]):
     """A document as a version left it.
 
     Attributes:
@@ -42,9 +44,11 @@ class DocumentVersion:
     options: CodecOptions[Any]
 
     @property
-    def document(self) -> Any:
+    def document(self) -> DocumentType | None:
         """The document, None where the version deleted it."""
-        return None if self.raw is None else bson.decode(self.raw, self.options)
+        if self.raw is None:
+            return None
+        return cast(DocumentType, bson.decode(self.raw, self.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,14 @@ class BlamedField:
         return ".".join(map(str, self.path))
 
 
+@iterated("history")
 def history(
     repository: Repository,
     document_id: Any,
     revision: RevisionLike = None,
     limit: int | None = None,
     options: CodecOptions[Any] | None = None,
-) -> Iterator[DocumentVersion]:
+) -> Iterator[DocumentVersion[Any]]:
     """Iterate over the versions that changed a document, newest first.
 
     Args:
@@ -92,7 +97,7 @@ def history(
 
 def _described(
     repository: Repository, steps: Iterable[Step], options: CodecOptions[Any]
-) -> Iterator[DocumentVersion]:
+) -> Iterator[DocumentVersion[Any]]:
     for some in portions(steps, _weight, _AT_ONCE, BYTES_PER_WRITE):
         found = repository.log.get_many(step.version for step in some)
         entries = {entry.id: entry for entry in found}
@@ -112,6 +117,7 @@ def _weight(step: Step) -> int:
     return len(step.after or b"")
 
 
+@verb("blame")
 def blame(
     repository: Repository,
     document_id: Any,

@@ -25,6 +25,7 @@ from versioned_collection.core.sums import Counts
 from versioned_collection.errors import InvalidArgument, UnusableFile
 from versioned_collection.files import FileLike
 from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.observing import counted, verb
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document
 from versioned_collection.replacing import Replacing
@@ -65,6 +66,7 @@ class Imported(Counts):
             self.count_op(delta.op)
 
 
+@verb("import")
 def import_(
     repository: Repository,
     file: FileLike,
@@ -160,7 +162,7 @@ class _Importing:
         self._found = found
         self._shelf = shelf  # the ids of the file, and of what makes room for them
         self._replace = replace
-        self._progress = progress or (lambda phase, count: None)
+        self._progress = counted(progress)
         self._imported = Imported()
 
     def run(self, dry_run: bool) -> Imported:
@@ -176,7 +178,7 @@ class _Importing:
         for some in portions(self._found, len, min(IDS_PER_READ, BATCH), BATCH_BYTES):
             yield from self._counted(self._put(self._by_key(some)))
             self._imported.documents += len(some)
-            self._progress("read", len(some))
+            self._progress("read", len(some), sum(map(len, some)))
         if self._replace:
             yield from self._counted(self._others())
 

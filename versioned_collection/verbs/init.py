@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from concurrent import futures
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from bson.timestamp import Timestamp
@@ -30,7 +30,8 @@ from versioned_collection.errors import (
     SnapshotUnavailable,
 )
 from versioned_collection.lifecycle import create_trackers, drop_trackers
-from versioned_collection.pipeline import prefetch
+from versioned_collection.observing import Counted, counted
+from versioned_collection.pipeline import Workers, prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.entries import entry_to_bson
@@ -40,6 +41,7 @@ from versioned_collection.wire import (
     BYTES_OF_IDS,
     IDS_PER_READ,
     by_keys,
+    copy_on_server,
     create_collection,
     documents,
     portions,
@@ -81,9 +83,7 @@ def init(
         _refuse_tracked(repository)
         drop_trackers(hold)  # what a killed init may have left
         _drop_copies(repository)
-        return _Initialiser(hold, progress or (lambda phase, count: None)).run(
-            message, author, metadata
-        )
+        return _Initialiser(hold, counted(progress)).run(message, author, metadata)
 
 
 def _drop_copies(repository: Repository) -> None:
@@ -104,7 +104,7 @@ def _refuse_tracked(repository: Repository) -> None:
 
 
 class _Initialiser:
-    def __init__(self, hold: Hold, progress: Progress) -> None:
+    def __init__(self, hold: Hold, progress: Counted) -> None:
         self._hold = hold
         self._repository = hold.repository
         self._progress = progress
@@ -114,7 +114,7 @@ class _Initialiser:
         repository = self._repository
         info = self._existing_collection()
         repository.metadata.create()  # what times are read from
-        with ThreadPoolExecutor(1) as pool:
+        with Workers(1) as pool:
             creating = pool.submit(create_trackers, repository, (repository.replica,))
             at, fingerprint, count = self._copy(creating.result)
         version = Version(
@@ -164,7 +164,7 @@ class _Initialiser:
         session: ClientSession | None,
     ) -> None:
         lease = self._hold.lease
-        state = first_state(head, MAIN, at, info)
+        state = first_state(head, MAIN, at, info, self._repository.indexes())
         self._repository.metadata.insert(lease.token, lease.fence, state, session)
 
     # -- copying -------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class _Initialiser:
         start = capture.pin()
         assert start is not None
         try:
-            with ThreadPoolExecutor(1) as pool:
+            with Workers(1) as pool:
                 copying = pool.submit(self._copy_on_server)
                 fingerprint, count = self._read(start)
                 wait()
@@ -211,9 +211,7 @@ class _Initialiser:
         try:
             with translated():
                 create_collection(repository.db, own, storageEngine=COMPRESSED)
-                repository.db.command(
-                    "aggregate", repository.name, pipeline=[{"$out": own}], cursor={}
-                )
+                copy_on_server(repository.db, repository.name, own)
             lease.check()
             for identity in empty.values():
                 drop_exactly(repository.db, repository.replica.name, identity)
@@ -234,7 +232,7 @@ class _Initialiser:
             total += sum(hash_number(document_hash(raw)) for raw in batch)
             count += len(batch)
             special += [document_key(raw) for raw in batch if has_zero_timestamp(raw)]
-            self._progress("copied", len(batch))
+            self._progress("copied", len(batch), sum(map(len, batch)))
         self._special = special
         return total % MODULUS, count
 

@@ -12,6 +12,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.lifecycle import drop_some
+from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.spanning import make_missing, remove_stale
@@ -25,6 +26,7 @@ MOST_SECONDS = 2.0
 """How long other verbs wait for `gc`, and for one span more, at a time."""
 
 
+@verb("size")
 def size(repository: Repository, per: str = "tracker") -> dict[str, int]:
     """Return the bytes of each tracker on disk, or of the changes on each branch.
 
@@ -57,20 +59,24 @@ SIZES = {"tracker": _per_tracker, "branch": _per_branch}
 """How sizes are told."""
 
 
-def gc(repository: Repository) -> dict[str, int]:
+@verb("gc")
+def gc(repository: Repository, progress: Progress | None = None) -> dict[str, int]:
     """Remove what no version needs any more, and what can be made again; return how much.
 
     The lease is taken for one bounded step after the other, so that others come in between.
     """
     removed: dict[str, int] = {}
+    report = counted(progress)
     for name, collect in _GARBAGE.items():
         with holding(repository, "gc") as hold:
             hold.update({})
             removed[name] = collect(hold)
+        report("steps", 1)
     more = True
     while more:
         with holding(repository, "gc") as hold:
             more = make_missing(hold, repository.log.tree(), MOST_SECONDS)
+        report("steps", 1)
     return removed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.labels import Meeting
+from versioned_collection.observing import verb
+from versioned_collection.pipeline import Workers
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import (
     DEFAULT,
@@ -76,6 +78,7 @@ class Wanted(NamedTuple):
     origin: tuple[str, str] | None = None
 
 
+@verb("pull")
 def pull(
     repository: Repository,
     remote: RemoteLike,
@@ -97,6 +100,12 @@ def pull(
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.
     """
+    return _brought(repository, remote, wanted, progress)
+
+
+def _brought(
+    repository: Repository, remote: RemoteLike, wanted: Wanted, progress: Progress | None
+) -> Pulled | None:
     with (
         opened(repository, remote, progress) as (name, other),
         repository.deltas.fresh.kept(),
@@ -113,6 +122,7 @@ def pull(
         return pulling.run(state, refs, progress)
 
 
+@verb("clone")
 def clone(
     repository: Repository,
     remote: RemoteLike,
@@ -135,7 +145,7 @@ def clone(
         )
     url = stored_url(remote)
     origin = None if url is None else (remote_name, url)
-    if pull(repository, remote, Wanted(branch, origin=origin), progress) is None:
+    if _brought(repository, remote, Wanted(branch, origin=origin), progress) is None:
         raise InvalidOperation("the remote is not tracked, so there is nothing to clone")
 
 
@@ -197,7 +207,7 @@ class _Pulling:
 
         Meanwhile it is found out whether the working copy may follow.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="look") as pool:
+        with Workers(1, thread_name_prefix="look") as pool:
             look = pool.submit(self._look, state)
             try:
                 plan = self._plan(refs)

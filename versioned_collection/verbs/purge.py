@@ -12,6 +12,7 @@ from versioned_collection.core.document import DocumentKey, id_value
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.merging.paths import Pattern, PatternLike, patterns
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
+from versioned_collection.observing import verb
 from versioned_collection.operations import user
 from versioned_collection.past.query import refuse_nearness
 from versioned_collection.purging import Found, Purging, matching, with_twins
@@ -50,6 +51,7 @@ class Purged:
     unreachable: tuple[str, ...]
 
 
+@verb("purge")
 def purge(
     repository: Repository,
     ids: Iterable[Any] | None = None,

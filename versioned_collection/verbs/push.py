@@ -12,6 +12,7 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.observing import verb
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
@@ -67,6 +68,7 @@ class Wanted(NamedTuple):
     dry_run: bool = False
 
 
+@verb("push")
 def push(
     repository: Repository,
     remote: RemoteLike,
@@ -256,23 +258,23 @@ class _Push:
         theirs: Mapping[str, VersionId],
         nodes: Sequence[Node],
     ) -> None:
-        """Refuse a branch that grew from another one which the remote has yet to get."""
+        """Refuse a new branch that grew from another one which the remote has yet to get."""
         coming = {node.id: node for node in nodes}
         own = self._repository.branches.all()
         for name, tip in branches.items():
-            node = coming.get(tip)
-            while node is not None:
-                label = node.branch
-                is_there = label in theirs and theirs[label] == own.get(label)  # but thinned out
-                if label != name and label in own and label not in branches and not is_there:
-                    verb = "has yet to get" if label not in theirs else "lacks versions of"
-                    raise InvalidOperation(
-                        f"branch {name!r} grew from {label!r}, which the remote {verb}; push "
-                        f"{label!r} first",
-                        branch=name,
-                        parent=label,
-                    )
-                node = coming.get(node.parents[0]) if node.parents else None
+            if name in theirs:
+                continue  # it moves on from where it is there, be it over versions of others
+            parent = _grown_from(name, coming, tip)
+            if parent is None or parent not in own or parent in branches:
+                continue
+            if theirs.get(parent) != own[parent]:  # where they agree, it is only thinned out there
+                verb = "has yet to get" if parent not in theirs else "lacks versions of"
+                raise InvalidOperation(
+                    f"branch {name!r} grew from {parent!r}, which the remote {verb}; push "
+                    f"{parent!r} first",
+                    branch=name,
+                    parent=parent,
+                )
 
     # -- names ---------------------------------------------------------------------------
 
@@ -294,3 +296,19 @@ class _Push:
 
     def _see(self, tips: Mapping[str, VersionId]) -> None:
         self._repository.remotes.see(self._name, tips, self._repository.now())
+
+
+def _grown_from(name: str, coming: Mapping[VersionId, Node], tip: VersionId) -> str | None:
+    """Return the first branch below the versions of a branch, as far as these are to be sent.
+
+    What lies between two versions of the branch itself came in by a fast-forward.
+    """
+    parent = None
+    node = coming.get(tip)
+    while node is not None:
+        if node.branch == name:
+            parent = None
+        else:
+            parent = parent or node.branch
+        node = coming.get(node.parents[0]) if node.parents else None
+    return parent

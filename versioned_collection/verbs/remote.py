@@ -8,6 +8,7 @@ from datetime import datetime
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, RemoteNotFound
+from versioned_collection.observing import verb
 from versioned_collection.remotes.address import check_remote_name, check_url
 from versioned_collection.repository import Repository
 
@@ -35,6 +36,7 @@ def remotes(repository: Repository) -> list[RemoteInfo]:
     return [RemoteInfo(*known[:4]) for known in repository.remotes.all()]
 
 
+@verb("add_remote")
 def add_remote(repository: Repository, name: str, url: str) -> RemoteInfo:
     """Give another side a name.
 
@@ -52,6 +54,7 @@ def add_remote(repository: Repository, name: str, url: str) -> RemoteInfo:
     return RemoteInfo(name, url)
 
 
+@verb("remove_remote")
 def remove_remote(repository: Repository, name: str) -> None:
     """Forget a remote; the versions that came from it stay.
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from versioned_collection.core.version import UNBORN
-from versioned_collection.recovery import holding
+from versioned_collection.onlooking import looking, sight
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import entry_of
-from versioned_collection.working_copy import WorkingCopy
 
 
 def current_number(repository: Repository, state: Metadata) -> int:
@@ -22,8 +21,8 @@ def current_number(repository: Repository, state: Metadata) -> int:
 
 def has_changes(repository: Repository) -> bool:
     """Tell whether the present documents differ from HEAD."""
-    with holding(repository, "has_changes") as hold:
-        copy = WorkingCopy(hold)
+    with looking(repository, "has_changes") as hold:
+        copy = sight(hold)
         found = copy.has_changes()
         if found:
             copy.persist()
@@ -34,8 +33,8 @@ def has_changes(repository: Repository) -> bool:
 
 def status(repository: Repository) -> dict[str, Any]:
     """Return the state of the working copy for people and programs."""
-    with holding(repository, "status") as hold:
-        copy = WorkingCopy(hold)
+    with looking(repository, "status") as hold:
+        copy = sight(hold)
         counts = {"inserted": 0, "updated": 0, "deleted": 0}
         for batch in copy.changes(note=True):
             for change in batch:

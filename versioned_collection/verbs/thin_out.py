@@ -12,6 +12,7 @@ from versioned_collection.core.retention import Retention, Run, bridged, needed,
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidType
+from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.thinning import thin_out as thin_out_run
@@ -55,7 +56,14 @@ class _Plan(NamedTuple):
         return ThinnedOut(labels, len(self.tree) - len(labels), tuple(tags))
 
 
-def thin_out(repository: Repository, retention: Retention, *, dry_run: bool = False) -> ThinnedOut:
+@verb("thin_out")
+def thin_out(
+    repository: Repository,
+    retention: Retention,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ThinnedOut:
     """Remove the versions that no rule keeps, and leave their changes to those behind them.
 
     It takes the lease for one bounded step after the other, so that others come in between.
@@ -76,12 +84,14 @@ def thin_out(repository: Repository, retention: Retention, *, dry_run: bool = Fa
         with holding(repository, "thin_out") as hold:
             return _planned(hold, retention, now).outcome()
     done: list[ThinnedOut] = []
+    report = counted(progress)
     while True:
         with holding(repository, "thin_out") as hold:
             plan = _planned(hold, retention, now)
             if not plan.runs:
                 return _together(done, len(plan.tree))
             done.append(_carry_out(hold, plan))
+        report("versions", len(done[-1].versions))
 
 
 def _carry_out(hold: Hold, plan: _Plan) -> ThinnedOut:

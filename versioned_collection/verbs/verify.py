@@ -25,6 +25,7 @@ from versioned_collection.core.version import (
 )
 from versioned_collection.errors import CorruptHistory, VersioningError
 from versioned_collection.moves import batched
+from versioned_collection.observing import Counted, Progress, counted, iterated
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -50,8 +51,11 @@ class Problem:
         return f"{self.kind}: {self.message}"
 
 
+@iterated("verify")
 def verify(
-    repository: Repository, tip: Version | VersionId | str | None = None
+    repository: Repository,
+    tip: Version | VersionId | str | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Problem]:
     """Iterate over all problems; there are none when all is well.
 
@@ -62,8 +66,10 @@ def verify(
         repository: The trackers.
         tip: A version, version id or checksum that was recorded elsewhere and has to be in
             the log still. Nothing else can tell when the newest versions were cut off.
+        progress: Told how many documents and changes were checked.
     """
     with holding(repository, "verify") as hold:
+        report = counted(progress)
         entries = {entry.id: entry for entry in repository.log.find({})}
         tree = repository.log.tree()
         yield from _references(repository, hold.state, tree)
@@ -73,13 +79,13 @@ def verify(
             yield Problem("log", "the versions in the log do not form one tree")
             return
         for name in hold.others:
-            yield from _beside(hold.beside(name), entries, tree)
+            yield from _beside(hold.beside(name), entries, tree, report)
         if hold.state.head not in tree:
             return
-        yield from _replica(repository, entries[hold.state.head])
+        yield from _replica(repository, entries[hold.state.head], report)
         yield from _overlays(repository, entries, entries[hold.state.head])
         yield from _shortcuts(repository, entries)
-        replay = _Replay(repository, tree, hold.state.head)
+        replay = _Replay(repository, tree, hold.state.head, report)
         try:
             yield from replay.run()
         except (CorruptHistory, bson.errors.BSONError, GridFSError, ValueError) as error:
@@ -128,14 +134,14 @@ def _stash(repository: Repository, stash: ObjectId, digest: str | None) -> Itera
 
 
 def _beside(
-    hold: Hold, entries: Mapping[VersionId, Version], tree: VersionTree
+    hold: Hold, entries: Mapping[VersionId, Version], tree: VersionTree, report: Counted
 ) -> Iterator[Problem]:
     """Check what is another working copy's own."""
     repository, state = hold.repository, hold.state
     found = [_head(state, repository.branches.all(), tree), _stashes(repository, state)]
     if state.head in entries:
         head = entries[state.head]
-        found += [_replica(repository, head), _overlays(repository, entries, head)]
+        found += [_replica(repository, head, report), _overlays(repository, entries, head)]
     for problem in chain.from_iterable(found):
         message = f"{problem.message} (in the working copy {repository.name!r})"
         facts = {**problem.facts, "working_copy": repository.name}
@@ -172,9 +178,10 @@ def _is_tree(tree: VersionTree) -> bool:
     return root is not None and sum(1 for _ in tree.descendants(root)) == len(tree)
 
 
-def _replica(repository: Repository, head: Version) -> Iterator[Problem]:
+def _replica(repository: Repository, head: Version, report: Counted) -> Iterator[Problem]:
     total = 0
     for batch in repository.replica.scan():
+        report("documents", len(batch), sum(map(len, batch)))
         total += sum(hash_number(document_hash(raw)) for raw in batch)
     if fingerprint_text(total % MODULUS) != head.fingerprint:
         yield Problem("replica", "the replica does not hold the documents of HEAD")
@@ -286,8 +293,11 @@ class _Replay:
         contents: What each version's deltas add to the fingerprint.
     """
 
-    def __init__(self, repository: Repository, tree: VersionTree, head: VersionId) -> None:
+    def __init__(
+        self, repository: Repository, tree: VersionTree, head: VersionId, report: Counted
+    ) -> None:
         self._repository = repository
+        self._report = report
         self._tree = tree
         self._head = head
         self._nesting = Nesting(tree)
@@ -298,6 +308,7 @@ class _Replay:
         for batch in batched(self._known(), lambda one: [*one[1].values()]):
             deltas = dict(batch)
             for portion, recorded in self._repository.replica.by_keys(list(deltas)):
+                self._report("changes", sum(len(deltas[key]) for key in portion))
                 for key in portion:
                     yield from self._document(key, deltas[key], recorded.get(key))
 

@@ -8,6 +8,7 @@ from pymongo import errors as driver
 
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidOperation, NotSupported
+from versioned_collection.observing import Progress, verb
 from versioned_collection.past.building import make
 from versioned_collection.recovery import holding
 from versioned_collection.repository import RESERVED, Hold, Repository
@@ -17,7 +18,11 @@ from versioned_collection.wire import NAMESPACE_EXISTS, translated
 
 
 def publish_view(
-    repository: Repository, revision: RevisionLike, name: str, replace: bool = False
+    repository: Repository,
+    revision: RevisionLike,
+    name: str,
+    replace: bool = False,
+    progress: Progress | None = None,
 ) -> Version:
     """Make a view of a version.
 
@@ -27,6 +32,7 @@ def publish_view(
         name: The name of the view.
         replace: Whether a view of this collection that has the name shows the version from now
             on.
+        progress: Told how many documents were written.
 
     Raises:
         InvalidArgument: The name cannot be that of a view.
@@ -44,7 +50,7 @@ def publish_view(
         version = Resolver(repository, hold.state).resolve(revision)
         entry = entry_of(repository, version)
         exists = _check_free(repository, name, replace)
-        make(hold, version, whole=True)
+        make(hold, version, whole=True, progress=progress)
         overlay = repository.overlays.of(version, whole=True)
         assert overlay is not None
         if exists:
@@ -113,6 +119,7 @@ def views(repository: Repository) -> dict[str, Version]:
     return {name: entries[version] for name, version in shown.items() if version in entries}
 
 
+@verb("drop_view")
 def drop_view(repository: Repository, name: str) -> None:
     """Drop a view; what it takes is freed as with other overlays.
 

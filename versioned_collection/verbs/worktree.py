@@ -20,6 +20,7 @@ from versioned_collection.elsewhere import checked_out_in, holders
 from versioned_collection.errors import DocumentRejected, InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import drop_trackers
 from versioned_collection.moves import states_along
+from versioned_collection.observing import Counted, counted
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Setup
 from versioned_collection.remotes.mongo import MongoRemote
@@ -38,11 +39,11 @@ from versioned_collection.versions import (
 from versioned_collection.wire import (
     DOCUMENT_VALIDATION_FAILURE,
     DUPLICATE_KEY,
+    copy_on_server,
     create_collection,
     documents,
     raise_write_error,
     run,
-    translated,
     upsert_statement,
     write,
 )
@@ -241,7 +242,7 @@ class _Making:
         drop_stray_copies(self._repository)
         hold.begin({"phase": "prepare", "worktree": {"name": name, "copies": copies}})
         setup = MongoRemote(self._repository).setup()
-        self._fill_base(progress or (lambda phase, count: None))
+        self._fill_base(counted(progress))
         self._fill_copy(setup)
         self._check()
         Repository(self._repository.db, name).metadata.point_to(self._repository.home)
@@ -259,7 +260,7 @@ class _Making:
 
     # -- documents -----------------------------------------------------------------------
 
-    def _fill_base(self, progress: Progress) -> None:
+    def _fill_base(self, progress: Counted) -> None:
         """Make what will be the replica: that of HEAD, and what differs in the version."""
         repository, db = self._repository, self._repository.db
         create_collection(db, self._base, storageEngine=COMPRESSED)
@@ -270,7 +271,7 @@ class _Making:
             raws = [raw for _, raw in batch if raw is not None]
             base.put([key for key, _ in batch], raws, check=self._check)
             self._may_be_special = self._may_be_special or any(map(has_zero_timestamp, raws))
-            progress("written", len(batch))
+            progress("written", len(batch), sum(map(len, raws)))
 
     def _fill_copy(self, setup: Setup) -> None:
         """Make what will be the collection: its documents first, then its indexes."""
@@ -303,8 +304,7 @@ class _Making:
         """Copy a collection; return whether it holds documents that take a second look."""
         db = self._repository.db
         self._check()
-        with translated():
-            db.command("aggregate", source, pipeline=[{"$out": target}], cursor={}, **options)
+        copy_on_server(db, source, target, **options)
         if not self._may_be_special:
             return False
         found = False
@@ -333,7 +333,7 @@ class _Making:
             "branch": self._branch,
             "since": since,
         }
-        first = first_state(self._head["head"], self._head["branch"], None, info)
+        first = first_state(self._head["head"], self._head["branch"], None, info, setup.indexes)
         state = {**first, **self._head, "intent": intent}
 
         def work(session: ClientSession | None) -> None:
