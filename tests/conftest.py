@@ -155,7 +155,10 @@ BEYOND_DOUBLES = frozenset(
         "remotes",
         "the_same_collection",
         "what_a_remote_may_be",
-        # views, queries and commands that only a server has
+        # views, indexes, queries and commands that only a server has
+        "a_clustered_collection_stays_one",
+        "a_worktree_of_a_clustered_collection_is_one",
+        "dropped_collection_comes_back_as_it_was_when_head_moved",
         "a_worktree_that_is_removed_leaves_nothing",
         "checks_that_cannot_be",
         "choices_that_cannot_be",
