@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import api_support
+import mongomock
 import pytest
 import remote_support
 from harness.trap import shrink_limits
@@ -21,6 +22,7 @@ from surfaces import Loop
 from surfaces import surface as surface_of
 
 from versioned_collection import embedded
+from versioned_collection.doubles import adopted
 
 Document = dict[str, Any]
 
@@ -108,6 +110,67 @@ What differs there, how changes are noticed and carried out, has tests of its ow
 machine drives all verbs there, and `test_crash` kills every kind of verb.
 """
 
+ON_DOUBLES = ON_EVERY_SURFACE | frozenset(
+    f"test_{name}.py"
+    for name in (
+        "at",
+        "bundle",
+        "export",
+        "find_versions",
+        "history",
+        "restore",
+        "thin_out",
+        "worktrees",
+    )
+)
+"""Files whose tests meet mongomock in the place of a server, too."""
+
+BEYOND_DOUBLES = frozenset(
+    f"test_{name}"
+    for name in (
+        # collations
+        "applying_over_what_the_collation_takes_for_the_same_ids",
+        "case_insensitive_collation",
+        "every_kind_of_write_is_noticed",
+        "ids_that_a_collation_takes_for_equal",
+        "ids_that_a_collation_takes_for_equal_go_together",
+        # validators and other options of collections
+        "a_validator_does_not_stand_in_the_way",
+        "a_validator_is_bypassed_where_earlier_documents_do_not_pass",
+        "documents_that_todays_validator_refuses",
+        "dropped_collection_comes_back_with_its_options",
+        "indexes_and_options_of_the_collection_stay",
+        "options_and_indexes_come_along",
+        "options_validator_and_indexes_travel",
+        "the_validator_judges_the_merged_state",
+        "the_validator_refuses",
+        # documents that Python cannot hold
+        "large_and_odd_documents",
+        "a_validator_in_the_way_of_a_document_that_is_put_anew",
+        "every_type_comes_back_from_bson_to_the_byte",
+        "every_type_travels_to_the_byte",
+        "exact_bytes_of_what_was_decided_and_taken_back",
+        # an address
+        "clone",
+        "remotes",
+        "the_same_collection",
+        "what_a_remote_may_be",
+        # views, indexes, queries and commands that only a server has
+        "a_clustered_collection_stays_one",
+        "a_worktree_of_a_clustered_collection_is_one",
+        "dropped_collection_comes_back_as_it_was_when_head_moved",
+        "a_worktree_that_is_removed_leaves_nothing",
+        "checks_that_cannot_be",
+        "choices_that_cannot_be",
+        "it_always_says_what_reading_each_version_says",
+        "refused_arguments_change_nothing",
+        "size_counts_large_images",
+        "what_is_checked_out_or_stashed_on_or_shown_stays",
+        "what_is_uncommitted_or_set_aside",
+    )
+)
+"""Tests in these files that ask for what mongomock does not have."""
+
 HALVED = frozenset(
     f"test_{name}.py"
     for name in ("capture", "crash", "purge_remotes", "transfer_crash", "transfer_hostile")
@@ -116,6 +179,10 @@ HALVED = frozenset(
 
 ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
+
+
+ON_DOUBLES_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log", "tags"))
+"""Those of `ON_DOUBLES` that a default run takes there."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -128,10 +195,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave what a default run tries in one of several ways to the sweeps in the others."""
+    items[:] = [item for item in items if not _is_beyond_doubles(item)]
     for item in items:
         call = getattr(item, "callspec", None)
         if call is not None and _is_left_to_sweeps(item, call):
             item.add_marker(pytest.mark.sweep)
+
+
+def _is_beyond_doubles(item: pytest.Item) -> bool:
+    """Tell whether a test is to run on mongomock, and is not made for it."""
+    call = getattr(item, "callspec", None)
+    if call is None or "mongomock" not in call.params.values():
+        return False
+    is_beyond = getattr(item, "originalname", None) in BEYOND_DOUBLES
+    is_async = call.params.get("surface", "sync") == "async"  # of PyMongo, which has no double
+    return item.path.name not in ON_DOUBLES or is_beyond or is_async
 
 
 def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
@@ -141,6 +219,7 @@ def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
         surface == "motor"
         or (surface == "async" and file not in ASYNC_BY_DEFAULT)
         or ("standalone" in call.params.values() and file in REPLICA_SET_BY_DEFAULT)
+        or ("mongomock" in call.params.values() and file not in ON_DOUBLES_BY_DEFAULT)
         or call.indices.get("limits", _way_by_default(item)) != _way_by_default(item)
         or (file == "test_transfer_hostile.py" and "clone]" in item.name)
         or (file in HALVED and _half(item.nodeid) == 1)
@@ -222,9 +301,12 @@ def standalone_db(standalone_client: MongoClient[Document]) -> Iterator[Database
     yield from _fresh_database(standalone_client)
 
 
-@pytest.fixture(params=["replica_set", "standalone"])
+@pytest.fixture(params=["replica_set", "standalone", "mongomock"])
 def anydb(request: pytest.FixtureRequest) -> Database[Document]:
-    """An empty database: once on the replica set, once on the standalone server."""
+    """An empty database: on the replica set, on the standalone server, and of mongomock."""
+    if request.param == "mongomock":
+        doubled: Database[Document] = adopted(mongomock.MongoClient()["music"])
+        return doubled
     name = "db" if request.param == "replica_set" else "standalone_db"
     database: Database[Document] = request.getfixturevalue(name)
     return database

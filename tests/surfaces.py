@@ -12,12 +12,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import mongomock
+from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection import AsyncVersionedCollection, VersionedCollection
+from versioned_collection.doubles.client import DoubleDatabase
 
 
 class Loop:
@@ -38,7 +41,10 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(result(), self.loop).result()
 
     def database(self, kind: type, database: Database[Any]) -> Any:
-        """Return the asynchronous form of a database."""
+        """Return the asynchronous form of a database; of a double that of Motor's double."""
+        if isinstance(database, DoubleDatabase):
+            inner = mongomock.MongoClient(_store=database._store)
+            return AsyncMongoMockClient(mock_mongo_client=inner)[database.name]
         key = kind, database.client.address
         if key not in self._clients:
             self._clients[key] = self.run(self._connected(kind, database))

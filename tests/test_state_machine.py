@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import bson
+import mongomock
 import pytest
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
@@ -38,6 +39,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from versioned_collection import VersionedCollection
 from versioned_collection.core.document import document_key, key_of
+from versioned_collection.doubles import adopted
 from versioned_collection.errors import AutoMergeFailedError, VersioningError
 
 RAW = CodecOptions(document_class=RawBSONDocument)
@@ -696,6 +698,18 @@ def test_the_collection_does_what_the_model_does(db: Database[Any], mode: str) -
 def test_the_model_holds_on_a_standalone_server(standalone_db: Database[Any]) -> None:
     facts = {"capture": "auto", "through_the_wrapper": True, "transactions": False}
     _run(standalone_db, 3, 40, True, **facts)
+
+
+def test_the_model_holds_on_mongomock() -> None:
+    facts = {"capture": "auto", "through_the_wrapper": True, "transactions": False}
+    _run(adopted(mongomock.MongoClient()["music"]), 3, 40, True, **facts)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3000)
+def test_many_histories_on_mongomock() -> None:
+    facts = {"capture": "auto", "through_the_wrapper": True, "transactions": False}
+    _run(adopted(mongomock.MongoClient()["music"]), 100, 60, False, **facts)
 
 
 @pytest.mark.sweep

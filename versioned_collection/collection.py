@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.capture.journalled import DocumentType, JournalledWrites
+from versioned_collection.doubles import adopted
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 from versioned_collection.facets.base import options_of, plain
 from versioned_collection.facets.care import Care
@@ -59,7 +60,7 @@ class VersionedCollection(
     left half done.
 
     Args:
-        database: The database, or the collection itself.
+        database: The database, or the collection itself; in tests, one of mongomock.
         name: The collection's name; a subclass without a name is named after itself.
         capture: How changes are noticed: ``auto`` (the change stream where the server has
             one, else write-through), ``change_stream``, ``write_through`` or ``scan``.
@@ -212,6 +213,7 @@ class VersionedCollection(
 def _target(
     cls: type, database: Any, name: str | None, options: dict[str, Any]
 ) -> tuple[Database[Any], str, dict[str, Any]]:
+    database = adopted(database)
     if isinstance(database, Collection):
         return database.database, name or database.name, {**options_of(database), **options}
     if not isinstance(database, Database):

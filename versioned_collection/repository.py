@@ -23,6 +23,7 @@ from versioned_collection.errors import (
     CollectionNotTracked,
     CorruptHistory,
     InvalidArgument,
+    NotSupported,
 )
 from versioned_collection.observing import observed
 from versioned_collection.trackers.base import NAMESPACE_LIMIT, Tracker
@@ -50,7 +51,7 @@ from versioned_collection.trackers.rewritten import RewrittenCollection
 from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
-from versioned_collection.wire import lasting, translated
+from versioned_collection.wire import DOUBLE, lasting, translated
 
 T = TypeVar("T")
 
@@ -220,8 +221,23 @@ class Repository:
         return self._hello.get("msg") == "isdbgrid"
 
     @property
+    def has_views(self) -> bool:
+        """Whether the server has views; a test double has none."""
+        return DOUBLE not in self._hello
+
+    @property
     def capture_mode(self) -> str:
-        """How changes are noticed: ``change_stream``, ``write_through`` or ``scan``."""
+        """How changes are noticed: ``change_stream``, ``write_through`` or ``scan``.
+
+        Raises:
+            NotSupported: A change stream is wanted of a server that has none.
+        """
+        if self.requested_capture == "change_stream" and not self.has_transactions:
+            raise NotSupported(
+                "this server has no change streams, as it is no replica set; open the collection "
+                'with capture="auto" or "scan"',
+                capture=self.requested_capture,
+            )
         if self.requested_capture != "auto":
             return self.requested_capture
         return "change_stream" if self.has_transactions else "write_through"

@@ -32,9 +32,10 @@ def check_target(repository: Repository) -> None:
 
     Raises:
         NotSupported: The collection is a view, time-series or capped, or sharded by something
-            other than ``_id``.
+            other than ``_id``; or its changes cannot be noticed in the way that is wanted.
         PermissionDenied: The user may not look how it is sharded.
     """
+    repository.capture_mode  # noqa: B018 - raises
     info = repository.collection_info()
     if info is None:
         return

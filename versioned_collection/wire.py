@@ -38,6 +38,7 @@ from versioned_collection.core.document import (
 from versioned_collection.core.guard import exactly
 from versioned_collection.errors import (
     DocumentRejected,
+    NotSupported,
     PermissionDenied,
     SnapshotUnavailable,
 )
@@ -65,6 +66,12 @@ SNAPSHOT_UNAVAILABLE = frozenset((239, 246, 250))
 """Too old, not there yet, or from before a part of the collection came to its shard."""
 _NO_LONGER_PRIMARY = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
 
+DOUBLE = "testDouble"
+"""The field of the reply to ``hello`` by which a test double says that it is one."""
+
+NOT_IN_DOUBLE = "VersionedCollectionDouble"
+"""The label of errors with which a test double says that it cannot do what a server can."""
+
 _int32 = struct.Struct("<i")
 _DENIED = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
 
@@ -77,6 +84,12 @@ def translated() -> Iterator[None]:
     except driver.OperationFailure as error:
         if error.has_error_label("TransientTransactionError"):
             raise  # the driver repeats the transaction
+        if error.has_error_label(NOT_IN_DOUBLE):
+            reason = (error.details or {}).get("errmsg", str(error))
+            raise NotSupported(
+                f"{reason}; run this test on a real server, such as that of embedded.start()",
+                reason=reason,
+            ) from error
         if error.code == UNAUTHORIZED:
             denied = _DENIED.search(str(error))
             where, action = denied.groups() if denied else ("the database", "a command")

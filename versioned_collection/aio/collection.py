@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.collection import Collection
 
 from versioned_collection.aio.past import AsyncPastCollection
 from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
-from versioned_collection.aio.twin import blocking, is_motor
+from versioned_collection.aio.twin import blocking, is_collection, is_motor
 from versioned_collection.capture.journalled import DocumentType, writes
 from versioned_collection.collection import VersionedCollection
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
@@ -103,7 +102,8 @@ class AsyncVersionedCollection(Generic[DocumentType]):
     is called in the worker thread.
 
     Args:
-        database: An asynchronous database of PyMongo or of Motor, or the collection itself.
+        database: An asynchronous database of PyMongo or of Motor, or the collection itself; in
+            tests, one of mongomock-motor.
         name: The collection's name; a subclass without a name is named after itself.
         **options: Further options of `VersionedCollection`, and for a database those of the
             driver's ``get_collection``.
@@ -417,7 +417,7 @@ _SETTINGS = ("capture", "lease_seconds", "lease_wait_seconds")
 
 def _native(cls: type, database: Any, name: str | None, options: dict[str, Any]) -> Any:
     """Return the driver's collection."""
-    if isinstance(database, AsyncCollection) or (is_motor(database) and _is_collection(database)):
+    if isinstance(database, AsyncCollection) or (is_motor(database) and is_collection(database)):
         if name is None or name == database.name:
             return database.with_options(**options) if options else database
         database = database.database
@@ -432,10 +432,6 @@ def _native(cls: type, database: Any, name: str | None, options: dict[str, Any])
             raise InvalidArgument("name the collection: AsyncVersionedCollection(database, name)")
         name = cls.__name__.lower()
     return database.get_collection(name, **options)
-
-
-def _is_collection(value: Any) -> bool:
-    return isinstance(value.delegate, Collection)
 
 
 def _blocking(value: Any) -> Any:

@@ -13,6 +13,7 @@ from pymongo.asynchronous.mongo_client import AsyncMongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from versioned_collection.doubles import adopted, is_double
 from versioned_collection.errors import NotSupported
 from versioned_collection.facets.base import options_of
 
@@ -32,12 +33,24 @@ def blocking(value: Any) -> Any:
     options, once for each `AsyncMongoClient`, and closed when that one is gone.
     """
     if is_motor(value):
-        return value.delegate
+        return adopted(_inside(value))
     if isinstance(value, AsyncDatabase):
         return _database(value)
     if isinstance(value, AsyncCollection):
         return Collection(_database(value.database), value.name, **options_of(value))
     return value
+
+
+def is_collection(value: Any) -> bool:
+    """Tell whether an object of Motor, or of its double, is a collection."""
+    return hasattr(type(value), "insert_one")
+
+
+def _inside(value: Any) -> Any:
+    """Return what an object of Motor wraps; a collection of its double does not say it."""
+    if is_collection(value) and is_double(value.delegate):
+        return value.database.delegate[value.name]
+    return value.delegate
 
 
 def _database(database: AsyncDatabase[Any]) -> Database[Any]:

@@ -73,6 +73,29 @@ def exactly(key: DocumentKey, expected: bytes) -> bytes:
     return build(raw_id_equals(key)[4:-1], condition)
 
 
+def expected_by(filter_: bytes) -> bytes | None:
+    """Return the document for which `exactly` has made a filter, None for any other filter."""
+    id_ = _inner(filter_, b"_id", b"$eq")
+    literal = _inner(filter_, b"$expr", b"$and", b"1", b"$eq", b"1", b"$literal")
+    if id_ is None or literal is None:
+        return None
+    return literal[1:] if exactly(id_, literal[1:]) == filter_ else None
+
+
+def _inner(raw: bytes, *path: bytes) -> bytes | None:
+    """Return type byte and value of what is at a path, None where there is nothing."""
+    value = bytes((OBJECT,)) + raw
+    for step in path:
+        if value[0] not in (OBJECT, ARRAY):
+            return None
+        parts = {name: (kind, start, end) for kind, name, start, end in elements(value[1:])}
+        if step not in parts:
+            return None
+        kind, start, end = parts[step]
+        value = bytes((kind,)) + value[1:][start:end]
+    return value
+
+
 def _few_numbers(raw: bytes) -> list[_Number] | None:
     """Return the numbers to ask for, None where that would be too many or ambiguous."""
     found: list[_Number] = []

@@ -58,13 +58,12 @@ def options_of(place: Any) -> dict[str, Any]:
 
 def plain(database: Database[Any]) -> Database[Any]:
     """Return the database without options that are meant for documents only."""
-    concern = database.client.write_concern
-    return Database(
-        database.client,
-        database.name,
+    client = database.client
+    return database.with_options(
         CodecOptions(),
         ReadPreference.PRIMARY,
-        concern if concern.acknowledged else WriteConcern(),
+        client.write_concern if client.write_concern.acknowledged else WriteConcern(),
+        client.read_concern,
     )
 
 

@@ -11,6 +11,7 @@ from pymongo.database import Database
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.committer import Progress
 from versioned_collection.core.merging import MergePolicy, ResolverLike
+from versioned_collection.doubles import adopted
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.facets.base import Facet, RemoteLike, plain, policy_of
 from versioned_collection.remotes.address import collection_in
@@ -236,6 +237,7 @@ class Sharing(Facet[DocumentType]):
 
 def _other(remote: RemoteLike) -> Any:
     """Return a remote as the verbs take it."""
+    remote = adopted(remote)
     if isinstance(remote, Facet):
         return remote._repository
     if isinstance(remote, Database):

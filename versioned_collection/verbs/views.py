@@ -7,7 +7,7 @@ from typing import Any
 from pymongo import errors as driver
 
 from versioned_collection.core.version import Version
-from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.errors import InvalidArgument, InvalidOperation, NotSupported
 from versioned_collection.observing import Progress, verb
 from versioned_collection.past.building import make
 from versioned_collection.recovery import holding
@@ -37,8 +37,15 @@ def publish_view(
     Raises:
         InvalidArgument: The name cannot be that of a view.
         InvalidOperation: There is something else of that name.
+        NotSupported: The server has no views.
     """
     _check_name(repository, name)
+    if not repository.has_views:
+        raise NotSupported(
+            "mongomock has no views; at() reads the version, or run this test on a real server, "
+            "such as that of embedded.start()",
+            name=name,
+        )
     with holding(repository, "publish_view") as hold:
         version = Resolver(repository, hold.state).resolve(revision)
         entry = entry_of(repository, version)

@@ -57,11 +57,9 @@ from versioned_collection.worktrees import (
 )
 
 _UNSETTLED = ("worktree", "remove_worktree")
-_ZERO = {"$eq": ["$$field.v", Timestamp(0, 0)]}
 _FIELDS = {"$objectToArray": "$$ROOT"}
-_WITH_ZERO_TIMESTAMP = {
-    "$expr": {"$anyElementTrue": [{"$map": {"input": _FIELDS, "as": "field", "in": _ZERO}}]}
-}
+_VALUES = {"$map": {"input": _FIELDS, "as": "field", "in": "$$field.v"}}
+_WITH_ZERO_TIMESTAMP = {"$expr": {"$in": [Timestamp(0, 0), _VALUES]}}
 """Finds documents that a copy on the server changes; see `has_zero_timestamp`."""
 
 
