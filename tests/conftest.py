@@ -8,12 +8,14 @@ import tempfile
 import uuid
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import api_support
 import mongomock
 import pytest
 import remote_support
+from cli_support import Cli
 from harness.trap import shrink_limits
 from hypothesis import settings
 from pymongo import MongoClient
@@ -26,15 +28,22 @@ from versioned_collection.doubles import adopted
 
 Document = dict[str, Any]
 
-# Machines are shared and noisy: how long an example takes says nothing about it.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+# Machines are shared and noisy: how long an example takes says nothing about it. A default run
+# tries the same examples each time, so that what it says is about the change; sweeps try others.
+settings.register_profile("sweep", deadline=None)
+settings.register_profile("default", deadline=None, derandomize=True)
 
 IN_MEMORY = "/dev/shm"
 ROOM = 8 * 1024**3
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose what Hypothesis tries, and where servers keep their files."""
+    settings.load_profile("default" if config.option.markexpr == "not sweep" else "sweep")
+    _keep_files_in_memory()
+
+
+def _keep_files_in_memory() -> None:
     """Have temporary servers keep their files in memory, where there is plenty of it.
 
     Hundreds of tests create and drop dozens of collections each, a third of whose time is
@@ -316,6 +325,13 @@ def anydb(request: pytest.FixtureRequest) -> Database[Document]:
 def there(anydb: Database[Document]) -> Iterator[Database[Document]]:
     """Another empty database on the same server."""
     yield from _fresh_database(anydb.client)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, server: embedded.Server, db: Database[Document]) -> Cli:
+    """The command line, set up for the collection ``bands`` of `db`."""
+    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
+    return Cli(tmp_path / "home", env)
 
 
 @pytest.fixture

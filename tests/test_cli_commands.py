@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,18 +11,12 @@ from bson import ObjectId
 from cli_support import Cli
 from pymongo.database import Database
 
-from versioned_collection import VersionedCollection, embedded
+from versioned_collection import VersionedCollection
 
 VERSION = {
     "id", "label", "number", "branch", "parents", "timestamp", "message", "author", "metadata",
     "stats", "fingerprint", "checksum", "thinned_out",
 }  # fmt: skip
-
-
-@pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
 
 
 @pytest.fixture

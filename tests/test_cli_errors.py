@@ -19,12 +19,6 @@ from versioned_collection.cli.session import Session
 from versioned_collection.recovery import holding
 
 
-@pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
-
-
 def every(kind: type[errors.VersioningError]) -> list[type[errors.VersioningError]]:
     return [kind, *(one for sub in kind.__subclasses__() for one in every(sub))]
 

@@ -16,12 +16,6 @@ from versioned_collection import VersionedCollection, embedded
 
 
 @pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
-
-
-@pytest.fixture
 def other(client: Any, db: Database[Any]) -> Any:
     name = f"{db.name}_other"
     yield client[name]

@@ -16,17 +16,11 @@ from cli_support import Cli
 from pymongo.database import Database
 from rich.cells import cell_len
 
-from versioned_collection import VersionedCollection, embedded
+from versioned_collection import VersionedCollection
 from versioned_collection.cli.clashes import clash_table, shortened
 from versioned_collection.cli.policies import policy_of
 
 Document = dict[str, Any]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cli_support import Cli
 from pymongo.database import Database
 
@@ -36,12 +35,6 @@ def run(cli: Cli, *words: str, **options: Any) -> subprocess.CompletedProcess[st
     )
     assert "Traceback" not in done.stderr
     return done
-
-
-@pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
 
 
 def test_the_script() -> None:

@@ -32,12 +32,6 @@ def other(client: MongoClient[Document], db: Database[Document]) -> Iterator[Dat
 
 
 @pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
-
-
-@pytest.fixture
 def there(tmp_path: Path, server: embedded.Server, other: Database[Any]) -> Cli:
     """The command line of somebody who works on the other database."""
     env = {"VC_URI": server.uri, "VC_DB": other.name, "VC_COLLECTION": "bands"}

@@ -9,15 +9,9 @@ import pytest
 from cli_support import Cli
 from pymongo.database import Database
 
-from versioned_collection import VersionedCollection, embedded
+from versioned_collection import VersionedCollection
 
 WRONG = '[{"$match": {"n": {"$lt": 0}}}]'
-
-
-@pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
 
 
 @pytest.fixture

@@ -485,6 +485,23 @@ def test_what_was_fetched_from_another_remote(anydb, there):
         assert_equal(mine, last)
 
 
+def test_what_was_fetched_from_another_remote_joins_what_is_here(anydb, there):
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(theirs, "one")
+        put(mine, "two", id_=2)
+        mine.fetch(theirs)
+        last.pull(theirs)
+        mine.pull(last)
+        assert labels(mine)[0] == "main@2"
+        last.pull(mine)
+        assert_equal(mine, last)
+        theirs.pull(last)
+        assert_equal(mine, theirs)
+        assert_whole(mine, theirs, last)
+
+
 def test_large_changes(anydb, there, small_limits):
     mine, theirs = grown_pair(anydb, there)
     theirs.update_many({}, {"$set": {"theirs": 1}})

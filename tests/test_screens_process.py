@@ -10,25 +10,18 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_support import Cli
 from pymongo.database import Database
 
-from versioned_collection import VersionedCollection, embedded
+from versioned_collection import VersionedCollection
 from versioned_collection.cli.screens import opening
 from versioned_collection.errors import AutoMergeFailedError
 
 VC = [sys.executable, "-m", "versioned_collection.cli"]
 PATIENCE = 30.0
-
-
-@pytest.fixture
-def cli(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> Cli:
-    env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
-    return Cli(tmp_path / "home", env)
 
 
 @pytest.fixture

@@ -170,11 +170,20 @@ def adopted(
     return relabelled(repository, tree, wanted, [branch])
 
 
-def following(tree: Ancestry, meeting: Meeting) -> int:
-    """Return the number of the version that comes next on a branch behind a remote's tip."""
+def following(tree: Ancestry, meeting: Meeting, labels: Labels) -> int:
+    """Return the number of the version that comes next on a branch behind a remote's tip.
+
+    Args:
+        tree: The versions.
+        meeting: The two ends of the branch.
+        labels: What they are called by then, where that changes.
+    """
     names = (meeting.branch, tracking(meeting.remote, meeting.branch))
-    nodes = _ancestors(tree, meeting.theirs)
-    return max((node.number for _, node in nodes if node.branch in names), default=-1) + 1
+    changed = {version: (branch, number) for version, branch, number in labels}
+    found = (
+        changed.get(version, label_of(node)) for version, node in _ancestors(tree, meeting.theirs)
+    )
+    return max((number for branch, number in found if branch in names), default=-1) + 1
 
 
 def room_for(repository: Repository, label: Label, labels: Labels) -> Labels:

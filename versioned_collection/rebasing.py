@@ -86,7 +86,7 @@ class Plan:
         tree = repository.log.tree()
         meeting = Meeting(self.remote, self.branch, self.tip, self.onto)
         labels = adopted(repository, tree, meeting)
-        number = following(tree, meeting)
+        number = following(tree, meeting, labels)
         if not self.merges:  # some may enter the log long before those labels change
             return labels, max(number, repository.log.last_number(self.branch) + 1)
         return room_for(repository, (self.branch, number), labels), number
