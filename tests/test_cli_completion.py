@@ -176,8 +176,13 @@ def test_looking_changes_nothing(
     ids=lambda env: "-".join(env.values()),
 )
 def test_errors_are_silent(
-    offered: Complete, cli: Cli, bands: VersionedCollection, env: dict[str, str]
+    offered: Complete,
+    cli: Cli,
+    bands: VersionedCollection,
+    env: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(completing, "_SECONDS", 1.0)
     cli.env |= env
     assert offered("vc checkout ") == []
 
