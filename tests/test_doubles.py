@@ -502,6 +502,11 @@ def test_a_patched_client():
     assert (found.stdout, found.stderr) == ("start True\n", "")
 
 
+def test_what_one_test_closes_another_one_opens(mock, bands):
+    bands.database.client.close()
+    assert VersionedCollection(mock, "bands").count_documents({}) == len(BANDS)
+
+
 def test_nothing_is_left_behind():
     def threads():
         return {one for one in threading.enumerate() if one.name != "test-doubles"}
