@@ -96,6 +96,9 @@ class DoubleClient(MongoClient[Any]):
         )
         _closer.keep(self)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # without the password, which stands in its options
+
     def close(self) -> None:
         """Close the connections and the way to the double."""
         self.is_closed = True
