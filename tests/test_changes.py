@@ -131,7 +131,7 @@ class Limits(monitoring.CommandListener):
         self.extended = threading.Event()
 
     def started(self, event):
-        if event.command.get(event.command_name).startswith("__vc_lock"):
+        if event.command.get(event.command_name) == "__vc_lock":
             self.found.append("maxTimeMS" in event.command)
             if threading.current_thread().name.startswith("lease-"):
                 self.extended.set()
