@@ -13,6 +13,7 @@ from bson import Binary, Decimal128, Int64
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient, timeout
 from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
@@ -597,3 +598,21 @@ def test_the_server_says_what_it_does_not_understand(anydb):
         with pytest.raises(OperationFailure):
             view.count_documents(query)
     assert view.find_one(1)["mark"] == 1
+
+
+# -- time limits of the driver -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", ["of the client", "of the caller"])
+def test_many_replies_of_one_cursor_under_a_time_limit(server, db, limit):
+    options: dict[str, Any] = {"timeoutMS": 60_000} if limit == "of the client" else {}
+    with MongoClient[Any](server.uri, **options) as client:
+        bands = VersionedCollection(client[db.name], "bands")
+        bands.insert_many({"_id": k, "text": "x" * 2_000_000} for k in range(9))  # above 16 MB
+        bands.init()
+        bands.delete_many({})
+        bands.register("none")
+        with timeout(60 if limit == "of the caller" else None):
+            assert len(list(bands.at("main@0").find())) == 9
+            bands.checkout("main@0")
+            assert problems(bands) == []

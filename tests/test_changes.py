@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import bson
 import pytest
 from api_support import edit, everything, grown, tracked
+from pymongo import MongoClient, monitoring, timeout
 
 from versioned_collection import VersionedCollection, errors
 
@@ -118,3 +121,61 @@ def test_errors(anydb):
     with pytest.raises(TypeError):
         list(bands.changes(1.5))
     assert everything(anydb) == before
+
+
+class Limits(monitoring.CommandListener):
+    """Notes for each write to the lease whether it had a time limit."""
+
+    def __init__(self):
+        self.found = []
+        self.extended = threading.Event()
+
+    def started(self, event):
+        if event.command.get(event.command_name) == "__vc_lock":
+            self.found.append("maxTimeMS" in event.command)
+            if threading.current_thread().name.startswith("lease-"):
+                self.extended.set()
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+@pytest.fixture
+def limits():
+    return Limits()
+
+
+@pytest.fixture
+def streamed(server, db, limits, monkeypatch):
+    """main@0..3, whose changes are computed under the lease as they are asked for."""
+    grown(db)
+    monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 1)
+    with MongoClient(server.uri, event_listeners=[limits]) as client:
+        yield VersionedCollection(client[db.name], "bands", lease_seconds=1)
+
+
+def test_the_time_limit_is_that_of_whoever_asks_for_the_next_change(streamed, limits):
+    with timeout(60):
+        found = streamed.changes("main@0", "main@1")
+    assert all(limits.found)
+    limits.found.clear()
+    assert len(list(found)) == 1
+    assert limits.found == [False]  # given back
+
+    found = streamed.changes("main@0", "main@1")
+    limits.found.clear()
+    with timeout(60):
+        assert len(list(found)) == 1
+    assert limits.found == [True]
+
+
+def test_a_lease_outlives_the_time_limit_under_which_it_was_taken(streamed, limits):
+    with timeout(60):
+        found = streamed.changes("main@0", "main@1")
+        limits.found.clear()
+        assert limits.extended.wait(20)
+        assert limits.found[0] is False
+    found.close()

@@ -502,6 +502,29 @@ def test_a_patched_client():
     assert (found.stdout, found.stderr) == ("start True\n", "")
 
 
+def test_its_password_is_not_shown(bands):
+    client = bands.database.client
+    assert client.options.pool_options.appname
+    for shown in (client, client["music"], client["music"]["bands"], bands):
+        assert client.options.pool_options.appname not in repr(shown)
+
+
+@pytest.mark.parametrize("which", ["names", [("name", 1), ("city", 1)]])
+def test_dropping_an_index_that_is_not_there(bands, which):
+    bands.create_index("name")
+    with pytest.raises(OperationFailure) as caught:
+        bands.drop_index(which)
+    assert caught.value.code == 27
+    bands.drop_index([("name", 1)])
+    bands.drop_indexes()
+    assert list(bands.index_information()) == ["_id_"]
+
+
+def test_what_one_test_closes_another_one_opens(mock, bands):
+    bands.database.client.close()
+    assert VersionedCollection(mock, "bands").count_documents({}) == len(BANDS)
+
+
 def test_nothing_is_left_behind():
     def threads():
         return {one for one in threading.enumerate() if one.name != "test-doubles"}

@@ -36,6 +36,22 @@ def bands(db: Database[Any]) -> VersionedCollection:
     return bands
 
 
+def test_nobody_waits_while_a_person_looks_at_differences(
+    bands: VersionedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "CHANGES", 2)
+    monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 2)
+    bands.update_many({}, {"$set": {"seen": True}})
+    bands.insert_one({"_id": "y"})
+    bands.register("seen")
+    pages = History(bands).differences(bands.resolve("main@0"), bands.resolve("main"))
+    found = pages.more(1)
+    other = VersionedCollection(bands.database, bands.name, lease_wait_seconds=0)
+    assert not other.has_changes()
+    found += pages.more()
+    assert len({one.key for one in found}) == len(found) == 5
+
+
 def screen(bands: VersionedCollection, start: Any = None) -> LogScreen:
     return LogScreen(History(bands, start))
 

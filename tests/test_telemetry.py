@@ -427,6 +427,17 @@ def test_without_the_package(db):
     assert run(db, before="sys.modules['opentelemetry'] = None") == ["True", "True"]
 
 
+def test_an_interface_that_is_older_than_ours(db):
+    older = """
+from opentelemetry.metrics import _internal
+new = _internal._ProxyMeter.create_histogram
+def create_histogram(self, name, unit="", description=""):
+    return new(self, name, unit, description)
+_internal._ProxyMeter.create_histogram = create_histogram
+"""
+    assert run(db, before=older) == ["True", "True"]
+
+
 def test_without_an_sdk_nothing_comes_of_it(db):
     assert run(db, at_last="print('opentelemetry.sdk' in sys.modules)") == [
         "True",

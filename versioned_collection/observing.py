@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from functools import partial, wraps
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -221,19 +221,37 @@ def _place_of(first: Any) -> Place:
 
 
 class _Apart(Iterator[T]):
-    """Iterates in a context of its own."""
+    """Iterates in a context of its own.
+
+    What the verb sets is kept there from one item to the next. All else, such as the driver's
+    time limit, is as it is for whoever iterates at the time.
+    """
 
     def __init__(self, verb: str, place: Place, begin: Callable[[], Iterator[T]]) -> None:
-        self._context = copy_context()
+        self._context = Context()
+        self._own: frozenset[ContextVar[Any]] = frozenset()
         self._items = _whole(verb, place, begin)
-        self._context.run(next, self._items)
+        self._run(partial(next, self._items))
 
     def __next__(self) -> T:
-        return cast(T, self._context.run(next, self._items))
+        return cast(T, self._run(partial(next, self._items)))
 
     def close(self) -> None:
         """End it; what it holds is released."""
-        self._context.run(self._items.close)
+        self._run(self._items.close)
+
+    def _run(self, step: Callable[[], Any]) -> Any:
+        return self._context.run(self._as_around, copy_context(), step)
+
+    def _as_around(self, around: Context, step: Callable[[], Any]) -> Any:
+        lent = {one: one.set(value) for one, value in around.items() if one not in self._own}
+        try:
+            return step()
+        finally:
+            found = copy_context()
+            self._own |= {one for one in found if found[one] is not around.get(one, found)}
+            for one in lent.keys() - self._own:
+                one.reset(lent[one])
 
     def __del__(self) -> None:
         self.close()

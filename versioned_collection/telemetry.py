@@ -92,12 +92,7 @@ class _Api:
         self._failures = meter.create_counter(
             f"{NAME}.failures", "{verb}", "Verbs that failed, by the code of the error."
         )
-        self._duration = meter.create_histogram(
-            f"{NAME}.duration",
-            "s",
-            "How long verbs took.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
+        self._duration = _duration(meter)
         self._bytes = meter.create_counter(f"{NAME}.bytes", "By", "Bytes of what verbs moved.")
         self._counts = {
             what: meter.create_counter(f"{NAME}.{what}", f"{{{unit}}}", f"{what.title()} moved.")
@@ -142,6 +137,14 @@ class _Api:
             self._counts[_counted_in(phase)].add(count, in_phase)
         for phase, size in outcome.sizes.items():
             self._bytes.add(size, {**facts, f"{NAME}.phase": _word(phase)})
+
+
+def _duration(meter: Any) -> Any:
+    what = (f"{NAME}.duration", "s", "How long verbs took.")
+    try:
+        return meter.create_histogram(*what, explicit_bucket_boundaries_advisory=_SECONDS)
+    except TypeError:  # before 1.30, which a program may have for reasons of its own
+        return meter.create_histogram(*what)
 
 
 @cache

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import bson
+import pymongo
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
@@ -198,7 +199,7 @@ def batches(
             size = command.get("batchSize") or command.get("cursor", {}).get("batchSize")
             if size:
                 more["batchSize"] = size
-            cursor = Cursor(run(db, more, session))
+            cursor = next_reply(db, more, session)
             yield cursor.documents
     finally:
         if cursor.id:
@@ -231,6 +232,18 @@ class Cursor:
                 self.collection = raw[start + 4 : end - 1].decode().split(".", 1)[1]
             elif name == b"postBatchResumeToken":
                 self.resume_token = bson.decode(raw[start:end])["_data"]
+
+
+def next_reply(
+    db: Database[Any], command: Mapping[str, Any], session: ClientSession | None
+) -> Cursor:
+    """Run a ``getMore`` command.
+
+    It has no time limit: the driver writes the client's, or that of `pymongo.timeout`, into every
+    command that it is given, and servers refuse one that is about the next reply of a cursor.
+    """
+    with pymongo.timeout(0):
+        return Cursor(run(db, command, session))
 
 
 def _documents_in(raw: bytes, start: int, end: int) -> list[bytes]:

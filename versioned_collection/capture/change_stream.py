@@ -20,7 +20,7 @@ from versioned_collection.capture.base import SPILL, Capture, Noticed
 from versioned_collection.core.document import DocumentKey, document_key, elements
 from versioned_collection.errors import NotSupported
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import Cursor, kill_cursor, run
+from versioned_collection.wire import Cursor, kill_cursor, next_reply, run
 
 _log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class ChangeStreamCapture(Capture):
                         "batchSize": _BATCH,
                         "maxTimeMS": _WAIT_MS,
                     }
-                    cursor = Cursor(run(db, more, session))
+                    cursor = next_reply(db, more, session)
             finally:
                 if cursor.id:
                     kill_cursor(db, name, cursor.id, session)

@@ -51,7 +51,7 @@ def client_of(double: Any) -> DoubleClient:
             "mongomock 4.3, and report it",
         )
     with _lock:
-        if store not in _clients:
+        if store not in _clients or _clients[store].is_closed:
             _clients[store] = client = DoubleClient(store)
             # Whatever thread the garbage collector runs in may hold locks that closing takes.
             weakref.finalize(store, _closer.close, client).atexit = False
@@ -78,9 +78,13 @@ class DoubleClient(MongoClient[Any]):
 
     Args:
         store: What a mongomock client holds.
+
+    Attributes:
+        is_closed: Whether it was closed; what mongomock holds is there still.
     """
 
     def __init__(self, store: Any) -> None:
+        self.is_closed = False
         self._transport = Transport(Engine(store).answer)
         super().__init__(
             "127.0.0.1",
@@ -92,8 +96,12 @@ class DoubleClient(MongoClient[Any]):
         )
         _closer.keep(self)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # without the password, which stands in its options
+
     def close(self) -> None:
         """Close the connections and the way to the double."""
+        self.is_closed = True
         super().close()
         self._transport.close()
 

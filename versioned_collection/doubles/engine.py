@@ -18,6 +18,7 @@ from versioned_collection.doubles.place import Document, Place, encoded, matchin
 from versioned_collection.doubles.refusals import (
     BAD_VALUE,
     ILLEGAL_OPERATION,
+    INDEX_NOT_FOUND,
     NotMocked,
     Refusal,
     refuse_options,
@@ -211,9 +212,15 @@ class Engine:
         """Drop an index, or all."""
         place, which = self._existing(command), plain(command["index"])
         keys = list(which.items()) if isinstance(which, Mapping) else None
-        for index in place.indexes[1:]:
-            if which in ("*", index["name"]) or keys == list(index["key"].items()):
-                place.collection.drop_index(index["name"])
+        dropped = [
+            index["name"]
+            for index in place.indexes[1:]
+            if which in ("*", index["name"]) or keys == list(index["key"].items())
+        ]
+        if not dropped and which != "*":
+            raise Refusal(INDEX_NOT_FOUND, f"index not found: {which}")
+        for name in dropped:
+            place.collection.drop_index(name)
         return _OK
 
     # -- reading -------------------------------------------------------------------------

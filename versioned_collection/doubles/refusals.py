@@ -14,7 +14,7 @@ from versioned_collection.wire import DUPLICATE_KEY, NOT_IN_DOUBLE
 _log = logging.getLogger(__name__)
 
 BAD_VALUE, FAILED_TO_PARSE, ILLEGAL_OPERATION = 2, 9, 20
-NOT_IMPLEMENTED = 238
+INDEX_NOT_FOUND, NOT_IMPLEMENTED = 27, 238
 
 
 class Refusal(Exception):

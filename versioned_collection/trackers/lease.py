@@ -19,7 +19,7 @@ from typing import Any
 
 from bson.int64 import Int64
 from bson.objectid import ObjectId
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, timeout
 from pymongo import errors as driver
 from pymongo.database import Database
 
@@ -240,6 +240,10 @@ class Lease:
         self._heart.start()
 
     def _beat(self) -> None:
+        with timeout(None):  # the caller's time limit is not about a lease that outlives it
+            self._extend()
+
+    def _extend(self) -> None:
         while not self._over.wait(self._seconds / 3):
             started = time.monotonic()
             try:

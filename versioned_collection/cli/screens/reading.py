@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
@@ -149,13 +150,12 @@ class History:
 
         done = 0
         while True:
-            found = self.collection.changes(old, new)
-            page = [
-                ChangedDocument(document_key(change.new or change.old or b""), change.op)
-                for change in islice(found, done, done + CHANGES)
-            ]
-            if isinstance(found, Generator):
-                found.close()
+            changes: Any = self.collection.changes(old, new)
+            with closing(changes) as found:  # many hold the lease until then
+                page = [
+                    ChangedDocument(document_key(change.new or change.old or b""), change.op)
+                    for change in islice(found, done, done + CHANGES)
+                ]
             yield from page
             if len(page) < CHANGES:
                 return
