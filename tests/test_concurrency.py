@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import pymongo
 import pytest
 from harness import Nursery, nursery
 from harness.ledger import ACCOUNTS, Writers, check_invariants, check_versions, ledger
@@ -23,6 +24,7 @@ from harness.scenarios import (
 )
 from harness.stage import Scene, Stages, scene_of
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from versioned_collection import errors
 
@@ -417,6 +419,17 @@ def test_held_lease_is_named(db):
         impatient.register("in vain")
     assert caught.value.owner["verb"] == "register"
     assert impatient.register("now") is False
+
+
+def test_a_verb_that_took_too_long_gives_its_lease_back(db):
+    collection = opened(db, lease_wait_seconds=0)
+    collection.insert_one({"_id": 1})
+    collection.init()
+    collection.insert_one({"_id": 2})
+    with pytest.raises(PyMongoError) as caught, pymongo.timeout(0.3):
+        collection.register("late", progress=lambda *_: time.sleep(0.4))
+    assert caught.value.timeout
+    assert collection.register("in time")
 
 
 def test_killed_owner_blocks_no_longer_than_its_lease(db, server, children):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 from bson.int64 import Int64
@@ -22,6 +22,7 @@ from bson.objectid import ObjectId
 from pymongo import ReturnDocument, timeout
 from pymongo import errors as driver
 from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
 
 from versioned_collection.errors import LeaseHeld, LeaseLost
 from versioned_collection.trackers.base import FORMAT, Session, Tracker
@@ -32,6 +33,9 @@ _log = logging.getLogger(__name__)
 DEFAULT_SECONDS = 15.0
 DEFAULT_WAIT_SECONDS = 20.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+_LONGEST_GIVING_BACK = 5.0
+"""Seconds for which a server is asked to take a lease back."""
+
 _LONG_WAIT = 1.0
 """Seconds of waiting for another verb that are worth a line of the log."""
 
@@ -45,6 +49,7 @@ class LeaseCollection(Tracker):
         super().__init__(db, name)
         self.name = "__vc_lock"
         self.collection = db[self.name]
+        self._at_once = self.collection.with_options(write_concern=WriteConcern(1))
 
     def acquire(self, verb: str, seconds: float, wait_seconds: float, session_id: Any) -> Lease:
         """Take the lease, waiting for its present owner if need be.
@@ -164,10 +169,11 @@ class LeaseCollection(Tracker):
         """Prolong a lease; False when it is no longer held with this token.
 
         A lease that was given back a moment ago stays free: the session that it names may
-        have another use already.
+        have another use already. A disk that takes long is no reason to lose a lease, so it is not
+        waited for: where a change of the primary takes this back, fencing numbers keep order.
         """
         change = {"expires": {"$add": ["$$NOW", int(seconds * 1000)]}}
-        result = self.collection.update_one(
+        result = self._at_once.update_one(
             {"_id": self.tracked, "token": token, "expires": {"$ne": None}}, [{"$set": change}]
         )
         return result.matched_count == 1
@@ -289,6 +295,9 @@ class Lease:
     def release(self) -> None:
         """Give the lease back. A server that cannot be reached frees it at its expiry."""
         self._over.set()
-        with suppress(driver.PyMongoError):
-            self._leases.release(self.token)
+        Context().run(self._give_back)  # the caller's time limit may be what ended the verb
         self._heart.join(self._seconds)  # nothing of ours goes on behind a verb
+
+    def _give_back(self) -> None:
+        with suppress(driver.PyMongoError), timeout(_LONGEST_GIVING_BACK):
+            self._leases.release(self.token)
