@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 
 import bson
 import pytest
@@ -10,6 +11,7 @@ from api_support import edit, everything, grown, tracked
 from pymongo import MongoClient, monitoring, timeout
 
 from versioned_collection import VersionedCollection, errors
+from versioned_collection.verbs import diff
 
 
 def summary(changes):
@@ -157,19 +159,28 @@ def streamed(server, db, limits, monkeypatch):
         yield VersionedCollection(client[db.name], "bands", lease_seconds=1)
 
 
-def test_the_time_limit_is_that_of_whoever_asks_for_the_next_change(streamed, limits):
-    with timeout(60):
-        found = streamed.changes("main@0", "main@1")
-    assert all(limits.found)
-    limits.found.clear()
-    assert len(list(found)) == 1
-    assert limits.found == [False]  # given back
+asking = ContextVar("asking", default="nobody")
 
+
+def test_the_context_is_that_of_whoever_asks_for_the_next_change(streamed, monkeypatch):
+    """The driver keeps the time limit of `pymongo.timeout` in the context."""
+    asked = []
+    compute = diff._change
+
+    def noting(difference):
+        asked.append(asking.get())
+        return compute(difference)
+
+    monkeypatch.setattr(diff, "_change", noting)
+    before = asking.set("who began")
     found = streamed.changes("main@0", "main@1")
-    limits.found.clear()
-    with timeout(60):
-        assert len(list(found)) == 1
-    assert limits.found == [True]
+    asking.reset(before)
+    assert len(list(found)) == 1
+    assert asked == ["nobody"]
+    found = streamed.changes("main@0", "main@1")
+    asking.set("who went on")
+    assert len(list(found)) == 1
+    assert asked == ["nobody", "who went on"]
 
 
 def test_a_lease_outlives_the_time_limit_under_which_it_was_taken(streamed, limits):
