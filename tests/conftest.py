@@ -99,6 +99,7 @@ REPLICA_SET_BY_DEFAULT = ON_EVERY_SURFACE | frozenset(
         "bad_input",
         "bundle",
         "capture",
+        "erasure",
         "exactness",
         "export",
         "find_versions",
@@ -180,11 +181,15 @@ BEYOND_DOUBLES = frozenset(
 )
 """Tests in these files that ask for what mongomock does not have."""
 
-HALVED = frozenset(
-    f"test_{name}.py"
-    for name in ("capture", "crash", "purge_remotes", "transfer_crash", "transfer_hostile")
-)
-"""Files with the same test of many cases, half of which are left to sweeps."""
+PARTS = {
+    "test_benchmarks.py": 2,
+    "test_capture.py": 2,
+    "test_crash.py": 3,
+    "test_purge_remotes.py": 2,
+    "test_transfer_crash.py": 3,
+    "test_transfer_hostile.py": 2,
+}
+"""Files with the same test of many cases: of so many parts, one is for default runs."""
 
 ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
@@ -231,7 +236,7 @@ def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
         or ("mongomock" in call.params.values() and file not in ON_DOUBLES_BY_DEFAULT)
         or call.indices.get("limits", _way_by_default(item)) != _way_by_default(item)
         or (file == "test_transfer_hostile.py" and "clone]" in item.name)
-        or (file in HALVED and _half(item.nodeid) == 1)
+        or _part(item.nodeid, PARTS.get(file, 1)) > 0
     )
 
 
@@ -240,11 +245,11 @@ def _way_by_default(item: pytest.Item) -> int:
 
     Half of the tests go each way; sweeps go the other one, too.
     """
-    return _half(item.nodeid.partition("[")[0])
+    return _part(item.nodeid.partition("[")[0], 2)
 
 
-def _half(name: str) -> int:
-    return zlib.crc32(name.encode()) % 2
+def _part(name: str, parts: int) -> int:
+    return zlib.crc32(name.encode()) % parts
 
 
 @pytest.fixture(scope="session")

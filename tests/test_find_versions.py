@@ -79,6 +79,7 @@ def test_the_collation_of_the_collection_counts(db):
     ]
 
 
+@pytest.mark.sweep
 def test_large_documents(db):
     bands = tracked(db)
     for turn in range(2):

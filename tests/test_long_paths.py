@@ -170,7 +170,7 @@ def _every_way_leads_to_the_same_bytes(
         assert data_size(bands, "spans") <= data_size(bands, "deltas")
 
 
-@tried(6)
+@tried(4)
 @given(data=st.data())
 def test_every_way_leads_to_the_same_bytes(short, fresh, data):
     _every_way_leads_to_the_same_bytes(fresh, data)
@@ -244,6 +244,7 @@ def test_documents_with_duplicate_names(short, anydb):
     assert problems(bands) == []
 
 
+@pytest.mark.sweep
 def test_large_documents(short, db):
     bands = tracked(db)
     for turn in range(4):
