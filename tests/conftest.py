@@ -278,7 +278,9 @@ def server() -> Iterator[embedded.Server]:
     Do not stop, kill or restart it: start a server of your own for that.
     """
     # Nothing here outlives the run, so writes need not wait for the disk.
-    with embedded.start(durable=False, cache_gb=1.5) as running:
+    # What is dropped stays open as long as snapshots of it are kept: five minutes, without this.
+    window = ["--setParameter", "minSnapshotHistoryWindowInSeconds=120"]
+    with embedded.start(durable=False, cache_gb=1.5, extra_args=window) as running:
         yield running
 
 

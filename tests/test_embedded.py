@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -150,6 +151,17 @@ class TestStarted:
         with embedded.start() as one, embedded.start() as two:
             assert one.port != two.port
             assert one.path != two.path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_may_open_as_many_files_as_is_allowed() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (512, {hard}))\n"
+    with other_process(few + start_in(None)) as process:
+        pid, _, _ = facts_of(process)
+        limits = Path(f"/proc/{pid}/limits").read_text()
+    line = next(one for one in limits.splitlines() if one.startswith("Max open files"))
+    assert int(line.split()[3]) == min(hard, 64_000)
 
 
 class TestStopped:

@@ -18,6 +18,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,11 @@ from typing import Any
 
 SERVER_NOT_STARTED = 71
 """Exit status when mongod could not even be executed (`EX_OSERR` of sysexits)."""
+
+
+MOST_FILES = 64_000
+"""What MongoDB's manual advises: each collection and index is a file, open for minutes more
+after it was dropped, and a mongod that has no more of them ends itself."""
 
 
 class Watchdog:
@@ -102,6 +108,7 @@ class Watchdog:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         """Start mongod, its two output streams in the log file."""
+        _allow_many_files()
         log = os.open(self._plan["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
@@ -150,6 +157,15 @@ class Watchdog:
             except OSError:
                 return  # someone is still there, and will remove it or start anew
         shutil.rmtree(self._plan["discard"], ignore_errors=True)
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files as far as is allowed; shells often set it to 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # the system may allow less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _die_with_parent() -> None:
