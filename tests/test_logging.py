@@ -147,8 +147,10 @@ def test_waiting_for_another_verb(db, records, caplog, monkeypatch, patience, le
     bands = tracked(db)
     with db.client.start_session() as session:
         held = bands._repository.leases.acquire("push", 15, 1, session.session_id)
-        monkeypatch.setattr(time, "sleep", lambda seconds: held.release())
+        over = threading.Timer(0.3, held.release)
+        over.start()
         bands.has_changes()
+        over.join()
     (waited,) = records("trackers.lease")
     assert (waited.levelname, waited.verb, waited.collection) == (level, "has_changes", "bands")
     assert waited.seconds > 0
