@@ -11,7 +11,7 @@ from versioned_collection.core.tree import Path
 from versioned_collection.moves import BATCH, Move, is_small
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import restoration
-from versioned_collection.tracking import OPTIONS_OF_CREATE
+from versioned_collection.tracking import lasting_options
 from versioned_collection.wire import create_collection, portions, run
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -128,9 +128,7 @@ def ensure_collection(hold: Hold) -> bool:
     repository = hold.repository
     if repository.collection_info() is not None:
         return False
-    options = {
-        name: value for name, value in hold.state.options.items() if name in OPTIONS_OF_CREATE
-    }
+    options = lasting_options(hold.state.options)
     create_collection(repository.db, repository.name, **options)
     if hold.state.indexes:
         run(repository.db, {"createIndexes": repository.name, "indexes": list(hold.state.indexes)})

@@ -14,7 +14,7 @@ from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
 from versioned_collection.wire import translated
 
-OPTIONS_OF_CREATE = (
+_OPTIONS_OF_CREATE = (
     "collation",
     "validator",
     "validationLevel",
@@ -24,7 +24,11 @@ OPTIONS_OF_CREATE = (
     "expireAfterSeconds",
     "storageEngine",
 )
-"""Options of a collection that one which takes its place has as well."""
+
+
+def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which options of a collection one that takes its place has as well."""
+    return {name: options[name] for name in _OPTIONS_OF_CREATE if name in options}
 
 
 def check_target(repository: Repository) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
+
+from versioned_collection.pipeline import Workers
 
 T = TypeVar("T")
 
@@ -20,15 +20,15 @@ _PORTION = 200
 _PORTION_SECONDS = 0.02
 """What is fetched by one visit to a worker thread: a bounded number, and soon."""
 
-_verbs = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="versioned-collection")
-_streams = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="versioned-collection-stream")
+_verbs = Workers(MOST_AT_ONCE, thread_name_prefix="versioned-collection")
+_streams = Workers(MOST_AT_ONCE, thread_name_prefix="versioned-collection-stream")
 """Apart, as a stream may hold the lease for which all those verbs wait."""
 
 
 async def in_thread(
     job: Callable[[], T],
     on_cancel: Callable[[], None] = lambda: None,
-    workers: ThreadPoolExecutor = _verbs,
+    workers: Workers = _verbs,
 ) -> T:
     """Run a blocking job in a worker thread, with the context variables of the caller.
 
@@ -41,7 +41,7 @@ async def in_thread(
         on_cancel: Called when the waiting task is cancelled, to make the job end early.
         workers: The threads, one of which runs it.
     """
-    running = workers.submit(contextvars.copy_context().run, job)
+    running = workers.submit(job)
     outcome = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(outcome)

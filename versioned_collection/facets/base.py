@@ -10,7 +10,6 @@ from bson.codec_options import CodecOptions
 from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.write_concern import WriteConcern
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
@@ -60,10 +59,7 @@ def plain(database: Database[Any]) -> Database[Any]:
     """Return the database without options that are meant for documents only."""
     client = database.client
     return database.with_options(
-        CodecOptions(),
-        ReadPreference.PRIMARY,
-        client.write_concern if client.write_concern.acknowledged else WriteConcern(),
-        client.read_concern,
+        CodecOptions(), ReadPreference.PRIMARY, client.write_concern, client.read_concern
     )
 
 

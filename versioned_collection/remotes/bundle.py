@@ -24,7 +24,7 @@ from versioned_collection.trackers.base import check_format
 from versioned_collection.trackers.delta_store import unpacked
 from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.tracking import OPTIONS_OF_CREATE
+from versioned_collection.tracking import lasting_options
 from versioned_collection.wire import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, portions
 
 T = TypeVar("T")
@@ -185,8 +185,7 @@ class BundleRemote:
             indexes = self._fact(one, "indexes", list)
             if not all(isinstance(index, Mapping) for index in indexes):
                 raise self._file.malformed("its indexes cannot be read")
-            known = {name: options[name] for name in OPTIONS_OF_CREATE if name in options}
-            return Setup(known, indexes)
+            return Setup(lasting_options(options), indexes)
         return Setup({}, ())
 
     def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:

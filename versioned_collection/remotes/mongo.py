@@ -23,7 +23,7 @@ from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.tracking import OPTIONS_OF_CREATE
+from versioned_collection.tracking import lasting_options
 from versioned_collection.wire import documents
 
 T = TypeVar("T")
@@ -137,12 +137,7 @@ class MongoRemote:
     def setup(self) -> Setup:
         """Return how the collection was created."""
         info = self.repository.collection_info() or {}
-        options = {
-            name: value
-            for name, value in info.get("options", {}).items()
-            if name in OPTIONS_OF_CREATE
-        }
-        return Setup(options, self.repository.indexes() or ())
+        return Setup(lasting_options(info.get("options", {})), self.repository.indexes() or ())
 
     def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
         """Return the checksums of those of these versions that the log names."""
