@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,7 +104,9 @@ def test_a_register_of_ten_documents(db, told):
     bands.init()
     bands.update_many({"_id": {"$lt": 10}}, {"$inc": {"n": 1}})
     told.forget()
+    begun = time.monotonic()
     bands.register("ten")
+    took = time.monotonic() - begun
     spans = told.spans()
     assert [one.name for one in spans] == ["register bands"]
     (span,) = spans
@@ -125,7 +128,7 @@ def test_a_register_of_ten_documents(db, told):
     assert told.numbers("documents", "versioned_collection.phase", points) == {"recorded": 10}
     (duration,) = points["duration"]
     assert duration.count == 1
-    assert 0 < duration.sum * 1e9 <= span.end_time - span.start_time
+    assert 0 < duration.sum <= took  # spans have another clock
     assert max(duration.explicit_bounds) >= 1800
 
 
