@@ -23,7 +23,7 @@ def branches(bench: Bench) -> Iterator[Result]:
     pairs = Pairs()
     with bench.database() as db:
         ours = tracked(db, stored)
-        _fork(ours, updates(theirs, 1), _other_updates([*theirs[:common], *others]))
+        fork(ours, updates(theirs, 1), _other_updates([*theirs[:common], *others]))
         floor = untracked(db, stored)
         for turn in range(bench.repeat):
             pairs.add(*_merged(db, ours, floor, theirs, turn))
@@ -65,11 +65,11 @@ def at_odds(db: Database[Any], count: int) -> Any:
     """Return a collection whose branches changed one field of each document apart."""
     ours = tracked(db, count)
     numbers = list(range(count))
-    _fork(ours, _marks(numbers, "theirs"), _marks(numbers, "ours"))
+    fork(ours, _marks(numbers, "theirs"), _marks(numbers, "ours"))
     return ours
 
 
-def _fork(
+def fork(
     collection: Any, theirs: list[UpdateOne], ours: list[UpdateOne], name: str = "side"
 ) -> None:
     collection.create_branch(name)

@@ -28,6 +28,7 @@ from pymongo.monitoring import (
 
 from benchmarks.data import Document, fill, spread, updates
 from benchmarks.harness import tracked, untracked
+from benchmarks.merging import fork
 from versioned_collection import VersionedCollection, embedded
 
 _IN_FULL = 80
@@ -107,6 +108,13 @@ def _checkout(db: Database[Any], stored: int, changed: int) -> Call:
     return lambda: collection.checkout(0, "main")
 
 
+def _merge(db: Database[Any], stored: int, changed: int) -> Call:
+    collection = tracked(db, stored)
+    numbers = spread(changed, stored)
+    fork(collection, updates(numbers, 1), updates([number + 1 for number in numbers], 1))
+    return lambda: collection.merge("side")
+
+
 def _transfer(verb: str) -> Preparation:
     def prepare(db: Database[Any], stored: int, changed: int) -> Call:
         ours = tracked(db, stored)
@@ -155,6 +163,7 @@ CALLS: dict[str, tuple[Preparation, int, int]] = {
     "small-register": (_register, 100_000, 10),
     "checkout": (_checkout, 100_000, 10_000),
     "small-checkout": (_checkout, 100_000, 10),
+    "merge": (_merge, 100_000, 10_000),
     "init": (_init, 100_000, 0),
     "small-init": (_init, 100, 0),
     "out": (_copy, 100_000, 0),

@@ -76,6 +76,7 @@ class Committer:
         *,
         keep: bool = False,
         before_steps: Callable[[], None] = lambda: None,
+        completed: Callable[[], None] | None = None,
     ) -> None:
         """Carry out a commit in one transaction where that is possible, step by step otherwise.
 
@@ -87,6 +88,9 @@ class Committer:
                 do.
             before_steps: Called before the commit becomes an intent: notes, there or elsewhere,
                 where the steps find the documents again, or raises to have nothing done.
+            completed: For a commit that is made while its documents move: called once these went
+                by, or are too many for a transaction, and maybe again. It completes the commit,
+                or raises to have nothing done.
 
         Raises:
             WorkingCopyChanged: Another client changed a document; nothing was done.
@@ -94,7 +98,7 @@ class Committer:
         """
         if self._repository.has_transactions and batches is not None:
             try:
-                self._at_once(commit, batches(), keep)
+                self._at_once(commit, batches(), keep, completed)
                 return
             except _TooLarge as reason:
                 _log.info(
@@ -105,36 +109,52 @@ class Committer:
                     extra={"verb": self._hold.verb, "collection": self._repository.name},
                 )
         before_steps()
+        if completed is not None:
+            completed()
         self.declare(commit)
         self.complete(commit)
 
     # -- one transaction -----------------------------------------------------------------
 
-    def _at_once(self, commit: Commit, batches: Iterable[list[Move]], keep: bool) -> None:
+    def _at_once(
+        self,
+        commit: Commit,
+        batches: Iterable[list[Move]],
+        keep: bool,
+        completed: Callable[[], None] | None,
+    ) -> None:
         """Carry out a small commit in one transaction, while its moves are still computed."""
-        refuse_under_others(self._hold, commit)
-        describe(self._hold, commit)
-        if commit.working_copy:
-            create_if_missing(self._repository)
-        small = _Small(batches)
-        writer = WorkingCopyWriter(
-            self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
-        )
+        with closing(_Small(batches)) as small:
+            if completed is None:
+                self._judge(commit)
+            if commit.working_copy:
+                create_if_missing(self._repository)
+            writer = WorkingCopyWriter(
+                self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
+            )
 
-        def work(session: ClientSession | None) -> None:
-            writer.kept.clear()
-            self._write_all(small, commit, writer, session)
-            check_written(self._repository, commit, session)
-            true = self._without_overtaken(commit, writer, session)
-            apply_references(self._hold, true, session)
-            self._hold.update({**true.state, "intent": None}, session)
+            def work(session: ClientSession | None) -> None:
+                writer.kept.clear()
+                self._write_all(small, commit, writer, session)
+                if completed is not None:
+                    completed()
+                    self._judge(commit)
+                check_written(self._repository, commit, session)
+                true = self._without_overtaken(commit, writer, session)
+                apply_references(self._hold, true, session)
+                self._hold.update({**true.state, "intent": None}, session)
 
-        with closing(small):
             self._insist(work, writer)
         self._keep(writer)
         if commit.working_copy and small.count:
             self._note_own_writes()
-        self._progress("written", small.count, small.bytes)
+        if commit.working_copy or completed is None:  # else they were told of as they came
+            self._progress("written", small.count, small.bytes)
+
+    def _judge(self, commit: Commit) -> None:
+        """Refuse a commit under other working copies, and note what it moves."""
+        refuse_under_others(self._hold, commit)
+        describe(self._hold, commit)
 
     def _write_all(
         self,
@@ -315,8 +335,7 @@ class Committer:
         Raises:
             InvalidOperation: It would take a branch or version from another working copy.
         """
-        refuse_under_others(self._hold, commit)
-        describe(self._hold, commit)
+        self._judge(commit)
         self._hold.begin({"phase": "apply", "commit": commit.to_bson()})
 
     def complete(self, commit: Commit) -> None:

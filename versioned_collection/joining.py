@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain
 
 from bson.objectid import ObjectId
 
@@ -133,6 +134,7 @@ class Joining:
         self._progress = progress
         self._recording = Recording(hold, progress)
         self._sieve = Sieve(hold.repository, self._recording.id)
+        self._changes: Iterator[list[Change]] = iter(())
         self._moves: list[Move] | None = []
         self._bytes = 0
 
@@ -145,30 +147,68 @@ class Joining:
         Raises:
             AutoMergeFailedError: Conflicts wait for decisions.
         """
-        repository, recording, sides = self._repository, self._recording, self._sides
-        ours, theirs = (entry_of(repository, one) for one in (sides.ours, sides.theirs))
+        ours, theirs = (entry_of(self._repository, one) for one in self._sides[1:])
         context = MergeContext(ours.timestamp, theirs.timestamp)
-        recording.begin()
-        with closing(prefetch(merge_sides(repository, sides, policy, context))) as outcomes:
-            recording.append(self._sieve.changes(outcomes), self._keep)
-        if self._sieve.conflicts:
-            raise self._wait_for_decisions()
-        if not recording.count and not self._parents:
-            self._hold.update({"intent": None})
-            return ours
-        parents = [ours, *(entry_of(repository, one) for one in self._parents)]
-        version = recording.version(self._facts, parents)
+        self._recording.begin()
+        outcomes = merge_sides(self._repository, self._sides, policy, context)
+        with closing(prefetch(outcomes)) as ahead:
+            self._changes = self._sieve.changes(ahead)
+            first = next(self._changes, None)
+            if first is None and not self._sieve.conflicts and not self._parents:
+                self._hold.update({"intent": None})
+                return ours
+            if first is not None:
+                self._changes = chain((first,), self._changes)
+            try:
+                return self._make(ours)
+            except _Undecided:
+                self._record_the_rest()
+        raise self._wait_for_decisions()
+
+    def _make(self, ours: Version) -> Version:
+        """Make the version while its documents move.
+
+        Raises:
+            _Undecided: There are conflicts; nothing moved.
+        """
         commit = Commit(
-            state={"head": version.id, **self._copy.noticed.position()},
-            log=[entry_to_bson(version)],
-            branches={version.branch: version.id},
-            path=Path((), (version.id,)),
+            path=Path((), (self._recording.id,)),
             strict=True,
             checked="collection",
             private_checks=bool(self._repository.own_checks),
         )
-        self._commit(commit)
-        return version
+        made: list[Version] = []
+
+        def complete() -> None:
+            if made:
+                return
+            self._record_the_rest()
+            if self._sieve.conflicts:
+                raise _Undecided
+            parents = [ours, *(entry_of(self._repository, one) for one in self._parents)]
+            version = self._recording.version(self._facts, parents)
+            commit.state = {"head": version.id, **self._copy.noticed.position()}
+            commit.log = [entry_to_bson(version)]
+            commit.branches = {version.branch: version.id}
+            made.append(version)
+
+        Committer(self._hold, self._progress).carry_out(
+            commit, lambda: prefetch(self._decided()), completed=complete
+        )
+        return made[0]
+
+    def _decided(self) -> Iterator[list[Move]]:
+        """Iterate over the moves as they are recorded, as long as nothing has to be decided."""
+        with closing(self._recording.moves(self._changes)) as found:
+            for moves in found:
+                self._keep(moves)
+                if self._sieve.conflicts:
+                    raise _Undecided
+                yield moves
+
+    def _record_the_rest(self) -> None:
+        for moves in self._recording.moves(self._changes):
+            self._keep(moves)
 
     def _keep(self, moves: list[Move]) -> None:
         """Keep the moves as long as one transaction can carry them."""
@@ -213,3 +253,7 @@ class Joining:
             conflicts=count,
             merge=merge,
         )
+
+
+class _Undecided(Exception):
+    """Conflicts wait for decisions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -67,16 +67,22 @@ class Recording:
         self._hold.begin({"phase": "prepare", "version": self.id})
 
     def append(
-        self,
-        changes: Iterable[list[Change]],
-        visit: Callable[[list[Move]], None] = lambda moves: None,
-        ready: Callable[[], None] = lambda: None,
+        self, changes: Iterable[list[Change]], ready: Callable[[], None] = lambda: None
     ) -> None:
-        """Store the deltas of changes, while the next ones are being computed.
+        """Store the deltas of changes, while the next ones are being computed; see `moves`."""
+        for _ in self.moves(changes, ready):
+            pass
+
+    def moves(
+        self, changes: Iterable[list[Change]], ready: Callable[[], None] = lambda: None
+    ) -> Generator[list[Move], None, None]:
+        """Store the deltas of changes, and iterate over the moves that these are.
+
+        Whoever goes on no further has the deltas of the moves that were yielded, and can store
+        those of the other changes by another call.
 
         Args:
             changes: The changes, a bounded list at a time.
-            visit: Called with the moves that these changes are for the replica.
             ready: Called before anything is written; it may wait, or raise to have nothing
                 written.
         """
@@ -86,9 +92,13 @@ class Recording:
             for batch in changes:
                 deltas = [self._counted(change) for change in batch]
                 behind.submit(lambda d=deltas: self._digests.append(store.append(self.id, d)))  # type: ignore[misc]
-                visit([_move(*pair) for pair in zip(deltas, batch, strict=True)])
                 size = sum(len(change.new or b"") for change in batch)
                 self._progress("recorded", len(batch), size)
+                try:
+                    yield [_move(*pair) for pair in zip(deltas, batch, strict=True)]
+                except GeneratorExit:
+                    behind.finish()
+                    raise
 
     def _counted(self, change: Change) -> Delta:
         delta = change.delta or compare(change.old, change.new)

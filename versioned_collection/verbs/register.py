@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from typing import Any
 
@@ -14,14 +14,14 @@ from versioned_collection.core.merging import DEFAULT_POLICY
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
-from versioned_collection.eager import EagerReplica
 from versioned_collection.errors import (
     InvalidArgument,
     InvalidOperation,
     InvalidType,
     LeaseLost,
 )
-from versioned_collection.labels import Labels, stamp
+from versioned_collection.labels import stamp
+from versioned_collection.moves import Move
 from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import Rebasing, describe_all, waiting, without_step
 from versioned_collection.recording import Facts, Recording
@@ -202,20 +202,28 @@ def _make(
 ) -> Version:
     recording = Recording(hold, progress)
     recording.begin()
-    replica = EagerReplica(hold, copy.wait_until_noticed)
-    try:
-        recording.append(changes, replica.add, copy.wait_until_noticed)
-        labels, number = _labels(hold)
-        version = recording.version(facts, _parents(hold), number)
-        commit = _commit_of(hold, version, copy, labels)
-        if part:  # no other collection holds what the version will
-            commit.checked = "replica"
-            commit.private_checks = bool(hold.repository.own_checks)
-        _commit(hold, replica, commit, progress)
-    except BaseException:
-        replica.abandon()
-        raise
-    return version
+    commit = Commit(path=Path((), (recording.id,)), working_copy=False)
+    if part:  # no other collection holds what the version will
+        commit.checked = "replica"
+        commit.private_checks = bool(hold.repository.own_checks)
+    unrecorded = iter(changes)
+    made: list[Version] = []
+
+    def moves() -> prefetch[list[Move]]:
+        found = recording.moves(unrecorded, copy.wait_until_noticed)
+        with ExitStack() as stack:  # they are computed while changes are still being noticed
+            ahead = stack.enter_context(closing(prefetch(found)))
+            copy.wait_until_noticed()
+            stack.pop_all()
+        return ahead
+
+    def complete() -> None:
+        if not made:
+            recording.append(unrecorded, copy.wait_until_noticed)
+            made.append(_completed(hold, commit, copy, recording, facts))
+
+    Committer(hold, progress).carry_out(commit, moves, completed=complete)
+    return made[0]
 
 
 def _parents(hold: Hold) -> list[Version]:
@@ -223,41 +231,28 @@ def _parents(hold: Hold) -> list[Version]:
     return [entry_of(hold.repository, one) for one in (hold.state.head, *merge.get("parents", ()))]
 
 
-def _labels(hold: Hold) -> tuple[Labels, int | None]:
-    """Return the labels that change, and the number of the version, None for the next one."""
+def _completed(
+    hold: Hold, commit: Commit, copy: WorkingCopy, recording: Recording, facts: Facts
+) -> Version:
+    """Complete the commit with the version, once all its changes are recorded."""
     plan = waiting(hold.state)
-    return ([], None) if plan is None else plan.labels(hold.repository)
-
-
-def _commit_of(hold: Hold, version: Version, copy: WorkingCopy, labels: Labels) -> Commit:
-    plan = waiting(hold.state)
-    commit = Commit(
-        state={
-            "head": version.id,
-            "branch": version.branch,
-            "detached": False,
-            "merge": None,
-            **copy.noticed.position(),
-        },
-        log=[entry_to_bson(version)],
-        branches={version.branch: version.id},
-        path=Path((), (version.id,)),
-        working_copy=False,
-    )
+    labels, number = ([], None) if plan is None else plan.labels(hold.repository)
+    version = recording.version(facts, _parents(hold), number)
+    commit.state = {
+        "head": version.id,
+        "branch": version.branch,
+        "detached": False,
+        "merge": None,
+        **copy.noticed.position(),
+    }
+    commit.log = [entry_to_bson(version)]
     if plan is not None and plan.todo:  # the branch stays until all is done
         commit.state |= {"detached": True, "merge": without_step(hold.state.merge or {})}
-        commit.branches, commit.operation = {}, {}
-    elif plan is not None:
+        commit.operation = {}
+        return version
+    commit.branches = {version.branch: version.id}
+    if plan is not None:
         describe_all(hold, commit, plan)
         commit.labels = labels
-        commit.state |= stamp(commit.labels)
-    return commit
-
-
-def _commit(hold: Hold, replica: EagerReplica, commit: Commit, progress: Progress | None) -> None:
-    if replica.open:
-        replica.commit(commit)
-        return
-    committer = Committer(hold, progress)
-    committer.declare(commit)
-    committer.complete(commit)
+        commit.state |= stamp(labels)
+    return version
