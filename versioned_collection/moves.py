@@ -39,6 +39,9 @@ BATCH = 2_000
 BATCH_BYTES = 16 * 1024 * 1024
 """What one step of a larger move carries."""
 
+FIRST_BATCH = 250
+"""Documents of the first step, so that they are written while others are still computed."""
+
 
 class Move(NamedTuple):
     """A document on its way.
@@ -80,7 +83,7 @@ def batched(items: Iterable[T], deltas_of: Callable[[T], Sequence[Delta]]) -> It
     def together(item: T, other: T) -> bool:
         return are_twins(deltas_of(item)[0].key, deltas_of(other)[0].key)
 
-    return portions(items, weight, BATCH, BATCH_BYTES, together)
+    return portions(items, weight, BATCH, BATCH_BYTES, together, FIRST_BATCH)
 
 
 def moves_along(

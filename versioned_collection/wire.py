@@ -364,16 +364,28 @@ def portions(
     most: int,
     most_bytes: int,
     together: Callable[[T, T], bool] | None = None,
+    first: int | None = None,
 ) -> Iterator[list[T]]:
-    """Cut items into lists bounded by number and by bytes, never between some neighbours."""
+    """Cut items into lists bounded by number and by bytes, never between some neighbours.
+
+    Args:
+        items: The items.
+        size: Returns the bytes of an item.
+        most: How many items a list has at most.
+        most_bytes: How many bytes they have together; a single item may have more.
+        together: Tells whether two neighbours have to stay in one list.
+        first: How many the first list has at most, where work on it is to begin early; each
+            further one may be twice as long.
+    """
+    limit = min(first or most, most)
     portion: list[T] = []
     total = 0
     for item in items:
         weight = size(item)
-        full = len(portion) >= most or total + weight > most_bytes
+        full = len(portion) >= limit or total + weight > most_bytes
         if portion and full and not (together and together(portion[-1], item)):
             yield portion
-            portion, total = [], 0
+            portion, total, limit = [], 0, min(2 * limit, most)
         portion.append(item)
         total += weight
     if portion:
