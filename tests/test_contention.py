@@ -1,12 +1,15 @@
-"""Large changes among clients that write to the same documents all the time."""
+"""Changes among clients that write to the same documents, all the time or in a transaction."""
 
 from __future__ import annotations
 
 import pytest
 from api_support import problems, raws, untracked
 from bson.int64 import Int64
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener
 
-from versioned_collection import committer
+from versioned_collection import VersionedCollection, committer
+from versioned_collection.errors import WorkingCopyChanged
 
 
 @pytest.fixture
@@ -37,3 +40,91 @@ def test_steps_become_smaller_until_they_succeed(db, contended):
     assert bands.discard_changes()
     assert raws(bands) == second
     assert problems(bands) == []
+
+
+VERBS = {
+    "checkout": lambda bands: bands.checkout("main~1"),
+    "merge": lambda bands: bands.merge("side"),
+    "merge with conflicts": lambda bands: bands.merge("other"),
+    "reset": lambda bands: bands.reset("main~1", hard=True),
+    "undo": lambda bands: bands.undo(),  # of the merge
+    "cherry_pick": lambda bands: bands.cherry_pick("side"),
+    "restore": lambda bands: bands.restore({}, "main~1"),
+    "discard_changes": lambda bands: bands.discard_changes(),
+    "stash": lambda bands: bands.stash(),
+}
+DIRTY = ("restore", "discard_changes", "stash")
+
+
+def apart(db, dirty):
+    """Return a collection of three documents whose branches changed all of them."""
+    bands = untracked(db)
+    bands.delete_many({})
+    bands.insert_many([{"_id": n, "x": 0, "y": 0} for n in range(3)])
+    bands.init("start")
+    for branch, change in (
+        ("side", {"x": 1}),
+        ("other", {"x": 1, "y": 1}),
+        ("third", {"v": 1}),
+    ):
+        bands.create_branch(branch)
+        bands.update_many({}, {"$set": change})
+        bands.register(branch)
+        bands.checkout("main")
+    bands.update_many({}, {"$set": {"y": 2}})
+    bands.register("main")
+    bands.merge("third")
+    if dirty:
+        bands.update_many({}, {"$set": {"z": 3}})
+    return bands
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_transaction_of_somebody_else_leaves_everything_as_it_was(db, monkeypatch, verb):
+    monkeypatch.setattr(committer, "_PATIENCE", 0.0)
+    bands = apart(db, verb in DIRTY)
+    before, log = raws(bands), bands.get_log()
+    with db.client.start_session() as session:
+        session.start_transaction()
+        db.bands.update_one({"_id": 1}, {"$set": {"theirs": 1}}, session=session)
+        with pytest.raises(WorkingCopyChanged, match="transaction open") as caught:
+            VERBS[verb](bands)
+        assert caught.value.code == "working_copy_changed"
+        assert raws(bands) == before
+        assert (bands.branch, bands.get_log()) == ("main", log)
+        states = (bands.has_conflicts(), bands.has_stash(), bands.is_detached())
+        assert states == (False, False, False)
+        session.abort_transaction()
+    assert bands.has_changes() == (verb in DIRTY)
+    assert problems(bands) == []
+
+
+class _Ending(CommandListener):
+    """Ends a transaction once another one was taken back some times because of it."""
+
+    def __init__(self, end):
+        self._end, self._left = end, 3
+
+    def started(self, event):
+        if event.command_name == "abortTransaction":
+            self._left -= 1
+            if self._left == 0:
+                self._end()
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+def test_a_transaction_that_ends_in_time_is_waited_for(server, db):
+    apart(db, False)
+    with db.client.start_session() as session:
+        session.start_transaction()
+        db.bands.update_one({"_id": 1}, {"$set": {"theirs": 1}}, session=session)
+        ending = _Ending(session.abort_transaction)
+        with MongoClient(server.uri, event_listeners=[ending]) as client:
+            bands = VersionedCollection(client[db.name], "bands")
+            assert bands.merge("side").parents
+            assert all(one["x"] == 1 and one["y"] == 2 for one in bands.find())

@@ -25,7 +25,7 @@ from versioned_collection.errors import (
 )
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.base import storable
-from versioned_collection.wire import batches, documents, read_concern, run
+from versioned_collection.wire import batches, documents, read_concern, reason_of, run
 
 MOST_NAMED = 100
 """Documents that the failure of a check names."""
@@ -175,7 +175,7 @@ def _run_stored(check: Check, state: CheckedState) -> None:
     except driver.OperationFailure as error:
         if error.has_error_label("TransientTransactionError"):
             raise
-        raise _failure(check, [], f"the server cannot run it: {error}") from error
+        raise _failure(check, [], f"the server cannot run it: {reason_of(error)}") from error
     if found:
         raise _failure(check, list(map(_named, found)))
 
@@ -289,7 +289,8 @@ def _stages(repository: Repository, pipeline: Pipeline) -> bytes:
         run(repository.db, command)
     except driver.OperationFailure as error:
         raise InvalidArgument(
-            f"the server does not understand the pipeline: {error}", server_code=error.code
+            f"the server does not understand the pipeline: {reason_of(error)}",
+            server_code=error.code,
         ) from error
     return stored
 

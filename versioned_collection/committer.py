@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -26,6 +27,7 @@ from versioned_collection.errors import (
     DocumentRejected,
     PermissionDenied,
     VersioningError,
+    WorkingCopyChanged,
 )
 from versioned_collection.moves import Move, fillings, is_small, move_replica, moves_along
 from versioned_collection.observing import Progress as Progress  # for whoever uses a Committer
@@ -37,15 +39,20 @@ from versioned_collection.restoring import Batches, exactly_unstashed, restorati
 from versioned_collection.sharding import create_if_missing
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import by_keys, middle_of
+from versioned_collection.wire import by_keys, middle_of, reason_of
 
 _log = logging.getLogger(__name__)
 
 _MOST_OWN_TIMES = 200
 _MOST_ATTEMPTS = 10
-"""Attempts at one transaction, before the same is done in smaller ones."""
+"""Attempts at one transaction, before whoever is in the way is given time."""
 
-_CACHE_FULL = "Cache full"
+_PATIENCE = 5.0
+"""Seconds that others get who have written to the same documents in a transaction of theirs."""
+
+_CACHE_FULL = ("Cache full", "for eviction", "cache overflow")
+_TOO_LARGE_CODES = frozenset((365, 388))
+"""`TemporarilyUnavailable` and `TransactionTooLargeForCache`."""
 
 
 class Committer:
@@ -184,21 +191,22 @@ class Committer:
     def _insist(
         self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
     ) -> None:
-        attempts = 0
+        attempts, begun = 0, time.monotonic()
 
         def counted(session: ClientSession | None) -> None:
             nonlocal attempts
             attempts += 1
-            if attempts > _MOST_ATTEMPTS:
-                raise _TooLarge(
-                    "the transaction was taken back again and again: the server's cache cannot "
-                    "hold it, or too many others write to the same documents",
-                    attempts=_MOST_ATTEMPTS,
+            if attempts > _MOST_ATTEMPTS and time.monotonic() > begun + _PATIENCE:
+                raise WorkingCopyChanged(
+                    "other clients write to the same documents all the time, or one has a "
+                    "transaction open on them; everything is as before. Try again when it has "
+                    "ended",
+                    attempts=attempts - 1,
                 )
             try:
                 work(session)
             except driver.OperationFailure as error:
-                if _CACHE_FULL in str(error):  # which the driver would try again for two minutes
+                if _is_too_large(error):  # which the driver would try again for two minutes
                     raise _TooLarge("the server's cache cannot hold the transaction") from error
                 raise
 
@@ -557,6 +565,12 @@ def check_written(repository: Repository, commit: Commit, session: ClientSession
     if commit.checked is not None:
         names = {"collection": repository.name, "replica": repository.replica.name}
         run_checks(repository, name=names[commit.checked], session=session)
+
+
+def _is_too_large(error: driver.OperationFailure) -> bool:
+    """Tell whether the server took a transaction back since its cache cannot hold it."""
+    reason = reason_of(error)
+    return error.code in _TOO_LARGE_CODES or any(text in reason for text in _CACHE_FULL)
 
 
 class _TooLarge(VersioningError):

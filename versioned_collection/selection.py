@@ -25,7 +25,7 @@ from versioned_collection.core.merging.paths import PatternLike, patterns
 from versioned_collection.core.partial import take_changes
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.repository import Hold
-from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, documents, portions
+from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, documents, portions, reason_of
 from versioned_collection.working_copy import Change, WorkingCopy
 
 LARGEST_DOCUMENT = 16 * 1024 * 1024
@@ -239,7 +239,7 @@ class Selection:
 
 
 @contextmanager
-def refusals(filter_: bytes | None) -> Iterator[None]:
+def refusals(filter_: bytes | Mapping[str, Any] | None) -> Iterator[None]:
     """Turn the server's refusal of a filter that a person gave into an error of this library.
 
     Raises:
@@ -253,7 +253,7 @@ def refusals(filter_: bytes | None) -> Iterator[None]:
         if filter_ is None:
             raise
         raise InvalidArgument(
-            f"the server refuses the filter: {error}. It is matched with single documents, "
-            "which text search and $near cannot be",
+            f"the server refuses the filter: {reason_of(error)}. It is matched with single "
+            "documents, which text search and $near cannot be",
             server_code=error.code,
         ) from error

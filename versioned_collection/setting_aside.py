@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import Path
-from versioned_collection.moves import BATCH, Move, is_small
+from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.tracking import lasting_options
@@ -37,20 +38,7 @@ def set_aside(
     """
     if ensure_collection(hold):
         copy.look_again()  # the earlier look's time is before the collection came to be
-    count = size = 0
-    small: list[Move] | None = [] if hold.repository.has_transactions else None
-    for batch in copy.changes():
-        visit(batch)
-        count += len(batch)
-        size += sum(len(change.old or b"") for change in batch)
-        moves = [_back(change) for change in batch]
-        if small is None:
-            _note_seen(hold.repository, moves)
-        if small is not None:
-            small += moves
-            if not is_small(count, size):
-                _note_seen(hold.repository, small)
-                small = None
+    count, small = _gathered(copy, visit)
     if not count:
         copy.settle_unchanged()
         return 0
@@ -58,19 +46,56 @@ def set_aside(
     return count
 
 
+def _gathered(
+    copy: WorkingCopy, visit: Callable[[list[Change]], None]
+) -> tuple[int, list[Move] | None]:
+    """Return how many documents changed, and the moves that bring them back.
+
+    Where these are too many for a transaction there are none: the documents are noted for
+    restoration.
+    """
+    repository = copy.repository
+    count = size = 0
+    small: list[Move] | None = [] if repository.has_transactions else None
+    for batch in copy.changes():
+        visit(batch)
+        count += len(batch)
+        size += sum(len(change.old or b"") for change in batch)
+        moves = [_back(change) for change in batch]
+        if small is None:
+            _note_seen(repository, moves)
+        else:
+            small += moves
+            if not is_small(count, size):
+                _note_seen(repository, small)
+                small = None
+    return count, small
+
+
 def _carry_out(
-    copy: WorkingCopy, commit: Commit, committer: Committer, small: list[Move] | None
+    copy: WorkingCopy,
+    commit: Commit,
+    committer: Committer,
+    small: list[Move] | None,
+    further: Callable[[], Iterator[list[Move]]] = lambda: iter(()),
 ) -> None:
+    """Carry out a commit that brings documents back, and maybe moves them further."""
+
     def resumable() -> None:
         if small is not None:
             _note_seen(copy.repository, small)
         commit.restore = True
 
     commit.state = {**commit.state, **copy.noticed.position()}
-    batches = None if small is None else lambda: [small]
-    committer.carry_out(commit, batches, keep=True, before_steps=resumable)
+
+    def batches(moves: list[Move]) -> Iterator[list[Move]]:
+        yield moves
+        yield from further()
+
+    at_once = None if small is None else partial(batches, small)
+    committer.carry_out(commit, at_once, keep=True, before_steps=resumable)
     copy.forget()
-    copy.repository.modified.add(committer.kept)
+    copy.repository.modified.add(committer.kept)  # what other clients changed meanwhile
 
 
 def set_aside_and_move(hold: Hold, commit: Commit, progress: Progress | None) -> None:
@@ -81,16 +106,14 @@ def set_aside_and_move(hold: Hold, commit: Commit, progress: Progress | None) ->
         commit: The commit, with the path from HEAD.
         progress: Told how many documents were written.
     """
-    copy = WorkingCopy(hold)
-    for batch in copy.changes():
-        note_for_restoration(hold.repository, batch)
-    commit.restore = True
-    commit.state.update(copy.noticed.position())
+    copy, path = WorkingCopy(hold), commit.path
+    assert path is not None
+    _, small = _gathered(copy, lambda changes: None)
+    if commit.forgotten:  # whose deltas go once they were used, which takes steps
+        _note_seen(hold.repository, small or [])
+        small = None
     committer = Committer(hold, progress)
-    committer.declare(commit)
-    committer.complete(commit)
-    copy.forget()
-    hold.repository.modified.add(committer.kept)  # what other clients changed meanwhile
+    _carry_out(copy, commit, committer, small, lambda: moves_along(hold.repository, path))
 
 
 def _back(change: Change) -> Move:

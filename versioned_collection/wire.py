@@ -11,10 +11,11 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import bson
 import pymongo
+from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
@@ -24,6 +25,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.core.document import (
+    PLAIN_OPTIONS,
     RAW_OPTIONS,
     DocumentKey,
     are_twins,
@@ -74,6 +76,9 @@ NOT_IN_DOUBLE = "VersionedCollectionDouble"
 """The label of errors with which a test double says that it cannot do what a server can."""
 
 _int32 = struct.Struct("<i")
+_LENIENT: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(
+    unicode_decode_error_handler="replace"
+)
 _DENIED = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
 
 
@@ -86,7 +91,7 @@ def translated() -> Iterator[None]:
         if error.has_error_label("TransientTransactionError"):
             raise  # the driver repeats the transaction
         if error.has_error_label(NOT_IN_DOUBLE):
-            reason = (error.details or {}).get("errmsg", str(error))
+            reason = reason_of(error)
             raise NotSupported(
                 f"{reason}; run this test on a real server, such as that of embedded.start()",
                 reason=reason,
@@ -105,7 +110,20 @@ def translated() -> Iterator[None]:
                 "the moment to read has left the server's snapshot window; try again, or raise "
                 "the server parameter minSnapshotHistoryWindowInSeconds",
             ) from error
+        if isinstance(error.details, RawBSONDocument):
+            raise _readable(error) from None
         raise
+
+
+def _readable(error: driver.OperationFailure) -> driver.OperationFailure:
+    """Return the error of a command that was asked for a raw reply, as others would get it."""
+    details: dict[str, Any] = bson.decode(cast(RawBSONDocument, error.details).raw, _LENIENT)
+    return type(error)(reason_of(error), error.code, details)
+
+
+def reason_of(error: driver.OperationFailure) -> str:
+    """Return why the server refused something, without the whole of its reply."""
+    return str((error.details or {}).get("errmsg", error))
 
 
 def lasting(db: Database[Any]) -> Database[Any]:

@@ -20,7 +20,7 @@ from versioned_collection.capture.base import SPILL, Capture, Noticed
 from versioned_collection.core.document import DocumentKey, document_key, elements
 from versioned_collection.errors import NotSupported
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import Cursor, kill_cursor, next_reply, run
+from versioned_collection.wire import Cursor, kill_cursor, next_reply, reason_of, run
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class ChangeStreamCapture(Capture):
         except driver.OperationFailure as error:
             if not _is_history_lost(error):
                 raise
-            noticed.scan, noticed.reason = True, f"the server cannot resume: {error}"
+            noticed.scan, noticed.reason = True, f"the server cannot resume: {reason_of(error)}"
             name, seconds = self.repository.name, _age(start, noticed.at)
             _log.warning(
                 "what changed in %s since the last look, %d s ago, is lost (the oplog is too "

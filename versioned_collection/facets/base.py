@@ -10,6 +10,7 @@ from bson.codec_options import CodecOptions
 from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
@@ -56,10 +57,13 @@ def options_of(place: Any) -> dict[str, Any]:
 
 
 def plain(database: Database[Any]) -> Database[Any]:
-    """Return the database without options that are meant for documents only."""
+    """Return the database without options that are meant for documents only.
+
+    What verbs read of trackers they read as they need it, whatever the client asks for.
+    """
     client = database.client
     return database.with_options(
-        CodecOptions(), ReadPreference.PRIMARY, client.write_concern, client.read_concern
+        CodecOptions(), ReadPreference.PRIMARY, client.write_concern, ReadConcern()
     )
 
 

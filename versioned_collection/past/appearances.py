@@ -28,6 +28,7 @@ from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.repository import Repository, missing_version
+from versioned_collection.selection import refusals
 from versioned_collection.trackers.delta_store import in_turn
 from versioned_collection.wire import batches, by_keys, portions
 
@@ -187,5 +188,6 @@ def _judged(
     command: dict[str, Any] = {"aggregate": 1, "pipeline": pipeline, "cursor": {}}
     if collation:
         command["collation"] = collation
-    for batch in batches(repository.db, command):
-        yield from map(bytes, batch)
+    with refusals(filter_):
+        for batch in batches(repository.db, command):
+            yield from map(bytes, batch)

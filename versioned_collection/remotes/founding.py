@@ -33,6 +33,7 @@ from versioned_collection.wire import (
     create_collection,
     documents,
     insert_missing,
+    reason_of,
     run,
 )
 
@@ -252,6 +253,6 @@ class MongoFounding:
                 )
         except driver.OperationFailure as error:
             raise InvalidArgument(
-                f"the server refuses the options or indexes of the collection: {error}",
+                f"the server refuses the options or indexes of the collection: {reason_of(error)}",
                 server_code=error.code,
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from versioned_collection.capture.journalled import DocumentType
@@ -11,6 +12,7 @@ from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.view import PastCollection
+from versioned_collection.selection import refusals
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 
 Predicate = Mapping[str, Any] | Callable[[PastCollection[DocumentType]], Any]
@@ -73,7 +75,7 @@ def _judge(
     predicate: Predicate[DocumentType],
 ) -> Callable[[PastCollection[DocumentType]], Any]:
     if isinstance(predicate, Mapping):
-        return lambda version: version.find_one(predicate, {"_id": 1}) is not None
+        return partial(_has_match, predicate)
     if not callable(predicate):
         raise InvalidType(
             "the predicate is a filter, or a callable that takes a version and tells whether it "
@@ -94,3 +96,8 @@ def _way(planner: Planner, good: Version, bad: Version) -> tuple[VersionId, ...]
             bad=bad.id,
         )
     return path.forward
+
+
+def _has_match(filter_: Mapping[str, Any], version: PastCollection[Any]) -> bool:
+    with refusals(filter_):
+        return version.find_one(filter_, {"_id": 1}) is not None

@@ -28,7 +28,7 @@ from versioned_collection.past.reading import Reader
 from versioned_collection.recovery import holding
 from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold
-from versioned_collection.selection import LARGEST_DOCUMENT, Only, only_of
+from versioned_collection.selection import LARGEST_DOCUMENT, Only, only_of, refusals
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike
 from versioned_collection.wire import IDS_PER_READ, by_keys, portions
@@ -102,9 +102,10 @@ def _keys(planner: Planner, version: VersionId, only: Only) -> list[DocumentKey]
     if only.keys is not None and only.filter is None:
         return sorted(set(only.keys))
     find = Find(only.filter or bytes((5, 0, 0, 0, 0)), {"_id": 1})
-    found = map(document_key, Reader(planner, version).find(find))
     wanted = None if only.keys is None else set(only.keys)
-    return sorted(key for key in found if wanted is None or key in wanted)
+    with refusals(only.filter):
+        found = map(document_key, Reader(planner, version).find(find))
+        return sorted(key for key in found if wanted is None or key in wanted)
 
 
 class _Restoring:

@@ -44,6 +44,7 @@ from versioned_collection.wire import (
     create_collection,
     documents,
     raise_write_error,
+    reason_of,
     run,
     upsert_statement,
     write,
@@ -297,9 +298,9 @@ class _Making:
             if error.code != DUPLICATE_KEY:
                 raise
             raise DocumentRejected(
-                f"a unique index refuses the documents of the version: {error.details}; drop "
+                f"a unique index refuses the documents of the version: {reason_of(error)}. Drop "
                 "the index, or check out a version whose documents it takes",
-                reason=str(error),
+                reason=reason_of(error),
                 server_code=error.code,
             ) from error
 

@@ -1,0 +1,89 @@
+"""What the server refuses is told in words; what a client asks of its reads is not for ours."""
+
+from __future__ import annotations
+
+import pytest
+from api_support import edit, problems, step, tracked, untracked
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from versioned_collection import VersionedCollection
+from versioned_collection.errors import DocumentRejected, InvalidArgument
+
+BAD = {"$bad": 1}
+
+ASKED = {
+    "restore": lambda bands: bands.restore(BAD, "main@0"),
+    "find_versions": lambda bands: list(bands.find_versions(BAD)),
+    "bisect": lambda bands: bands.bisect("main@0", "main@1", BAD),
+    "register": lambda bands: bands.register("part", only=BAD),
+    "purge": lambda bands: bands.purge(filter=BAD, reason="asked to"),
+    "add_check": lambda bands: bands.add_check("odd", [BAD]),
+}
+
+
+@pytest.mark.parametrize("verb", ASKED)
+def test_a_filter_that_the_server_refuses(db, verb):
+    bands = tracked(db)
+    step(bands, 1)
+    edit(bands, 2)
+    log = bands.get_log()
+    with pytest.raises(InvalidArgument, match="bad") as caught:
+        ASKED[verb](bands)
+    assert "RawBSON" not in str(caught.value)
+    assert "clusterTime" not in str(caught.value)
+    assert bands.get_log() == log
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda past: list(past.find(BAD)),
+        lambda past: list(past.aggregate([BAD])),
+        lambda past: past.count_documents(BAD),
+        lambda past: past.distinct("name", BAD),
+    ],
+    ids=["find", "aggregate", "count_documents", "distinct"],
+)
+def test_reads_of_the_past_are_refused_as_those_of_the_driver(db, read):
+    bands = tracked(db)
+    step(bands, 1)
+    with pytest.raises(OperationFailure, match="bad") as theirs:
+        read(db.bands)
+    with pytest.raises(OperationFailure, match="bad") as ours:
+        read(bands.at("main@0"))
+    assert ours.value.code == theirs.value.code
+    assert ours.value.details["errmsg"]
+    assert "RawBSON" not in str(ours.value)
+
+
+def test_a_unique_index_in_the_way_of_a_worktree(db):
+    bands = untracked(db)
+    bands.update_many({}, {"$set": {"label": "same"}})
+    bands.init("start")
+    bands.create_branch("later")
+    for band in bands.find():
+        bands.update_one({"_id": band["_id"]}, {"$set": {"label": band["_id"]}})
+    bands.register("labels of their own")
+    bands.create_index("label", unique=True)
+    with pytest.raises(DocumentRejected, match=r"dup key.*Drop the index") as caught:
+        bands.worktree("main", "bands_main")
+    assert "RawBSON" not in str(caught.value)
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("level", ["linearizable", "snapshot", "majority"])
+def test_verbs_read_as_they_need_it_whatever_the_client_asks_for(server, db, level):
+    tracked(db)
+    with MongoClient(server.uri, readConcernLevel=level) as client:
+        bands = VersionedCollection(client[db.name], "bands")
+        edit(db.bands, 1)
+        assert bands.has_changes()
+        assert bands.register("second")
+        edit(db.bands, 2)
+        assert bands.discard_changes()
+        assert bands.checkout("main@0")
+        assert bands.checkout("main")
+        assert bands.purge(ids=[1], reason="asked to")
+        assert problems(bands) == []
+    assert db.bands.find_one({"_id": 1}) is None
