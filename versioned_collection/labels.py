@@ -13,6 +13,7 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
+from versioned_collection.containing import containing
 from versioned_collection.core.graph import ancestors_of, is_ancestor, walk
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
@@ -162,7 +163,8 @@ def adopted(
     for name in names:  # perhaps fetched from another one
         wanted.update(of_remote(repository, tree, name, meeting.theirs))
     if meeting.mine is not None and not is_ancestor(tree, meeting.mine, meeting.theirs):
-        own = ancestors_of(tree, meeting.mine) - ancestors_of(tree, meeting.theirs)
+        known = containing(repository, tree, meeting.mine, meeting.theirs)
+        own = ancestors_of(known, meeting.mine) - ancestors_of(known, meeting.theirs)
         for version in own:
             label = label_of(tree.nodes[version])
             if label[0] == branch:

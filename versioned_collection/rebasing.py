@@ -6,18 +6,20 @@ version leads, or to the first one that conflicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Progress
+from versioned_collection.containing import containing
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.merging import MergeContext, MergePolicy
-from versioned_collection.core.tree import Path, VersionTree
+from versioned_collection.core.tree import Ancestry, Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError, InvalidOperation, WorkingCopyChanged
 from versioned_collection.joining import Sieve, carry_out, note_modified
@@ -190,9 +192,23 @@ class Rebasing:
         return MergeContext(*times)
 
     def _step(self, version: Version) -> Step:
-        base = self._tree.parent(version.id)
-        assert base is not None
-        return self._step_from(base, Path((), (version.id,)))
+        base = self._base_of(version)
+        return self._step_from(base, self._tree.path(base, version.id))
+
+    def _base_of(self, version: Version) -> VersionId:
+        """Return where the changes begin that are made again.
+
+        Some of those that a version stands for may be in what it is to stand on already.
+        """
+        parent = self._tree.parent(version.id)
+        assert parent is not None
+        if version.gap is None:
+            return parent
+        onto = self._plan.onto
+        known = containing(self._repository, self._tree, version.id, onto)
+        thinned = known.nodes[version.id].parents[len(version.parents) :]
+        contained = ancestors_of(known, onto)
+        return next((one for one in reversed(thinned) if one in contained), parent)
 
     def _step_from(self, base: VersionId, theirs: Path) -> Step:
         ours = self._tree.path(base, self._start)
@@ -331,28 +347,23 @@ def take_back(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     set_aside_and_move(hold, commit, progress)
 
 
-def to_do(tree: VersionTree, head: VersionId, onto: VersionId) -> tuple[VersionId, ...]:
+def to_do(
+    repository: Repository, tree: Ancestry, head: VersionId, onto: VersionId
+) -> tuple[VersionId, ...]:
     """Return the versions that have to be made again, the oldest first.
 
     Raises:
         InvalidOperation: One of them merged what would be there already.
     """
-    todo = tuple(_own(tree, head, onto))[::-1]
+    contained = ancestors_of(containing(repository, tree, head, onto), onto)
+    todo = tuple(takewhile(lambda one: one not in contained, tree.ancestors(head)))[::-1]
     base = tree.parent(todo[0])
     assert base is not None
-    _refuse_joined(tree, todo, ancestors_of(tree, onto) - ancestors_of(tree, base))
+    _refuse_joined(tree, todo, contained - ancestors_of(tree, base))
     return todo
 
 
-def _own(tree: VersionTree, head: VersionId, onto: VersionId) -> Iterator[VersionId]:
-    contained = ancestors_of(tree, onto)
-    for version in tree.ancestors(head):
-        if version in contained:
-            return
-        yield version
-
-
-def _refuse_joined(tree: VersionTree, todo: tuple[VersionId, ...], new: set[VersionId]) -> None:
+def _refuse_joined(tree: Ancestry, todo: tuple[VersionId, ...], new: set[VersionId]) -> None:
     """Refuse merges of what would be there already: their changes would clash with it."""
     for version in todo:
         node = tree.nodes[version]

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Progress
+from versioned_collection.containing import containing
 from versioned_collection.core.graph import ancestors_of, merge_base
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import VersionTree
@@ -50,7 +51,8 @@ class Uniting(Rebasing):
 
     def _step(self, version: Version) -> Step:
         plan = self._plan
-        base = merge_base(self._tree, plan.onto, plan.tip)
+        tree = containing(self._repository, self._tree, plan.onto, plan.tip)
+        base = merge_base(tree, plan.onto, plan.tip)
         step = self._step_from(base, self._tree.path(base, plan.tip))
         return step._replace(swapped=True)
 

@@ -11,8 +11,6 @@ from typing import Any
 import bson
 
 from versioned_collection.core import revision as revisions
-from versioned_collection.core.graph import Relation, is_ancestor, relation
-from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import (
     UNBORN,
     Version,
@@ -264,23 +262,6 @@ class Resolver:
         tip = self.tip(branch)
         entry = None if tip is None else self._repository.log.get(tip)
         return None if entry is None or entry.branch == branch else tip
-
-
-def relation_of(
-    repository: Repository, tree: Ancestry, one: VersionId, other: VersionId
-) -> Relation:
-    """Return what one version is to another; see `relation`.
-
-    A version contains those that were thinned out on the way to it, also where they are still
-    (or again) in the log.
-    """
-    way = relation(tree, one, other)
-    if way == "apart":
-        for tip, version, found in ((one, other, "ahead"), (other, one, "behind")):
-            behind = repository.log.behind_gap(version)
-            if behind is not None and is_ancestor(tree, behind, tip):
-                return found  # type: ignore[return-value]
-    return way
 
 
 def name_taken(repository: Repository, name: str) -> str | None:

@@ -121,7 +121,8 @@ def _unite(
 ) -> None:
     state, mine = hold.state, meeting.mine
     assert mine is not None
-    todo = to_do(hold.repository.log.tree(), mine, meeting.theirs) if rebase else ()
+    repository = hold.repository
+    todo = to_do(repository, repository.log.tree(), mine, meeting.theirs) if rebase else ()
     plan = Plan(meeting.branch, mine, meeting.theirs, todo, meeting.remote, not rebase)
     position = {}
     if not state.detached and state.branch == meeting.branch:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.graph import is_ancestor, merge_base
+from versioned_collection.containing import containing, relation_of
+from versioned_collection.core.graph import merge_base
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation, InvalidType
@@ -70,14 +71,16 @@ def merge(
         copy = WorkingCopy(hold)
         copy.require_clean()
         head, tree = hold.state.head, repository.log.ancestry()
-        if is_ancestor(tree, theirs, head):
+        way = relation_of(repository, tree, theirs, head)
+        if way in ("same", "behind"):
             return entry_of(repository, head)
-        if wanted.fast_forward and is_ancestor(tree, head, theirs):
+        if wanted.fast_forward and way == "ahead":
             return fast_forward(hold, copy, theirs, progress)
         message = wanted.message
         if message is None:
             name = revision if isinstance(revision, str) else entry_of(repository, theirs).label
             message = f"Merge {name} into {hold.state.branch}"
         facts = Facts(hold.state.branch, message, wanted.author, dict(wanted.metadata or {}))
-        sides = Sides(merge_base(tree, head, theirs), head, theirs)
+        base = merge_base(containing(repository, tree, head, theirs), head, theirs)
+        sides = Sides(base, head, theirs)
         return Joining(hold, copy, sides, facts, (theirs,), progress).run(wanted.policy)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from versioned_collection.committer import Progress
+from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import Relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.tree import Ancestry
@@ -38,7 +39,6 @@ from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.remotes import KnownRemote
-from versioned_collection.versions import relation_of
 from versioned_collection.working_copy import WorkingCopy
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from versioned_collection.committer import Progress
+from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
@@ -21,7 +22,6 @@ from versioned_collection.remotes.purged import frontier, refuse_purged
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.versions import relation_of
 from versioned_collection.working_copy import WorkingCopy
 
 

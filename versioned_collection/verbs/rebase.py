@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.graph import is_ancestor
+from versioned_collection.containing import relation_of
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation, InvalidType
@@ -46,10 +46,11 @@ def rebase(
         copy = WorkingCopy(hold)
         copy.require_clean()
         head, tree = hold.state.head, repository.log.tree()
-        if is_ancestor(tree, target, head):
+        way = relation_of(repository, tree, head, target)
+        if way in ("same", "ahead"):
             return entry_of(repository, head)
-        if is_ancestor(tree, head, target):
+        if way == "behind":
             return fast_forward(hold, copy, target, progress)
-        plan = Plan(hold.state.branch, head, target, to_do(tree, head, target))
+        plan = Plan(hold.state.branch, head, target, to_do(repository, tree, head, target))
         position = copy.noticed.position()
         return Rebasing(hold, plan, target, position, progress).run(policy)
