@@ -29,12 +29,12 @@ def trees(draw: st.DrawFn) -> VersionTree:
 
 
 def drawn_spans(data: st.DataObject, tree: VersionTree) -> list[Span]:
-    found = []
+    found: list[Span] = []
     for end in tree:
         way = list(tree.ancestors(end))
-        for versions in data.draw(st.sets(st.integers(2, 40), max_size=2)):
-            if versions < len(way):
-                found.append(Span(ObjectId(), way[versions], end, versions))
+        lengths = data.draw(st.sets(st.integers(2, 40), max_size=2))
+        fit = [one for one in lengths if one < len(way)]
+        found += [Span(ObjectId(), way[one], end, one) for one in fit]
     return found
 
 
