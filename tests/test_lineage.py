@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from api_support import RAW, edit, labels, problems, tracked
+from api_support import RAW, edit, labels, problems, raws, tracked
 from bson import ObjectId
 from harness.transfers import line_to
 from harness.trap import shrink_limits
@@ -190,23 +190,29 @@ def test_all_ways_are_those_of_the_tree(short, db, data, monkeypatch):
     _ways_are_those_of_the_tree(db, data, monkeypatch)
 
 
-def test_a_version_that_comes_back_thinned_out(short, db):
+@pytest.mark.parametrize("kept", [0, 9])
+def test_a_version_that_comes_back_thinned_out(short, db, kept):
     """What leads over many versions goes with them: the same versions may be nearer then."""
     bands = tracked(db)
+    for turn in range(16):
+        edit(bands, turn, 1 if turn % 5 == 0 else 2)
+        bands.register("more")
+    latest = raws(bands)
+    for number in range(kept):
+        bands.tag(f"t{number}", f"main@{number}")
     with other_database(db.client) as there:
-        for turn in range(16):
-            edit(bands, turn, 1 if turn % 5 == 0 else 2)
-            bands.register("more")
         other = VersionedCollection(there, "bands")
-        bands.push(other)
+        bands.push(other, tags=True)
         bands.delete_version_subtree("main@9")
         assert other.thin_out(Retention(keep_last=2)).versions
         bands.pull(other)
-        for id_ in (1, 2):
-            found = [one.version.id for one in bands.history(id_, "main")]
-            assert found == [
-                one for one, *_ in Oracle(bands, id_).history(bands.resolve("main").id)
-            ]
+    for id_ in (1, 2):
+        start = bands.resolve("main").id
+        found = [(one.version.id, one.op, one.raw) for one in bands.history(id_, start)]
+        assert found == list(Oracle(bands, id_).history(start))
+    bands.checkout("main@0")
+    bands.checkout(branch="main")
+    assert raws(bands) == latest
     assert problems(bands) == []
 
 
