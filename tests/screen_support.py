@@ -35,6 +35,10 @@ class Driver:
             await self._pilot.press(key)
             await self.rest()
 
+    async def begin(self, key: str) -> None:
+        """Press a key, and wait for nothing that it started."""
+        await self._pilot.press(key)
+
     async def write(self, text: str) -> None:
         """Write a text into what is asked for, in place of what is there."""
         self.app.screen.query_one("#answer").value = text

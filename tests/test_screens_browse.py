@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -210,6 +212,61 @@ def test_help_and_quit(bands: VersionedCollection) -> None:
         assert driver.app.return_code == 0
 
     drive(screen(bands), steps)
+
+
+def test_quitting_waits_for_no_read(bands: VersionedCollection, monkeypatch: Any) -> None:
+    reading, go_on, ended = Event(), Event(), Event()
+
+    def stuck(history: History) -> Any:
+        reading.set()
+        go_on.wait()
+        ended.set()
+        return names(history.collection)
+
+    async def steps(driver: Driver) -> None:
+        await driver.sees("the start")
+        monkeypatch.setattr(History, "names", stuck)
+        await driver.begin("r")
+        await asyncio.to_thread(reading.wait, 30)
+        await driver.begin("q")
+        assert driver.app.return_code == 0
+
+    names = History.names
+    drive(screen(bands), steps)
+    assert not ended.is_set()
+    go_on.set()
+    assert ended.wait(30)
+
+
+def test_quitting_waits_until_a_lease_is_given_back(
+    bands: VersionedCollection, monkeypatch: Any
+) -> None:
+    """Others would have to wait for its expiry."""
+    monkeypatch.setattr("versioned_collection.verbs.diff._TOLD_AT_ONCE", 1)
+    history = History(bands)
+    old, new = bands.resolve("main@0"), bands.resolve("main@1")
+    holding = Event()
+    tell = History._go_on
+
+    def going_on(self: History, *facts: Any) -> None:
+        holding.set()
+        self._is_over.wait()
+        tell(self, *facts)
+
+    monkeypatch.setattr(History, "_go_on", going_on)
+
+    def read() -> None:
+        with pytest.raises(UsageFailure):
+            history.differences(old, new).more()
+
+    app = Screens(LogScreen(history))
+    reader = Thread(target=read)
+    reader.start()
+    assert holding.wait(30)
+    app.call_later(app.exit)
+    app.show(headless=True)
+    assert bands._repository.leases.peek()[1]
+    reader.join()
 
 
 def test_what_comes_from_documents_is_shown_as_it_is(db: Database[Any]) -> None:

@@ -202,6 +202,8 @@ def _reference_steps(
     if commit.forgotten:
         yield partial(repository.incoming.forget, commit.forgotten, session)
         yield partial(repository.tags.delete_versions, commit.forgotten, session)
+        # a version may come back from elsewhere, where others before it were thinned out
+        yield partial(repository.spans.hide, commit.forgotten, session)
         yield partial(repository.log.delete, commit.forgotten, session)
 
 

@@ -109,6 +109,25 @@ def length_at(number: int) -> int:
     return LEAST_VERSIONS * (parts & -parts)
 
 
+def landmarks(number: int, most: int) -> set[int]:
+    """Return the numbers by which stretches lead past a number, down to it and up from it.
+
+    Args:
+        number: The number.
+        most: No number is larger.
+    """
+    before = number - number % LEAST_VERSIONS
+    found = set(range(before, before + LEAST_VERSIONS))  # what no stretch leads past
+    while before > 0:
+        found.add(before)
+        before -= length_at(before)
+    step = LEAST_VERSIONS
+    while step <= most:
+        found.add(-(-number // step) * step)
+        step *= 2
+    return found
+
+
 def stretches(line: Sequence[Node], *, oldest_first: bool = False) -> list[Sequence[Node]]:
     """Return the stretches of a line that spans may stand for.
 

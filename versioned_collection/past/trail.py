@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
-from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
+from versioned_collection.past.lineage import Lineage
 from versioned_collection.past.moment import steady
 from versioned_collection.repository import Repository, missing_version
 
@@ -66,15 +67,15 @@ class Trail:
         head: VersionId,
         recorded: State,
     ) -> None:
-        self.tree: VersionTree = repository.log.tree()
         self._deltas = repository.deltas
         self._key = key
         self._exact = exact
-        self._head = head
         self._recorded = self._meant(recorded)
-        self._touching = {
-            version for version, found in self._deltas.changes_of(key) if self._counts(found)
-        }
+        self._lineage = Lineage(
+            repository,
+            (version for version, found in self._deltas.changes_of(key) if self._counts(found)),
+        )
+        self._here = self._chain(head)
         self._read: dict[VersionId, list[Delta]] = {}
 
     def _counts(self, found: DocumentKey) -> bool:
@@ -89,11 +90,12 @@ class Trail:
         Raises:
             CorruptHistory: The version, or that of HEAD, is not in the log.
         """
-        for needed in (self._head, version):
-            if needed not in self.tree:
-                raise missing_version(needed)
+        here, there = self._here, self._chain(version)
+        common = {*here}.intersection(there)
+        undone = (one for one in here if one not in common)
+        redone = (one for one in reversed(there) if one not in common)
+        path = Path(tuple(undone), tuple(redone))
         state = dict(self._recorded)
-        path = self.tree.path(self._head, version)
         for key, deltas in self._deltas.along_for(path, [self._key]).items():
             if self._counts(key):
                 _apply(state, deltas)
@@ -108,16 +110,26 @@ class Trail:
             version: Where to begin.
         """
         state = self.state(version)
-        chain = [one for one in self.tree.ancestors(version) if one in self._touching]
+        chain = self._chain(version)
         for place, one in enumerate(chain):
             after = only(state)
             _apply(state, [~delta for delta in reversed(self._of(chain, place))])
             yield Step(one, only(state), after)
-        root = self.tree.root
-        if state and root is not None:
-            yield Step(root, None, only(state))
+        if state:
+            yield Step(self._lineage.first(version), None, only(state))
 
-    def _of(self, chain: list[VersionId], place: int) -> list[Delta]:
+    def merged_into(self, version: VersionId) -> Sequence[VersionId]:
+        """Return the further parents of a version to which `steps` led, as far as there are."""
+        return self._lineage.merged_into(version)
+
+    def _chain(self, version: VersionId) -> list[VersionId]:
+        """Return the versions that changed the document, from a version up."""
+        try:
+            return self._lineage.chain(version)
+        except KeyError as error:
+            raise missing_version(error.args[0]) from None
+
+    def _of(self, chain: Sequence[VersionId], place: int) -> list[Delta]:
         """Return the deltas of a version on a chain, two where one id took another's place."""
         version = chain[place]
         if version not in self._read:

@@ -40,6 +40,17 @@ _LONG_WAIT = 1.0
 """Seconds of waiting for another verb that are worth a line of the log."""
 
 
+_held: set[Lease] = set()
+"""The leases of this process."""
+
+
+def wait_for_all(seconds: float) -> None:
+    """Wait, so long at most, until the leases that this process holds now are given back."""
+    end = time.monotonic() + seconds
+    for lease in list(_held):
+        lease.wait(max(end - time.monotonic(), 0))
+
+
 class LeaseCollection(Tracker):
     """The tracker ``__vc_lock``: one document per tracked collection of the database."""
 
@@ -237,6 +248,8 @@ class Lease:
         self._alive_at = time.monotonic()
         self._lost = False
         self._over = threading.Event()
+        self._given_back = threading.Event()
+        _held.add(self)
         self._heart = threading.Thread(
             target=copy_context().run,
             args=(self._beat,),
@@ -297,6 +310,12 @@ class Lease:
         self._over.set()
         Context().run(self._give_back)  # the caller's time limit may be what ended the verb
         self._heart.join(self._seconds)  # nothing of ours goes on behind a verb
+        _held.discard(self)
+        self._given_back.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, so long at most, until the lease is given back."""
+        self._given_back.wait(seconds)
 
     def _give_back(self) -> None:
         with suppress(driver.PyMongoError), timeout(_LONGEST_GIVING_BACK):

@@ -118,14 +118,22 @@ class LogCollection(Tracker):
 
     def labelled_any(self, labels: Iterable[tuple[str, int]]) -> dict[tuple[str, int], VersionId]:
         """Return the versions that have some of these labels."""
+        return {(node.branch, node.number): node.id for node in self.nodes_labelled(labels)}
+
+    def nodes_labelled(self, labels: Iterable[tuple[str, int]]) -> list[Node]:
+        """Return the places in the tree of the versions that have some of these labels."""
         numbers: dict[str, list[int]] = {}
         for branch, number in labels:
             numbers.setdefault(branch, []).append(number)
-        found: dict[tuple[str, int], VersionId] = {}
+        found: list[Node] = []
         for branch, wanted in numbers.items():
-            for node in self._nodes({"branch": branch, "number": {"$in": wanted}}):
-                found[branch, node.number] = node.id
+            found += self._nodes({"branch": branch, "number": {"$in": wanted}})
         return found
+
+    def count(self) -> int:
+        """Return about how many entries there are."""
+        with translated():
+            return self.collection.estimated_document_count()
 
     def nodes_before(self, nodes: Sequence[Node], count: int) -> list[Node]:
         """Return the places of up to `count` versions with lower numbers on each one's branch."""

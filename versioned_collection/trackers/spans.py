@@ -8,7 +8,7 @@ from typing import Any
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.spans import Span
 from versioned_collection.core.version import VersionId, fingerprint_text
-from versioned_collection.trackers.base import COMPRESSED, FORMAT
+from versioned_collection.trackers.base import COMPRESSED, FORMAT, Session
 from versioned_collection.trackers.delta_store import DeltaStore, stored_size
 from versioned_collection.wire import create_collection, translated
 
@@ -116,6 +116,11 @@ class SpansCollection(DeltaStore):
         with translated():
             self._headers.delete_many({"_id": {"$in": list(spans)}})
         self.delete(spans)
+
+    def hide(self, ends: Sequence[VersionId], session: Session = None) -> None:
+        """Have nobody find the spans that end at some versions; `gc` removes the rest of them."""
+        with translated():
+            self._headers.delete_many({"end": {"$in": list(ends)}}, session=session)
 
     def remove_but(self, kept: Collection[VersionId]) -> int:
         """Remove all spans but these, and what was left half made; return how many there were."""

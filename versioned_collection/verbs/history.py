@@ -182,8 +182,8 @@ class _Blame:
                 return
             kept = self._same(places, step.before)
             changed = places - kept
-            for parent in self._trail.tree.nodes[step.version].parents[1:]:
-                if changed and parent in self._trail.tree:
+            for parent in self._trail.merged_into(step.version) if changed else ():
+                if changed:
                     there = self._same(changed, only(self._trail.state(parent)))
                     changed -= there
                     if there:

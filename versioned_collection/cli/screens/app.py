@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import App
-from textual.screen import Screen
+
+from versioned_collection.cli.screens.base import Base
+from versioned_collection.trackers import lease
+
+_LONGEST_END = 10.0
+"""Seconds for which a read may go on behind the end while it holds a lease."""
 
 
 class Screens(App[None]):
@@ -24,7 +29,7 @@ class Screens(App[None]):
     .part { border: round $panel; padding: 0 1; }
     """
 
-    def __init__(self, first: Screen[None], secrets: Sequence[str] = ()) -> None:
+    def __init__(self, first: Base, secrets: Sequence[str] = ()) -> None:
         super().__init__()
         self.secrets = list(secrets)
         self._first = first
@@ -36,6 +41,8 @@ class Screens(App[None]):
     def show(self, headless: bool = False) -> None:
         """Run until the person leaves.
 
+        What is being read then is given up, but for a lease: others would wait for its expiry.
+
         Args:
             headless: Do without a terminal, for tests.
 
@@ -43,6 +50,8 @@ class Screens(App[None]):
             Exception: Whatever went wrong without being shown on the screen.
         """
         self.run(headless=headless)
+        self._first.abandon()
+        lease.wait_for_all(_LONGEST_END)
         if self._exception is not None:
             raise getattr(self._exception, "error", self._exception)
 

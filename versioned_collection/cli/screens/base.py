@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -17,6 +17,7 @@ from textual.widgets import Footer, Static
 
 from versioned_collection.cli.failures import describe
 from versioned_collection.cli.redact import redact
+from versioned_collection.cli.screens.abandoning import abandonable
 from versioned_collection.cli.screens.asking import Ask, Check, Choose, Confirm, Help
 from versioned_collection.cli.screens.reading import Pages
 from versioned_collection.cli.screens.rows import line_of
@@ -69,7 +70,7 @@ class Base(Screen[None]):
             job: Runs in a thread; it must not touch the screen.
             then: Gets what the job returned.
         """
-        self.run_worker(self._run(job, then, self.fail), group=group, exclusive=True)
+        self.run_worker(self._run(abandonable(job), then, self.fail), group=group, exclusive=True)
 
     def take(self, group: str, pages: Pages[T], then: Callable[[list[T]], None]) -> None:
         """Read the next page, unless there is none or one is on its way.
@@ -98,7 +99,7 @@ class Base(Screen[None]):
             pages.busy = False
             self.fail(error)
 
-        self.run_worker(self._run(job, taken, failed), group=group, exclusive=True)
+        self.run_worker(self._run(abandonable(job), taken, failed), group=group, exclusive=True)
 
     def write(
         self,
@@ -119,17 +120,18 @@ class Base(Screen[None]):
             self.say("wait: something is being written")
             return
         self.say(f"{said} ...")
-        self.run_worker(self._run(job, then, failed or self.fail), group=WRITING)
+        finished = asyncio.to_thread(job)  # which the program waits for at its end
+        self.run_worker(self._run(finished, then, failed or self.fail), group=WRITING)
 
     async def _run(
         self,
-        job: Callable[[], T],
+        job: Awaitable[T],
         then: Callable[[T], None],
         failed: Callable[[Exception], None],
     ) -> None:
         done: Callable[[], None]
         try:
-            found = await asyncio.to_thread(job)
+            found = await job
         except Exception as error:
             done = partial(failed, error)
         else:
@@ -160,6 +162,11 @@ class Base(Screen[None]):
     ) -> None:
         """Ask for a line of text."""
         self.app.push_screen(Ask(question, value, check), _unless_none(then))
+
+    # -- the end -------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Have what is being read come to an end, as nobody looks any more."""
 
     # -- keys ----------------------------------------------------------------------------
 

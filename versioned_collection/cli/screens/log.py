@@ -289,6 +289,10 @@ class LogScreen(Base):
                 return True
         return False
 
+    def abandon(self) -> None:
+        """See `Base.abandon`."""
+        self._history.abandon()
+
     # -- writing -------------------------------------------------------------------------
 
     def action_checkout(self) -> None:

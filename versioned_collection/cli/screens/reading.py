@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from versioned_collection.cli.failures import UsageFailure
@@ -92,6 +92,15 @@ class History:
     def __init__(self, collection: VersionedCollection, start: Any = None) -> None:
         self.collection = collection
         self.start = start
+        self._is_over = Event()
+
+    def abandon(self) -> None:
+        """Have differences come to an end that are being computed: the lease is held meanwhile."""
+        self._is_over.set()
+
+    def _go_on(self, *_: object) -> None:
+        if self._is_over.is_set():
+            raise UsageFailure("nobody looks any more")
 
     def names(self) -> Names:
         """Return what points to versions."""
@@ -150,7 +159,7 @@ class History:
 
         done = 0
         while True:
-            changes: Any = self.collection.changes(old, new)
+            changes: Any = self.collection.changes(old, new, progress=self._go_on)
             with closing(changes) as found:  # many hold the lease until then
                 page = [
                     ChangedDocument(document_key(change.new or change.old or b""), change.op)
