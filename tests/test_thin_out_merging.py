@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from remote_support import assert_whole, other_database
 
-from versioned_collection import Retention, VersionedCollection
-from versioned_collection.errors import AutoMergeFailedError
+from versioned_collection import Retention, VersionedCollection, containing, thinning
+from versioned_collection.errors import AutoMergeFailedError, InvalidOperation
 
 LAST = Retention(keep_last=1)
 IDS, VALUES = range(3), range(3)
@@ -150,3 +150,19 @@ def test_labels_stay_where_the_other_side_stands_for_the_versions(client):
         theirs.push(ours)
         assert raws(ours) == raws(theirs)
         assert_whole(ours, theirs)
+
+
+@pytest.mark.parametrize("way", ["pull", "pull by rebase", "merge of what was fetched"])
+def test_nothing_is_guessed_where_not_all_versions_are_named(client, tmp_path, monkeypatch, way):
+    monkeypatch.setattr(thinning, "MOST_NAMED", 1)
+    monkeypatch.setattr(containing, "MOST_NAMED", 1)
+    story = Story([(1, "v", 2)], [(0, "x", 1), (1, "v", 0)], [(2, "v", 1)])
+    with other_database(client) as here, other_database(client) as there:
+        ours, theirs = sides(here, there, story)
+        ours.thin_out(LAST)
+        before = raws(theirs)
+        with pytest.raises(InvalidOperation, match="cannot be told"):
+            WAYS[way](ours, theirs, tmp_path)
+        assert raws(theirs) == before
+        assert theirs.branch == "main"
+        assert_whole(theirs)

@@ -8,12 +8,17 @@ version that grew from one of them has it in common with the one that stands for
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import replace
 
 from versioned_collection.core.graph import Relation, ancestors_of, is_ancestor, relation
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
+from versioned_collection.errors import InvalidOperation
 from versioned_collection.repository import Repository
+
+MOST_NAMED = 50_000
+"""Versions of which a gap knows that they were there; of the oldest nothing is said."""
 
 
 def containing(
@@ -30,18 +35,46 @@ def containing(
         tree: The ways up.
         one: A version.
         other: Another one.
+
+    Raises:
+        InvalidOperation: So many versions were thinned out that not all are named, and one of
+            the others may be what the two have in common.
     """
     further: dict[VersionId, Node] = {}
+    oldest: dict[VersionId, VersionId] = {}
     known = Ancestry(ChainMap(further, tree.nodes))  # type: ignore[arg-type]
     asked: set[VersionId] = set()
     while True:
-        apart = (ancestors_of(known, one) ^ ancestors_of(known, other)) - asked
-        if not apart:
-            return known
+        apart = ancestors_of(known, one) ^ ancestors_of(known, other)
+        if asked.issuperset(apart):
+            break
+        gaps = repository.log.thinned_before(apart - asked)
         asked |= apart
-        for version, thinned in repository.log.thinned_before(apart).items():
-            node = tree.nodes[version]
-            further[version] = replace(node, parents=(*node.parents, *thinned))
+        named = {version for thinned in gaps.values() for version in thinned}
+        here = {node.id for node in repository.log.nodes(list(named))}
+        for version, thinned in gaps.items():
+            node, found = tree.nodes[version], [one for one in thinned if one in here]
+            further[version] = replace(node, parents=(*node.parents, *found))
+            if len(thinned) >= MOST_NAMED:
+                oldest[version] = thinned[0]
+    _refuse_unnamed(tree, apart, oldest)
+    return known
+
+
+def _refuse_unnamed(
+    tree: Ancestry, apart: set[VersionId], oldest: Mapping[VersionId, VersionId]
+) -> None:
+    """Refuse to guess where one of the versions that are apart may be among those unnamed."""
+    for version, first in oldest.items():
+        begins_together = version in apart and tree.parent(version) not in apart
+        if begins_together and any(one < first for one in apart):
+            label = tree.nodes[version].label
+            raise InvalidOperation(
+                f"{label} stands for more than {MOST_NAMED:,} versions that were thinned out, so "
+                "what both sides have in common cannot be told; bring the documents over with "
+                "restore() or export() and import_() instead, or clone anew",
+                version=version,
+            )
 
 
 def relation_of(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.composing import Ways, compose, nearer_end
+from versioned_collection.containing import MOST_NAMED
 from versioned_collection.core.delta import encoded_rows
 from versioned_collection.core.retention import Run
 from versioned_collection.core.spans import Span
@@ -21,9 +22,6 @@ from versioned_collection.core.version import Gap, Version, VersionId
 from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.trackers.entries import gap_to_bson
 from versioned_collection.versions import entry_of
-
-_MOST_NAMED = 50_000
-"""Versions of which a gap knows that they were there; of the oldest nothing is said."""
 
 
 def thin_out(hold: Hold, tree: VersionTree, run: Run, tags: Sequence[str]) -> None:
@@ -80,7 +78,7 @@ def _gap(hold: Hold, run: Run, entry: Version) -> Gap:
     else:
         parents = tuple(found[one].checksum for one in entry.parents)
         digest = _digest(repository, entry.id)
-    return Gap(tuple(names[-_MOST_NAMED:]), parents, digest)
+    return Gap(tuple(names[-MOST_NAMED:]), parents, digest)
 
 
 def _digest(repository: Repository, version: VersionId) -> int:

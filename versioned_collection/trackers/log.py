@@ -233,21 +233,14 @@ class LogCollection(Tracker):
         return self._behind_gap({"version": version})
 
     def thinned_before(self, versions: Iterable[VersionId]) -> dict[VersionId, list[VersionId]]:
-        """Return what was thinned out before some versions, as far as the log has it."""
+        """Return what was thinned out before some versions, the oldest first."""
         wanted = {"_id": {"$in": list(versions)}, "gap": {"$exists": True}}
         with translated():
-            stored = list(self.collection.find(wanted, {"gap.versions.version": 1}))
-        gaps = {
-            entry["_id"]: [named["version"] for named in entry["gap"]["versions"]]
-            for entry in stored
-        }
-        named = {version for versions in gaps.values() for version in versions}
-        here = {node.id for node in self.nodes(list(named))}
-        return {
-            version: found
-            for version, thinned in gaps.items()
-            if (found := [one for one in thinned if one in here])
-        }
+            found = self.collection.find(wanted, {"gap.versions.version": 1})
+            return {
+                entry["_id"]: [named["version"] for named in entry["gap"]["versions"]]
+                for entry in found
+            }
 
     def _behind_gap(self, facts: Mapping[str, Any]) -> VersionId | None:
         return self._id({"gap.versions": {"$elemMatch": facts}})
