@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import bson
-from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import RAW_OPTIONS, build, raw_array
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 
-_NO_ENCODING = (bson.errors.BSONError, ValueError, TypeError, OverflowError, RecursionError)
 _OF_FIND_ALONE = ("$elemMatch", "$slice", "$meta")
 _WRITING = frozenset(("$out", "$merge"))
 _OF_ONE_COLLECTION = frozenset(
@@ -66,29 +64,6 @@ class Find:
             or (isinstance(value, Mapping) and any(one in value for one in _OF_FIND_ALONE))
             for name, value in (self.projection or {}).items()
         )
-
-
-def encoded(value: Any, options: CodecOptions[Any], what: str) -> bytes:
-    """Return the bytes of a document that a person passed.
-
-    Raises:
-        InvalidType: It is no mapping.
-        InvalidArgument: BSON cannot hold it.
-    """
-    if isinstance(value, RawBSONDocument):
-        return bytes(value.raw)
-    if not isinstance(value, Mapping):
-        raise InvalidType(f"{what} is a dict, not {type(value).__name__}", argument=value)
-    try:
-        return bson.encode(value, codec_options=_for_encoding(options))
-    except _NO_ENCODING as error:
-        raise InvalidArgument(f"BSON cannot hold the {what}: {error}", argument=value) from error
-
-
-def _for_encoding(options: CodecOptions[Any]) -> CodecOptions[Any]:
-    return CodecOptions(
-        uuid_representation=options.uuid_representation, type_registry=options.type_registry
-    )
 
 
 def projection_of(value: Any) -> Mapping[str, Any] | None:
@@ -177,7 +152,7 @@ class Stages:
     joins: bool
 
 
-def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
+def stages_of(pipeline: Any, codec: Codec) -> Stages:
     """Take an aggregation pipeline apart.
 
     Raises:
@@ -187,7 +162,7 @@ def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
     """
     if not isinstance(pipeline, (list, tuple)):
         raise InvalidType("a pipeline is a list of stages", argument=pipeline)
-    raws = [RawBSONDocument(encoded(one, options, "stage"), RAW_OPTIONS) for one in pipeline]
+    raws = [RawBSONDocument(codec.document(one, "stage"), RAW_OPTIONS) for one in pipeline]
     used = {name for raw in raws for name in _names(raw)}
     _refuse(used)
     filters = []

@@ -19,7 +19,6 @@ from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import (
     Find,
     collation_of,
-    encoded,
     hint_of,
     number_of,
     projection_of,
@@ -84,6 +83,7 @@ class PastCollection(Generic[DocumentType]):
         self.version = version
         self._planner = planner
         self._collection = collection
+        self._codec = planner.repository.codec
         self._reader = Reader(planner, version.id)
 
     @property
@@ -155,7 +155,7 @@ class PastCollection(Generic[DocumentType]):
             InvalidArgument: BSON cannot hold the filter, or there is no such option.
             NotSupported: The filter holds ``$near`` or ``$nearSphere``.
         """
-        raw = encoded({} if filter is None else filter, self.codec_options, "filter")
+        raw = self._codec.document({} if filter is None else filter, "filter")
         refuse_nearness(raw)
         find = Find(
             raw,
@@ -196,7 +196,7 @@ class PastCollection(Generic[DocumentType]):
             InvalidArgument: BSON cannot hold the pipeline, or there is no such option.
             NotSupported: A stage writes, or works on a whole collection alone.
         """
-        stages = stages_of(pipeline, self.codec_options)
+        stages = stages_of(pipeline, self._codec)
         sent = {**self._options(options), "batchSize": number_of(batch_size, "batch_size")}
         return self._decoded(self._reader.aggregate(stages, sent))
 
@@ -211,7 +211,7 @@ class PastCollection(Generic[DocumentType]):
             limit: Count no further; 0 for all.
             **options: See `find`.
         """
-        matched = RawBSONDocument(encoded(filter, self.codec_options, "filter"))
+        matched = RawBSONDocument(self._codec.document(filter, "filter"))
         pipeline: list[Any] = [{"$match": matched}]
         if number_of(skip, "skip"):
             pipeline.append({"$skip": skip})
@@ -239,7 +239,7 @@ class PastCollection(Generic[DocumentType]):
         """
         if not isinstance(key, str):
             raise InvalidType("key is the name of a field", argument=key)
-        raw = encoded({} if filter is None else filter, self.codec_options, "filter")
+        raw = self._codec.document({} if filter is None else filter, "filter")
         found = self._reader.distinct(key, raw, self._options(options))
         return [bson.decode(value, self.codec_options)[""] for value in found]
 
@@ -265,7 +265,7 @@ class PastCollection(Generic[DocumentType]):
 
     def _stored(self, value: Mapping[str, Any] | None, what: str) -> dict[str, Any] | None:
         """Return a dict with values as the server has them, whatever codecs are registered."""
-        return None if value is None else bson.decode(encoded(value, self.codec_options, what))
+        return None if value is None else bson.decode(self._codec.document(value, what))
 
     def _decoded(self, raws: Iterator[bytes]) -> Iterator[Any]:
         options = self.codec_options
