@@ -85,7 +85,19 @@ def sort_of(key: Any, direction: Any = None) -> Sort:
 
     Raises:
         InvalidType: It is not what PyMongo takes.
+        InvalidArgument: It asks for the order in which documents lie in a collection.
     """
+    pairs = _pairs_of(key, direction)
+    if any(name == "$natural" for name, _ in pairs):
+        raise InvalidArgument(
+            "the documents of a version lie in several collections and have no natural order; "
+            "sort by a field, such as _id",
+            argument=key,
+        )
+    return pairs
+
+
+def _pairs_of(key: Any, direction: Any = None) -> Sort:
     if key is None:
         return []
     if isinstance(key, str):
@@ -95,7 +107,7 @@ def sort_of(key: Any, direction: Any = None) -> Sort:
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
             raise InvalidType("sort is a field name, or a list of (name, direction)", argument=key)
-    return [(name, way) for name, way in pairs if name != "$natural"]
+    return [(name, way) for name, way in pairs]
 
 
 def number_of(value: Any, what: str) -> int:
@@ -114,7 +126,7 @@ def number_of(value: Any, what: str) -> int:
 
 def hint_of(value: Any) -> Any:
     """Return a hint as the server takes it: an index's name, or its key."""
-    return value if value is None or isinstance(value, (str, Mapping)) else dict(sort_of(value))
+    return value if value is None or isinstance(value, (str, Mapping)) else dict(_pairs_of(value))
 
 
 def collation_of(value: Any) -> Mapping[str, Any] | None:
