@@ -176,13 +176,18 @@ def test_what_is_said_of_versions(bands, anydb, there):
         bands.register("wrong", metadata={"x": object()})
 
 
-def test_conflicts(bands):
+def _part(bands: VersionedCollection[Any]) -> None:
+    """Have the branches main and side give a field other values, U and W."""
     bands.create_branch("side")
     bands.update_one({"_id": U}, {"$set": {"v": W}})
     bands.register("theirs")
     bands.checkout("main")
     bands.update_one({"_id": U}, {"$set": {"v": U}})
     bands.register("ours")
+
+
+def test_conflicts(bands):
+    _part(bands)
     with pytest.raises(errors.AutoMergeFailedError):
         bands.merge("side")
     (conflict,) = bands.conflicts()
@@ -203,12 +208,7 @@ def test_conflicts(bands):
 
 
 def test_errors_name_the_document(bands):
-    bands.create_branch("side")
-    bands.update_one({"_id": U}, {"$set": {"v": W}})
-    bands.register("theirs")
-    bands.checkout("main")
-    bands.update_one({"_id": U}, {"$set": {"v": U}})
-    bands.register("ours")
+    _part(bands)
     with pytest.raises(errors.ResolverFailed) as caught:
         bands.merge("side", resolver=lambda conflict, context: object())
     assert caught.value.document_id == U

@@ -6,7 +6,8 @@ what a person gets is decoded here: UUIDs, types of a registry, time zones, clas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -40,9 +41,10 @@ class Codec:
         times: Those of them that say what times look like.
         decoding: The same as `options`, but dates that Python cannot represent are no error: a
             look at a history has to show what is there.
+        is_plain: Whether values are decoded as PyMongo does unless it is told otherwise.
     """
 
-    __slots__ = ("decoding", "encoding", "options", "times")
+    __slots__ = ("decoding", "encoding", "is_plain", "options", "times")
 
     def __init__(self, options: CodecOptions[Any] | None = None) -> None:
         self.options: CodecOptions[Any] = CodecOptions() if options is None else options
@@ -57,17 +59,13 @@ class Codec:
         if self.options.datetime_conversion is DatetimeConversion.DATETIME:
             auto = DatetimeConversion.DATETIME_AUTO
             self.decoding = self.options.with_options(datetime_conversion=auto)
+        self.is_plain = self.decoding == PLAIN_OPTIONS
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Codec) and self.options == other.options
 
     def __hash__(self) -> int:
         return hash(self.options.uuid_representation)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether values are decoded as PyMongo does unless it is told otherwise."""
-        return self.decoding == PLAIN_OPTIONS
 
     @property
     def has_types(self) -> bool:
@@ -95,12 +93,8 @@ class Codec:
         """
         if isinstance(value, DocumentId):
             return value.key
-        try:
+        with _refused(f"the _id {value!r}", id=value):
             return self.key_of(value)
-        except NO_ENCODING as error:
-            raise InvalidArgument(
-                f"BSON cannot hold the _id {value!r}: {error}", id=value
-            ) from error
 
     def document(self, value: Any, what: str) -> bytes:
         """Return the bytes of a document that a person passed.
@@ -115,12 +109,8 @@ class Codec:
         """
         if not isinstance(value, Mapping):
             raise InvalidType(f"{what} is a dict, not {type(value).__name__}", argument=value)
-        try:
+        with _refused(f"the {what}", argument=value):
             return self.encode(value)
-        except NO_ENCODING as error:
-            raise InvalidArgument(
-                f"BSON cannot hold the {what}: {error}", argument=value
-            ) from error
 
     def raw_value(self, value: Any) -> DocumentKey:
         """Return type byte and value bytes of a value that shall stand in a document.
@@ -128,14 +118,9 @@ class Codec:
         Raises:
             InvalidArgument: BSON cannot hold it.
         """
-        try:
+        advice = ". Give one that documents can hold, a Side, or MISSING for none"
+        with _refused(f"a value of type {type(value).__name__}", advice, value=value):
             return self.key_of(value)
-        except NO_ENCODING as error:
-            raise InvalidArgument(
-                f"BSON cannot hold a value of type {type(value).__name__}: {error}. Give one "
-                "that documents can hold, a Side, or MISSING for none",
-                value=value,
-            ) from error
 
     def stored(self, value: Any, what: str) -> Any:
         """Return a dict with values as anybody can encode them; other values as they are.
@@ -166,6 +151,15 @@ class Codec:
         if not self.options.tz_aware:
             return utc(time).replace(tzinfo=None)
         return utc(time).astimezone(self.options.tzinfo or timezone.utc)
+
+
+@contextmanager
+def _refused(what: str, advice: str = "", **facts: Any) -> Iterator[None]:
+    """Turn what encoding raises into an error of this library."""
+    try:
+        yield
+    except NO_ENCODING as error:
+        raise InvalidArgument(f"BSON cannot hold {what}: {error}{advice}", **facts) from error
 
 
 PLAIN: Final = Codec()
