@@ -64,6 +64,7 @@ ON_EVERY_SURFACE = frozenset(
         "changes",
         "checkout",
         "checks",
+        "codecs",
         "compare",
         "delete_subtree",
         "diff",

@@ -116,6 +116,46 @@ def test_reads(bands):
     assert list(view.aggregate([])) != []
 
 
+@pytest.mark.parametrize(
+    "read", [lambda view: view.find(), lambda view: view.aggregate([])], ids=["find", "aggregate"]
+)
+def test_what_cursors_have_in_common(bands, read):
+    view = bands.at("main@2")
+    whole = read(view).to_list()
+    assert len(whole) == 3
+    with read(view) as cursor:
+        assert cursor.alive
+        assert [cursor.next(), *cursor.to_list(1), *cursor] == whole
+        assert not cursor.alive
+        assert cursor.to_list() == []
+    closed = read(view)
+    closed.next()
+    closed.close()
+    assert not closed.alive
+    assert list(closed) == []
+    with pytest.raises(errors.InvalidArgument, match="length"):
+        read(view).to_list(-1)
+
+
+def test_a_cursor_that_begins_again(bands):
+    cursor = bands.at("main@2").find()
+    whole = list(cursor)
+    with pytest.raises(errors.InvalidArgument, match="rewind"):
+        cursor.limit(1)
+    assert list(cursor.rewind()) == whole
+    assert cursor.clone().limit(1).to_list() == whole[:1]
+
+
+@pytest.mark.parametrize("sort", ["$natural", [("_id", 1), ("$natural", -1)], {"$natural": -1}])
+def test_a_version_has_no_natural_order(bands, sort):
+    view = bands.at("main@2")
+    for read in (lambda: view.find(sort=sort), lambda: view.find().sort(sort)):
+        with pytest.raises(errors.InvalidArgument, match="sort by a field"):
+            read()
+    with pytest.raises(errors.InvalidArgument, match="sort by a field"):
+        view.find().sort("$natural", -1)
+
+
 def test_sort_skip_limit_projection(bands):
     view = bands.at("main@1")
     names = [one["name"] for one in view.find().sort("name", -1)]

@@ -167,9 +167,9 @@ def test_the_context_is_that_of_whoever_asks_for_the_next_change(streamed, monke
     asked = []
     compute = diff._change
 
-    def noting(difference):
+    def noting(*arguments):
         asked.append(asking.get())
-        return compute(difference)
+        return compute(*arguments)
 
     monkeypatch.setattr(diff, "_change", noting)
     before = asking.set("who began")

@@ -11,12 +11,13 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
 
-import bson
+from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
-from versioned_collection.core.document import PLAIN_OPTIONS, document_key, id_value
+from versioned_collection.core.codec import Codec
+from versioned_collection.core.document import RAW_OPTIONS, document_key
 from versioned_collection.errors import (
     CheckFailed,
     InvalidArgument,
@@ -31,7 +32,6 @@ MOST_NAMED = 100
 """Documents that the failure of a check names."""
 
 _REFUSED_STAGES = ("$out", "$merge", "$changeStream")
-_NO_ENCODING = (bson.errors.BSONError, ValueError, TypeError, OverflowError)
 
 Pipeline = Sequence[Mapping[str, Any]]
 
@@ -55,6 +55,7 @@ class CheckedState:
         at: Timestamp | None = None,
         session: ClientSession | None = None,
     ) -> None:
+        self._codec = repository.codec
         self._db = repository.db
         self._name = name
         self._at = at
@@ -73,7 +74,7 @@ class CheckedState:
         found = documents(
             self._db,
             self._name,
-            filter,
+            RawBSONDocument(self._codec.document(filter or {}, "filter")),
             sort=sort,
             at=self._at,
             session=self._session,
@@ -82,8 +83,7 @@ class CheckedState:
             limit=limit,
         )
         for batch in found:
-            for raw in batch:
-                yield bson.decode(raw, PLAIN_OPTIONS)
+            yield from map(self._codec.decode, batch)
 
     def find_one(
         self,
@@ -101,8 +101,8 @@ class CheckedState:
         Raises:
             InvalidArgument: It would write.
         """
-        for raw in self.raw_aggregate(check_pipeline(pipeline)):
-            yield bson.decode(raw, PLAIN_OPTIONS)
+        stages = RawBSONDocument(encoded(self._codec, check_pipeline(pipeline)), RAW_OPTIONS)
+        yield from map(self._codec.decode, self.raw_aggregate(stages["pipeline"]))
 
     def raw_aggregate(self, pipeline: Pipeline) -> Iterator[bytes]:
         """Iterate over what an aggregation returns, as bytes."""
@@ -166,10 +166,10 @@ def run_checks(
             if not stored_only:
                 _run_function(check, state)
         else:
-            _run_stored(check, state)
+            _run_stored(check, state, repository.codec)
 
 
-def _run_stored(check: Check, state: CheckedState) -> None:
+def _run_stored(check: Check, state: CheckedState, codec: Codec) -> None:
     try:
         found = list(state.raw_aggregate([*check.does, {"$limit": MOST_NAMED}]))
     except driver.OperationFailure as error:
@@ -177,15 +177,15 @@ def _run_stored(check: Check, state: CheckedState) -> None:
             raise
         raise _failure(check, [], f"the server cannot run it: {reason_of(error)}") from error
     if found:
-        raise _failure(check, list(map(_named, found)))
+        raise _failure(check, [_named(codec, raw) for raw in found])
 
 
-def _named(raw: bytes) -> Any:
+def _named(codec: Codec, raw: bytes) -> Any:
     """Return the id of what a check returned, all of it where it has none."""
     try:
-        return id_value(document_key(raw))
+        return codec.value(document_key(raw))
     except ValueError:
-        return bson.decode(raw, PLAIN_OPTIONS)
+        return codec.decode(raw)
 
 
 def _run_function(check: Check, state: CheckedState) -> None:
@@ -253,6 +253,15 @@ def check_pipeline(pipeline: Any) -> Pipeline:
     return pipeline
 
 
+def encoded(codec: Codec, pipeline: Pipeline) -> bytes:
+    """Return a pipeline as the document ``{pipeline: [...]}``.
+
+    Raises:
+        InvalidArgument: BSON cannot hold it.
+    """
+    return codec.document({"pipeline": list(pipeline)}, "pipeline")
+
+
 def add_check(repository: Repository, name: Any, check: Any, message: Any) -> None:
     """Keep a check; see `VersionedCollection.add_check`."""
     if not isinstance(name, str) or not (message is None or isinstance(message, str)):
@@ -277,12 +286,10 @@ def _taken(name: str) -> InvalidArgument:
 
 def _stages(repository: Repository, pipeline: Pipeline) -> bytes:
     """Return a pipeline as it is stored, once the server has understood it."""
-    try:
-        stored = bson.encode({"pipeline": list(pipeline)})
-    except _NO_ENCODING as error:
-        raise InvalidArgument(f"BSON cannot hold the pipeline: {error}") from error
+    stored = encoded(repository.codec, pipeline)
+    stages = RawBSONDocument(stored, RAW_OPTIONS)["pipeline"]
     command = {
-        "explain": {"aggregate": repository.name, "pipeline": list(pipeline), "cursor": {}},
+        "explain": {"aggregate": repository.name, "pipeline": stages, "cursor": {}},
         "verbosity": "queryPlanner",
     }
     try:

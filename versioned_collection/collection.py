@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.capture.journalled import DocumentType, JournalledWrites
+from versioned_collection.core.codec import Codec
 from versioned_collection.doubles import adopted
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 from versioned_collection.facets.base import options_of, plain
@@ -99,8 +100,8 @@ class VersionedCollection(
         recover_on_open(self._repository)
 
     def _repository_named(self, name: str) -> Repository:
-        tz_aware = self.codec_options.tz_aware
-        return Repository(plain(self.database), name, tz_aware=tz_aware, **self._settings)
+        codec = Codec(self.codec_options)
+        return Repository(plain(self.database), name, codec=codec, **self._settings)
 
     # -- PyMongo's own, adapted ----------------------------------------------------------
 
@@ -116,6 +117,8 @@ class VersionedCollection(
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
         Collection.__init__(twin, plain.database, plain.name, **options_of(plain))
+        twin._repository = self._repository.seen_by(Codec(twin.codec_options))
+        twin._planner = Planner(twin._repository)
         return twin
 
     def rename(self, new_name: str, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]

@@ -10,7 +10,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
-from versioned_collection.core.merging import MergeContext, MergePolicy
+from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
@@ -21,7 +21,7 @@ from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.versions import entry_of
+from versioned_collection.versions import entry_of, merge_context
 from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -148,7 +148,7 @@ class Joining:
             AutoMergeFailedError: Conflicts wait for decisions.
         """
         ours, theirs = (entry_of(self._repository, one) for one in self._sides[1:])
-        context = MergeContext(ours.timestamp, theirs.timestamp)
+        context = merge_context(self._repository, ours.timestamp, theirs.timestamp)
         self._recording.begin()
         outcomes = merge_sides(self._repository, self._sides, policy, context)
         with closing(prefetch(outcomes)) as ahead:

@@ -11,6 +11,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
+from versioned_collection.core.times import utc_text
 from versioned_collection.repository import Hold, Repository
 
 _HEAD = ("head", "branch", "detached")
@@ -74,7 +75,7 @@ class Operation:
         )
 
     def __str__(self) -> str:
-        when = self.timestamp.strftime("%Y-%m-%d %H:%M:%S UTC")
+        when = utc_text(self.timestamp)
         moved = f"{self.before['head']} -> {self.after['head']}"
         who = f"{self.who['user']}@{self.who['host']}"
         return f"{self.id} {when} {who} {self.verb} on {self.after['branch']}: {moved}"

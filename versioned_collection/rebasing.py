@@ -32,7 +32,7 @@ from versioned_collection.replaying import Step, replayed
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside_and_move
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.versions import as_in_log, entry_of
+from versioned_collection.versions import entry_of, merge_context
 
 _REBASE = "rebase"
 
@@ -188,8 +188,7 @@ class Rebasing:
 
     def _context(self, version: Version) -> MergeContext:
         ours, theirs = self._chain.tip, version
-        times = (as_in_log(self._repository, one.timestamp) for one in (ours, theirs))
-        return MergeContext(*times)
+        return merge_context(self._repository, ours.timestamp, theirs.timestamp)
 
     def _step(self, version: Version) -> Step:
         base = self._base_of(version)
@@ -283,8 +282,8 @@ class Rebasing:
             "theirs": original.id,
             "parents": list(original.parents[1:]),
             "message": original.message,
-            "author": original.author,
-            "metadata": original.metadata,
+            "author": original.stored_author,
+            "metadata": original.stored_metadata,
             **self._plan.note(turn + 1),
         }
         commit = Commit(

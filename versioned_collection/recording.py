@@ -129,7 +129,8 @@ class Recording:
             self._sums.stats,
         )
         content = (int(parents[0].fingerprint, 16) + self._sums.content) % MODULUS
-        return completed(version, parents, sum(self._digests) % MODULUS, content)
+        digest = sum(self._digests) % MODULUS
+        return completed(version, parents, digest, content, repository.codec)
 
 
 def _move(delta: Delta, change: Change) -> Move:
@@ -203,9 +204,8 @@ class Chain:
         Raises:
             InvalidOperation: The log entries are too large for one commit.
         """
-        facts = Facts(
-            self._branch, original.message, original.author, dict(original.metadata), timestamp
-        )
+        words = original.message, original.stored_author, dict(original.stored_metadata)
+        facts = Facts(self._branch, *words, timestamp)
         others = [entry_of(self._hold.repository, parent) for parent in parents]
         number = self._number + len(self.made)
         version = recording.version(facts, [self.tip, *others], number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.spans import LEAST_VERSIONS, Shortcuts
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
@@ -77,7 +79,7 @@ class Repository:
             has one, and write-through elsewhere.
         lease_seconds: How long a lease lasts without a heartbeat.
         lease_wait_seconds: How long a verb waits for another one to finish.
-        tz_aware: Whether timestamps of the log carry a time zone.
+        codec: How values come from people, and go to them.
 
     Attributes:
         home: The name of the main working copy.
@@ -91,7 +93,7 @@ class Repository:
         capture: str = "auto",
         lease_seconds: float = DEFAULT_SECONDS,
         lease_wait_seconds: float = DEFAULT_WAIT_SECONDS,
-        tz_aware: bool = False,
+        codec: Codec = PLAIN,
     ) -> None:
         if capture not in CAPTURE_MODES:
             raise InvalidArgument(
@@ -108,7 +110,7 @@ class Repository:
         self.requested_capture = capture
         self.lease_seconds = lease_seconds
         self.lease_wait_seconds = lease_wait_seconds
-        self.tz_aware = tz_aware
+        self.codec = codec
         self.own_checks: dict[str, tuple[Callable[..., Any], str | None]] = {}
         self.modified = ModifiedCollection(db, name)
         self.journal = JournalCollection(db, name)
@@ -124,16 +126,14 @@ class Repository:
         db, name = self.db, self.name
         self.home = home
         self.metadata = MetadataCollection(db, home, None if home == name else name)
-        self.log = LogCollection(db, home)
-        self.log.tz_aware = self.tz_aware
+        self.log = LogCollection(db, home, self.codec)
         self.branches = BranchesCollection(db, home)
         self.tags = TagsCollection(db, home)
         self.deltas = DeltasCollection(db, home)
         self.spans = SpansCollection(db, home)
         self.deltas.beside = self.spans
         self.checks = ChecksCollection(db, home)
-        self.incoming = IncomingCollection(db, home)
-        self.incoming.tz_aware = self.tz_aware
+        self.incoming = IncomingCollection(db, home, self.codec)
         self.remotes = RemotesCollection(db, home)
         self.purges = PurgesCollection(db, home)
         self.rewritten = RewrittenCollection(db, home)
@@ -162,9 +162,19 @@ class Repository:
             capture=self.requested_capture,
             lease_seconds=self.lease_seconds,
             lease_wait_seconds=self.lease_wait_seconds,
-            tz_aware=self.tz_aware,
+            codec=self.codec,
         )
         other._share(self.home)
+        return other
+
+    def seen_by(self, codec: Codec) -> Repository:
+        """Return the same for a collection with other codec options."""
+        if codec == self.codec:
+            return self
+        other = copy(self)
+        other.codec = codec
+        other.log = LogCollection(self.db, self.home, codec)
+        other.incoming = IncomingCollection(self.db, self.home, codec)
         return other
 
     @property

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import errors as driver
 
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import (
-    DocumentId,
     DocumentKey,
     build,
     document_key,
-    key_of,
     raw_array,
     raw_id_equals,
     raw_id_in,
     twin_token,
 )
-from versioned_collection.core.merging.paths import PatternLike, patterns
+from versioned_collection.core.merging.paths import Pattern, PatternLike, patterns
 from versioned_collection.core.partial import take_changes
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.repository import Hold
@@ -29,8 +27,6 @@ from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, documents, por
 from versioned_collection.working_copy import Change, WorkingCopy
 
 LARGEST_DOCUMENT = 16 * 1024 * 1024
-
-_NO_ENCODING = (bson.errors.BSONError, ValueError, TypeError, OverflowError)
 
 
 class Only:
@@ -48,11 +44,11 @@ class Only:
 
     Raises:
         InvalidType: An argument has the wrong type.
-        InvalidArgument: An id or the filter cannot be stored, a pattern is malformed, or
-            nothing was given.
+        InvalidArgument: A pattern is malformed, or nothing was given. An id or a filter that
+            cannot be stored is found out by the verb, which knows the codec options.
     """
 
-    __slots__ = ("filter", "keys", "patterns")
+    __slots__ = ("filter", "ids", "patterns")
 
     def __init__(
         self,
@@ -62,52 +58,57 @@ class Only:
     ) -> None:
         if ids is None and filter is None and fields is None:
             raise InvalidArgument("Only() chooses by ids, a filter or fields; give one of them")
-        self.keys = None if ids is None else _keys(ids)
-        self.filter = None if filter is None else _filter(filter)
+        self.ids = None if ids is None else _listed(ids)
+        self.filter = filter
         self.patterns = None if fields is None else patterns(fields, "fields")
+        if filter is not None and not isinstance(filter, Mapping):
+            raise InvalidType(f"a filter is a dict, not {filter!r}", argument=filter)
+
+    def encoded(self, codec: Codec) -> Chosen:
+        """Return the choice as BSON, by the codec options of the collection it is made in.
+
+        Raises:
+            InvalidArgument: An id or the filter cannot be stored.
+        """
+        keys = None if self.ids is None else [codec.key(value) for value in self.ids]
+        filter_ = None if self.filter is None else codec.document(self.filter, "filter")
+        return Chosen(keys, filter_, self.patterns)
 
 
-def only_of(like: Any) -> Only | None:
+class Chosen(NamedTuple):
+    """What an `Only` chooses, as BSON."""
+
+    keys: list[DocumentKey] | None
+    filter: bytes | None
+    patterns: tuple[Pattern, ...] | None
+
+
+def only_of(like: Any, codec: Codec) -> Chosen | None:
     """Return what an argument ``only`` stands for: a list of ids, a filter, or an `Only`.
+
+    Args:
+        like: The argument.
+        codec: How its values become BSON.
 
     Raises:
         InvalidType: It is something else.
-        InvalidArgument: See `Only`.
+        InvalidArgument: See `Only`; or an id or the filter cannot be stored.
     """
-    if like is None or isinstance(like, Only):
-        return like
-    return Only(filter=like) if isinstance(like, Mapping) else Only(ids=like)
+    if like is None:
+        return None
+    only = like
+    if not isinstance(like, Only):
+        only = Only(filter=like) if isinstance(like, Mapping) else Only(ids=like)
+    chosen: Chosen = only.encoded(codec)
+    return chosen
 
 
-def _keys(ids: Any) -> list[DocumentKey]:
+def _listed(ids: Any) -> list[Any]:
     if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
         raise InvalidType(
             f"only takes a list of _id values, a filter or Only(...), not {ids!r}", argument=ids
         )
-    return [key_meant(value) for value in ids]
-
-
-def key_meant(value: Any) -> DocumentKey:
-    """Return the key of an ``_id`` as a person gives it: a value, or a `DocumentId`.
-
-    Raises:
-        InvalidArgument: BSON cannot hold it.
-    """
-    if isinstance(value, DocumentId):
-        return value.key
-    try:
-        return key_of(value)
-    except _NO_ENCODING as error:
-        raise InvalidArgument(f"BSON cannot hold the _id {value!r}: {error}", id=value) from error
-
-
-def _filter(filter_: Any) -> bytes:
-    if not isinstance(filter_, Mapping):
-        raise InvalidType(f"a filter is a dict, not {filter_!r}", argument=filter_)
-    try:
-        return bson.encode(filter_)
-    except _NO_ENCODING as error:
-        raise InvalidArgument(f"BSON cannot hold the filter: {error}", filter=filter_) from error
+    return list(ids)
 
 
 class Selection:
@@ -122,7 +123,7 @@ class Selection:
         InvalidArgument: The server refuses the filter.
     """
 
-    def __init__(self, hold: Hold, copy: WorkingCopy, only: Only) -> None:
+    def __init__(self, hold: Hold, copy: WorkingCopy, only: Chosen) -> None:
         self._repository = hold.repository
         self._at = copy.noticed.at
         self._only = only
@@ -159,7 +160,7 @@ class Selection:
                 raise InvalidOperation(
                     "a document with only the chosen changes is larger than 16 MB; choose more "
                     "or fewer of its fields",
-                    document_id=DocumentId(key).value,
+                    document_id=self._repository.codec.value(key),
                 )
             if taken != old:
                 yield Change(key, old, taken)

@@ -18,7 +18,6 @@ from versioned_collection.core.document import (
     DocumentKey,
     document_hash,
     has_zero_timestamp,
-    id_value,
     must_be_put_anew,
     needs_literal,
 )
@@ -160,11 +159,12 @@ class WorkingCopyWriter:
             elif self._keep:
                 self.kept.append(target.key)
             else:
+                document_id = self._repository.codec.value(target.key)
                 raise WorkingCopyChanged(
-                    f"the document with _id {id_value(target.key)!r} was changed by another "
+                    f"the document with _id {document_id!r} was changed by another "
                     "client meanwhile; everything is as before. Register or discard the "
                     "change, then try again",
-                    document_id=id_value(target.key),
+                    document_id=document_id,
                 )
 
     def _is_ours(self, target: Target) -> bool:

@@ -8,6 +8,7 @@ as nothing has to be decided.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Progress
@@ -21,7 +22,7 @@ from versioned_collection.rebasing import Plan, Rebasing, ended
 from versioned_collection.replaying import Step
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside_and_move
-from versioned_collection.versions import as_in_log, entry_of
+from versioned_collection.versions import entry_of, merge_context
 
 
 class Uniting(Rebasing):
@@ -40,9 +41,8 @@ class Uniting(Rebasing):
         plan, recording = self._plan, self._chain.recording()
         mine = entry_of(self._repository, plan.tip)
         words = f"Merge {plan.branch} of {plan.remote}"
-        joint = replace(
-            mine, message=words, author=None, metadata={}, parents=(plan.onto, plan.tip)
-        )
+        nobody: dict[str, Any] = {"stored_author": None, "stored_metadata": {}}
+        joint = replace(mine, message=words, parents=(plan.onto, plan.tip), **nobody)
         conflicts = self._replay(joint, recording, policy)
         if conflicts:
             raise self._wait_for_decisions(joint, recording, 0, conflicts)
@@ -64,8 +64,7 @@ class Uniting(Rebasing):
 
     def _context(self, version: Version) -> MergeContext:
         ours, theirs = version, self._chain.tip
-        times = (as_in_log(self._repository, one.timestamp) for one in (ours, theirs))
-        return MergeContext(*times)
+        return merge_context(self._repository, ours.timestamp, theirs.timestamp)
 
 
 def take_theirs(hold: Hold, plan: Plan, progress: Progress | None) -> None:

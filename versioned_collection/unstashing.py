@@ -31,7 +31,7 @@ from versioned_collection.repository import Hold
 from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.trackers.metadata import Metadata, with_stashes
-from versioned_collection.versions import as_in_log, entry_of
+from versioned_collection.versions import entry_of, merge_context
 from versioned_collection.wire import by_keys
 from versioned_collection.working_copy import WorkingCopy
 
@@ -97,8 +97,7 @@ class Unstashing:
         copy.persist()
         head = entry_of(repository, self._hold.state.head)
         ours = repository.now() if changed else head.timestamp
-        times = (as_in_log(repository, time) for time in (ours, self._header["created"]))
-        return MergeContext(*times)
+        return merge_context(repository, ours, self._header["created"])
 
     def _outcomes(self, policy: MergePolicy, context: MergeContext) -> Iterator[list[Outcome]]:
         repository = self._repository

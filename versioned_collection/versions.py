@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import bson
 
 from versioned_collection.core import revision as revisions
+from versioned_collection.core.codec import PLAIN, Codec
+from versioned_collection.core.merging import MergeContext
+from versioned_collection.core.times import utc
 from versioned_collection.core.version import (
     UNBORN,
     Version,
@@ -27,7 +30,6 @@ from versioned_collection.errors import (
 )
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
-from versioned_collection.trackers.log import utc
 from versioned_collection.trackers.metadata import Metadata
 
 _LARGEST_TEXT = 1024 * 1024
@@ -77,18 +79,30 @@ def check_limit(limit: Any) -> None:
 
 
 def completed(
-    version: Version, parents: Sequence[Version], changes_digest: int, fingerprint: int
+    version: Version,
+    parents: Sequence[Version],
+    changes_digest: int,
+    fingerprint: int,
+    codec: Codec = PLAIN,
 ) -> Version:
-    """Return the version with its fingerprint and checksum."""
-    version = entry_from_bson(_as_stored(version))
+    """Return the version with its fingerprint and checksum, as it will be read back.
+
+    Args:
+        version: The entry.
+        parents: Those of its parents.
+        changes_digest: The sum of the digests of its deltas.
+        fingerprint: That of its content.
+        codec: The codec options of the collection.
+    """
+    version = entry_from_bson(_as_stored(version, codec), codec)
     version = replace(version, fingerprint=fingerprint_text(fingerprint))
     checksum = version_checksum(version, [parent.checksum for parent in parents], changes_digest)
     return replace(version, checksum=checksum)
 
 
-def _as_stored(version: Version) -> Mapping[str, Any]:
+def _as_stored(version: Version, codec: Codec) -> Mapping[str, Any]:
     """Round-trip through BSON, so that the checksum is that of what will be read back."""
-    return bson.decode(bson.encode(entry_to_bson(version)))
+    return bson.decode(bson.encode(entry_to_bson(version)), codec.times)
 
 
 class Resolver:
@@ -335,7 +349,7 @@ def attachment(
     return {"head": target, "branch": label, "detached": True}
 
 
-def as_in_log(repository: Repository, time: datetime) -> datetime:
-    """Return a time in UTC with a time zone where those of the log have one."""
-    naive = time if time.tzinfo is None else time.astimezone(timezone.utc).replace(tzinfo=None)
-    return naive.replace(tzinfo=timezone.utc) if repository.log.tz_aware else naive
+def merge_context(repository: Repository, ours: datetime, theirs: datetime) -> MergeContext:
+    """Return what resolvers may know of a merge of what was registered at two times."""
+    codec = repository.codec
+    return MergeContext(codec.time(ours), codec.time(theirs), codec)

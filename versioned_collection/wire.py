@@ -309,7 +309,8 @@ def documents(
         batch_size: Documents per reply (the server also ends a reply at 16 MB).
         **options: Further options of the ``find`` command.
     """
-    command: dict[str, Any] = {"find": collection, "filter": filter_ or {}, **options}
+    asked = {} if filter_ is None else filter_  # which is not looked into
+    command: dict[str, Any] = {"find": collection, "filter": asked, **options}
     if sort:
         command["sort"] = sort
     if projection:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -25,6 +26,7 @@ from pymongo.results import (
     UpdateResult,
 )
 
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import (
     OBJECT,
     RAW_OPTIONS,
@@ -32,7 +34,6 @@ from versioned_collection.core.document import (
     DocumentKey,
     document_key,
     elements,
-    key_of,
     raw_id_in,
 )
 from versioned_collection.repository import Repository
@@ -56,7 +57,7 @@ MOST_IDS = 20_000
 _ATTEMPTS = 3
 _REGEX = 0x0B
 
-_FAITHFUL = (ObjectId, int, float, bool)
+_FAITHFUL = (ObjectId, int, float, bool, UUID)
 """Types of ids that come back from the driver as they were written."""
 
 
@@ -70,7 +71,7 @@ class JournalledWrites(Collection[DocumentType]):
     ) -> InsertOneResult:
         if not self._journals():
             return super().insert_one(document, *args, **kwargs)
-        with self._noted(_ids_of([document])):
+        with self._noted(_ids_of([document], self._repository.codec)):
             return super().insert_one(document, *args, **kwargs)
 
     def insert_many(
@@ -79,14 +80,14 @@ class JournalledWrites(Collection[DocumentType]):
         if not self._journals():
             return super().insert_many(documents, *args, **kwargs)
         listed = list(documents)
-        with self._noted(_ids_of(listed)):
+        with self._noted(_ids_of(listed, self._repository.codec)):
             return super().insert_many(listed, *args, **kwargs)
 
     def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> BulkWriteResult:
         if not self._journals():
             return super().bulk_write(requests, *args, **kwargs)
         listed = list(requests)
-        reach = _reach_of_all(listed)
+        reach = _reach_of_all(listed, self._repository.codec)
         collation = next((r._collation for r in listed if getattr(r, "_collation", None)), None)
         if reach is not None and self._is_collated(reach, collation):
             reach = None
@@ -146,7 +147,7 @@ class JournalledWrites(Collection[DocumentType]):
         """Run a write of at most one document."""
         if not isinstance(filter_, Mapping) or not self._journals():
             return method(filter_, *args, **kwargs)
-        exact = _exact_id(filter_)
+        exact = _exact_id(filter_, self._repository.codec)
         if exact is not None and not self._is_collated([exact], kwargs.get("collation")):
             with self._noted([exact]):
                 return method(filter_, *args, **kwargs)
@@ -157,7 +158,7 @@ class JournalledWrites(Collection[DocumentType]):
             narrowed = {k: v for k, v in kwargs.items() if k != "upsert"}
             with self._noted(found):
                 result = method(_restricted(filter_, found), *args, **narrowed)
-            if _outcome(result) != []:
+            if _outcome(result, self._repository.codec) != []:
                 return result
         return self._unknown(method, filter_, args, kwargs)
 
@@ -180,7 +181,7 @@ class JournalledWrites(Collection[DocumentType]):
         """Run a write whose reach only its outcome tells."""
         with self._noted(None) as settle:
             result = method(filter_, *args, **kwargs)
-            touched = _outcome(result)
+            touched = _outcome(result, self._repository.codec)
             upserts = kwargs.get("upsert") or len(args) > 3  # a None may be a new document's past
             if touched is not None and not (result is None and upserts):
                 settle(touched)
@@ -209,18 +210,19 @@ class JournalledWrites(Collection[DocumentType]):
 
     def _matching(self, filter_: Any, limit: int, kwargs: Mapping[str, Any]) -> list[DocumentKey]:
         """Return the ids that a filter finds now, at most `limit` and one more."""
+        codec = self._repository.codec
         options: dict[str, Any] = {}
         if kwargs.get("sort"):
-            options["sort"] = dict(kwargs["sort"])
+            options["sort"] = RawBSONDocument(codec.encode(dict(kwargs["sort"])))
         if kwargs.get("collation") is not None:
             collation = kwargs["collation"]
             options["collation"] = getattr(collation, "document", collation)
         if kwargs.get("let"):
-            options["let"] = kwargs["let"]
+            options["let"] = RawBSONDocument(codec.encode(kwargs["let"]))
         batches = documents(
             self._repository.db,
             self.name,
-            filter_,
+            RawBSONDocument(codec.encode(filter_)),
             projection={"_id": 1},
             limit=limit + 1,
             **options,
@@ -228,7 +230,7 @@ class JournalledWrites(Collection[DocumentType]):
         return [document_key(raw) for batch in batches for raw in batch]
 
 
-def _exact_id(filter_: Any) -> DocumentKey | None:
+def _exact_id(filter_: Any, codec: Codec) -> DocumentKey | None:
     """Return the id that a filter asks for, None when it asks for anything else."""
     if not isinstance(filter_, Mapping) or not _has_id(filter_):
         return None
@@ -238,7 +240,7 @@ def _exact_id(filter_: Any) -> DocumentKey | None:
     value = filter_["_id"]
     if isinstance(value, Mapping) or hasattr(value, "pattern"):
         return None  # operators, or a compound id that could be one
-    return key_of(value)
+    return codec.key_of(value)
 
 
 def _has_id(document: Mapping[str, Any]) -> bool:
@@ -248,7 +250,7 @@ def _has_id(document: Mapping[str, Any]) -> bool:
     return "_id" in document
 
 
-def _ids_of(documents: Any) -> list[DocumentKey] | None:
+def _ids_of(documents: Any, codec: Codec) -> list[DocumentKey] | None:
     """Return the ids of documents to insert, which get one here if they have none."""
     keys = []
     if not isinstance(documents, list):
@@ -261,19 +263,19 @@ def _ids_of(documents: Any) -> list[DocumentKey] | None:
         elif isinstance(document, MutableMapping):
             if "_id" not in document:
                 document["_id"] = ObjectId()
-            keys.append(key_of(document["_id"]))
+            keys.append(codec.key_of(document["_id"]))
         else:
             return None  # PyMongo refuses it
     return keys
 
 
-def _reach_of_all(requests: Sequence[Any]) -> list[DocumentKey] | None:
+def _reach_of_all(requests: Sequence[Any], codec: Codec) -> list[DocumentKey] | None:
     keys: list[DocumentKey] = []
     for request in requests:
         if isinstance(request, InsertOne):
-            reach = _ids_of([request._doc])
+            reach = _ids_of([request._doc], codec)
         elif isinstance(request, (UpdateOne, ReplaceOne, DeleteOne)):
-            exact = _exact_id(request._filter)
+            exact = _exact_id(request._filter, codec)
             reach = None if exact is None else [exact]
         else:
             reach = None
@@ -291,7 +293,7 @@ def _restricted(filter_: Any, keys: Sequence[DocumentKey]) -> dict[str, Any]:
     return {**filter_, "_id": ids}
 
 
-def _outcome(result: Any) -> list[DocumentKey] | None:
+def _outcome(result: Any, codec: Codec) -> list[DocumentKey] | None:
     """Return the ids that an outcome says were touched, None where it does not say."""
     if result is None:
         return []
@@ -300,7 +302,8 @@ def _outcome(result: Any) -> list[DocumentKey] | None:
     upserted = getattr(result, "upserted_id", None)
     if upserted is not None:
         # of other types the driver may have lost something when it decoded the reply
-        return [key_of(upserted)] if type(upserted) in _FAITHFUL else None
+        is_faithful = type(upserted) in _FAITHFUL and not codec.has_types
+        return [codec.key_of(upserted)] if is_faithful else None
     counts = [getattr(result, name, None) for name in ("matched_count", "deleted_count")]
     return [] if 0 in counts else None
 

@@ -181,7 +181,12 @@ class Session(Output):
         return self._open.enter_context(client)
 
     def _options(self, uri: str) -> dict[str, Any]:
-        options: dict[str, Any] = {"tz_aware": True, "appname": "vc"}
+        # JSON has a form of its own for UUIDs
+        options: dict[str, Any] = {
+            "tz_aware": True,
+            "uuidRepresentation": "unspecified",
+            "appname": "vc",
+        }
         timeout = self.settings.get("timeout")
         own = timeout is not None and timeout.source == DEFAULT
         for option in ("serverSelectionTimeoutMS", "connectTimeoutMS"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import bson
 from bson import json_util
+from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.core.document import PLAIN_OPTIONS
@@ -17,15 +18,19 @@ Pair = tuple[str | None, str | None]
 """A line of one document, and the one beside it of another."""
 
 
-def plain(raw: bytes | None) -> dict[str, Any]:
+def plain(raw: bytes | None, options: CodecOptions[Any] = PLAIN_OPTIONS) -> dict[str, Any]:
     """Return a document as PyMongo would, ``{}`` where there is none.
 
     What cannot be decoded (invalid UTF-8) is shown as one field with the raw bytes.
+
+    Args:
+        raw: The document.
+        options: How it is decoded, apart from the class of documents.
     """
     if raw is None:
         return {}
     try:
-        return bson.decode(raw, PLAIN_OPTIONS)
+        return bson.decode(raw, options.with_options(document_class=dict))
     except bson.errors.BSONError:
         return {"<undecodable>": bytes(raw)}
 
@@ -82,11 +87,19 @@ def aligned(old: bytes | None, new: bytes | None, context: int = 3) -> Iterator[
             yield from zip_longest(one[first:last], other[start:end])
 
 
-def deep_diff(old: bytes | None, new: bytes | None) -> Any:
-    """Return a `deepdiff.DeepDiff` of two documents (of ``{}`` where there is none)."""
+def deep_diff(
+    old: bytes | None, new: bytes | None, options: CodecOptions[Any] = PLAIN_OPTIONS
+) -> Any:
+    """Return a `deepdiff.DeepDiff` of two documents (of ``{}`` where there is none).
+
+    Args:
+        old: The document before.
+        new: The document after.
+        options: How both are decoded.
+    """
     from deepdiff import DeepDiff  # half a second to import: only who asks for it pays
 
-    return DeepDiff(plain(old), plain(new), ignore_order=False)
+    return DeepDiff(plain(old, options), plain(new, options), ignore_order=False)
 
 
 def readable(value: Any) -> Any:

@@ -137,13 +137,17 @@ def document_key(raw: bytes) -> DocumentKey:
     raise ValueError("the document has no _id")
 
 
-def key_of(value: Any) -> DocumentKey:
+def key_of(value: Any, options: CodecOptions[Any] = PLAIN_OPTIONS) -> DocumentKey:
     """Return the key of an ``_id`` given as a Python value.
+
+    Args:
+        value: The value.
+        options: How it is encoded.
 
     Raises:
         bson.errors.InvalidDocument: BSON cannot hold the value.
     """
-    return document_key(bson.encode({"_id": value}))
+    return document_key(bson.encode({"_id": value}, codec_options=options))
 
 
 def element(name: bytes, key: DocumentKey) -> bytes:
@@ -171,15 +175,19 @@ def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:
     return build(b"\x03_id\0" + build(b"\x04$in\0" + raw_array(keys)))
 
 
-def id_value(key: DocumentKey) -> Any:
+def id_value(key: DocumentKey, options: CodecOptions[Any] = PLAIN_OPTIONS) -> Any:
     """Return the ``_id`` as the Python value that PyMongo would give.
 
     An ``_id`` that PyMongo cannot decode (invalid UTF-8) comes back as a `RawBSONDocument`
     ``{_id: value}``.
+
+    Args:
+        key: Type byte and value bytes.
+        options: How it is decoded.
     """
     raw = build(element(b"_id", key))
     try:
-        return bson.decode(raw, PLAIN_OPTIONS)["_id"]
+        return bson.decode(raw, options)["_id"]
     except bson.errors.BSONError:
         return RawBSONDocument(raw, RAW_OPTIONS)
 
@@ -265,27 +273,32 @@ class DocumentId:
     Compound ids are dicts, which Python cannot hash; ``1`` and ``True`` are different ids
     but equal in Python. Equality and hash are those of the BSON bytes.
 
+    Args:
+        key: Type byte and value bytes.
+        options: How the value is encoded and decoded.
+
     Attributes:
         key: Type byte and value bytes.
         value: The Python value.
     """
 
-    __slots__ = ("key",)
+    __slots__ = ("_options", "key")
 
-    def __init__(self, key: DocumentKey) -> None:
+    def __init__(self, key: DocumentKey, options: CodecOptions[Any] = PLAIN_OPTIONS) -> None:
         self.key = key
+        self._options = options
 
     @property
     def value(self) -> Any:
         """The ``_id`` as PyMongo would give it."""
-        return id_value(self.key)
+        return id_value(self.key, self._options)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DocumentId):
             return self.key == other.key
         try:
-            return self.key == key_of(other)
-        except (bson.errors.BSONError, TypeError, OverflowError):
+            return self.key == key_of(other, self._options)
+        except (bson.errors.BSONError, TypeError, ValueError, OverflowError):
             return False
 
     def __hash__(self) -> int:
@@ -295,17 +308,20 @@ class DocumentId:
         return f"DocumentId({self.value!r})"
 
 
-def add_by_id(target: dict[Any, Any], key: DocumentKey, item: Any) -> None:
+def add_by_id(
+    target: dict[Any, Any], key: DocumentKey, item: Any, options: CodecOptions[Any] = PLAIN_OPTIONS
+) -> None:
     """Store `item` in `target` under the ``_id`` value, or a `DocumentId` where that fails.
 
     Args:
         target: The dict keyed by ``_id``.
         key: The document's key.
         item: What to store.
+        options: How the ``_id`` is decoded.
     """
-    value = id_value(key)
+    value = id_value(key, options)
     try:
         taken = value in target
     except TypeError:
         taken = True
-    target[DocumentId(key) if taken else value] = item
+    target[DocumentId(key, options) if taken else value] = item

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
+from versioned_collection.core.times import utc
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
@@ -98,12 +99,12 @@ class Retention:
             return set(tree)
         kept = set(self._latest(tree, tips))
         ages = self._ages
-        utc = {version: _utc(times[version]) for version in tree}
+        when = {version: utc(times[version]) for version in tree}
         if ages:
             young = now - min(ages.values())
-            kept.update(version for version, time in utc.items() if time > young)
+            kept.update(version for version, time in when.items() if time > young)
         for name, age in ages.items():
-            old = {version: time for version, time in utc.items() if time <= now - age}
+            old = {version: time for version, time in when.items() if time <= now - age}
             kept.update(_last_of_each(_PERIODS[name], tree, old))
         return kept
 
@@ -131,10 +132,6 @@ def _last_of_each(
         place = tree.nodes[version].branch, period(time)
         last[place] = max(last.get(place, (time, version)), (time, version))
     return [version for _, version in last.values()]
-
-
-def _utc(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def needed(tree: VersionTree, named: Iterable[VersionId]) -> set[VersionId]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Protocol
 
 from bson.objectid import ObjectId
 
+from versioned_collection.core.times import utc
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import (
     AmbiguousRevision,
@@ -123,7 +124,7 @@ def _time(text: str) -> datetime:
             f"{text!r} is not a time; write it like 2026-01-31 or 2026-01-31T12:00+00:00",
             time=text,
         ) from None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    return utc(time)
 
 
 def resolve(text: str, source: RevisionSource) -> VersionId:

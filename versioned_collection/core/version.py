@@ -11,6 +11,9 @@ from typing import Any
 import bson
 from bson.objectid import ObjectId
 
+from versioned_collection.core.codec import PLAIN, Codec
+from versioned_collection.core.times import utc_text
+
 VersionId = ObjectId
 
 UNBORN = -1
@@ -46,12 +49,13 @@ class Version:
         parents: Ids of the parents; the first one is the parent in the version tree.
         timestamp: When it was registered (UTC, server's clock).
         message: What the author said about it.
-        author: Who registered it: a name or a dict, None when not given.
-        metadata: Free facts recorded with it.
+        stored_author: The author without the collection's codec options.
+        stored_metadata: The facts without the collection's codec options.
         stats: Numbers of documents ``inserted``, ``updated``, ``deleted``.
         fingerprint: Hex number that identifies the content of the whole collection.
         checksum: SHA-256 (hex) over parents, changes and the facts above except the label.
         gap: What was thinned out before it, None mostly.
+        codec: The codec options of the collection that it was asked of.
     """
 
     id: VersionId
@@ -60,15 +64,28 @@ class Version:
     parents: tuple[VersionId, ...]
     timestamp: datetime
     message: str
-    author: str | Mapping[str, Any] | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    stored_author: str | Mapping[str, Any] | None = None
+    stored_metadata: Mapping[str, Any] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
     fingerprint: str = ""
     checksum: str = ""
     gap: Gap | None = None
+    codec: Codec = field(default=PLAIN, repr=False, compare=False)
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def author(self) -> str | Mapping[str, Any] | None:
+        """Who registered it: a name or a dict, None when not given."""
+        author = self.stored_author
+        return self.codec.shown(author) if isinstance(author, Mapping) else author
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Free facts recorded with it."""
+        metadata: Mapping[str, Any] = self.codec.shown(self.stored_metadata)
+        return metadata
 
     @property
     def version(self) -> int:
@@ -97,7 +114,7 @@ class Version:
 
     def __str__(self) -> str:
         who = f"\nAuthor:  {author_text(self.author)}" if self.author else ""
-        when = self.timestamp.strftime("%Y-%m-%d %H:%M:%S UTC")
+        when = utc_text(self.timestamp)
         head = f"version {self.label} ({self.checksum[:12]}){who}"
         return f"{head}\nDate:    {when}\n\n    {self.message}\n"
 
@@ -138,8 +155,8 @@ def version_checksum(
         "changes": changes_digest.to_bytes(32, "big"),
         "timestamp": version.timestamp,
         "message": version.message,
-        "author": version.author,
-        "metadata": version.metadata,
+        "author": version.stored_author,
+        "metadata": version.stored_metadata,
         "stats": {name: int(version.stats[name]) for name in sorted(version.stats)},
         "fingerprint": version.fingerprint,
     }

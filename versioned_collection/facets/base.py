@@ -13,6 +13,7 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument
 from versioned_collection.past.plan import Planner
@@ -37,6 +38,14 @@ class Facet(Collection[DocumentType]):
     def _named(self, name: str) -> Self:
         """Return an object like this one on another collection of the database."""
         raise NotImplementedError
+
+    @property
+    def _codec(self) -> Codec:
+        return self._repository.codec
+
+    def _said(self, author: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Return what a person says about a version as anybody can encode it."""
+        return self._codec.stored(author, "author"), self._codec.stored(metadata, "metadata")
 
     def is_tracked(self) -> bool:
         """Tell whether the collection has a history."""

@@ -141,8 +141,9 @@ class Care(Facet[DocumentType]):
             LeaseHeld: Another process is at work, or brings versions from a remote.
             CollectionNotTracked: There is no history.
         """
+        by, _ = self._said(author)
         return purge_verbs.purge(
-            self._repository, ids, filter, paths, reason, author, dry_run, progress
+            self._repository, ids, filter, paths, reason, by, dry_run, progress
         )
 
     def purges(self) -> list[Tombstone]:

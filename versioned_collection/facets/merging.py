@@ -68,7 +68,8 @@ class Merging(Facet[DocumentType]):
             CollectionNotTracked: There is no history.
         """
         chosen = policy_of(resolver, policy)
-        wanted = merge_verb.Wanted(message, author, metadata, not no_ff, chosen)
+        said = self._said(author, metadata)
+        wanted = merge_verb.Wanted(message, *said, not no_ff, chosen)
         return merge_verb.merge(self._repository, revision, wanted, progress)
 
     def cherry_pick(
@@ -143,8 +144,7 @@ class Merging(Facet[DocumentType]):
             policy_of(resolver, policy),
             parent,
             message,
-            author,
-            metadata,
+            *self._said(author, metadata),
             progress,
         )
 
@@ -229,7 +229,8 @@ class Merging(Facet[DocumentType]):
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """
-        return squash(self._repository, first, last, Said(message, author, metadata), progress)
+        said = Said(message, *self._said(author, metadata))
+        return squash(self._repository, first, last, said, progress)
 
     def reset(
         self, revision: RevisionLike, hard: bool = False, *, progress: Progress | None = None

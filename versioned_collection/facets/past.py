@@ -108,7 +108,7 @@ class Past(Facet[DocumentType]):
             InvalidArgument: BSON cannot hold the id, or `limit` is negative.
             CollectionNotTracked: There is no history.
         """
-        return history(self._repository, document_id, revision, limit, self.codec_options)
+        return history(self._repository, document_id, revision, limit)
 
     def blame(self, document_id: Any, revision: RevisionLike = None) -> list[BlamedField]:
         """Return, for each field of a document, the version that gave it its value.
@@ -125,7 +125,7 @@ class Past(Facet[DocumentType]):
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """
-        return blame(self._repository, document_id, revision, self.codec_options)
+        return blame(self._repository, document_id, revision)
 
     def find_versions(
         self,
@@ -154,7 +154,7 @@ class Past(Facet[DocumentType]):
             NotSupported: The filter holds ``$near`` or ``$nearSphere``.
             CollectionNotTracked: There is no history.
         """
-        return find_versions(self._planner, filter, revision, limit, self.codec_options, progress)
+        return find_versions(self._planner, filter, revision, limit, progress)
 
     def bisect(
         self,

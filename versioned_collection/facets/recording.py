@@ -45,7 +45,7 @@ class Recording(Facet[DocumentType]):
                 something other than ``_id``.
             InvalidArgument: Its name is too long for the trackers.
         """
-        return init(self._repository, message, author, metadata, progress)
+        return init(self._repository, message, *self._said(author, metadata), progress)
 
     def register(
         self,
@@ -87,11 +87,9 @@ class Recording(Facet[DocumentType]):
             CheckFailed: A check finds something wrong; see `add_check`.
             LeaseHeld: Another process is at work.
         """
-        chosen = only_of(only)
+        chosen, said = only_of(only, self._codec), self._said(author, metadata)
         version = self._unless_untracked(
-            lambda repository: register(
-                repository, message, branch_name, author, metadata, progress, chosen
-            ),
+            lambda repository: register(repository, message, branch_name, *said, progress, chosen),
             None,
         )
         return version is not None

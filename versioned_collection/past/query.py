@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import bson
-from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import RAW_OPTIONS, build, raw_array
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 
-_NO_ENCODING = (bson.errors.BSONError, ValueError, TypeError, OverflowError, RecursionError)
 _OF_FIND_ALONE = ("$elemMatch", "$slice", "$meta")
 _WRITING = frozenset(("$out", "$merge"))
 _OF_ONE_COLLECTION = frozenset(
@@ -68,29 +66,6 @@ class Find:
         )
 
 
-def encoded(value: Any, options: CodecOptions[Any], what: str) -> bytes:
-    """Return the bytes of a document that a person passed.
-
-    Raises:
-        InvalidType: It is no mapping.
-        InvalidArgument: BSON cannot hold it.
-    """
-    if isinstance(value, RawBSONDocument):
-        return bytes(value.raw)
-    if not isinstance(value, Mapping):
-        raise InvalidType(f"{what} is a dict, not {type(value).__name__}", argument=value)
-    try:
-        return bson.encode(value, codec_options=_for_encoding(options))
-    except _NO_ENCODING as error:
-        raise InvalidArgument(f"BSON cannot hold the {what}: {error}", argument=value) from error
-
-
-def _for_encoding(options: CodecOptions[Any]) -> CodecOptions[Any]:
-    return CodecOptions(
-        uuid_representation=options.uuid_representation, type_registry=options.type_registry
-    )
-
-
 def projection_of(value: Any) -> Mapping[str, Any] | None:
     """Return a projection as the server takes it; a list names the fields to keep.
 
@@ -110,7 +85,19 @@ def sort_of(key: Any, direction: Any = None) -> Sort:
 
     Raises:
         InvalidType: It is not what PyMongo takes.
+        InvalidArgument: It asks for the order in which documents lie in a collection.
     """
+    pairs = _pairs_of(key, direction)
+    if any(name == "$natural" for name, _ in pairs):
+        raise InvalidArgument(
+            "the documents of a version lie in several collections and have no natural order; "
+            "sort by a field, such as _id",
+            argument=key,
+        )
+    return pairs
+
+
+def _pairs_of(key: Any, direction: Any = None) -> Sort:
     if key is None:
         return []
     if isinstance(key, str):
@@ -120,7 +107,7 @@ def sort_of(key: Any, direction: Any = None) -> Sort:
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
             raise InvalidType("sort is a field name, or a list of (name, direction)", argument=key)
-    return [(name, way) for name, way in pairs if name != "$natural"]
+    return [(name, way) for name, way in pairs]
 
 
 def number_of(value: Any, what: str) -> int:
@@ -139,7 +126,7 @@ def number_of(value: Any, what: str) -> int:
 
 def hint_of(value: Any) -> Any:
     """Return a hint as the server takes it: an index's name, or its key."""
-    return value if value is None or isinstance(value, (str, Mapping)) else dict(sort_of(value))
+    return value if value is None or isinstance(value, (str, Mapping)) else dict(_pairs_of(value))
 
 
 def collation_of(value: Any) -> Mapping[str, Any] | None:
@@ -177,7 +164,7 @@ class Stages:
     joins: bool
 
 
-def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
+def stages_of(pipeline: Any, codec: Codec) -> Stages:
     """Take an aggregation pipeline apart.
 
     Raises:
@@ -187,7 +174,7 @@ def stages_of(pipeline: Any, options: CodecOptions[Any]) -> Stages:
     """
     if not isinstance(pipeline, (list, tuple)):
         raise InvalidType("a pipeline is a list of stages", argument=pipeline)
-    raws = [RawBSONDocument(encoded(one, options, "stage"), RAW_OPTIONS) for one in pipeline]
+    raws = [RawBSONDocument(codec.document(one, "stage"), RAW_OPTIONS) for one in pipeline]
     used = {name for raw in raws for name in _names(raw)}
     _refuse(used)
     filters = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, NoReturn, cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Generic, NoReturn
 
 import bson
 from bson.codec_options import CodecOptions
@@ -15,11 +16,11 @@ from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidType, ReadOnlyVersion
 from versioned_collection.observing import Progress
 from versioned_collection.past.building import prepare
+from versioned_collection.past.cursors import PastCursor, PastResults
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import (
     Find,
     collation_of,
-    encoded,
     hint_of,
     number_of,
     projection_of,
@@ -84,6 +85,7 @@ class PastCollection(Generic[DocumentType]):
         self.version = version
         self._planner = planner
         self._collection = collection
+        self._codec = planner.repository.codec
         self._reader = Reader(planner, version.id)
 
     @property
@@ -155,7 +157,7 @@ class PastCollection(Generic[DocumentType]):
             InvalidArgument: BSON cannot hold the filter, or there is no such option.
             NotSupported: The filter holds ``$near`` or ``$nearSphere``.
         """
-        raw = encoded({} if filter is None else filter, self.codec_options, "filter")
+        raw = self._codec.document({} if filter is None else filter, "filter")
         refuse_nearness(raw)
         find = Find(
             raw,
@@ -180,7 +182,7 @@ class PastCollection(Generic[DocumentType]):
             filter = {"_id": filter}
         return next(self.find(filter, *args, **kwargs).limit(1), None)
 
-    def aggregate(self, pipeline: Any, *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
+    def aggregate(self, pipeline: Any, *, batch_size: int = 0, **options: Any) -> PastResults[Any]:
         """Run an aggregation over the documents of the version.
 
         The first ``$match`` stages use indexes. Other collections that stages read are read as
@@ -191,14 +193,17 @@ class PastCollection(Generic[DocumentType]):
             batch_size: See `find`.
             **options: See `find`.
 
+        Returns:
+            A cursor; nothing is read before the first document is asked for.
+
         Raises:
             InvalidType: An argument has the wrong type.
             InvalidArgument: BSON cannot hold the pipeline, or there is no such option.
             NotSupported: A stage writes, or works on a whole collection alone.
         """
-        stages = stages_of(pipeline, self.codec_options)
+        stages = stages_of(pipeline, self._codec)
         sent = {**self._options(options), "batchSize": number_of(batch_size, "batch_size")}
-        return self._decoded(self._reader.aggregate(stages, sent))
+        return PastResults(partial(self._reader.aggregate, stages, sent), self.codec_options)
 
     def count_documents(
         self, filter: Mapping[str, Any], *, skip: int = 0, limit: int = 0, **options: Any
@@ -211,7 +216,7 @@ class PastCollection(Generic[DocumentType]):
             limit: Count no further; 0 for all.
             **options: See `find`.
         """
-        matched = RawBSONDocument(encoded(filter, self.codec_options, "filter"))
+        matched = RawBSONDocument(self._codec.document(filter, "filter"))
         pipeline: list[Any] = [{"$match": matched}]
         if number_of(skip, "skip"):
             pipeline.append({"$skip": skip})
@@ -239,7 +244,7 @@ class PastCollection(Generic[DocumentType]):
         """
         if not isinstance(key, str):
             raise InvalidType("key is the name of a field", argument=key)
-        raw = encoded({} if filter is None else filter, self.codec_options, "filter")
+        raw = self._codec.document({} if filter is None else filter, "filter")
         found = self._reader.distinct(key, raw, self._options(options))
         return [bson.decode(value, self.codec_options)[""] for value in found]
 
@@ -265,11 +270,7 @@ class PastCollection(Generic[DocumentType]):
 
     def _stored(self, value: Mapping[str, Any] | None, what: str) -> dict[str, Any] | None:
         """Return a dict with values as the server has them, whatever codecs are registered."""
-        return None if value is None else bson.decode(encoded(value, self.codec_options, what))
-
-    def _decoded(self, raws: Iterator[bytes]) -> Iterator[Any]:
-        options = self.codec_options
-        return (bson.decode(raw, options) for raw in raws)
+        return None if value is None else bson.decode(self._codec.document(value, what))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.full_name!r}, {self.version.label!r})"
@@ -290,106 +291,3 @@ def _refusing(method: str) -> Callable[..., NoReturn]:
 
 for _method in WRITES:
     setattr(PastCollection, _method, _refusing(_method))
-
-
-class PastCursor(Iterator[DocumentType]):
-    """Documents of a version, on demand.
-
-    Like a cursor of PyMongo it can be told how to go about it until the first document is
-    asked for.
-    """
-
-    def __init__(self, reader: Reader, find: Find, options: CodecOptions[Any]) -> None:
-        self._reader = reader
-        self._find = find
-        self._options = options
-        self._found: Iterator[bytes] | None = None
-
-    def sort(self, key_or_list: Any, direction: Any = None) -> PastCursor[DocumentType]:
-        """Sort by a field, or by a list of ``(name, direction)``."""
-        return self._change(sort=sort_of(key_or_list, direction))
-
-    def skip(self, skip: int) -> PastCursor[DocumentType]:
-        """Pass over so many documents."""
-        return self._change(skip=number_of(skip, "skip"))
-
-    def limit(self, limit: int) -> PastCursor[DocumentType]:
-        """Return at most so many documents; 0 for all."""
-        return self._change(limit=number_of(limit, "limit"))
-
-    def batch_size(self, batch_size: int) -> PastCursor[DocumentType]:
-        """Have the server send so many documents at once; 0 for as many as fit."""
-        return self._change(batch_size=number_of(batch_size, "batch_size"))
-
-    def hint(self, index: Any) -> PastCursor[DocumentType]:
-        """Use an index, given by its name or key."""
-        return self._set("hint", hint_of(index))
-
-    def collation(self, collation: Any) -> PastCursor[DocumentType]:
-        """Compare texts in this manner."""
-        return self._set("collation", collation_of(collation))
-
-    def comment(self, comment: Any) -> PastCursor[DocumentType]:
-        """Have the server note a comment."""
-        return self._set("comment", comment)
-
-    def max_time_ms(self, max_time_ms: int | None) -> PastCursor[DocumentType]:
-        """Have the server give up after so many milliseconds."""
-        return self._set("maxTimeMS", max_time_ms)
-
-    def allow_disk_use(self, allow_disk_use: bool) -> PastCursor[DocumentType]:
-        """Let the server sort on disk, or forbid it."""
-        return self._set("allowDiskUse", allow_disk_use)
-
-    def _set(self, name: str, value: Any) -> PastCursor[DocumentType]:
-        options = {key: one for key, one in self._find.options.items() if key != name}
-        return self._change(options=options if value is None else {**options, name: value})
-
-    def _change(self, **changes: Any) -> PastCursor[DocumentType]:
-        if self._found is not None:
-            raise InvalidArgument("the cursor has been read from; clone() or rewind() it first")
-        for name, value in changes.items():
-            setattr(self._find, name, value)
-        return self
-
-    def clone(self) -> PastCursor[DocumentType]:
-        """Return a cursor that asks for the same, from the start."""
-        copied = Find(**{name: getattr(self._find, name) for name in self._find.__slots__})
-        return PastCursor(self._reader, copied, self._options)
-
-    def rewind(self) -> PastCursor[DocumentType]:
-        """Start over."""
-        self.close()
-        return self
-
-    def close(self) -> None:
-        """Let go of what the server keeps for the cursor."""
-        found, self._found = self._found, None
-        close = getattr(found, "close", None)
-        if close is not None:
-            close()
-
-    def to_list(self, length: int | None = None) -> list[DocumentType]:
-        """Return the documents, or the next `length` of them."""
-        found: list[DocumentType] = []
-        while length is None or len(found) < length:
-            try:
-                found.append(next(self))
-            except StopIteration:
-                break
-        return found
-
-    def next(self) -> DocumentType:
-        """Return the next document."""
-        return next(self)
-
-    def __next__(self) -> DocumentType:
-        if self._found is None:
-            self._found = self._reader.find(self._find)
-        return cast(DocumentType, bson.decode(next(self._found), self._options))
-
-    def __enter__(self) -> PastCursor[DocumentType]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

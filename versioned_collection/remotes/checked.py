@@ -96,7 +96,7 @@ def _problem_of_entry(entry: Version) -> str | None:
     if problem is not None:
         return problem
     try:
-        check_texts(entry.message, entry.author, entry.metadata)
+        check_texts(entry.message, entry.stored_author, entry.stored_metadata)
     except VersioningError as error:
         return error.message
     return None

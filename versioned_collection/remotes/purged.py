@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from versioned_collection.core.times import utc_text
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId, author_text
 from versioned_collection.errors import HistoryPurged, TransferRefused
@@ -84,6 +85,6 @@ def _why(here: Remote, there: Remote, version: VersionId) -> HistoryPurged | Tra
 def _words(purges: Sequence[Tombstone]) -> str:
     """Return when, by whom and why something was purged last."""
     last = max(purges, key=lambda one: one.timestamp)
-    when = last.timestamp.strftime("%Y-%m-%d %H:%M UTC")
+    when = utc_text(last.timestamp, "%Y-%m-%d %H:%M")
     by = author_text(last.by)
     return f"on {when}{f' by {by}' if by else ''} ({last.reason})"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.version import Gap, Version, fingerprint_text
 from versioned_collection.trackers.base import FORMAT
 
-_FACTS = ("message", "author", "metadata", "stats", "fingerprint", "checksum")
+_FACTS = ("stats", "fingerprint", "checksum")
 
 
 def entry_to_bson(version: Version) -> dict[str, Any]:
@@ -20,21 +21,33 @@ def entry_to_bson(version: Version) -> dict[str, Any]:
         "branch": version.branch,
         "parents": list(version.parents),
         "timestamp": version.timestamp,
+        "message": version.message,
+        "author": version.stored_author,
+        "metadata": version.stored_metadata,
         **{name: getattr(version, name) for name in _FACTS},
         **({} if version.gap is None else {"gap": gap_to_bson(version.gap)}),
     }
 
 
-def entry_from_bson(stored: Mapping[str, Any]) -> Version:
-    """Return the log entry that `entry_to_bson` stored."""
+def entry_from_bson(stored: Mapping[str, Any], codec: Codec = PLAIN) -> Version:
+    """Return the log entry that `entry_to_bson` stored.
+
+    Args:
+        stored: The entry.
+        codec: How people get what was said about it.
+    """
     return Version(
         stored["_id"],
         stored["number"],
         stored["branch"],
         tuple(stored["parents"]),
         stored["timestamp"],
+        stored["message"],
+        stored["author"],
+        stored["metadata"],
         **{name: stored[name] for name in _FACTS},
         gap=_gap(stored["gap"]) if "gap" in stored else None,
+        codec=codec,
     )
 
 

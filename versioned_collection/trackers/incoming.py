@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bson.codec_options import CodecOptions
 from pymongo import UpdateOne
+from pymongo.database import Database
 
+from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
@@ -27,7 +28,10 @@ class IncomingCollection(Tracker):
 
     prefix = "incoming"
     at_first_use = True
-    tz_aware = False
+
+    def __init__(self, db: Database[Any], name: str, codec: Codec = PLAIN) -> None:
+        super().__init__(db, name)
+        self._codec = codec
 
     def announce(self, entries: Iterable[Version], now: datetime) -> None:
         """Note versions that are about to come; what has come of them already stays noted."""
@@ -67,13 +71,12 @@ class IncomingCollection(Tracker):
         found: dict[VersionId, tuple[Version, bool]] = {}
         for stored in self._stored(versions):
             check_format(stored, self.name)
-            entry = entry_from_bson(stored["entry"])
+            entry = entry_from_bson(stored["entry"], self._codec)
             found[entry.id] = entry, bool(stored["complete"])
         return found
 
     def _stored(self, versions: Sequence[VersionId]) -> Iterator[Mapping[str, Any]]:
-        options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=self.tz_aware)
-        collection = self.collection.with_options(options)
+        collection = self.collection.with_options(self._codec.times)
         for start in range(0, len(versions), _IDS):
             with translated():
                 yield from collection.find({"_id": {"$in": list(versions[start : start + _IDS])}})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
-from bson.codec_options import CodecOptions
 from pymongo import IndexModel, UpdateOne
+from pymongo.database import Database
 
+from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.stretches import Stretches
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
@@ -26,7 +27,10 @@ class LogCollection(Tracker):
     """The tracker ``__log_<name>``."""
 
     prefix = "log"
-    tz_aware = False
+
+    def __init__(self, db: Database[Any], name: str, codec: Codec = PLAIN) -> None:
+        super().__init__(db, name)
+        self._codec = codec
 
     def create_indexes(self) -> None:
         """Create the indexes for labels and checksums."""
@@ -51,13 +55,12 @@ class LogCollection(Tracker):
 
     def find(self, filter_: Mapping[str, Any]) -> list[Version]:
         """Return the entries that match a filter."""
-        options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=self.tz_aware)
-        collection = self.collection.with_options(options)
+        collection = self.collection.with_options(self._codec.times)
         with translated():
             stored = list(collection.find(filter_))
         for entry in stored:
             check_format(entry, self.name)
-        return [entry_from_bson(entry) for entry in stored]
+        return [entry_from_bson(entry, self._codec) for entry in stored]
 
     def times(self) -> dict[VersionId, datetime]:
         """Return when each version was registered."""
@@ -260,8 +263,3 @@ def _can_be_asked_for(branch: str, number: int) -> bool:
 
 def _node(stored: Mapping[str, Any]) -> Node:
     return Node(stored["_id"], tuple(stored["parents"]), stored["number"], stored["branch"])
-
-
-def utc(time: datetime) -> datetime:
-    """Return a time with a zone; one without is taken for UTC, as PyMongo does."""
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

@@ -15,6 +15,7 @@ from bson.objectid import ObjectId
 from pymongo import IndexModel, InsertOne
 
 from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.wire import BYTES_OF_IDS, portions, translated
@@ -45,7 +46,7 @@ class Tombstone:
     versions: int
 
     def __str__(self) -> str:
-        when = self.timestamp.strftime("%Y-%m-%d %H:%M:%S UTC")
+        when = utc_text(self.timestamp)
         return f"{when}  {self.documents} documents, {self.versions} versions: {self.reason}"
 
     def to_bson(self) -> dict[str, Any]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import bson
-from bson.raw_bson import RawBSONDocument
-
 from versioned_collection import checking
-from versioned_collection.core.document import PLAIN_OPTIONS
+from versioned_collection.core.codec import Codec
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 
@@ -28,16 +25,11 @@ def add_check(repository: Repository, name: str, check: Any, message: str | None
 
 def checks(repository: Repository) -> dict[str, Any]:
     """Return the checks by name: pipelines, and the functions of this object."""
-    return {one.name: _plain(one.does) for one in checking.checks_of(repository)}
+    return {one.name: _shown(repository.codec, one.does) for one in checking.checks_of(repository)}
 
 
-def _plain(does: Any) -> Any:
-    if callable(does):
-        return does
-    return [
-        bson.decode(stage.raw, PLAIN_OPTIONS) if isinstance(stage, RawBSONDocument) else stage
-        for stage in does
-    ]
+def _shown(codec: Codec, does: Any) -> Any:
+    return does if callable(does) else [codec.decode(bytes(stage.raw)) for stage in does]
 
 
 def delete_check(repository: Repository, name: str) -> bool:

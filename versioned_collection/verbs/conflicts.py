@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -13,8 +12,9 @@ from bson.objectid import ObjectId
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
 from versioned_collection.core import merging
+from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.delta import images
-from versioned_collection.core.document import DocumentKey, document_hash, id_value
+from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.merging import MergeContext, settle
 from versioned_collection.errors import (
     InvalidArgument,
@@ -34,57 +34,34 @@ from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.stash import Step
 from versioned_collection.uniting import take_theirs
 from versioned_collection.unstashing import clear_away, end_of_unstashing
-from versioned_collection.versions import as_in_log, entry_of
+from versioned_collection.versions import entry_of, merge_context
 from versioned_collection.wire import by_keys, portions
 from versioned_collection.working_copy import WorkingCopy
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Two changes of one place that exclude each other, until somebody decides.
+class Conflict(merging.ShownConflict):
+    """A conflict that waits.
+
+    Args:
+        id: Under which it is stored.
+        raw: The conflict with values as the server stores them.
+        codec: The codec options of the collection.
 
     Attributes:
         id: Under which it is stored.
-        raw: The same with values as the server stores them.
     """
 
-    id: ObjectId
-    raw: merging.Conflict
+    __slots__ = ("id",)
 
-    @property
-    def document_id(self) -> Any:
-        """The ``_id`` of the document."""
-        return self.raw.document_id
+    def __init__(self, id: ObjectId, raw: merging.Conflict, codec: Codec = PLAIN) -> None:
+        super().__init__(raw, codec)
+        self.id = id
 
-    @property
-    def path(self) -> merging.Path:
-        """The place in the document, a tuple of names and indexes; empty for all of it."""
-        return self.raw.path
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Conflict) and (self.id, self.raw) == (other.id, other.raw)
 
-    @property
-    def kind(self) -> str:
-        """Why it is a conflict, such as ``both_modified`` or ``deleted_by_them``."""
-        return self.raw.kind
-
-    @property
-    def base(self) -> Any:
-        """The value before both changes, `MISSING` where there was none."""
-        return self.raw.base_value
-
-    @property
-    def ours(self) -> Any:
-        """The value in HEAD, `MISSING` where there is none."""
-        return self.raw.ours_value
-
-    @property
-    def theirs(self) -> Any:
-        """The value of the other side, `MISSING` where there is none."""
-        return self.raw.theirs_value
-
-    def __str__(self) -> str:
-        place = merging.path_text(self.path)
-        values = f"base {self.base!r}, ours {self.ours!r}, theirs {self.theirs!r}"
-        return f"{self.document_id!r} {place}: {self.kind} ({values})"
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 _Decided = Mapping[DocumentKey, tuple[bytes | None, bytes | None]]
@@ -105,7 +82,7 @@ def conflicts(repository: Repository) -> Iterator[Conflict]:
         return
     for page in repository.conflicts.of_merge(merge["id"]):
         for stored in page:
-            yield Conflict(*stored)
+            yield Conflict(*stored, repository.codec)
 
 
 def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, value: Any) -> None:
@@ -135,13 +112,16 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
                 "that conflict is settled already; conflicts() lists those that wait",
                 conflict=wanted,
             )
-        settling = _Settling(hold, lambda conflict: merging.resolved_value(conflict, value))
+        shown = Conflict(*found[0][0], repository.codec)
+        if isinstance(conflict, Conflict) and conflict == shown:
+            shown = conflict  # its own values, given back, are exact
+        settling = _Settling(hold, lambda _: merging.resolved_value(shown, value))
         settling.settle(found[0])
         for error in settling.gone:
             raise error
         if settling.overtaken:
             raise WorkingCopyChanged(
-                f"the document with _id {id_value(settling.overtaken[0])!r} was changed by "
+                f"the document with _id {shown.document_id!r} was changed by "
                 "another client meanwhile, so its conflict still waits; settle it again",
                 conflict=wanted,
             )
@@ -185,7 +165,7 @@ def _by_rule(repository: Repository, rule: merging.Resolver) -> Decide:
     state = repository.state()
     context = MergeContext()
     if state.merge is not None:
-        context = MergeContext(*_times(repository, state))
+        context = merge_context(repository, *_times(repository, state))
     return lambda conflict: merging.run_resolver(rule, conflict, context)
 
 
@@ -193,7 +173,8 @@ def _times(repository: Repository, state: Metadata) -> list[datetime]:
     """Return when both sides of the merge that waits came to be."""
     assert state.merge is not None
     if "times" in state.merge:
-        return [as_in_log(repository, time) for time in state.merge["times"]]
+        times: list[datetime] = state.merge["times"]
+        return times
     sides = (state.head, state.merge["theirs"])
     if state.merge.get("merges"):  # a pull, whose ours is what was here
         sides = sides[::-1]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
 from bson.timestamp import Timestamp
 
 from versioned_collection.core import html
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.delta import Operation, applied, compare
 from versioned_collection.core.diff import deep_diff, text_diff
-from versioned_collection.core.document import DocumentKey, add_by_id, id_value
+from versioned_collection.core.document import DocumentKey, add_by_id
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
@@ -117,20 +119,22 @@ def diff(
         differences = list(_told(_to_working_copy(hold, base), progress))
     if direction == "bidirectional":
         return {
-            "from": _rendered(differences, name, deep, False),
-            "to": _rendered(differences, name, deep, True),
+            "from": _rendered(repository.codec, differences, name, deep, False),
+            "to": _rendered(repository.codec, differences, name, deep, True),
         }
-    return _rendered(differences, name, deep, direction == "to")
+    return _rendered(repository.codec, differences, name, deep, direction == "to")
 
 
-def _rendered(differences: list[Difference], name: str, deep: bool, reverse: bool) -> Differences:
+def _rendered(
+    codec: Codec, differences: list[Difference], name: str, deep: bool, reverse: bool
+) -> Differences:
     result = Differences()
     for difference in differences:
         old, new, before, after = difference.old, difference.new, name, "working copy"
         if reverse:
             old, new, before, after = new, old, after, before
-        item = deep_diff(old, new) if deep else text_diff(old, new, before, after)
-        add_by_id(result, difference.key, item)
+        item = deep_diff(old, new, codec.decoding) if deep else text_diff(old, new, before, after)
+        add_by_id(result, difference.key, item, codec.decoding)
     return result
 
 
@@ -159,9 +163,10 @@ def changes(
             found = _between(hold, first, resolver.resolve(b))
         found = _told(found, progress)
         few = list(islice(found, _FEW))
+        change = partial(_change, repository.codec)
         if len(few) < _FEW:
-            return map(_change, few)
-        return _streamed(stack.pop_all(), chain(few, found))
+            return map(change, few)
+        return _streamed(stack.pop_all(), map(change, chain(few, found)))
 
 
 @verb("compare")
@@ -203,16 +208,21 @@ def _told(found: Iterable[Difference], progress: Progress | None) -> Iterator[Di
         report("found", count, size)
 
 
-def _streamed(lease: ExitStack, found: Iterable[Difference]) -> Iterator[Change]:
+def _streamed(lease: ExitStack, found: Iterator[Change]) -> Iterator[Change]:
     """Compute changes as they are asked for; the lease is held until the end."""
     with lease:
-        yield from map(_change, found)
+        yield from found
 
 
-def _change(difference: Difference) -> Change:
+def _change(codec: Codec, difference: Difference) -> Change:
     delta = compare(difference.old, difference.new)
     assert delta is not None
-    return Change(id_value(delta.key), delta.op, delta.rows, difference.old, difference.new)
+    rows = delta.rows if codec.is_plain else tuple(_shown(codec, row) for row in delta.rows)
+    return Change(codec.value(delta.key), delta.op, rows, difference.old, difference.new)
+
+
+def _shown(codec: Codec, row: Row) -> Row:
+    return row._replace(value=codec.shown(row.value), old_value=codec.shown(row.old_value))
 
 
 def _between(hold: Hold | Onlooker, first: VersionId, second: VersionId) -> Iterator[Difference]:

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from bson.codec_options import CodecOptions
-
-from versioned_collection.core.document import DocumentKey, id_value
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.observing import Progress, counted, iterated
 from versioned_collection.past.appearances import Appeared, appearances
 from versioned_collection.past.plan import Planner
-from versioned_collection.past.query import encoded, refuse_nearness
+from versioned_collection.past.query import refuse_nearness
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.versions import Resolver, RevisionLike, check_limit
 
@@ -45,7 +42,6 @@ def find_versions(
     filter_: Mapping[str, Any],
     revision: RevisionLike = None,
     limit: int | None = None,
-    options: CodecOptions[Any] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Appearance]:
     """Iterate over the versions in which documents appeared or disappeared, newest first.
@@ -55,13 +51,12 @@ def find_versions(
         filter_: The filter.
         revision: Where to start, HEAD by default.
         limit: At most so many.
-        options: How the filter is encoded.
         progress: Told how many changes were looked at.
     """
     check_limit(limit)
-    raw = encoded(filter_, options or CodecOptions(), "filter")
-    refuse_nearness(raw)
     repository = planner.repository
+    raw = repository.codec.document(filter_, "filter")
+    refuse_nearness(raw)
     start = Resolver(repository, repository.state()).resolve(revision)
     return _described(
         repository, islice(appearances(planner, start, raw, counted(progress)), limit)
@@ -76,8 +71,5 @@ def _described(
         for version, (appeared, disappeared) in some.items():
             if version not in entries:
                 raise missing_version(version)
-            yield Appearance(entries[version], _ids(appeared), _ids(disappeared))
-
-
-def _ids(keys: list[DocumentKey]) -> list[Any]:
-    return [id_value(key) for key in keys]
+            shown = ([*map(repository.codec.value, keys)] for keys in (appeared, disappeared))
+            yield Appearance(entries[version], *shown)

@@ -12,14 +12,13 @@ from bson.codec_options import CodecOptions
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.delta import Operation
-from versioned_collection.core.document import DocumentId, DocumentKey, build, element
+from versioned_collection.core.document import DocumentId, DocumentKey
 from versioned_collection.core.leaves import Place, leaves
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.observing import iterated, verb
 from versioned_collection.past.trail import Step, Trail, only, trail_of
 from versioned_collection.repository import Repository, missing_version
-from versioned_collection.selection import key_meant
 from versioned_collection.versions import Resolver, RevisionLike, check_limit, entry_of
 from versioned_collection.wire import BYTES_PER_WRITE, portions
 
@@ -77,7 +76,6 @@ def history(
     document_id: Any,
     revision: RevisionLike = None,
     limit: int | None = None,
-    options: CodecOptions[Any] | None = None,
 ) -> Iterator[DocumentVersion[Any]]:
     """Iterate over the versions that changed a document, newest first.
 
@@ -86,18 +84,16 @@ def history(
         document_id: Its ``_id``, or a `DocumentId` for that very one.
         revision: Where to start, HEAD by default.
         limit: At most so many.
-        options: How documents are decoded.
     """
     check_limit(limit)
     start = Resolver(repository, repository.state()).resolve(revision)
-    key = key_meant(document_id)
+    key = repository.codec.key(document_id)
     trail = trail_of(repository, key, isinstance(document_id, DocumentId), "history")
-    return _described(repository, islice(trail.steps(start), limit), options or CodecOptions())
+    return _described(repository, islice(trail.steps(start), limit))
 
 
-def _described(
-    repository: Repository, steps: Iterable[Step], options: CodecOptions[Any]
-) -> Iterator[DocumentVersion[Any]]:
+def _described(repository: Repository, steps: Iterable[Step]) -> Iterator[DocumentVersion[Any]]:
+    options = repository.codec.options
     for some in portions(steps, _weight, _AT_ONCE, BYTES_PER_WRITE):
         found = repository.log.get_many(step.version for step in some)
         entries = {entry.id: entry for entry in found}
@@ -122,7 +118,6 @@ def blame(
     repository: Repository,
     document_id: Any,
     revision: RevisionLike = None,
-    options: CodecOptions[Any] | None = None,
 ) -> list[BlamedField]:
     """Return who gave each field of a document its value, in the order of the fields.
 
@@ -130,7 +125,7 @@ def blame(
         InvalidArgument: The version has no such document.
     """
     start = Resolver(repository, repository.state()).resolve(revision)
-    key = key_meant(document_id)
+    key = repository.codec.key(document_id)
     trail = trail_of(repository, key, isinstance(document_id, DocumentId), "blame")
     raw = only(trail.state(start))
     if raw is None:
@@ -147,7 +142,7 @@ def blame(
         if setter not in entries:
             raise missing_version(setter)
     return [
-        BlamedField(place, _decoded(value, options), entries[setters[place, turn]])
+        BlamedField(place, repository.codec.value(value), entries[setters[place, turn]])
         for (place, turn), value in values.items()
     ]
 
@@ -194,7 +189,3 @@ class _Blame:
     def _same(self, places: set[tuple[Place, int]], raw: bytes | None) -> set[tuple[Place, int]]:
         found = {} if raw is None else leaves(raw)
         return {place for place in places if found.get(place) == self._values[place]}
-
-
-def _decoded(value: DocumentKey, options: CodecOptions[Any] | None) -> Any:
-    return bson.decode(build(element(b"value", value)), options or CodecOptions())["value"]

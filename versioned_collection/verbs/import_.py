@@ -19,7 +19,6 @@ from versioned_collection.core.document import (
     document_key,
     element,
     elements,
-    id_value,
 )
 from versioned_collection.core.sums import Counts
 from versioned_collection.errors import InvalidArgument, UnusableFile
@@ -170,7 +169,8 @@ class _Importing:
             for _ in self._changes():
                 pass
         else:
-            self._imported.kept = [id_value(key) for key in self._replacing.run(self._changes())]
+            kept = self._replacing.run(self._changes())
+            self._imported.kept = [self._repository.codec.value(key) for key in kept]
         return self._imported
 
     def _changes(self) -> Iterator[list[Delta]]:
@@ -194,7 +194,8 @@ class _Importing:
             keys = [document_key(raw) for raw in raws]
             known = self._shelf.known(keys)
             twice = next(key for key in keys if key in known or keys.count(key) > 1)
-            raise self._found.malformed(f"two documents have the _id {id_value(twice)!r}")
+            shown = self._repository.codec.value(twice)
+            raise self._found.malformed(f"two documents have the _id {shown!r}")
         self._shelf.reserve(found)
         return found
 

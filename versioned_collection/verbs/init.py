@@ -143,7 +143,7 @@ class _Initialiser:
             dict(metadata or {}),
             {"inserted": count, "updated": 0, "deleted": 0},
         )
-        version = completed(version, (), 0, fingerprint)
+        version = completed(version, (), 0, fingerprint, repository.codec)
 
         def start(session: ClientSession | None) -> None:
             self._hold.lease.check()  # an attempt may come long after the one before

@@ -7,11 +7,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from versioned_collection.core.times import utc
 from versioned_collection.core.version import Log, Version
 from versioned_collection.errors import InvalidType
 from versioned_collection.repository import Repository
-from versioned_collection.selection import key_meant
-from versioned_collection.trackers.log import utc
 from versioned_collection.versions import Resolver, RevisionLike, ancestry, check_limit
 
 
@@ -51,7 +50,9 @@ def log(
     _check(limit, author, since, until)
     state = repository.state()
     start = Resolver(repository, state).resolve(revision)
-    touched = None if document is None else repository.deltas.versions_of(key_meant(document))
+    touched = None
+    if document is not None:
+        touched = repository.deltas.versions_of(repository.codec.key(document))
     found = (
         entry
         for entry in ancestry(repository, start)
@@ -72,6 +73,6 @@ def _check(limit: Any, author: Any, *times: Any) -> None:
 
 
 def _is_by(entry: Version, author: str) -> bool:
-    if isinstance(entry.author, str) or entry.author is None:
-        return entry.author == author
-    return author in (entry.author.get("name"), entry.author.get("email"))
+    if isinstance(entry.stored_author, str) or entry.stored_author is None:
+        return entry.stored_author == author
+    return author in (entry.stored_author.get("name"), entry.stored_author.get("email"))

@@ -41,7 +41,8 @@ def cherry_pick(
     with holding(repository, "cherry_pick") as hold:
         version = _entry(hold, revision)
         base = _parent(version, parent)
-        said = Facts(hold.state.branch, version.message, version.author, dict(version.metadata))
+        words = version.message, version.stored_author, dict(version.stored_metadata)
+        said = Facts(hold.state.branch, *words)
         return _join(hold, base, version.id, said, policy, progress)
 
 

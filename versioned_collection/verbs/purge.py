@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from versioned_collection.committer import Progress
-from versioned_collection.core.document import DocumentKey, id_value
+from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.merging.paths import Pattern, PatternLike, patterns
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
@@ -18,7 +18,7 @@ from versioned_collection.past.query import refuse_nearness
 from versioned_collection.purging import Found, Purging, matching, with_twins
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.selection import Only
+from versioned_collection.selection import Chosen, Only
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.versions import check_texts
 
@@ -72,7 +72,7 @@ def purge(
         CorruptHistory: The history contradicts itself; nothing was done.
         DocumentRejected: A unique index refuses what is left of a document; nothing was done.
     """
-    only, erasure = _chosen(ids, filter_, paths), Erasure(_places(paths))
+    only, erasure = _chosen(repository, ids, filter_, paths), Erasure(_places(paths))
     _check_words(reason, author, dry_run)
     repository.state()  # nothing is created where there is no history
     # no transfer brings the same again meanwhile
@@ -90,7 +90,8 @@ def purge(
 def purges(repository: Repository) -> list[Tombstone]:
     """Return what is kept of all purges, the latest first."""
     repository.state()
-    return repository.purges.tombstones()
+    found, codec = repository.purges.tombstones(), repository.codec
+    return [replace(one, timestamp=codec.time(one.timestamp)) for one in found]
 
 
 def _refuse_worktrees(hold: Hold) -> None:
@@ -105,14 +106,14 @@ def _refuse_worktrees(hold: Hold) -> None:
 # -- what is asked for ---------------------------------------------------------------------
 
 
-def _chosen(ids: Any, filter_: Any, paths: Any) -> Only | None:
+def _chosen(repository: Repository, ids: Any, filter_: Any, paths: Any) -> Chosen | None:
     if ids is not None and filter_ is not None:
         raise InvalidArgument("purge documents by their ids or by a filter, not by both")
     if ids is None and filter_ is None:
         if paths is None:
             raise InvalidArgument("purge what? Give ids, a filter, or paths")
         return None
-    return Only(ids=ids, filter=filter_)
+    return Only(ids=ids, filter=filter_).encoded(repository.codec)
 
 
 def _places(paths: Iterable[PatternLike] | None) -> tuple[Pattern, ...] | None:
@@ -159,7 +160,7 @@ def _check_words(reason: Any, author: Any, dry_run: bool) -> None:
     check_texts(reason, author, None)
 
 
-def _keys(hold: Hold, only: Only | None) -> Sequence[DocumentKey] | None:
+def _keys(hold: Hold, only: Chosen | None) -> Sequence[DocumentKey] | None:
     if only is None:
         return None
     if only.filter is None:
@@ -184,7 +185,7 @@ def _purged(repository: Repository, found: Found, erasure: Erasure) -> Purged:
         found.working_copy,
         found.stashes,
         found.views,
-        tuple(map(id_value, found.kept)),
+        tuple(map(repository.codec.value, found.kept)),
         tuple(_unreachable(repository, erasure)),
     )
 

@@ -27,7 +27,7 @@ from versioned_collection.rebasing import Rebasing, describe_all, waiting, witho
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.selection import Only, Selection
+from versioned_collection.selection import Chosen, Selection
 from versioned_collection.spanning import extend_spans
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
@@ -43,7 +43,7 @@ def register(
     author: str | Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    only: Only | None = None,
+    only: Chosen | None = None,
 ) -> Version | None:
     """Record the present documents, or some of their changes.
 
@@ -164,7 +164,7 @@ def _is_version_anyway(state: Metadata) -> bool:
 
 
 def _record_part(
-    hold: Hold, only: Only, facts: Facts, progress: Progress | None
+    hold: Hold, only: Chosen, facts: Facts, progress: Progress | None
 ) -> Version | None:
     """Record the chosen changes; the others are noted before the look counts as seen."""
     copy, repository = WorkingCopy(hold), hold.repository

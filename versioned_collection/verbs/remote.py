@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, RemoteNotFound
 from versioned_collection.observing import verb
 from versioned_collection.remotes.address import check_remote_name, check_url
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.remotes import KnownRemote
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,12 @@ class RemoteInfo:
 def remotes(repository: Repository) -> list[RemoteInfo]:
     """Return what is known about remotes, in the order of their names."""
     repository.state()
-    return [RemoteInfo(*known[:4]) for known in repository.remotes.all()]
+    return [_info(repository.codec, known) for known in repository.remotes.all()]
+
+
+def _info(codec: Codec, known: KnownRemote) -> RemoteInfo:
+    seen = None if known.seen is None else codec.time(known.seen)
+    return RemoteInfo(known.name, known.url, known.tips, seen)
 
 
 @verb("add_remote")

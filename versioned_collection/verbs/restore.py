@@ -8,14 +8,10 @@ from itertools import chain
 from typing import Any
 
 from versioned_collection.committer import Progress
+from versioned_collection.core.codec import Codec
 from versioned_collection.core.delta import Delta, images
-from versioned_collection.core.document import (
-    DocumentId,
-    DocumentKey,
-    document_key,
-    id_value,
-)
-from versioned_collection.core.merging.paths import PatternLike
+from versioned_collection.core.document import DocumentKey, document_key
+from versioned_collection.core.merging.paths import PatternLike, patterns
 from versioned_collection.core.partial import take_changes
 from versioned_collection.core.sums import Counts
 from versioned_collection.core.tree import Path
@@ -28,7 +24,7 @@ from versioned_collection.past.reading import Reader
 from versioned_collection.recovery import holding
 from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold
-from versioned_collection.selection import LARGEST_DOCUMENT, Only, only_of, refusals
+from versioned_collection.selection import LARGEST_DOCUMENT, Chosen, Only, only_of, refusals
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike
 from versioned_collection.wire import IDS_PER_READ, by_keys, portions
@@ -54,11 +50,11 @@ class Restored(Counts):
     document_ids: list[Any] = field(default_factory=list)
     kept: list[Any] = field(default_factory=list)
 
-    def count(self, deltas: Iterable[Delta]) -> None:
-        """Count changes of documents."""
+    def count(self, deltas: Iterable[Delta], codec: Codec) -> None:
+        """Count changes of documents, whose ids are shown by the options of the collection."""
         for delta in deltas:
             self.count_op(delta.op)
-            self.document_ids.append(id_value(delta.key))
+            self.document_ids.append(codec.value(delta.key))
 
 
 def restore(
@@ -75,8 +71,8 @@ def restore(
         WorkingCopyChanged: Another client wrote to one of them meanwhile; nothing was done.
         DocumentRejected: The server refuses one; nothing was done.
     """
-    only = _chosen(which, fields)
     repository = planner.repository
+    only = _chosen(which, fields, repository.codec)
     version = Resolver(repository, repository.state()).resolve(revision)
     keys = _keys(planner, version, only)
     with holding(repository, "restore") as hold:
@@ -84,20 +80,18 @@ def restore(
         return _Restoring(hold, version, only, progress).run(keys, dry_run)
 
 
-def _chosen(which: Which, fields: Iterable[PatternLike] | None) -> Only:
-    only = only_of(which)
+def _chosen(which: Which, fields: Iterable[PatternLike] | None, codec: Codec) -> Chosen:
+    only = only_of(which, codec)
     if only is None:
         raise InvalidArgument("restore what? Give a list of ids, a filter, or Only(...)")
     if fields is None:
         return only
     if isinstance(which, Only):
         raise InvalidArgument("give the fields to Only(...), or to restore, not to both")
-    chosen = Only(filter={}, fields=fields)
-    chosen.keys, chosen.filter = only.keys, only.filter
-    return chosen
+    return only._replace(patterns=patterns(fields, "fields"))
 
 
-def _keys(planner: Planner, version: VersionId, only: Only) -> list[DocumentKey]:
+def _keys(planner: Planner, version: VersionId, only: Chosen) -> list[DocumentKey]:
     """Return the ids of the chosen documents; filters choose among those of the version."""
     if only.keys is not None and only.filter is None:
         return sorted(set(only.keys))
@@ -110,7 +104,7 @@ def _keys(planner: Planner, version: VersionId, only: Only) -> list[DocumentKey]
 
 class _Restoring:
     def __init__(
-        self, hold: Hold, version: VersionId, only: Only, progress: Progress | None
+        self, hold: Hold, version: VersionId, only: Chosen, progress: Progress | None
     ) -> None:
         self._repository = hold.repository
         self._patterns = only.patterns
@@ -123,14 +117,15 @@ class _Restoring:
 
         def counted() -> Iterator[list[Delta]]:
             for deltas in self._changes(keys):
-                restored.count(deltas)
+                restored.count(deltas, self._repository.codec)
                 yield deltas
 
         if dry_run:
             for _ in counted():
                 pass
         else:
-            restored.kept = [id_value(key) for key in self._replacing.run(counted())]
+            kept = self._replacing.run(counted())
+            restored.kept = [self._repository.codec.value(key) for key in kept]
         return restored
 
     # -- what changes --------------------------------------------------------------------
@@ -165,6 +160,6 @@ class _Restoring:
             raise InvalidOperation(
                 "a document with only the chosen fields restored is larger than 16 MB; choose "
                 "more or fewer of its fields",
-                document_id=DocumentId(document_key(wanted)).value,
+                document_id=self._repository.codec.value(document_key(wanted)),
             )
         return images(present, wanted)

@@ -67,7 +67,7 @@ def squash(
         if len(range_) == 1 and said == NOTHING_SAID:
             return range_[0]
         facts = _facts(range_, said)
-        check_texts(facts.message, facts.author, facts.metadata)
+        check_texts(facts.message, facts.stored_author, facts.stored_metadata)
         chain = _recorded(hold, span, facts, progress)
         tip = chain.tip.id
         commit = Commit(state={"head": tip}, log=chain.entries, branches={hold.state.branch: tip})
@@ -131,11 +131,11 @@ def _facts(range_: Sequence[Version], said: Said) -> Version:
     message, author, metadata = said
     if message is None:
         message = "\n\n".join(version.message for version in range_ if version.message)
-    if author is None and len({bson.encode({"": one.author}) for one in range_}) == 1:
-        author = range_[0].author
+    if author is None and len({bson.encode({"": one.stored_author}) for one in range_}) == 1:
+        author = range_[0].stored_author
     if metadata is None:
-        metadata = {name: value for one in range_ for name, value in one.metadata.items()}
-    return replace(range_[-1], message=message, author=author, metadata=metadata)
+        metadata = {name: value for one in range_ for name, value in one.stored_metadata.items()}
+    return replace(range_[-1], message=message, stored_author=author, stored_metadata=metadata)
 
 
 def _recorded(hold: Hold, span: _Span, squashed: Version, progress: Progress | None) -> Chain:

@@ -16,6 +16,7 @@ from versioned_collection.core.delta import images
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.recovery import holding
@@ -23,7 +24,7 @@ from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.unstashing import Unstashing, without_stash
-from versioned_collection.versions import as_in_log, check_texts
+from versioned_collection.versions import check_texts
 from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -56,7 +57,7 @@ class Stash:
     id: ObjectId
 
     def __str__(self) -> str:
-        when = self.created.strftime("%Y-%m-%d %H:%M:%S UTC")
+        when = utc_text(self.created)
         named = "" if self.name is None else f" {self.name}"
         said = "" if self.message is None else f": {self.message}"
         place = "" if self.branch is None else f" on {self.branch}"
@@ -185,7 +186,7 @@ def _public(repository: Repository, place: int, header: Mapping[str, Any]) -> St
         header.get("message"),
         header["head"],
         header.get("branch"),
-        as_in_log(repository, header["created"]),
+        repository.codec.time(header["created"]),
         repository.stash.count(header["id"]) if count is None else count,
         header["id"],
     )

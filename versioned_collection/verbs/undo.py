@@ -24,7 +24,9 @@ from versioned_collection.working_copy import WorkingCopy
 def reflog(repository: Repository) -> Iterator[Operation]:
     """Iterate over what moved HEAD, branches and tags, the latest first."""
     repository.state()
-    return map(Operation.from_bson, repository.operations.newest_first())
+    for stored in repository.operations.newest_first():
+        time = repository.codec.time(stored["timestamp"])
+        yield Operation.from_bson({**stored, "timestamp": time})
 
 
 def undo(repository: Repository, progress: Progress | None = None) -> Operation:

@@ -12,7 +12,7 @@ from bson.objectid import ObjectId
 from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
-from versioned_collection.core.document import DocumentKey, document_hash, id_value
+from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.nesting import Nesting
 from versioned_collection.core.spans import Span
 from versioned_collection.core.sums import MODULUS, Sums
@@ -339,6 +339,6 @@ class _Replay:
                 if (~delta).apply(states[reached]) != states[place]:
                     raise CorruptHistory("a delta does not lead back")
             except CorruptHistory as error:
-                facts = {"document_id": id_value(key), "version": version}
-                yield Problem("delta", f"document {id_value(key)!r}: {error}", facts)
+                facts = {"document_id": self._repository.codec.value(key), "version": version}
+                yield Problem("delta", f"document {facts['document_id']!r}: {error}", facts)
                 return

@@ -135,7 +135,7 @@ def union(conflict: Conflict) -> Choice:
     from versioned_collection import UNRESOLVED
     from versioned_collection.core.merging import MergeContext, resolver
 
-    value = resolver("union").resolve(conflict.raw, MergeContext())
+    value = resolver("union").resolve(conflict, MergeContext())
     if value is UNRESOLVED:
         raise UsageFailure("only lists have a union; choose a side, or edit the value")
     return Choice("union", value)
@@ -159,7 +159,7 @@ def edited(conflict: Conflict, text: str) -> Choice:
             return of_side(name)
     try:
         value = load(text)
-        resolved_value(conflict.raw, value)
+        resolved_value(conflict, value)
     except InvalidArgument as error:
         raise UsageFailure(error.message) from error
     except (ValueError, OverflowError, BSONError) as error:
@@ -211,7 +211,7 @@ def choice_shown(conflict: Conflict, choice: Choice | None) -> str:
         return "not decided: o ours, t theirs, b base, e edit, u union, x remove"
     if choice.how in ("ours", "theirs", "base"):
         return side_shown(conflict, choice.how)
-    raw: Any = resolved_value(conflict.raw, choice.value)
+    raw: Any = resolved_value(conflict, choice.value)
     if raw is not None and len(raw) > LARGEST:
         return _too_large(raw)
     value = MISSING if raw is None else python_value(raw)

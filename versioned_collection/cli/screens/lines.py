@@ -10,6 +10,7 @@ from versioned_collection.cli.history import Names
 from versioned_collection.cli.render import author_text, decorations
 from versioned_collection.cli.screens.reading import LogLine
 from versioned_collection.cli.screens.rows import Row, line_of
+from versioned_collection.core.times import utc
 
 _UNITS = ((365 * 86_400, "y"), (30 * 86_400, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -33,7 +34,7 @@ def version_row(line: LogLine, names: Names, marked: bool) -> Row:
     drawing, version = Text(line.drawing, style="red"), line.version
     if version is None:
         return Row(Text.assemble("  ", drawing))
-    seconds = (datetime.now(timezone.utc) - _utc(version.timestamp)).total_seconds()
+    seconds = (datetime.now(timezone.utc) - utc(version.timestamp)).total_seconds()
     text = Text.assemble(
         ("> " if marked else "  ", "bold magenta"),
         drawing,
@@ -44,7 +45,3 @@ def version_row(line: LogLine, names: Names, marked: bool) -> Row:
         f" {line_of(version.subject)}",
     )
     return Row(text, line)
-
-
-def _utc(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

@@ -35,6 +35,7 @@ from versioned_collection.core.merging.resolvers import (
     run_resolver,
 )
 from versioned_collection.core.merging.settling import settle
+from versioned_collection.core.merging.shown import ShownConflict
 from versioned_collection.core.merging.values import (
     MISSING,
     UNRESOLVED,
@@ -65,6 +66,7 @@ __all__ = [
     "Resolution",
     "Resolver",
     "ResolverLike",
+    "ShownConflict",
     "Side",
     "Step",
     "Value",

@@ -7,16 +7,18 @@ to come to the same outcome.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, cast
 
+from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.document import ARRAY, OBJECT, STRING, TIMESTAMP, value_end
 from versioned_collection.core.merging.conflict import Conflict
 from versioned_collection.core.merging.lists import union_of
 from versioned_collection.core.merging.numbers import number_of, sum_of_changes, width
 from versioned_collection.core.merging.paths import path_text
+from versioned_collection.core.merging.shown import ShownConflict
 from versioned_collection.core.merging.values import (
     UNRESOLVED,
     Marker,
@@ -26,7 +28,6 @@ from versioned_collection.core.merging.values import (
     fields_of,
     items_of,
     object_of,
-    raw_value,
 )
 from versioned_collection.errors import InvalidArgument, ResolverFailed
 
@@ -61,10 +62,12 @@ class MergeContext:
     Attributes:
         ours_time: When our version was registered, if known.
         theirs_time: When their version was registered, if known.
+        codec: The codec options of the collection.
     """
 
     ours_time: datetime | None = None
     theirs_time: datetime | None = None
+    codec: Codec = field(default=PLAIN, repr=False)
 
 
 class Resolver(Protocol):
@@ -74,7 +77,7 @@ class Resolver(Protocol):
     the same change, which otherwise counts as agreement.
     """
 
-    def resolve(self, conflict: Conflict, context: MergeContext) -> Resolution:
+    def resolve(self, conflict: ShownConflict, context: MergeContext) -> Resolution:
         """Return what shall stand at the conflict's place.
 
         Args:
@@ -84,7 +87,7 @@ class Resolver(Protocol):
         ...
 
 
-ResolverFunction: TypeAlias = Callable[[Conflict, MergeContext], Resolution]
+ResolverFunction: TypeAlias = Callable[[ShownConflict, MergeContext], Resolution]
 ResolverLike: TypeAlias = "str | Resolver | ResolverFunction"
 
 
@@ -100,26 +103,26 @@ class FunctionResolver:
     function: ResolverFunction
     same_changes: bool = False
 
-    def resolve(self, conflict: Conflict, context: MergeContext) -> Resolution:
+    def resolve(self, conflict: ShownConflict, context: MergeContext) -> Resolution:
         """Return what the function returns."""
         return self.function(conflict, context)
 
 
-def _ours(conflict: Conflict, context: MergeContext) -> Resolution:
+def _ours(conflict: ShownConflict, context: MergeContext) -> Resolution:
     return Side.OURS
 
 
-def _theirs(conflict: Conflict, context: MergeContext) -> Resolution:
+def _theirs(conflict: ShownConflict, context: MergeContext) -> Resolution:
     return Side.THEIRS
 
 
-def _union(conflict: Conflict, context: MergeContext) -> Resolution:
-    if conflict.ours == conflict.theirs:
+def _union(conflict: ShownConflict, context: MergeContext) -> Resolution:
+    if conflict.raw_ours == conflict.raw_theirs:
         return Side.OURS
-    ours, theirs = _list_of(conflict.ours), _list_of(conflict.theirs)
+    ours, theirs = _list_of(conflict.raw_ours), _list_of(conflict.raw_theirs)
     if ours is None or theirs is None:
         return UNRESOLVED
-    return Exactly(array_of(union_of(_list_of(conflict.base) or [], ours, theirs)))
+    return Exactly(array_of(union_of(_list_of(conflict.raw_base) or [], ours, theirs)))
 
 
 def _list_of(value: Value | None) -> list[Value] | None:
@@ -142,12 +145,12 @@ def _rank(value: Value) -> tuple[str, Any] | None:
 
 
 def _extreme(choose: Callable[..., Any]) -> ResolverFunction:
-    def resolve(conflict: Conflict, context: MergeContext) -> Resolution:
-        if conflict.ours == conflict.theirs:
+    def resolve(conflict: ShownConflict, context: MergeContext) -> Resolution:
+        if conflict.raw_ours == conflict.raw_theirs:
             return Side.OURS
-        if conflict.ours is None or conflict.theirs is None:
+        if conflict.raw_ours is None or conflict.raw_theirs is None:
             return UNRESOLVED
-        ours, theirs = _rank(conflict.ours), _rank(conflict.theirs)
+        ours, theirs = _rank(conflict.raw_ours), _rank(conflict.raw_theirs)
         if ours is None or theirs is None or ours[0] != theirs[0]:
             return UNRESOLVED
         return Side.OURS if choose(ours, theirs) == ours else Side.THEIRS
@@ -155,8 +158,8 @@ def _extreme(choose: Callable[..., Any]) -> ResolverFunction:
     return resolve
 
 
-def _latest(conflict: Conflict, context: MergeContext) -> Resolution:
-    if conflict.ours == conflict.theirs:
+def _latest(conflict: ShownConflict, context: MergeContext) -> Resolution:
+    if conflict.raw_ours == conflict.raw_theirs:
         return Side.OURS
     ours, theirs = context.ours_time, context.theirs_time
     if ours is None or theirs is None or ours == theirs:
@@ -164,13 +167,13 @@ def _latest(conflict: Conflict, context: MergeContext) -> Resolution:
     return Side.OURS if ours > theirs else Side.THEIRS
 
 
-def _sum(conflict: Conflict, context: MergeContext) -> Resolution:
-    ours, theirs = conflict.ours, conflict.theirs
+def _sum(conflict: ShownConflict, context: MergeContext) -> Resolution:
+    ours, theirs = conflict.raw_ours, conflict.raw_theirs
     if ours is not None and theirs is not None:
-        total = sum_of_changes(conflict.base, ours, theirs)
+        total = sum_of_changes(conflict.raw_base, ours, theirs)
         if total is not None:
             return Exactly(total)
-    counts = any(number_of(value) is not None for value in (conflict.base, ours, theirs))
+    counts = any(number_of(value) is not None for value in (conflict.raw_base, ours, theirs))
     # the same change of something that does not count is agreement after all
     return Side.OURS if ours == theirs and not counts else UNRESOLVED
 
@@ -256,18 +259,19 @@ def run_resolver(
     Raises:
         ResolverFailed: The resolver raised, or returned what cannot stand there.
     """
+    shown = ShownConflict(conflict, context.codec)
     try:
-        return resolved_value(conflict, found.resolve(conflict, context))
+        return resolved_value(shown, found.resolve(shown, context))
     except Exception as error:  # whatever a user's function raises
-        place = f"at {path_text(conflict.path)} of the document {conflict.document_id!r}"
+        place = f"at {path_text(conflict.path)} of the document {shown.document_id!r}"
         raise ResolverFailed(
             f"a resolver failed {place}: {error!r}; correct it, or let it return UNRESOLVED",
-            document_id=conflict.document_id,
+            document_id=shown.document_id,
             path=conflict.path,
         ) from error
 
 
-def resolved_value(conflict: Conflict, resolution: Resolution) -> Value | Unresolved | None:
+def resolved_value(conflict: ShownConflict, resolution: Resolution) -> Value | Unresolved | None:
     """Return the value that a resolution means.
 
     Args:
@@ -278,25 +282,24 @@ def resolved_value(conflict: Conflict, resolution: Resolution) -> Value | Unreso
         The value, None for no value, or `UNRESOLVED`.
 
     Raises:
-        bson.errors.InvalidDocument: BSON cannot hold the value.
-        InvalidArgument: A whole document is to be replaced by something else, or by a
-            document with another ``_id``.
+        InvalidArgument: BSON cannot hold the value; or a whole document is to be replaced by
+            something else, or by a document with another ``_id``.
     """
     if isinstance(resolution, Marker):
         return UNRESOLVED if resolution is UNRESOLVED else None
     if isinstance(resolution, Side):
-        side: Value | None = getattr(conflict, resolution.value)
+        side: Value | None = getattr(conflict.raw, resolution.value)
         return side
     if isinstance(resolution, Exactly):
         value: Value | None = resolution.value
         if value is None or value_end(value, 1, value[0]) != len(value):
             raise InvalidArgument(f"{resolution!r} is not the bytes of one BSON value")
     else:
-        value = raw_value(resolution)
+        value = conflict.encoded(resolution)
     return value if conflict.path or value is None else _whole(conflict, value)
 
 
-def _whole(conflict: Conflict, value: Value) -> Value:
+def _whole(conflict: ShownConflict, value: Value) -> Value:
     """Return a value for a whole document, which must keep its ``_id``."""
     fields = fields_of(value) if value[0] == OBJECT else {b"_id": b""}
     if fields is not None and b"_id" not in fields:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
+from versioned_collection.core.codec import PLAIN
 from versioned_collection.core.document import (
     ARRAY,
     OBJECT,
@@ -17,7 +18,6 @@ from versioned_collection.core.document import (
     element,
     elements,
     id_value,
-    key_of,
     raw_array,
 )
 
@@ -67,9 +67,9 @@ def raw_value(value: Any) -> Value | None:
     """Return the bytes of a Python value, None for `MISSING`.
 
     Raises:
-        bson.errors.InvalidDocument: BSON cannot hold the value.
+        InvalidArgument: BSON cannot hold the value.
     """
-    return None if value is MISSING else key_of(value)
+    return None if value is MISSING else PLAIN.raw_value(value)
 
 
 def document_value(raw: bytes | None) -> Value | None:
