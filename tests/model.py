@@ -306,9 +306,8 @@ class Model:
         return self.head.label
 
     def _refuse_taken(self, name: str) -> None:
-        """Refuse names of branches, of tags, and those that labels keep in use."""
-        taken = name in self.branches or name in self.tags or self.last_number(name) >= 0
-        if taken or name.startswith("__"):
+        """Refuse names of branches and of tags."""
+        if name in self.branches or name in self.tags or name.startswith("__"):
             raise InvalidArgument("taken")
 
     def delete_branch(self, name: str) -> None:
@@ -326,6 +325,8 @@ class Model:
             raise InvalidArgument("reserved")
         tip = self._tip(old)
         self._refuse_taken(new)
+        if self.last_number(new) >= 0:
+            raise InvalidArgument("numbers would clash")
         for version in self.versions:
             if version.branch == old:
                 version.branch = new

@@ -173,6 +173,17 @@ class Resolver:
                 return current
         return None
 
+    def parent(self, version: VersionId, which: int) -> VersionId | None:
+        """Return a parent, counted from 1."""
+        parents = self._repository.log.ancestry().nodes[version].parents
+        return parents[which - 1] if which <= len(parents) else None
+
+    def borrowed_tip(self, branch: str) -> VersionId | None:
+        """Return a branch's tip where that is a version of another branch."""
+        tip = self.tip(branch)
+        entry = None if tip is None else self._repository.log.get(tip)
+        return None if entry is None or entry.branch == branch else tip
+
     def at_time(self, branch: str, time: datetime) -> VersionId | None:
         """Return the last version on the way to a branch's tip that is not later."""
         tip = self.head() if branch == revisions.HEAD else self.tip(branch)
@@ -250,7 +261,7 @@ class Resolver:
     def _by_number(self, number: int, branch: str) -> VersionId:
         found = self.labelled(branch, number) if number >= 0 else None
         if number == UNBORN:
-            found = self._borrowed_tip(branch)
+            found = self.borrowed_tip(branch)
         if found is None:
             raise InvalidCollectionVersion(
                 f"there is no version {number} on branch {branch!r}; get_log() lists them",
@@ -258,12 +269,6 @@ class Resolver:
                 branch=branch,
             )
         return found
-
-    def _borrowed_tip(self, branch: str) -> VersionId | None:
-        """Return the tip of a branch that has moved on to a version of another one."""
-        tip = self.tip(branch)
-        entry = None if tip is None else self._repository.log.get(tip)
-        return None if entry is None or entry.branch == branch else tip
 
 
 def relation_of(
@@ -283,11 +288,31 @@ def relation_of(
     return way
 
 
-def name_taken(repository: Repository, name: str) -> str | None:
-    """Return what has this name, so that no new branch may: a branch, a tag, or labels."""
-    if repository.branches.get(name) is not None or repository.log.last_number(name) >= 0:
-        return "branch"  # labels outlive the name of their branch
-    return "tag" if repository.tags.get(name) is not None else None
+def refuse_taken(repository: Repository, name: str) -> None:
+    """Refuse a name that something has, so that no new branch may.
+
+    Labels that a branch of this name has left behind are in nobody's way: the numbers of the
+    new one follow theirs.
+
+    Raises:
+        InvalidArgument: A branch, a tag, or a branch of a remote has it.
+    """
+    taken = _holder(repository, name)
+    if taken is not None:
+        raise InvalidArgument(
+            f"there is a {taken} {name!r} already; choose another name", branch=name
+        )
+
+
+def _holder(repository: Repository, name: str) -> str | None:
+    if repository.branches.get(name) is not None:
+        return "branch"
+    if repository.tags.get(name) is not None:
+        return "tag"
+    if "/" not in name or repository.log.last_number(name) < 0:
+        return None
+    fetched = any(name.startswith(f"{one.name}/") for one in repository.remotes.all())
+    return "branch of a remote" if fetched else None
 
 
 def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
@@ -327,7 +352,7 @@ def branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) 
         return str(version[1])
     if isinstance(version, str):
         parsed = revisions.parse(version)
-        plain = parsed.generations == 0 and parsed.time is None
+        plain = not parsed.steps and parsed.time is None
         return parsed.base if plain and resolver.tip(parsed.base) is not None else None
     if isinstance(version, int) and branch is None:
         return resolver.current_branch

@@ -16,7 +16,7 @@ from versioned_collection.errors import BranchNotFound, InvalidArgument, Invalid
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.versions import entry_of, name_taken
+from versioned_collection.versions import entry_of, refuse_taken
 
 
 def create_branch(repository: Repository, name: str) -> Version:
@@ -30,7 +30,7 @@ def create_branch(repository: Repository, name: str) -> Version:
     """
     check_name(name)
     with holding(repository, "create_branch") as hold:
-        _refuse_taken(repository, name)
+        refuse_taken(repository, name)
         head = hold.state.head
         state = {"branch": name, "detached": False}
         Committer(hold).references(Commit(state=state, branches={name: head}))
@@ -78,11 +78,11 @@ def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
 
 
 def rename_branch(repository: Repository, old: str, new: str) -> None:
-    """Give a branch another name; the labels of its versions follow, and who checked it out.
+    """Give a branch another name; all labels with the old one follow, and who checked it out.
 
     Raises:
         BranchNotFound: There is no branch `old`.
-        InvalidArgument: `new` is malformed or taken.
+        InvalidArgument: `new` is malformed or taken, by labels of a deleted branch too.
         InvalidOperation: A rebase of it waits.
     """
     check_name(new)
@@ -90,7 +90,8 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         tip = repository.branches.get(old)
         if tip is None:
             raise _unknown(old)
-        _refuse_taken(repository, new)
+        refuse_taken(repository, new)
+        _refuse_mixed(repository, old, new)
         for waiting in (hold.state, *hold.others.values()):
             refuse_rebased(waiting, old)
         state: dict[str, Any] = {"branch": new if hold.state.branch == old else hold.state.branch}
@@ -105,11 +106,20 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         Committer(hold).references(commit)
 
 
-def _refuse_taken(repository: Repository, name: str) -> None:
-    taken = name_taken(repository, name)
-    if taken is not None:
+def _refuse_mixed(repository: Repository, old: str, new: str) -> None:
+    """Refuse a name that versions of an earlier branch carry: their numbers would clash.
+
+    Raises:
+        InvalidArgument: They do.
+    """
+    last = repository.log.last_number(new)
+    if last >= 0:
         raise InvalidArgument(
-            f"there is a {taken} {name!r} already; choose another name", branch=name
+            f"versions up to {f'{new}@{last}'!r} carry the name of a branch that was deleted, so "
+            f"the labels of {old!r} cannot take it too; choose another name, or "
+            f"create_branch({new!r}) at the tip of {old!r}, whose numbers go on from there, then "
+            f"delete_branch({old!r})",
+            branch=new,
         )
 
 
