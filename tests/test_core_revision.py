@@ -176,7 +176,9 @@ def test_revisions_that_name_nothing(text: str) -> None:
         resolve(text, History())
 
 
-@pytest.mark.parametrize("text", ["", "~", "~1", "^", "^2", "main@{}", "main@{yesterday}", "main@{2026-13}"])
+@pytest.mark.parametrize(
+    "text", ["", "~", "~1", "^", "^2", "main@{}", "main@{yesterday}", "main@{2026-13}"]
+)
 def test_texts_that_are_no_revisions(text: str) -> None:
     with pytest.raises(InvalidArgument):
         resolve(text, History())

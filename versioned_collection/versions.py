@@ -25,9 +25,10 @@ from versioned_collection.errors import (
     InvalidArgument,
     InvalidCollectionVersion,
     InvalidType,
+    VersioningError,
     VersionThinnedOut,
 )
-from versioned_collection.repository import Repository, missing_version
+from versioned_collection.repository import Repository, missing_version, not_tracked
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
 from versioned_collection.trackers.log import utc
 from versioned_collection.trackers.metadata import Metadata
@@ -321,6 +322,7 @@ def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
     They are read some at a time, so it takes as long as it is followed.
 
     Raises:
+        CollectionNotTracked: Another client has dropped or renamed the collection meanwhile.
         CorruptHistory: A version is not in the log.
     """
     order = repository.log.ancestry().ancestors(version)
@@ -331,19 +333,28 @@ def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
             yield from (entries[one] for one in some)
             count = min(2 * count, _MOST_ENTRIES)
     except KeyError as error:
-        raise missing_version(error.args[0]) from None
+        raise _gone(repository, error.args[0]) from None
 
 
 def entry_of(repository: Repository, version: VersionId) -> Version:
     """Return the log entry of a version that must exist.
 
     Raises:
+        CollectionNotTracked: Another client has dropped or renamed the collection meanwhile.
         CorruptHistory: It does not.
     """
     entry = repository.log.get(version)
     if entry is None:
-        raise missing_version(version)
+        raise _gone(repository, version)
     return entry
+
+
+def _gone(repository: Repository, version: VersionId) -> VersioningError:
+    """Return the error for a version that is not in the log, though something led to it."""
+    state = repository.known_state()
+    if state is None or (state.intent or {}).get("verb") == "drop":
+        return not_tracked(repository.name)  # another client has dropped all of it meanwhile
+    return missing_version(version)
 
 
 def branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) -> str | None:

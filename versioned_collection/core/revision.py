@@ -243,7 +243,8 @@ def check_name(name: object, what: str = "branch") -> str:
     if name.startswith("__"):
         plural = "Branch" if what == "branch" else kind
         raise InvalidArgument(f"{plural} names cannot start with '__'", name=name)
-    if name in (HEAD, _SHORT_HEAD) or _NUMBERED.match(name) or "@{" in name or name.startswith("-"):
+    reads_otherwise = name in (HEAD, _SHORT_HEAD) or _NUMBERED.match(name) or "@{" in name
+    if reads_otherwise or name.startswith("-"):
         raise InvalidArgument(
             f"{name!r} would be read as a revision or an option; choose another {what} name",
             name=name,

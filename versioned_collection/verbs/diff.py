@@ -115,7 +115,7 @@ def diff(
         base = Resolver(repository, hold.state).resolve(version, branch)
         name = entry_of(repository, base).label
         differences = list(_told(_to_working_copy(hold, base), progress))
-    if direction == "bidirectional":
+    if direction == "bidirectional" and differences:
         return {
             "from": _rendered(differences, name, deep, False),
             "to": _rendered(differences, name, deep, True),
