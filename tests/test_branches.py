@@ -262,24 +262,38 @@ def test_register_gives_the_name_of_a_deleted_branch(anydb):
     assert problems(bands) == []
 
 
-def test_rename_does_not_mix_labels(anydb):
+def test_a_branch_gets_the_name_of_a_deleted_one(anydb):
     bands = merged_away(anydb)
     bands.create_branch("topic")
     step(bands, "t0")
-    before = everything(anydb)
-    with pytest.raises(errors.InvalidArgument, match=r"'feature@0'.*create_branch") as caught:
-        bands.rename_branch("topic", "feature")
-    assert caught.value.branch == "feature"
-    assert everything(anydb) == before
-    assert bands.create_branch("feature") == (0, "topic")  # what the message says
-    bands.delete_branch("topic")
+    step(bands, "t1")
+    ids = [version.id for version in bands.log()]
+    bands.rename_branch("topic", "feature")
+    assert labels(bands.get_log()) == ["feature@2", "feature@1", "main@1", "main@0"]
+    assert bands.resolve("feature@0").message == "vf0"
+    assert [version.id for version in bands.log()] == ids
+    step(bands, "t2")
+    assert (bands.version, bands.branch) == (3, "feature")
+    assert problems(bands) == []
+    bands.undo()
+    bands.undo()
+    assert bands.branches() == {"main", "topic"}
+    assert labels(bands.get_log()) == ["topic@1", "topic@0", "main@1", "main@0"]
+    assert bands.resolve("feature@0").message == "vf0"
+    assert bands.resolve("topic@2").message == "vt2"  # nothing leads to it any more
+    assert problems(bands) == []
+
+
+def test_labels_of_both_branches_of_a_name_follow_it(anydb):
+    bands = merged_away(anydb)
+    bands.create_branch("feature")
     step(bands, "f1")
-    assert labels(bands.get_log()) == ["feature@1", "topic@0", "main@1", "main@0"]
-    bands.rename_branch("feature", "other")  # all labels of that name follow
-    assert labels(bands.get_log("other"))[0] == "other@1"
+    bands.rename_branch("feature", "other")
+    assert labels(bands.get_log()) == ["other@1", "main@1", "main@0"]
     assert bands.resolve("other@0").message == "vf0"
     bands.undo()
     assert bands.resolve("feature@0").message == "vf0"
+    assert bands.resolve("feature").label == "feature@1"
     assert problems(bands) == []
 
 

@@ -47,10 +47,11 @@ class References(Facet[DocumentType]):
     def rename_branch(self, old: str, new: str) -> None:
         """Give a branch another name; all labels with the old one follow.
 
+        Where versions of a deleted branch carry the new name, the numbers come behind theirs.
+
         Raises:
             BranchNotFound: There is no branch `old`.
-            InvalidArgument: `new` is malformed or taken, or versions of a deleted branch carry
-                it (a ValueError).
+            InvalidArgument: `new` is malformed or taken (a ValueError).
         """
         branch_verbs.rename_branch(self._repository, old, new)
 

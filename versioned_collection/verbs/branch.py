@@ -12,7 +12,7 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import needed_elsewhere, renamed_elsewhere
-from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
+from versioned_collection.errors import BranchNotFound, InvalidOperation
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
@@ -80,9 +80,11 @@ def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
 def rename_branch(repository: Repository, old: str, new: str) -> None:
     """Give a branch another name; all labels with the old one follow, and who checked it out.
 
+    Where versions of a deleted branch carry the new name, the numbers come behind theirs.
+
     Raises:
         BranchNotFound: There is no branch `old`.
-        InvalidArgument: `new` is malformed or taken, by labels of a deleted branch too.
+        InvalidArgument: `new` is malformed or taken.
         InvalidOperation: A rebase of it waits.
     """
     check_name(new)
@@ -91,7 +93,6 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         if tip is None:
             raise _unknown(old)
         refuse_taken(repository, new)
-        _refuse_mixed(repository, old, new)
         for waiting in (hold.state, *hold.others.values()):
             refuse_rebased(waiting, old)
         state: dict[str, Any] = {"branch": new if hold.state.branch == old else hold.state.branch}
@@ -101,26 +102,10 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
             branches={new: tip},
             dropped_branches=[old],
             relabelled=[old, new],
+            renumbered=repository.log.last_number(new) + 1,
             elsewhere=renamed_elsewhere(hold, old, new),
         )
         Committer(hold).references(commit)
-
-
-def _refuse_mixed(repository: Repository, old: str, new: str) -> None:
-    """Refuse a name that versions of an earlier branch carry: their numbers would clash.
-
-    Raises:
-        InvalidArgument: They do.
-    """
-    last = repository.log.last_number(new)
-    if last >= 0:
-        raise InvalidArgument(
-            f"versions up to {f'{new}@{last}'!r} carry the name of a branch that was deleted, so "
-            f"the labels of {old!r} cannot take it too; choose another name, or "
-            f"create_branch({new!r}) at the tip of {old!r}, whose numbers go on from there, then "
-            f"delete_branch({old!r})",
-            branch=new,
-        )
 
 
 def _unknown(name: str) -> BranchNotFound:
