@@ -34,12 +34,6 @@ class OperationsCollection(Tracker):
                 session=session,
             )
 
-    def last_move(self) -> Mapping[str, Any] | None:
-        """Return the latest operation that moved HEAD, None where none did."""
-        moved = {"$expr": {"$ne": ["$before", "$after"]}}
-        with translated():
-            return self.collection.find_one(moved, sort=[("fence", -1)])
-
     def newest_first(self) -> Iterator[Mapping[str, Any]]:
         """Iterate over the operations, the latest first."""
         with translated():
