@@ -87,7 +87,7 @@ class Done:
     before: dict[str, Any]
     documents: bool
     removed: bool
-    renamed: tuple[str, str] | None
+    renamed: tuple[str, str, int] | None
     undone: bool = False
 
 
@@ -108,6 +108,7 @@ class Model:
     branches: dict[str, ModelVersion] = field(default_factory=dict)
     tags: dict[str, ModelVersion] = field(default_factory=dict)
     stashes: list[Stashed] = field(default_factory=list)
+    renumbered: int = 0
     limited: bool = False
     head: ModelVersion | None = None
     branch: str | None = None
@@ -306,9 +307,8 @@ class Model:
         return self.head.label
 
     def _refuse_taken(self, name: str) -> None:
-        """Refuse names of branches, of tags, and those that labels keep in use."""
-        taken = name in self.branches or name in self.tags or self.last_number(name) >= 0
-        if taken or name.startswith("__"):
+        """Refuse names of branches and of tags."""
+        if name in self.branches or name in self.tags or name.startswith("__"):
             raise InvalidArgument("taken")
 
     def delete_branch(self, name: str) -> None:
@@ -326,9 +326,10 @@ class Model:
             raise InvalidArgument("reserved")
         tip = self._tip(old)
         self._refuse_taken(new)
+        self.renumbered = self.last_number(new) + 1
         for version in self.versions:
             if version.branch == old:
-                version.branch = new
+                version.branch, version.number = new, version.number + self.renumbered
         del self.branches[old]
         self.branches[new] = tip
         if self.branch == old:
@@ -574,7 +575,7 @@ class Model:
             documents = verb in ("checkout", "merge", "cherry_pick", "revert") or (
                 verb == "reset" and args[1]
             )
-            renamed = (args[0], args[1]) if verb == "rename_branch" else None
+            renamed = (args[0], args[1], self.renumbered) if verb == "rename_branch" else None
             self.done.append(Done(before, documents, removed, renamed))
 
     def undo(self) -> None:
@@ -590,7 +591,9 @@ class Model:
             self.working = dict(head.contents)
         for version in self.versions:
             if found.renamed and version.branch == found.renamed[1]:
-                version.branch = found.renamed[0]
+                old, _, start = found.renamed
+                if version.number >= start:
+                    version.branch, version.number = old, version.number - start
         self.head, self.branch = head, found.before["branch"]
         self.detached = found.before["detached"]
         self.branches, self.tags = dict(found.before["branches"]), dict(found.before["tags"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import operator
 import threading
 import time
 from typing import Any
@@ -229,7 +230,13 @@ async def test_between_two_collections(adb):
         copy = await AsyncVersionedCollection.clone(bands, other)
         assert isinstance(copy, AsyncVersionedCollection)
         assert await copy.equals(bands)
-        assert copy != bands
+        assert copy != bands  # not the same collection; nobody is asked
+        assert AsyncVersionedCollection(adb, "bands") == bands
+        assert hash(AsyncVersionedCollection(adb, "bands")) == hash(bands)
+        for compare in (operator.lt, operator.le, operator.gt, operator.ge):
+            for beside in (bands, adb["bands"], None):
+                with pytest.raises(errors.InvalidType, match=r"await a\.is_contained_in"):
+                    compare(copy, beside)
         await copy.insert_one({"_id": 9})
         await copy.register("more")
         assert await bands.is_contained_in(copy, strictly=True)

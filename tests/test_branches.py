@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from api_support import edit, everything, grown, labels, mark, problems, step, tracked, untracked
+from remote_support import other_database
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import Retention, VersionedCollection, errors
 
 ODD_NAMES = [
     "a/b", "a--b", "a.b", "$set", "ünïcödé", "🎸", "with blank", "'quoted\"", "UPPER", "upper",
@@ -191,3 +192,160 @@ def test_rename_refusals_change_nothing(anydb):
         with pytest.raises(errors.InvalidArgument):
             bands.rename_branch("main", new)
     assert everything(anydb) == before
+
+
+# -- names that deleted branches had ---------------------------------------------------------
+
+
+def merged_away(db, *, no_ff=True):
+    """Return a collection where feature@0 was merged into main, and ``feature`` was deleted."""
+    bands = tracked(db)
+    bands.create_branch("feature")
+    step(bands, "f0")
+    bands.checkout(branch="main")
+    bands.merge("feature", no_ff=no_ff)
+    bands.delete_branch("feature")
+    assert bands.branches() == {"main"}
+    return bands
+
+
+def test_a_deleted_branch_leaves_its_name(anydb):
+    bands = merged_away(anydb)
+    old = bands.resolve("feature@0")
+    assert bands.create_branch("feature") == (1, "main")
+    assert (bands.version, bands.branch, bands.is_detached()) == (-1, "feature", False)
+    assert labels(bands.get_log("feature")) == ["main@1", "main@0"]
+    for revision in ("feature", "feature@-1", -1):
+        assert bands.resolve(revision).label == "main@1"
+    assert bands.resolve("feature@0") == old
+    step(bands, "f1")
+    assert (bands.version, bands.branch) == (1, "feature")
+    assert labels(bands.get_log()) == ["feature@1", "main@1", "main@0"]
+    assert bands.checkout(0, "feature")
+    assert (bands.resolve("HEAD"), bands.is_detached(), mark(bands)) == (old, True, "f0")
+    assert bands.checkout(branch="feature")
+    assert (bands.version, mark(bands)) == (1, "f1")
+    assert set(bands.size("branch")) == {"main", "feature"}
+    assert "feature@1" in str(bands.version_tree)
+    assert problems(bands) == []
+
+
+def test_a_name_given_again_where_it_was_goes_on(anydb):
+    bands = merged_away(anydb, no_ff=False)
+    assert bands.create_branch("feature") == (0, "feature")
+    assert (bands.version, bands.branch) == (0, "feature")
+    step(bands, "f1")
+    assert labels(bands.get_log()) == ["feature@1", "feature@0", "main@0"]
+
+
+def test_the_name_main_can_be_given_again(anydb):
+    bands = tracked(anydb)
+    bands.create_branch("trunk")
+    step(bands, 1)
+    bands.delete_branch("main")
+    assert bands.create_branch("main") == (0, "trunk")
+    step(bands, 2)
+    assert labels(bands.get_log()) == ["main@1", "trunk@0", "main@0"]
+
+
+def test_register_gives_the_name_of_a_deleted_branch(anydb):
+    bands = merged_away(anydb)
+    bands.checkout("feature@0")
+    edit(bands, "again")
+    assert bands.register("more", "feature")
+    assert (bands.version, bands.branch, bands.is_detached()) == (1, "feature", False)
+    assert labels(bands.get_log()) == ["feature@1", "feature@0", "main@0"]
+    bands.undo()
+    assert bands.branches() == {"main"}
+    assert bands.register("and once more", "feature")
+    assert bands.resolve("feature").label == "feature@2"
+    assert problems(bands) == []
+
+
+def test_a_branch_gets_the_name_of_a_deleted_one(anydb):
+    bands = merged_away(anydb)
+    bands.create_branch("topic")
+    step(bands, "t0")
+    step(bands, "t1")
+    ids = [version.id for version in bands.log()]
+    bands.rename_branch("topic", "feature")
+    assert labels(bands.get_log()) == ["feature@2", "feature@1", "main@1", "main@0"]
+    assert bands.resolve("feature@0").message == "vf0"
+    assert [version.id for version in bands.log()] == ids
+    step(bands, "t2")
+    assert (bands.version, bands.branch) == (3, "feature")
+    assert problems(bands) == []
+    bands.undo()
+    bands.undo()
+    assert bands.branches() == {"main", "topic"}
+    assert labels(bands.get_log()) == ["topic@1", "topic@0", "main@1", "main@0"]
+    assert bands.resolve("feature@0").message == "vf0"
+    assert bands.resolve("topic@2").message == "vt2"  # nothing leads to it any more
+    assert problems(bands) == []
+
+
+def test_labels_of_both_branches_of_a_name_follow_it(anydb):
+    bands = merged_away(anydb)
+    bands.create_branch("feature")
+    step(bands, "f1")
+    bands.rename_branch("feature", "other")
+    assert labels(bands.get_log()) == ["other@1", "main@1", "main@0"]
+    assert bands.resolve("other@0").message == "vf0"
+    bands.undo()
+    assert bands.resolve("feature@0").message == "vf0"
+    assert bands.resolve("feature").label == "feature@1"
+    assert problems(bands) == []
+
+
+def test_undo_across_a_name_that_was_given_again(anydb):
+    bands = merged_away(anydb)
+    bands.create_branch("feature")
+    step(bands, "f1")
+    bands.checkout(branch="main")
+    assert [bands.undo().verb for _ in range(4)] == [
+        "checkout", "register", "create_branch", "delete_branch"
+    ]  # fmt: skip
+    assert bands.branches() == {"main", "feature"}
+    assert bands.resolve("feature").label == "feature@0"
+    assert [one.verb for one in bands.reflog()][:2] == ["undo", "undo"]
+
+
+def test_delete_subtree_beside_labels_of_a_deleted_branch(anydb):
+    bands = merged_away(anydb)
+    bands.create_branch("feature")
+    step(bands, "f1")
+    assert bands.delete_version_subtree("feature@1")
+    assert bands.resolve("feature@0").message == "vf0"
+    assert (bands.resolve("HEAD").label, bands.resolve("feature").label) == ("main@1", "main@1")
+    assert problems(bands) == []
+
+
+def test_thin_out_of_a_name_that_was_given_again(anydb):
+    bands = merged_away(anydb)
+    bands.create_branch("feature")
+    for turn in range(1, 4):
+        step(bands, f"f{turn}")
+    bands.thin_out(Retention(keep_last=1))
+    with pytest.raises(errors.VersionThinnedOut):
+        bands.resolve("feature@2")
+    assert bands.resolve("feature").label == "feature@3"
+    assert problems(bands) == []
+
+
+def test_a_worktree_on_the_name_of_a_deleted_branch(db):
+    bands = merged_away(db)
+    fix = bands.worktree("main", "fix", new_branch="feature")
+    step(fix, "f1")
+    assert (fix.branch, fix.version) == ("feature", 1)
+    with pytest.raises(errors.InvalidOperation, match="checked out in the working copy 'fix'"):
+        bands.checkout(branch="feature")
+
+
+def test_labels_of_a_remote_keep_their_names(db, client, server):
+    bands = tracked(db)
+    with other_database(client) as there:
+        step(VersionedCollection.clone(bands, there), 1)
+        bands.add_remote("origin", server.uri.replace("/?", f"/{there.name}?"))
+        bands.fetch()
+    with pytest.raises(errors.InvalidArgument, match="a branch of a remote 'origin/main'"):
+        bands.create_branch("origin/main")

@@ -79,7 +79,7 @@ def offered(cli: Cli) -> Complete:
 def test_revisions(
     offered: Complete, bands: VersionedCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everything = {"HEAD", "main", "names", "feature/one", "ü", "v1"}
+    everything = {"HEAD", "@", "main", "names", "feature/one", "ü", "v1"}
     for line in ("checkout ", "log ", "diff HEAD ", "bisect v1 ", "browse ", "history 1 -r "):
         assert set(offered(f"vc {line}")) == everything, line
     assert offered("vc checkout na") == ["names"]

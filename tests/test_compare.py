@@ -38,6 +38,18 @@ def test_untracked_collections_of_one_name_are_equal(anydb, client):
     assert not one > same
 
 
+def test_what_is_equal_has_one_hash(anydb, twin):
+    bands = tracked(anydb)
+    copy, plain = twin(), anydb["bands"]
+    assert bands == copy
+    assert hash(bands) == hash(copy)
+    assert {bands, copy} == {bands}
+    for other in (plain, "bands", None):
+        assert bands != other
+        assert other != bands
+    assert plain not in {bands}
+
+
 def test_tracked_and_untracked_are_never_equal(anydb, client):
     bands = tracked(anydb)
     elsewhere = VersionedCollection(client["elsewhere"], "bands")

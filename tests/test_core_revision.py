@@ -33,11 +33,12 @@ LABELS = {
 TIPS = {"main": IDS[2], "b": IDS[3], "new": IDS[1], "both": IDS[0]}
 TAGS = {"v1": IDS[1], "both": IDS[2], "deadbeef": IDS[3]}
 PARENTS = {IDS[2]: IDS[1], IDS[1]: IDS[0], IDS[3]: IDS[1], IDS[4]: IDS[0]}
+MERGED = {IDS[2]: (IDS[3],)}
 CHECKSUMS = {IDS[0]: "abcd1", IDS[1]: "abcd2", IDS[2]: "deadbeef", IDS[3]: "1234567"}
 
 
 class History:
-    """main@0, main@1, main@2, a branch ``b`` from main@1, an unborn branch ``new``."""
+    """main@0, main@1, main@2, which merged ``b`` from main@1, and an unborn branch ``new``."""
 
     def head(self) -> ObjectId:
         return IDS[3]
@@ -67,6 +68,13 @@ class History:
             current = PARENTS.get(current) if current else None
         return current
 
+    def parent(self, version: ObjectId, which: int) -> ObjectId | None:
+        parents = (PARENTS.get(version), *MERGED.get(version, ()))
+        return parents[which - 1] if which <= len(parents) else None
+
+    def borrowed_tip(self, branch: str) -> ObjectId | None:
+        return TIPS.get(branch) if branch in ("new", "both") else None
+
 
 @pytest.mark.parametrize(
     ("text", "number"),
@@ -90,6 +98,20 @@ class History:
         ("main~1~1", 0),
         ("main~~0~", 0),
         ("main@2~1", 1),
+        ("main^", 1),
+        ("main^1", 1),
+        ("main^0", 2),
+        ("main^^", 0),
+        ("main^2", 3),
+        ("main^2^", 1),
+        ("main^2~1^0", 1),
+        ("main~0^2~", 1),
+        ("HEAD^", 1),
+        ("@", 3),
+        ("@~1", 1),
+        ("@^^", 0),
+        ("@{2026-01-02}", 1),
+        ("@{2026-01-02}^", 0),
         ("HEAD~", 1),
         ("v1~1", 0),
         (str(IDS[4]), 4),
@@ -134,7 +156,13 @@ def test_revisions_name_versions(text: str, number: int) -> None:
         "main@x",
         "main@",
         "@0",
-        "main^",
+        "main^3",
+        "main^2^2",
+        "main^^^",
+        "main^x",
+        "^main",
+        "@x",
+        "@@",
         "main~x",
         "main~-1",
         "main@٣",  # a digit, but not one of ours
@@ -148,9 +176,17 @@ def test_revisions_that_name_nothing(text: str) -> None:
         resolve(text, History())
 
 
-@pytest.mark.parametrize("text", ["", "~", "~1", "main@{}", "main@{yesterday}", "main@{2026-13}"])
+@pytest.mark.parametrize(
+    "text", ["", "~", "~1", "^", "^2", "main@{}", "main@{yesterday}", "main@{2026-13}"]
+)
 def test_texts_that_are_no_revisions(text: str) -> None:
     with pytest.raises(InvalidArgument):
+        resolve(text, History())
+
+
+@pytest.mark.parametrize("text", ["HEAD@{1}", "main@{0}", "@{-1}", "@{2}~1"])
+def test_places_in_a_reflog_are_not_counted(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"reflog\(\).*undo\(\)"):
         resolve(text, History())
 
 
@@ -178,10 +214,11 @@ def test_a_checked_name_is_read_as_itself(name: str, number: int, ups: list[int]
     except InvalidArgument:
         assume(False)
     assert parse(name).base == name
-    assert parse(name).generations == 0
+    assert parse(name).steps == ()
     suffix = "".join(f"~{up}" for up in ups)
     parsed = parse(f"{name}@{number}{suffix}")
-    assert (parsed.base, parsed.number, parsed.generations) == (name, number, sum(ups))
+    assert (parsed.base, parsed.number) == (name, number)
+    assert [(1, up) for up in ups] == list(parsed.steps)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +237,9 @@ def test_good_names(name: str) -> None:
         "a ",
         "__a",
         "HEAD",
+        "@",
         "a~1",
+        "a^",
         "a@1",
         "a@-1",
         "a@{x}",

@@ -115,6 +115,21 @@ def test_equal_trees_hold_the_same_labels() -> None:
         hash(tree)
 
 
+def test_a_tree_is_drawn_as_text() -> None:
+    ids = [ObjectId(f"{number:024x}") for number in range(4)]
+    tree = VersionTree(
+        [
+            Node(ids[0], (), 0, "main"),
+            Node(ids[1], (ids[0],), 0, "side"),
+            Node(ids[2], (ids[0],), 1, "main"),
+            Node(ids[3], (ids[2], ids[1]), 2, "main"),
+        ]
+    )
+    assert str(tree) == "* main@2\n|\\\n* | main@1\n| * side@0\n|/\n* main@0"
+    assert repr(tree) == "VersionTree(4 versions)"
+    assert (str(VersionTree()), repr(VersionTree())) == ("", "VersionTree(0 versions)")
+
+
 def test_an_empty_tree() -> None:
     tree = VersionTree()
     assert tree.root is None

@@ -114,8 +114,9 @@ def test_errors_change_nothing(anydb):
     for arguments in ((9,), (-1,), ("x",), (2, "side")):
         with pytest.raises(errors.InvalidCollectionVersion):
             bands.delete_version_subtree(*arguments)
-    with pytest.raises(errors.BranchNotFound):
+    with pytest.raises(errors.BranchNotFound) as caught:
         bands.delete_version_subtree(0, "nope")
+    assert isinstance(caught.value, errors.InvalidCollectionVersion)
     with pytest.raises(ValueError, match="version"):
         bands.delete_version_subtree(None)
     for wrong in (True, 1.0, b"x"):

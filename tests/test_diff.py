@@ -28,7 +28,11 @@ def test_equal_is_empty_and_untracked_is_none(anydb):
     bands.init()
     assert bands.diff() == {}
     assert bands.diff(deep=True) == {}
-    assert bands.diff(direction="bidirectional") == {"from": {}, "to": {}}
+    assert bands.diff(direction="bidirectional") == {}
+    step(bands, 1)
+    edit(bands, "away and back")
+    edit(bands, 1)
+    assert bands.diff(direction="bidirectional", deep=True) == {}
 
 
 def test_uncommitted_changes_as_unified_text(anydb):
@@ -105,8 +109,10 @@ def test_errors(anydb):
     for arguments in ((9,), (-1,), ("x",), (2, "side")):
         with pytest.raises(errors.InvalidCollectionVersion):
             bands.diff(*arguments)
-    with pytest.raises(errors.BranchNotFound):
+    with pytest.raises(errors.BranchNotFound) as caught:
         bands.diff(branch="nope")
+    assert isinstance(caught.value, errors.InvalidCollectionVersion)
+    assert caught.value.code == "no_such_branch"
     with pytest.raises(TypeError):
         bands.diff(1.5)
     assert everything(anydb) == before

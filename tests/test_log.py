@@ -141,6 +141,17 @@ def test_wrong_arguments(db):
         assert isinstance(caught.value, errors.VersioningError), wrong
 
 
+def test_another_client_drops_the_collection_meanwhile(anydb):
+    bands = tracked(anydb)
+    for turn in range(70):  # more entries than are read at once
+        step(bands, turn)
+    log = bands.log()
+    assert next(log).number == 70
+    VersionedCollection(anydb, "bands").drop()
+    with pytest.raises(errors.CollectionNotTracked):
+        list(log)
+
+
 def test_uncommitted_changes_are_no_entry(anydb):
     bands = tracked(anydb)
     edit(bands, 1)

@@ -253,6 +253,7 @@ def test_conflicts_wait(sides):
     with pytest.raises(errors.AutoMergeFailedError) as caught:
         mine.pull(theirs)
     assert caught.value.conflicts == 1
+    assert "makes 1 conflict to decide: " in str(caught.value)
     (conflict,) = mine.conflicts()
     assert (conflict.ours, conflict.theirs) == ("mine", "theirs")
     assert mine.has_conflicts()

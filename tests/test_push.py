@@ -198,6 +198,113 @@ def test_without_checkout(anydb, there):
     assert labels(theirs, "main") == ["main@1", "main@0"]
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_a_working_copy_that_was_left_behind_catches_up(anydb, there, more):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.push(theirs, do_checkout=False)
+    put(mine, "two")
+    mine.push(theirs, do_checkout=False)
+    if more:
+        put(mine, "three")
+    assert mine.push(theirs, do_checkout=False) is True
+    assert theirs.is_detached()
+    assert mine.push(theirs) is True
+    assert (theirs.branch, theirs.is_detached()) == ("main", False)
+    assert_equal(mine, theirs)
+    assert mine.push(theirs) is True
+    put(theirs, "theirs")
+    assert theirs.version == mine.version + 1
+
+
+def test_one_that_was_left_behind_and_changed_is_not_touched(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.push(theirs, do_checkout=False)
+    theirs.insert_one({"_id": "theirs"})
+    before = raws(theirs)
+    with pytest.raises(errors.InvalidOperation, match="uncommitted changes where branch 'main'"):
+        mine.push(theirs)
+    assert (raws(theirs), theirs.is_detached()) == (before, True)
+    assert mine.push(theirs, do_checkout=False) is True
+    theirs.discard_changes()
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_a_head_that_was_detached_on_purpose_stays(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.push(theirs)
+    theirs.checkout("main@0")
+    assert mine.push(theirs) is True
+    assert (theirs.version, theirs.is_detached()) == (0, True)
+    theirs.checkout("main")
+    put(mine, "two")
+    mine.push(theirs, do_checkout=False)
+    theirs.checkout("main@0")  # somebody moved it since
+    assert mine.push(theirs) is True
+    assert (theirs.version, theirs.is_detached()) == (0, True)
+
+
+def test_one_that_was_left_behind_waits_for_its_own_branch(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    mine.push(theirs, do_checkout=False)
+    mine.create_branch("side")
+    put(mine, "two")
+    assert mine.push(theirs) is True
+    assert (theirs.version, theirs.is_detached()) == (0, True)
+    assert mine.push(theirs, "main") is True
+    assert (theirs.branch, theirs.version, theirs.is_detached()) == ("main", 1, False)
+
+
+def reused(here, there):
+    """Return two sides with feature@0 merged into main, and the first without ``feature``."""
+    mine, theirs = pair(here, there)
+    mine.create_branch("feature")
+    put(mine, "old")
+    mine.push(theirs)
+    mine.checkout("main")
+    mine.merge("feature", no_ff=True)
+    mine.push(theirs)
+    mine.delete_branch("feature")
+    return mine, theirs
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_branch_under_a_name_given_again(anydb, there, deleted):
+    mine, theirs = reused(anydb, there)
+    if deleted:
+        mine.push(theirs, "feature", delete=True)
+        assert theirs.branches() == {"main"}
+    mine.create_branch("feature")
+    put(mine, "new")
+    assert mine.push(theirs) is True
+    assert labels(theirs, "feature") == ["feature@1", "main@1", "main@0"]
+    assert theirs.resolve("feature@0").message == "old=True"
+    theirs.checkout("feature")
+    assert_equal(mine, theirs)
+    put(theirs, "there")
+    mine.pull(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_a_name_given_again_beside_the_old_branch(anydb, there):
+    mine, theirs = reused(anydb, there)
+    mine.checkout("main@0")
+    mine.create_branch("feature")
+    put(mine, "new")
+    before = everything(there)
+    with pytest.raises(errors.InvalidOperation, match="'feature' have diverged; pull"):
+        mine.push(theirs)
+    assert everything(there) == before
+    mine.pull(theirs)
+    assert labels(mine)[:2] == ["feature@1", "feature@0"]
+    mine.push(theirs)
+    assert_whole(mine, theirs)
+
+
 def test_a_remote_that_is_ahead(anydb, there):
     mine, theirs = pair(anydb, there)
     put(theirs, "theirs")

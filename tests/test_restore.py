@@ -195,6 +195,8 @@ def test_bad_arguments(db):
     ):
         with pytest.raises(errors.InvalidType):
             call()
+    with pytest.raises(errors.InvalidType, match=r"chosen by a list .* write \['abc'\]"):
+        bands.restore("abc", "main@1")
     with pytest.raises(errors.InvalidCollectionVersion):
         bands.restore([1], "nothing")
     with pytest.raises(errors.CollectionNotTracked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from api_support import everything, grown, step, tracked, untracked
+from api_support import edit, everything, grown, step, tracked, untracked
 from bson import ObjectId
 
 from versioned_collection import errors
@@ -27,6 +27,8 @@ def bands(client):
         ("main~0", "main@3"), ("main~", "main@2"), ("main~1", "main@2"), ("main~2", "main@1"),
         ("main~~", "main@1"), ("main~1~2", "main@0"), ("main@2~1", "main@1"),
         ("HEAD~1", "main@2"), ("HEAD~3", "main@0"), ("side~1", "side@0"), ("side~2", "main@1"),
+        ("main^", "main@2"), ("main^^", "main@1"), ("HEAD^0", "main@3"), ("side^1~1", "main@1"),
+        ("@", "main@3"), ("@~1", "main@2"), ("@^", "main@2"), ("@{2999-01-31}", "main@3"),
         ("v1", "main@1"), ("v1~1", "main@0"),
         (0, "main@0"), (3, "main@3"), ((1, "side"), "side@1"), ([0, "side"], "side@0"),
         (None, "main@3"),
@@ -88,9 +90,10 @@ def test_times(bands):
 @pytest.mark.parametrize(
     "revision",
     ["nope", "main@4", "main@-1", "side@2", "main~4", "HEAD~99", "nope@0", "nope~1", "v1@0",
-     "v2", "HEAD@1", "MAIN", "main ", " main", "main@", "main@x", "@0", "main^", "0" * 24, "ffff",
-     "abc", "main@" + "9" * 30, "main~" + "9" * 30, "9" * 5000, "main@" + "9" * 5000, "\ud800",
-     "$ne", "a\0b", 4, -1, -2, 10**30, (2, "side"), (10**30, "main"), ObjectId("f" * 24)],
+     "v2", "HEAD@1", "MAIN", "main ", " main", "main@", "main@x", "@0", "main^2", "@^9", "0" * 24,
+     "ffff", "abc", "main@" + "9" * 30, "main~" + "9" * 30, "9" * 5000, "main@" + "9" * 5000,
+     "\ud800", "$ne", "a\0b", 4, -1, -2, 10**30, (2, "side"), (10**30, "main"),
+     ObjectId("f" * 24)],
     ids=lambda revision: repr(revision)[:30],
 )  # fmt: skip
 def test_what_names_nothing(bands, revision):
@@ -162,3 +165,23 @@ def test_facts_of_a_version(anydb):
 def test_untracked(anydb):
     with pytest.raises(errors.CollectionNotTracked):
         untracked(anydb).resolve("HEAD")
+
+
+def test_parents_of_a_merge(anydb):
+    bands = grown(anydb)
+    edit(bands, "theirs", 2)
+    bands.register("v4")
+    merged = bands.merge("side", resolver="ours")
+    assert bands.resolve("main^2").label == "side@1"
+    assert bands.resolve("@^2^").label == "side@0"
+    assert bands.resolve("main^1").id == bands.resolve("main~1").id == merged.parents[0]
+    for text in ("main^3", "main~1^2"):
+        with pytest.raises(errors.InvalidCollectionVersion):
+            bands.resolve(text)
+    assert bands.checkout("main^2")
+    assert (bands.branch, bands.is_detached()) == ("side", False)
+
+
+def test_places_in_a_reflog(bands):
+    with pytest.raises(errors.InvalidArgument, match=r"reflog\(\) lists"):
+        bands.resolve("HEAD@{1}")

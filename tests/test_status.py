@@ -123,6 +123,8 @@ def test_version_tree(anydb):
     assert len(tree) == 6
     assert tree.root == bands.resolve("main@0").id
     fork = bands.resolve("main@1").id
+    assert str(tree).splitlines()[-2:] == ["* main@1", "* main@0"]
+    assert repr(tree) == "VersionTree(6 versions)"
     assert set(tree.children(fork)) == {bands.resolve(r).id for r in ("main@2", "side@0")}
 
 

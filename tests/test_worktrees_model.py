@@ -121,8 +121,6 @@ class Machine(RuleBasedStateMachine):
     def worktree_of_a_new_branch(self, copy: str, branch: str, start: str) -> None:
         if copy in self.copies or branch in self.tips or start not in self.copies:
             return
-        if any(one.branch == branch for one in self.versions):
-            return  # labels outlive a name
         self.collection(start).worktree("HEAD", self.named(copy), new_branch=branch)
         head = self.tips[branch] = self.copies[start].head
         self.copies[copy] = Copy(head, branch, dict(head.documents))
@@ -199,8 +197,7 @@ class Machine(RuleBasedStateMachine):
     @rule(copy=copies, branch=branches)
     def create_branch(self, copy: str, branch: str) -> None:
         one = self.copies.get(copy)
-        labels = {version.branch for version in self.versions}
-        if one is None or branch in self.tips or branch in labels:
+        if one is None or branch in self.tips:
             return
         self.collection(copy).create_branch(branch)
         self.tips[branch], one.branch = one.head, branch

@@ -168,7 +168,9 @@ class VersionedCollection(
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VersionedCollection):
-            return NotImplemented
+            # never equal to a plain collection: what equals it may live in another database,
+            # so there is no hash that all of them could have
+            return False if isinstance(other, Collection) else NotImplemented
         return self.name == other.name and self._history() == other._history()
 
     def __ne__(self, other: object) -> bool:

@@ -32,6 +32,7 @@ class Commit:
         branches: Tips to set.
         dropped_branches: Branches to remove.
         relabelled: The old and the new branch name of versions whose labels change.
+        renumbered: By how much the numbers in these labels grow.
         forgotten: Versions to remove: log entries, tags, deltas.
         path: The way on which the replica, and the working copy, move.
         draft: A version at the end of the path, or at the start of the way back, that the
@@ -74,6 +75,7 @@ class Commit:
     branches: dict[str, VersionId] = field(default_factory=dict)
     dropped_branches: list[str] = field(default_factory=list)
     relabelled: list[str] = field(default_factory=list)
+    renumbered: int = 0
     forgotten: list[VersionId] = field(default_factory=list)
     path: Path | None = None
     draft: VersionId | None = None
@@ -107,6 +109,7 @@ class Commit:
             "branches": [[name, version] for name, version in self.branches.items()],
             "dropped_branches": self.dropped_branches,
             "relabelled": self.relabelled,
+            "renumbered": self.renumbered,
             "forgotten": self.forgotten,
             "path": None,
             "draft": self.draft,
@@ -179,7 +182,7 @@ def _reference_steps(
         yield partial(repository.log.insert, commit.log, session)
     if commit.relabelled:
         old, new = commit.relabelled
-        yield partial(repository.log.relabel, old, new, session)
+        yield partial(repository.log.relabel, old, new, commit.renumbered, session)
     for name, version in commit.branches.items():
         yield partial(repository.branches.set, name, version, session)
     if commit.dropped_branches:

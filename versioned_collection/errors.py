@@ -13,8 +13,9 @@
     │   └── NotSupported                    the server or the collection cannot do it
     ├── InvalidCollectionVersion            no such version
     │   ├── VersionThinnedOut               gone; a later one stands for its changes
-    │   └── AmbiguousRevision               a prefix that several versions share
-    ├── BranchNotFound, TagNotFound, RemoteNotFound
+    │   ├── AmbiguousRevision               a prefix that several versions share
+    │   └── BranchNotFound                  no such branch, so no such version on it
+    ├── TagNotFound, RemoteNotFound
     ├── RemoteUnreachable                   no connection to a remote, or it broke
     ├── InvalidCollectionState              two histories that do not fit together
     │   └── HistoryPurged                   one of them was purged, and the other one was not
@@ -157,8 +158,8 @@ class AmbiguousRevision(InvalidCollectionVersion):
     code = "ambiguous_revision"
 
 
-class BranchNotFound(VersioningError):
-    """There is no such branch."""
+class BranchNotFound(InvalidCollectionVersion):
+    """There is no such branch, and so no such version on it."""
 
     code = "no_such_branch"
 

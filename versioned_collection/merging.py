@@ -27,7 +27,12 @@ from versioned_collection.repository import Repository
 
 def waiting(conflicts: int) -> str:
     """Return how many conflicts wait, in words."""
-    return "1 conflict waits" if conflicts == 1 else f"{conflicts:,} conflicts wait"
+    return f"{count_of(conflicts)} {'waits' if conflicts == 1 else 'wait'}"
+
+
+def count_of(conflicts: int) -> str:
+    """Return how many conflicts there are, in words."""
+    return "1 conflict" if conflicts == 1 else f"{conflicts:,} conflicts"
 
 
 class Sides(NamedTuple):

@@ -36,6 +36,7 @@ class Operation:
         tags: The same for tags, as they are stored.
         documents: Whether the documents moved with HEAD.
         relabelled: The old and the new name of a branch whose labels changed; empty mostly.
+        renumbered: By how much the numbers in these labels grew.
         labels: The labels before of versions that got other ones: id to branch and number.
         removed: Whether versions were removed for good.
         undoes: The operation that this one undid, None otherwise.
@@ -54,6 +55,7 @@ class Operation:
     removed: bool
     undoes: ObjectId | None
     labels: Mapping[ObjectId, tuple[str, int]] = field(default_factory=dict)
+    renumbered: int = 0
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Operation:
@@ -72,6 +74,7 @@ class Operation:
             stored["removed"],
             stored["undoes"],
             {version: (branch, number) for version, branch, number in stored.get("labels", ())},
+            stored.get("renumbered", 0),
         )
 
     def __str__(self) -> str:
@@ -125,6 +128,7 @@ def describe(
         "tags": [[name, tags.get(name), commit.tagged.get(name)] for name in named],
         "documents": commit.working_copy and commit.path is not None,
         "relabelled": commit.relabelled,
+        "renumbered": commit.renumbered,
         "removed": removed,
         "undoes": undoes,
         "labels": [*_labels_given_up(hold, commit), *map(list, otherwise)],

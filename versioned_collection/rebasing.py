@@ -24,6 +24,7 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError, InvalidOperation, WorkingCopyChanged
 from versioned_collection.joining import Sieve, carry_out, note_modified
 from versioned_collection.labels import Labels, Meeting, adopted, following, room_for, stamp
+from versioned_collection.merging import count_of
 from versioned_collection.moves import moves_along
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
@@ -271,7 +272,7 @@ class Rebasing:
         repository, head, draft = self._repository, self._chain.tip, recording.id
         if self._is_elsewhere:
             raise InvalidOperation(
-                f"{original.label} makes {conflicts} conflicts, and its branch is not checked "
+                f"{original.label} makes {count_of(conflicts)}, and its branch is not checked "
                 f"out; check {self._plan.branch!r} out, then try again. Everything is as before",
                 branch=self._plan.branch,
                 conflicts=conflicts,
@@ -306,8 +307,8 @@ class Rebasing:
         repository.deltas.delete([draft])
         conflicts = repository.conflicts.count(draft) or conflicts
         return AutoMergeFailedError(
-            f"{self._stopped_by(original)} makes {conflicts} conflicts, which wait for "
-            "decisions: conflicts() lists them, resolve_conflict() or resolve_conflicts() settles "
+            f"{self._stopped_by(original)} makes {count_of(conflicts)} to decide: "
+            "conflicts() lists them, resolve_conflict() or resolve_conflicts() settles "
             f"them, then register() records it{self._further(turn)}; abort_merge() takes "
             "everything back",
             conflicts=conflicts,

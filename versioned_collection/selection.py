@@ -106,7 +106,9 @@ def only_of(like: Any, codec: Codec) -> Chosen | None:
 def _listed(ids: Any) -> list[Any]:
     if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
         raise InvalidType(
-            f"only takes a list of _id values, a filter or Only(...), not {ids!r}", argument=ids
+            "documents are chosen by a list of _id values, a filter or Only(...), not "
+            f"{ids!r}; write [{ids!r}] for one _id",
+            argument=ids,
         )
     return list(ids)
 

@@ -26,9 +26,10 @@ from versioned_collection.errors import (
     InvalidArgument,
     InvalidCollectionVersion,
     InvalidType,
+    VersioningError,
     VersionThinnedOut,
 )
-from versioned_collection.repository import Repository, missing_version
+from versioned_collection.repository import Repository, missing_version, not_tracked
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 
@@ -185,6 +186,17 @@ class Resolver:
                 return current
         return None
 
+    def parent(self, version: VersionId, which: int) -> VersionId | None:
+        """Return a parent, counted from 1."""
+        parents = self._repository.log.ancestry().nodes[version].parents
+        return parents[which - 1] if which <= len(parents) else None
+
+    def borrowed_tip(self, branch: str) -> VersionId | None:
+        """Return a branch's tip where that is a version of another branch."""
+        tip = self.tip(branch)
+        entry = None if tip is None else self._repository.log.get(tip)
+        return None if entry is None or entry.branch == branch else tip
+
     def at_time(self, branch: str, time: datetime) -> VersionId | None:
         """Return the last version on the way to a branch's tip that is not later."""
         tip = self.head() if branch == revisions.HEAD else self.tip(branch)
@@ -262,7 +274,7 @@ class Resolver:
     def _by_number(self, number: int, branch: str) -> VersionId:
         found = self.labelled(branch, number) if number >= 0 else None
         if number == UNBORN:
-            found = self._borrowed_tip(branch)
+            found = self.borrowed_tip(branch)
         if found is None:
             raise InvalidCollectionVersion(
                 f"there is no version {number} on branch {branch!r}; get_log() lists them",
@@ -271,18 +283,32 @@ class Resolver:
             )
         return found
 
-    def _borrowed_tip(self, branch: str) -> VersionId | None:
-        """Return the tip of a branch that has moved on to a version of another one."""
-        tip = self.tip(branch)
-        entry = None if tip is None else self._repository.log.get(tip)
-        return None if entry is None or entry.branch == branch else tip
+
+def refuse_taken(repository: Repository, name: str) -> None:
+    """Refuse a name that something has, so that no new branch may.
+
+    Labels that a branch of this name has left behind are in nobody's way: the numbers of the
+    new one follow theirs.
+
+    Raises:
+        InvalidArgument: A branch, a tag, or a branch of a remote has it.
+    """
+    taken = _holder(repository, name)
+    if taken is not None:
+        raise InvalidArgument(
+            f"there is a {taken} {name!r} already; choose another name", branch=name
+        )
 
 
-def name_taken(repository: Repository, name: str) -> str | None:
-    """Return what has this name, so that no new branch may: a branch, a tag, or labels."""
-    if repository.branches.get(name) is not None or repository.log.last_number(name) >= 0:
-        return "branch"  # labels outlive the name of their branch
-    return "tag" if repository.tags.get(name) is not None else None
+def _holder(repository: Repository, name: str) -> str | None:
+    if repository.branches.get(name) is not None:
+        return "branch"
+    if repository.tags.get(name) is not None:
+        return "tag"
+    if "/" not in name or repository.log.last_number(name) < 0:
+        return None
+    fetched = any(name.startswith(f"{one.name}/") for one in repository.remotes.all())
+    return "branch of a remote" if fetched else None
 
 
 def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
@@ -291,6 +317,7 @@ def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
     They are read some at a time, so it takes as long as it is followed.
 
     Raises:
+        CollectionNotTracked: Another client has dropped or renamed the collection meanwhile.
         CorruptHistory: A version is not in the log.
     """
     order = repository.log.ancestry().ancestors(version)
@@ -301,19 +328,28 @@ def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
             yield from (entries[one] for one in some)
             count = min(2 * count, _MOST_ENTRIES)
     except KeyError as error:
-        raise missing_version(error.args[0]) from None
+        raise _gone(repository, error.args[0]) from None
 
 
 def entry_of(repository: Repository, version: VersionId) -> Version:
     """Return the log entry of a version that must exist.
 
     Raises:
+        CollectionNotTracked: Another client has dropped or renamed the collection meanwhile.
         CorruptHistory: It does not.
     """
     entry = repository.log.get(version)
     if entry is None:
-        raise missing_version(version)
+        raise _gone(repository, version)
     return entry
+
+
+def _gone(repository: Repository, version: VersionId) -> VersioningError:
+    """Return the error for a version that is not in the log, though something led to it."""
+    state = repository.known_state()
+    if state is None or (state.intent or {}).get("verb") == "drop":
+        return not_tracked(repository.name)  # another client has dropped all of it meanwhile
+    return missing_version(version)
 
 
 def branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) -> str | None:
@@ -322,7 +358,7 @@ def branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) 
         return str(version[1])
     if isinstance(version, str):
         parsed = revisions.parse(version)
-        plain = parsed.generations == 0 and parsed.time is None
+        plain = not parsed.steps and parsed.time is None
         return parsed.base if plain and resolver.tip(parsed.base) is not None else None
     if isinstance(version, int) and branch is None:
         return resolver.current_branch

@@ -119,6 +119,16 @@ def on_main(collection: VersionedCollection) -> None:
     collection.checkout("main")
 
 
+def _side_deleted(collection: VersionedCollection) -> None:
+    with_side(collection)
+    on_main(collection)
+    collection.delete_branch("side")
+
+
+def _main_to_side(collection: VersionedCollection) -> None:
+    collection.rename_branch("main", "side")
+
+
 def make_worktree(collection: VersionedCollection) -> None:
     """Have side checked out in a worktree."""
     collection.worktree("side", NEW_NAME)
@@ -409,6 +419,7 @@ SCENARIOS = {
     "rename other branch": Scenario(
         lambda c: c.rename_branch("main", "trunk"), (with_history, with_side)
     ),
+    "rename branch to one deleted": Scenario(_main_to_side, (with_history, _side_deleted)),
     "discard": Scenario(lambda c: c.discard_changes(), (with_history, dirty), large=True),
     "stash": Scenario(lambda c: c.stash(), (with_history, dirty), large=True),
     "stash over": Scenario(
@@ -546,6 +557,9 @@ SCENARIOS = {
     ),
     "undo rename_branch": Scenario(
         undo("rename_branch"), (with_history, lambda c: c.rename_branch("main", "trunk"))
+    ),
+    "undo rename branch to one deleted": Scenario(
+        undo("rename_branch"), (with_history, _side_deleted, _main_to_side)
     ),
     "undo tag": Scenario(undo("tag")),
     "undo delete_tag": Scenario(

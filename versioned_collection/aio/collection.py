@@ -345,13 +345,25 @@ class AsyncVersionedCollection(Generic[DocumentType]):
         return await self._run(compare, other)
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether both are the same collection of the same client; see `equals`."""
+        """Tell whether both are the same collection of the same client, without asking it.
+
+        For the histories see `equals`.
+        """
         if not isinstance(other, AsyncVersionedCollection):
             return NotImplemented
         return bool(self._collection == other._collection)
 
     def __hash__(self) -> int:
         return hash(self._collection)
+
+    def _not_awaited(self, other: object) -> bool:
+        raise InvalidType(
+            "an operator cannot await what the servers answer: "
+            "`await a.is_contained_in(b)` is a <= b, and with strictly=True a < b",
+            other=type(other).__name__,
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = _not_awaited
 
     def __bool__(self) -> bool:
         raise NotImplementedError(

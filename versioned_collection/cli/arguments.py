@@ -15,7 +15,7 @@ from versioned_collection.cli.session import Session
 T = TypeVar("T")
 
 REVISION_HELP = (
-    "A number on the branch, or a revision: main, main@3, main~2, HEAD~1, a tag, "
+    "A number on the branch, or a revision: main, main@3, main~2, HEAD~1, HEAD^2, a tag, "
     "main@{2026-01-31}, a version id, the beginning of a checksum."
 )
 

@@ -98,7 +98,7 @@ def revisions(session: Looker, typed: str) -> Iterator[str]:
                 yield f"{branch}@{number}"
     yield from branches(session, typed)
     yield from tags(session, typed)
-    yield "HEAD"
+    yield from ("HEAD", "@")
     for remote in session.tracked.remotes():
         yield from sorted(f"{remote.name}/{name}" for name in remote.branches)
 

@@ -67,7 +67,10 @@ Force = Annotated[
 ]
 NoCheckout = Annotated[
     bool,
-    typer.Option("--no-checkout", help="Leave the remote's documents as they are."),
+    typer.Option(
+        "--no-checkout",
+        help="Leave the remote's documents as they are, until a push without this.",
+    ),
 ]
 Rebase = Annotated[
     bool,

@@ -81,9 +81,7 @@ def log_graph(versions: Sequence[Version]) -> str:
 
 def tree_graph(tree: VersionTree) -> str:
     """Return all versions of a tree, drawn one on a line."""
-    parents = {
-        one: [parent for parent in tree.nodes[one].parents if parent in tree] for one in tree
-    }
+    parents = tree.edges()
     described = {
         one: f'<span class="ref">{escape(node.label)}</span>' for one, node in tree.nodes.items()
     }

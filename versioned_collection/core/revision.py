@@ -2,8 +2,8 @@
 
 Grammar::
 
-    revision = base { "~" [number] }
-    base     = "HEAD" | branch | branch "@" number | branch "@{" time "}"
+    revision = base { "~" [number] | "^" [number] }
+    base     = "HEAD" | "@" | branch | branch "@" number | [ branch ] "@{" time "}"
              | tag | version id | checksum prefix (at least 4 hexadecimal digits)
 """
 
@@ -13,27 +13,41 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bson.objectid import ObjectId
 
 from versioned_collection.core.times import utc
-from versioned_collection.core.version import VersionId
+from versioned_collection.core.version import UNBORN, VersionId
 from versioned_collection.errors import (
     AmbiguousRevision,
     InvalidArgument,
     InvalidCollectionVersion,
 )
 
-_SUFFIX = re.compile(r"(?:~\d{0,18})+$", re.ASCII)
-_STEP = re.compile(r"~(\d*)", re.ASCII)
+_SUFFIX = re.compile(r"(?:[~^]\d{0,18})+$", re.ASCII)
+_STEP = re.compile(r"([~^])(\d*)", re.ASCII)
 _NUMBERED = re.compile(r"^(?P<branch>.+)@(?P<number>-?\d{1,18})$", re.ASCII | re.DOTALL)
-_TIMED = re.compile(r"^(?P<branch>.+)@\{(?P<time>[^{}]*)\}$", re.DOTALL)
+_TIMED = re.compile(r"^(?P<branch>.*)@\{(?P<time>[^{}]*)\}$", re.DOTALL)
+_COUNT = re.compile(r"^[+-]?\d+$", re.ASCII)
 _HEXADECIMAL = re.compile(r"^[0-9a-f]{4,64}$")
 _RESERVED_CHARACTERS = frozenset("~^:?*[\\{}")
 _MAXIMUM_NAME_LENGTH = 200
 
 HEAD = "HEAD"
+_SHORT_HEAD = "@"
+
+
+class Step(NamedTuple):
+    """A step up from a version.
+
+    Attributes:
+        parent: Which parent to go to, counted from 1; the first one leads up the tree.
+        times: How often.
+    """
+
+    parent: int
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +58,14 @@ class Revision:
         base: The text without what is below.
         number: The number behind ``@``, None where there is none.
         time: The time behind ``@``, None where there is none.
-        generations: How many first parents to go up.
+        steps: How to go up from there, in this order.
         text: The text as it was written.
     """
 
     base: str
     number: int | None = None
     time: datetime | None = None
-    generations: int = 0
+    steps: tuple[Step, ...] = ()
     text: str = ""
 
 
@@ -90,6 +104,14 @@ class RevisionSource(Protocol):
         """Return the ancestor so many first parents up."""
         ...
 
+    def parent(self, version: VersionId, which: int) -> VersionId | None:
+        """Return a parent, counted from 1."""
+        ...
+
+    def borrowed_tip(self, branch: str) -> VersionId | None:
+        """Return a branch's tip where that is a version of another branch."""
+        ...
+
 
 def parse(text: str) -> Revision:
     """Parse a revision text.
@@ -97,11 +119,12 @@ def parse(text: str) -> Revision:
     Raises:
         InvalidArgument: The text is empty or the time cannot be read.
     """
-    base, generations = text, 0
+    base = text
+    steps: tuple[Step, ...] = ()
     suffix = _SUFFIX.search(text)
     if suffix:
         base = text[: suffix.start()]
-        generations = sum(int(step or 1) for step in _STEP.findall(suffix.group()))
+        steps = tuple(_step(*found) for found in _STEP.findall(suffix.group()))
     if not base:
         raise InvalidArgument(
             f"{text!r} is not a revision; write for example 'main', 'main@3' or 'HEAD~1'",
@@ -109,17 +132,31 @@ def parse(text: str) -> Revision:
         )
     timed = _TIMED.match(base)
     if timed:
-        return Revision(timed["branch"], None, _time(timed["time"]), generations, text)
+        return Revision(timed["branch"] or HEAD, None, _time(timed["time"]), steps, text)
     numbered = _NUMBERED.match(base)
     if numbered:
-        return Revision(numbered["branch"], int(numbered["number"]), None, generations, text)
-    return Revision(base, None, None, generations, text)
+        return Revision(numbered["branch"], int(numbered["number"]), None, steps, text)
+    return Revision(base, None, None, steps, text)
+
+
+def _step(sign: str, digits: str) -> Step:
+    number = int(digits or 1)
+    if sign == "~" or number == 0:  # ^0 is the version itself
+        return Step(1, number)
+    return Step(number, 1)
 
 
 def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
+        if _COUNT.match(text.strip()):
+            raise InvalidArgument(
+                f"'@{{{text}}}' does not count earlier places of a name: a time stands between "
+                "the braces, as in main@{2026-01-31}; reflog() lists with their ids the versions "
+                "that HEAD and branches were on, and undo() takes the latest step back",
+                time=text,
+            ) from None
         raise InvalidArgument(
             f"{text!r} is not a time; write it like 2026-01-31 or 2026-01-31T12:00+00:00",
             time=text,
@@ -139,14 +176,20 @@ def resolve(text: str, source: RevisionSource) -> VersionId:
     """
     revision = parse(text)
     version = _base(revision, source)
-    if version is not None and revision.generations:
-        version = source.ancestor(version, revision.generations)
+    for step in revision.steps:
+        version = None if version is None else _up(version, step, source)
     if version is None:
         raise InvalidCollectionVersion(
             f"there is no version {text!r}; log() lists the versions, branches() the branches",
             revision=text,
         )
     return version
+
+
+def _up(version: VersionId, step: Step, source: RevisionSource) -> VersionId | None:
+    if step.parent == 1:
+        return source.ancestor(version, step.times) if step.times else version
+    return source.parent(version, step.parent)
 
 
 def _base(revision: Revision, source: RevisionSource) -> VersionId | None:
@@ -160,15 +203,15 @@ def _base(revision: Revision, source: RevisionSource) -> VersionId | None:
     found = source.tip(branch) or source.tagged(branch)
     if found is not None:
         return found
+    if branch == _SHORT_HEAD:
+        return source.head()
     return _by_identity(branch, source)
 
 
 def _numbered(branch: str, number: int, source: RevisionSource) -> VersionId | None:
-    tip = source.tip(branch)
-    if number >= 0 or tip is None:
-        return source.labelled(branch, number)
-    # an unborn branch's version is numbered -1
-    return tip if number == -1 and source.labelled(branch, 0) is None else None
+    if number == UNBORN:
+        return source.borrowed_tip(branch)
+    return source.labelled(branch, number)
 
 
 def _by_identity(text: str, source: RevisionSource) -> VersionId | None:
@@ -201,7 +244,8 @@ def check_name(name: object, what: str = "branch") -> str:
     if name.startswith("__"):
         plural = "Branch" if what == "branch" else kind
         raise InvalidArgument(f"{plural} names cannot start with '__'", name=name)
-    if name == HEAD or _NUMBERED.match(name) or "@{" in name or name.startswith("-"):
+    reads_otherwise = name in (HEAD, _SHORT_HEAD) or _NUMBERED.match(name) or "@{" in name
+    if reads_otherwise or name.startswith("-"):
         raise InvalidArgument(
             f"{name!r} would be read as a revision or an option; choose another {what} name",
             name=name,

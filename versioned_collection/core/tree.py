@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from versioned_collection.core.drawing import arrange, draw
 from versioned_collection.core.version import VersionId
 
 
@@ -126,7 +127,8 @@ class Ancestry:
 class VersionTree(Ancestry):
     """All versions of a repository by id.
 
-    Two trees are equal when they hold the same versions under the same labels.
+    Two trees are equal when they hold the same versions under the same labels. As a text a tree
+    is drawn, one version on a line, newest first.
     """
 
     def __init__(self, nodes: Iterable[Node] = ()) -> None:
@@ -140,6 +142,21 @@ class VersionTree(Ancestry):
         from versioned_collection.core import html
 
         return html.fragment(html.tree_graph(self))
+
+    def __str__(self) -> str:
+        labels = {one: node.label for one, node in self._nodes.items()}
+        lines = draw(arrange(self.edges(), lambda one: one), self.edges())
+        return "\n".join(line if one is None else f"{line} {labels[one]}" for line, one in lines)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} versions)"
+
+    def edges(self) -> dict[VersionId, list[VersionId]]:
+        """Return the parents of each version, as far as they are in the tree."""
+        return {
+            one: [parent for parent in node.parents if parent in self._nodes]
+            for one, node in self._nodes.items()
+        }
 
     @property
     def root(self) -> VersionId | None:

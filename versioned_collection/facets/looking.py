@@ -24,7 +24,7 @@ class Looking(Facet[DocumentType]):
         """Return the version that a revision names.
 
         Args:
-            revision: ``main``, ``main@3``, ``main~2``, ``HEAD``, ``HEAD~1``, a tag, a
+            revision: ``main``, ``main@3``, ``main~2``, ``HEAD``, ``HEAD^``, a tag, a
                 version id, a checksum prefix, ``main@{2026-01-31}``, a number on the
                 current branch, or ``(number, branch)``.
 
@@ -92,7 +92,7 @@ class Looking(Facet[DocumentType]):
             branch: The branch of a version number, or a branch whose tip is meant.
             deep: Return `deepdiff.DeepDiff` objects instead of unified text.
             direction: ``from`` reads "from that version to now", ``to`` the reverse,
-                ``bidirectional`` gives both under these names.
+                ``bidirectional`` gives both under these names, where anything differs.
             progress: Called with a phase and a number of documents done.
 
         Returns:

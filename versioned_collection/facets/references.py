@@ -16,6 +16,9 @@ class References(Facet[DocumentType]):
     def create_branch(self, name: str) -> tuple[int, str] | None:
         """Create a branch at HEAD and check it out; uncommitted changes stay.
 
+        The name of a deleted branch can be given again: its versions keep their labels, and the
+        numbers of the new one follow theirs.
+
         Returns:
             The number and branch of the version it points to; None when untracked.
 
@@ -42,11 +45,13 @@ class References(Facet[DocumentType]):
         branch_verbs.delete_branch(self._repository, name)
 
     def rename_branch(self, old: str, new: str) -> None:
-        """Give a branch another name; the labels of its versions follow.
+        """Give a branch another name; all labels with the old one follow.
+
+        Where versions of a deleted branch carry the new name, the numbers come behind theirs.
 
         Raises:
             BranchNotFound: There is no branch `old`.
-            InvalidArgument: `new` is malformed or taken.
+            InvalidArgument: `new` is malformed or taken (a ValueError).
         """
         branch_verbs.rename_branch(self._repository, old, new)
 

@@ -55,7 +55,8 @@ class Sharing(Facet[DocumentType]):
                 or the name of a remote; ``origin`` where it is left out.
             branch: The branch, the one that is checked out where it is left out.
             do_checkout: Whether the remote's working copy follows, where it has the branch
-                checked out; it must have no uncommitted changes then.
+                checked out; it must have no uncommitted changes then. One that an earlier push
+                left behind, as it was not to follow, catches up.
             all: Push all branches.
             tags: Push all tags as well.
             delete: Delete the branch at the remote instead.

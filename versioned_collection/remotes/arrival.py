@@ -30,6 +30,7 @@ from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Update
+from versioned_collection.remotes.left_behind import left_behind
 from versioned_collection.remotes.proving import prove, proved_moves
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.working_copy import WorkingCopy
@@ -168,7 +169,8 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
             tagged=dict(update.tags),
         )
         _leave_behind(hold, commit, update.checkout)
-        moves = follow(hold, commit, arrival.tree, update.checkout)
+        returns = update.checkout and left_behind(repository, hold.state) is not None
+        moves = follow(hold, commit, arrival.tree, update.checkout, returns=returns)
         commit.state |= stamp(commit.labels)
         carry_out(hold, commit, moves, progress)
         arrival.forget()
@@ -210,6 +212,8 @@ def follow(
     tree: Ancestry,
     checkout: bool,
     moves_to: Callable[[VersionId], Generator[list[Move], None, None]] | None = None,
+    *,
+    returns: bool = False,
 ) -> Moves | None:
     """Let the working copy follow its branch, where the commit moves that.
 
@@ -220,6 +224,7 @@ def follow(
         checkout: Whether it follows at all; HEAD is detached otherwise.
         moves_to: Iterates over the documents that move from HEAD to a version; without it they
             are computed from the changes in the fastest way.
+        returns: Whether a detached HEAD goes back to its branch, where the commit names that.
 
     Returns:
         What iterates over the documents that move, once; see `joining.carry_out`.
@@ -229,7 +234,10 @@ def follow(
     """
     state = hold.state
     tip = commit.branches.get(state.branch)
-    if state.detached or tip == state.head:
+    if state.detached and not (returns and tip is not None):
+        return _none
+    commit.state["detached"] = False
+    if tip == state.head:
         return _none
     if state.branch in commit.dropped_branches:
         raise InvalidOperation(
@@ -249,12 +257,12 @@ def follow(
     commit.path = path = tree.path(state.head, tip)
     commit.checked = "collection"
     if not hold.repository.has_transactions:
-        commit.state = {"head": tip, **_clean_position(hold)}
+        commit.state = {"head": tip, "detached": False, **_clean_position(hold)}
         return None
     found = moves_along(hold.repository, path) if moves_to is None else moves_to(tip)
     with ExitStack() as stack:  # they are computed while it is looked whether they may be made
         ahead = stack.enter_context(closing(prefetch(found)))
-        commit.state = {"head": tip, **_clean_position(hold)}
+        commit.state = {"head": tip, "detached": False, **_clean_position(hold)}
         stack.pop_all()
     return lambda: ahead
 

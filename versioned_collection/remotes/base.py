@@ -35,6 +35,8 @@ class Refs(NamedTuple):
         checksums: The checksums of the versions that these name.
         current: The branch of HEAD.
         labels: Changes whenever versions get other labels.
+        left_behind: The branch from which a push without checkout has detached HEAD, None where
+            HEAD is where it is for another reason.
     """
 
     branches: Mapping[str, VersionId]
@@ -42,6 +44,7 @@ class Refs(NamedTuple):
     checksums: Mapping[VersionId, str]
     current: str
     labels: ObjectId | None = None
+    left_behind: str | None = None
 
 
 class Setup(NamedTuple):

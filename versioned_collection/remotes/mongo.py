@@ -19,6 +19,7 @@ from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
 from versioned_collection.remotes.checked import UNREADABLE, refused
 from versioned_collection.remotes.founding import MongoFounding
+from versioned_collection.remotes.left_behind import left_behind
 from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
@@ -72,7 +73,8 @@ class MongoRemote:
         checksums = repository.log.checksums(list(named))
         main = state if repository.is_main else repository.metadata.read_main()
         labels = None if main is None else main.labels
-        return Refs(branches, tags, checksums, str(state.branch), labels)
+        behind = left_behind(repository, state)
+        return Refs(branches, tags, checksums, str(state.branch), labels, behind)
 
     def walk(self, versions: Sequence[VersionId], count: int) -> list[Node]:
         """Return the places in the tree of versions, and of about `count` before each."""

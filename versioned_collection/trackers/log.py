@@ -248,12 +248,19 @@ class LogCollection(Tracker):
     def _behind_gap(self, facts: Mapping[str, Any]) -> VersionId | None:
         return self._id({"gap.versions": {"$elemMatch": facts}})
 
-    def relabel(self, old: str, new: str, session: Session = None) -> None:
-        """Move all labels of one branch to another branch name, but those thinned out."""
+    def relabel(self, old: str, new: str, by: int = 0, session: Session = None) -> None:
+        """Move the labels of one branch to another branch name, but those thinned out.
+
+        Args:
+            old: The name of the branch.
+            new: The other one.
+            by: By how much the numbers grow; those that would become negative stay.
+            session: The session of a transaction.
+        """
+        labels = {"branch": old, "number": {"$gte": max(0, -by)}}
+        change = {"$set": {"branch": new}, "$inc": {"number": by}}
         with translated():
-            self.collection.update_many(
-                {"branch": old}, {"$set": {"branch": new}}, session=session
-            )
+            self.collection.update_many(labels, change, session=session)
 
 
 def _can_be_asked_for(branch: str, number: int) -> bool:

@@ -12,11 +12,11 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import needed_elsewhere, renamed_elsewhere
-from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
+from versioned_collection.errors import BranchNotFound, InvalidOperation
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.versions import entry_of, name_taken
+from versioned_collection.versions import entry_of, refuse_taken
 
 
 def create_branch(repository: Repository, name: str) -> Version:
@@ -30,7 +30,7 @@ def create_branch(repository: Repository, name: str) -> Version:
     """
     check_name(name)
     with holding(repository, "create_branch") as hold:
-        _refuse_taken(repository, name)
+        refuse_taken(repository, name)
         head = hold.state.head
         state = {"branch": name, "detached": False}
         Committer(hold).references(Commit(state=state, branches={name: head}))
@@ -78,7 +78,9 @@ def _refuse_loss(repository: Repository, hold: Hold, name: str) -> None:
 
 
 def rename_branch(repository: Repository, old: str, new: str) -> None:
-    """Give a branch another name; the labels of its versions follow, and who checked it out.
+    """Give a branch another name; all labels with the old one follow, and who checked it out.
+
+    Where versions of a deleted branch carry the new name, the numbers come behind theirs.
 
     Raises:
         BranchNotFound: There is no branch `old`.
@@ -90,7 +92,7 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
         tip = repository.branches.get(old)
         if tip is None:
             raise _unknown(old)
-        _refuse_taken(repository, new)
+        refuse_taken(repository, new)
         for waiting in (hold.state, *hold.others.values()):
             refuse_rebased(waiting, old)
         state: dict[str, Any] = {"branch": new if hold.state.branch == old else hold.state.branch}
@@ -100,17 +102,10 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
             branches={new: tip},
             dropped_branches=[old],
             relabelled=[old, new],
+            renumbered=repository.log.last_number(new) + 1,
             elsewhere=renamed_elsewhere(hold, old, new),
         )
         Committer(hold).references(commit)
-
-
-def _refuse_taken(repository: Repository, name: str) -> None:
-    taken = name_taken(repository, name)
-    if taken is not None:
-        raise InvalidArgument(
-            f"there is a {taken} {name!r} already; choose another name", branch=name
-        )
 
 
 def _unknown(name: str) -> BranchNotFound:

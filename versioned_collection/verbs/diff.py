@@ -117,7 +117,7 @@ def diff(
         base = Resolver(repository, hold.state).resolve(version, branch)
         name = entry_of(repository, base).label
         differences = list(_told(_to_working_copy(hold, base), progress))
-    if direction == "bidirectional":
+    if direction == "bidirectional" and differences:
         return {
             "from": _rendered(repository.codec, differences, name, deep, False),
             "to": _rendered(repository.codec, differences, name, deep, True),

@@ -204,14 +204,23 @@ class _Push:
                 self._check_forward(name, there, here)
         self._refuse_orphans(branches, theirs, nodes)
         versions = [node.id for node in nodes]
-        if (moved or tags) and not self._wanted.dry_run:
+        updated = {**self._returning(refs, branches), **moved}
+        if (updated or tags) and not self._wanted.dry_run:
             with self._remote.inbox() if versions else nullcontext() as inbox:
                 if inbox is not None:
                     send(self._here, inbox, versions, self._progress)
-                self._remote.update(Update(versions, moved, tags, self._wanted.do_checkout))
+                self._remote.update(Update(versions, updated, tags, self._wanted.do_checkout))
         if not self._wanted.dry_run:
             self._see({**theirs, **branches})
         return Pushed(self._name, len(versions), moved, sorted(tags))
+
+    def _returning(
+        self, refs: Refs, branches: Mapping[str, VersionId]
+    ) -> dict[str, tuple[VersionId, VersionId]]:
+        """Return the branch to which the remote's HEAD goes back, if it was left behind there."""
+        name = refs.left_behind if self._wanted.do_checkout else None
+        tip = None if name is None else branches.get(name)
+        return {} if name is None or tip is None else {name: (tip, tip)}
 
     def _check_forward(self, name: str, there: VersionId, here: VersionId) -> None:
         """Make sure that nothing at the remote drops out of its branch.

@@ -31,7 +31,7 @@ from versioned_collection.selection import Chosen, Selection
 from versioned_collection.spanning import extend_spans
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.versions import check_texts, entry_of, name_taken
+from versioned_collection.versions import check_texts, entry_of, refuse_taken
 from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.working_copy import Change, Overtaken, WorkingCopy
 
@@ -119,11 +119,7 @@ def _branch(repository: Repository, state: Metadata, wanted: str | None) -> str:
             "check out a branch first"
         )
     check_name(wanted)
-    taken = name_taken(repository, wanted)
-    if taken is not None:
-        raise InvalidArgument(
-            f"there is a {taken} {wanted!r} already; choose another name", branch=wanted
-        )
+    refuse_taken(repository, wanted)
     return wanted
 
 

@@ -127,6 +127,7 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
             commit.tagged[name] = before
     if operation.relabelled:
         commit.relabelled = list(operation.relabelled[::-1])
+        commit.renumbered = -operation.renumbered
         commit.elsewhere = renamed_elsewhere(hold, *commit.relabelled)
     if operation.labels:
         repository = hold.repository

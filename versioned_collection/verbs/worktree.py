@@ -35,7 +35,7 @@ from versioned_collection.versions import (
     RevisionLike,
     attachment,
     branch_named,
-    name_taken,
+    refuse_taken,
 )
 from versioned_collection.wire import (
     DOCUMENT_VALIDATION_FAILURE,
@@ -160,12 +160,7 @@ def _head(hold: Hold, revision: RevisionLike, new_branch: str | None) -> dict[st
     resolver = Resolver(repository, hold.state)
     target = resolver.resolve(revision)
     if new_branch is not None:
-        taken_by = name_taken(repository, new_branch)
-        if taken_by is not None:
-            raise InvalidArgument(
-                f"there is a {taken_by} {new_branch!r} already; choose another name",
-                branch=new_branch,
-            )
+        refuse_taken(repository, new_branch)
         return {"head": target, "branch": new_branch, "detached": False}
     named = branch_named(resolver, revision, None)
     taken = holders({**hold.others, repository.name: hold.state})
