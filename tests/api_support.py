@@ -18,6 +18,7 @@ BANDS = [
     {"_id": 2, "name": "Blur", "members": ["Damon"], "since": {"year": 1988}},
     {"_id": 3, "name": "Suede", "members": [], "since": {"year": 1989}},
 ]
+SECRET = "the secret of all"
 _OF_THE_LEASE = ("lease", "fence", "progress", "captured", "own")
 
 
@@ -111,3 +112,20 @@ def labels(versions: Any) -> list[str]:
 def problems(bands: VersionedCollection) -> list[str]:
     """Return the kinds of what `verify` finds."""
     return [problem.kind for problem in bands.verify()]
+
+
+def traces(db: Database[Any], secret: str = SECRET) -> list[str]:
+    """Return the collections in which the bytes of a secret are, also cut in two by chunks."""
+    found, wanted = [], secret.encode()
+    for name in sorted(db.list_collection_names(filter={"type": "collection"})):
+        order = "files_id" if name.endswith(".chunks") else "_id"
+        documents = (
+            db.get_collection(name, codec_options=RAW).find({}).sort([(order, 1), ("n", 1)])
+        )
+        if name.endswith(".chunks"):
+            content = b"".join(one["data"] for one in documents)
+        else:
+            content = b"\0".join(bytes(one.raw) for one in documents)
+        if wanted in content:
+            found.append(name)
+    return found

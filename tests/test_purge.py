@@ -333,16 +333,6 @@ def test_refused_while_a_merge_waits(anydb):
     assert bands.purge([1], reason=WHY).documents == 1
 
 
-def test_refused_beside_other_working_copies(anydb):
-    bands = grown(anydb)
-    side = bands.worktree("side", "aside")
-    for one in (bands, side):
-        with pytest.raises(errors.InvalidOperation, match="remove_worktree"):
-            one.purge([1], reason=WHY)
-    bands.remove_worktree("aside")
-    assert bands.purge([1], reason=WHY).documents == 1
-
-
 def test_refused_where_there_is_no_history(anydb):
     bands = untracked(anydb)
     with pytest.raises(errors.CollectionNotTracked):
@@ -429,6 +419,20 @@ def test_readers_that_began_before_it(db):
         assert [view.find_one(name)["_id"] for view in views] == [name, name]
         bands.purge([name], reason=WHY)
         assert [one["_id"] for view in views for one in view.find({"_id": name})] == []
+
+
+def test_ids_are_forgotten_beside_what_others_write_meanwhile(db, monkeypatch):
+    bands = grown(db)
+    declare = Committer.declare
+
+    def late(self: Any, commit: Any) -> None:
+        if commit.purge is not None:
+            db["bands"].update_one({"_id": 1}, {"$set": {"mark": "late"}})
+        declare(self, commit)
+
+    monkeypatch.setattr(Committer, "declare", late)
+    assert bands.purge([1, 2], reason=WHY).kept == ()
+    assert list(db["__modified_bands"].find()) == []
 
 
 def test_damaged_history_is_not_sealed_anew(anydb):
