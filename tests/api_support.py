@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import bson
@@ -11,6 +12,8 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 BANDS = [
@@ -129,3 +132,22 @@ def traces(db: Database[Any], secret: str = SECRET) -> list[str]:
         if wanted in content:
             found.append(name)
     return found
+
+
+def meanwhile(monkeypatch: Any, act: Callable[[], Any], left: list[str] | None = None) -> None:
+    """Have another client act once, while a purge is under way.
+
+    Args:
+        monkeypatch: The fixture.
+        act: What it does.
+        left: The working copies whose documents have yet to move by then; None for all.
+    """
+    declare, pending = Committer.declare, [act]
+
+    def declaring(self: Committer, commit: Commit) -> None:
+        if commit.purge is not None and left in (None, commit.copies):
+            while pending:
+                pending.pop()()
+        declare(self, commit)
+
+    monkeypatch.setattr(Committer, "declare", declaring)

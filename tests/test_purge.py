@@ -11,6 +11,7 @@ from api_support import (
     grown,
     labels,
     mark,
+    meanwhile,
     problems,
     raws,
     step,
@@ -20,7 +21,6 @@ from api_support import (
 from bson.int64 import Int64
 
 from versioned_collection import ANY, Retention, VersionedCollection, errors
-from versioned_collection.committer import Committer
 from versioned_collection.core.document import DocumentId
 from versioned_collection.erasing import Erasing
 
@@ -379,15 +379,8 @@ def test_a_large_purge(anydb, small_limits):
 
 def test_what_others_write_meanwhile_goes_too(anydb, monkeypatch):
     bands = grown(anydb)
-    declare = Committer.declare
-
-    def late(self: Any, commit: Any) -> None:
-        if commit.purge is not None:
-            anydb["bands"].update_one({"_id": 1}, {"$set": {"mark": "late"}})
-            anydb["bands"].update_one({"_id": 2}, {"$set": {"mark": "late"}})
-        declare(self, commit)
-
-    monkeypatch.setattr(Committer, "declare", late)
+    late = {"$set": {"mark": "late"}}
+    meanwhile(monkeypatch, lambda: anydb["bands"].update_many({"_id": {"$in": [1, 2]}}, late))
     purged = bands.purge([1], reason=WHY)
     assert purged.kept == ()
     assert [one["_id"] for one in anydb["bands"].find().sort("_id")] == [2, 3]
@@ -423,16 +416,26 @@ def test_readers_that_began_before_it(db):
 
 def test_ids_are_forgotten_beside_what_others_write_meanwhile(db, monkeypatch):
     bands = grown(db)
-    declare = Committer.declare
-
-    def late(self: Any, commit: Any) -> None:
-        if commit.purge is not None:
-            db["bands"].update_one({"_id": 1}, {"$set": {"mark": "late"}})
-        declare(self, commit)
-
-    monkeypatch.setattr(Committer, "declare", late)
+    late = {"$set": {"mark": "late"}}
+    meanwhile(monkeypatch, lambda: db["bands"].update_one({"_id": 1}, late))
     assert bands.purge([1, 2], reason=WHY).kept == ()
     assert list(db["__modified_bands"].find()) == []
+
+
+def test_what_the_server_refuses_in_the_end_is_told(anydb, monkeypatch):
+    bands = grown(anydb)
+    anydb["bands"].create_index("name", unique=True)
+
+    def unset() -> None:  # so that there is no room for another one without a name
+        anydb["bands"].update_one({"_id": 2}, {"$unset": {"name": 1}})
+        anydb["bands"].update_one({"_id": 1}, {"$set": {"mark": "late"}})
+
+    meanwhile(monkeypatch, unset)
+    assert bands.purge([1], paths=["name"], reason=WHY).kept == (1,)
+    assert bands.find_one(1)["name"] == "Pulp"
+    assert problems(bands) == []
+    anydb["bands"].drop_index("name_1")
+    assert bands.purge([1], paths=["name"], reason=WHY).working_copy == 1
 
 
 def test_damaged_history_is_not_sealed_anew(anydb):

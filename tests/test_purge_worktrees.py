@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from api_support import SECRET, edit, everything, grown, problems, raws, traces, tracked
+from api_support import (
+    SECRET,
+    edit,
+    everything,
+    grown,
+    meanwhile,
+    problems,
+    raws,
+    traces,
+    tracked,
+)
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, errors
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
-from versioned_collection.erasing import Erasing
 
 WHY = "leaked"
 LARGE = 9 * 1024 * 1024
@@ -33,19 +39,6 @@ def beside(db: Database[Any]) -> list[VersionedCollection]:
 def whole(db: Database[Any]) -> bool:
     """Tell whether all is well, whichever working copy is asked."""
     return [problems(copy) for copy in copies(db)] == [[], [], []]
-
-
-def in_between(monkeypatch: Any, act: Callable[[], Any], when: Callable[[Commit], bool]) -> None:
-    """Have another client act before a purge is declared, or goes on, in some state."""
-    declare, is_over = Committer.declare, []
-
-    def interrupted(self: Committer, commit: Commit) -> None:
-        if commit.purge is not None and when(commit) and not is_over:
-            is_over.append(True)
-            act()
-        declare(self, commit)
-
-    monkeypatch.setattr(Committer, "declare", interrupted)
 
 
 # -- nothing is left -------------------------------------------------------------------------
@@ -240,7 +233,7 @@ def test_what_others_write_meanwhile_goes_too(anydb, monkeypatch, start):
             anydb[name].update_one({"_id": 1}, {"$set": {"mark": "late"}})
             anydb[name].update_one({"_id": 2}, {"$set": {"mark": "late"}})
 
-    in_between(monkeypatch, write, lambda commit: True)
+    meanwhile(monkeypatch, write)
     assert copies(anydb, start)[0].purge([1, 3], reason=WHY).kept == ()
     for copy in copies(anydb):
         assert [one["_id"] for one in copy.find()] == [2]
@@ -258,13 +251,7 @@ def mark_of(copy: VersionedCollection, id_: Any) -> Any:
 
 def test_what_comes_back_later_is_noticed_elsewhere(anydb, monkeypatch):
     bands, aside, _ = beside(anydb)
-    forget = Erasing._forget
-
-    def late(self: Any) -> None:
-        aside.insert_one({"_id": 1, "name": "again"})
-        forget(self)
-
-    monkeypatch.setattr(Erasing, "_forget", late)
+    meanwhile(monkeypatch, lambda: aside.insert_one({"_id": 1, "name": "again"}), [])
     bands.purge([1], reason=WHY)
     assert [(one.op, one.document_id) for one in aside.changes()] == [("insert", 1)]
     assert whole(anydb)
@@ -318,7 +305,7 @@ def test_what_others_wrote_stays_where_one_working_copy_refuses(anydb, monkeypat
             anydb[name].delete_one({"_id": 3})
             anydb[name].update_one({"_id": 2}, {"$set": {"mark": "late"}})
 
-    in_between(monkeypatch, write, lambda commit: commit.copies == ["aside", "then"])
+    meanwhile(monkeypatch, write, ["aside", "then"])
     with pytest.raises(errors.DocumentRejected):
         bands.purge(paths=["name"], reason=WHY)
     assert [[one["_id"] for one in copy.find().sort("_id")] for copy in copies(anydb)] == [

@@ -12,7 +12,7 @@ from versioned_collection.core.delta import Delta, compare, images
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.erasing import forget_ids
-from versioned_collection.errors import WorkingCopyChanged
+from versioned_collection.errors import DocumentRejected, WorkingCopyChanged
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold
@@ -119,7 +119,11 @@ class Holdings:
         self._repository.stash.append(aside, changes)
 
     def insist(self, kept: Sequence[DocumentKey]) -> Sequence[DocumentKey]:
-        """Erase from documents that other clients changed meanwhile; return those that stay."""
+        """Erase from documents that other clients changed meanwhile.
+
+        Returns:
+            Those that stay, as they are changed all the time, or as the server refuses them.
+        """
         left = list(kept)
         for _ in range(_ATTEMPTS if kept else 0):
             changes = list(self._changes_of(left))
@@ -129,7 +133,7 @@ class Holdings:
             left = [delta.key for batch in changes for delta in batch]
             try:
                 left = Replacing(self._hold, None).run(changes)
-            except WorkingCopyChanged:
+            except (WorkingCopyChanged, DocumentRejected):
                 self._hold.update({"intent": None})
         self.forget_ids([key for key in kept if key not in left])
         return left

@@ -37,7 +37,8 @@ class Purged:
         stashes: How many stashes held something of them.
         views: How many published views showed something of them.
         kept: Ids of documents that still hold what was to go, in any working copy, as other
-            clients write to them all the time; purge them again.
+            clients wrote to them meanwhile, and do so all the time or left no room for what is
+            left of them in a unique index; purge them again.
         unreachable: What may still hold it, in words.
     """
 
