@@ -358,6 +358,8 @@ def test_killed_on_a_standalone_server(standalone, children, name):
         ("checkout of odd documents", f"__replica_{NAME}"),
         ("discard of odd documents", NAME),
         ("register of odd documents", f"__replica_{NAME}"),
+        ("purge of odd fields beside a worktree", NEW_NAME),
+        ("purge of odd fields beside a worktree", f"__replica_{NEW_NAME}"),
     ],
 )
 def test_killed_while_documents_are_put_anew(standalone, children, name, collection):
