@@ -113,7 +113,7 @@ def _lines(found: Purged, dry_run: bool) -> Iterator[str]:
         f"{counted(found.removed, 'change')} {would}removed, {found.rewritten:,} rewritten"
     )
     yield (
-        f"{counted(found.working_copy)} of the collection, "
+        f"{counted(found.working_copy)} in working copies, "
         f"{counted(found.stashes, 'stash', 'stashes')}, {counted(found.views, 'view')}"
     )
     yield from (f"still written by another client: {dump(id_)}" for id_ in found.kept)
