@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -247,6 +249,32 @@ def test_what_others_write_meanwhile_goes_too(anydb, monkeypatch, start):
 def mark_of(copy: VersionedCollection, id_: Any) -> Any:
     """Return what `edit` set on a document."""
     return copy.find_one(id_).get("mark")  # type: ignore[union-attr]
+
+
+def test_no_write_is_lost_while_all_working_copies_are_purged(anydb):
+    beside(anydb)
+    for name in NAMES:
+        anydb[name].update_many({}, {"$set": {"secret": SECRET, "n": 0}})
+    over = threading.Event()
+
+    def write(name: str) -> int:
+        turns = 0
+        while not over.is_set():
+            anydb[name].update_many({}, {"$inc": {"n": 1}})
+            turns += 1
+        return turns
+
+    with ThreadPoolExecutor() as pool:
+        counts = [pool.submit(write, name) for name in NAMES]
+        try:
+            purged = copies(anydb, "aside")[0].purge(paths=["secret"], reason=WHY)
+        finally:
+            over.set()
+    for name, count in zip(NAMES, counts, strict=True):
+        found = list(anydb[name].find())
+        assert [one["n"] for one in found] == [count.result()] * 3
+        assert {one["_id"] for one in found if "secret" in one} <= set(purged.kept)
+    assert whole(anydb)
 
 
 def test_what_comes_back_later_is_noticed_elsewhere(anydb, monkeypatch):
