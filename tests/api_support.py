@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import bson
@@ -11,6 +12,8 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection
+from versioned_collection.commit import Commit
+from versioned_collection.committer import Committer
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 BANDS = [
@@ -18,6 +21,7 @@ BANDS = [
     {"_id": 2, "name": "Blur", "members": ["Damon"], "since": {"year": 1988}},
     {"_id": 3, "name": "Suede", "members": [], "since": {"year": 1989}},
 ]
+SECRET = "the secret of all"
 _OF_THE_LEASE = ("lease", "fence", "progress", "captured", "own")
 
 
@@ -111,3 +115,39 @@ def labels(versions: Any) -> list[str]:
 def problems(bands: VersionedCollection) -> list[str]:
     """Return the kinds of what `verify` finds."""
     return [problem.kind for problem in bands.verify()]
+
+
+def traces(db: Database[Any], secret: str = SECRET) -> list[str]:
+    """Return the collections in which the bytes of a secret are, also cut in two by chunks."""
+    found, wanted = [], secret.encode()
+    for name in sorted(db.list_collection_names(filter={"type": "collection"})):
+        order = "files_id" if name.endswith(".chunks") else "_id"
+        documents = (
+            db.get_collection(name, codec_options=RAW).find({}).sort([(order, 1), ("n", 1)])
+        )
+        if name.endswith(".chunks"):
+            content = b"".join(one["data"] for one in documents)
+        else:
+            content = b"\0".join(bytes(one.raw) for one in documents)
+        if wanted in content:
+            found.append(name)
+    return found
+
+
+def meanwhile(monkeypatch: Any, act: Callable[[], Any], left: list[str] | None = None) -> None:
+    """Have another client act once, while a purge is under way.
+
+    Args:
+        monkeypatch: The fixture.
+        act: What it does.
+        left: The working copies whose documents have yet to move by then; None for all.
+    """
+    declare, pending = Committer.declare, [act]
+
+    def declaring(self: Committer, commit: Commit) -> None:
+        if commit.purge is not None and left in (None, commit.copies):
+            while pending:
+                pending.pop()()
+        declare(self, commit)
+
+    monkeypatch.setattr(Committer, "declare", declaring)

@@ -109,6 +109,7 @@ REPLICA_SET_BY_DEFAULT = ON_EVERY_SURFACE | frozenset(
         "merge_races",
         "passthrough",
         "purge_remotes",
+        "purge_worktrees",
         "restore",
         "thin_out",
         "views",

@@ -89,6 +89,7 @@ VARIANTS = frozenset(
         "rename branch of a worktree",
         "purge by a filter",
         "purge of odd fields",
+        "purge of odd fields beside a worktree",
         "stash_apply with merge",
         "resolve conflicts page by page",
         "cherry_pick with conflicts",
@@ -119,6 +120,8 @@ ELSEWHERE = (
     "checkout over spans",
     "thin out",
     "purge of fields",
+    "purge that a worktree refuses",
+    "purge beside a worktree",
 )
 """Verbs that a default run also tries without transactions, every other one as a large change."""
 
@@ -355,6 +358,8 @@ def test_killed_on_a_standalone_server(standalone, children, name):
         ("checkout of odd documents", f"__replica_{NAME}"),
         ("discard of odd documents", NAME),
         ("register of odd documents", f"__replica_{NAME}"),
+        ("purge of odd fields beside a worktree", NEW_NAME),
+        ("purge of odd fields beside a worktree", f"__replica_{NEW_NAME}"),
     ],
 )
 def test_killed_while_documents_are_put_anew(standalone, children, name, collection):

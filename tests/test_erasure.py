@@ -7,7 +7,7 @@ from typing import Any
 import bson
 import histories
 import pytest
-from api_support import RAW, problems, tracked
+from api_support import SECRET, problems, traces, tracked
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given
@@ -20,26 +20,8 @@ from versioned_collection.core.document import document_key, key_of, twin_token
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.merging.paths import patterns
 
-SECRET = "the secret of all"
 WHY = "leaked"
 LARGE = 9 * 1024 * 1024
-
-
-def traces(db: Database[Any], secret: str = SECRET) -> list[str]:
-    """Return the collections in which the bytes of a secret are, also cut in two by chunks."""
-    found, wanted = [], secret.encode()
-    for name in sorted(db.list_collection_names(filter={"type": "collection"})):
-        order = "files_id" if name.endswith(".chunks") else "_id"
-        documents = (
-            db.get_collection(name, codec_options=RAW).find({}).sort([(order, 1), ("n", 1)])
-        )
-        if name.endswith(".chunks"):
-            content = b"".join(one["data"] for one in documents)
-        else:
-            content = b"\0".join(bytes(one.raw) for one in documents)
-        if wanted in content:
-            found.append(name)
-    return found
 
 
 def everywhere(db: Database[Any], there: Database[Any]) -> VersionedCollection:

@@ -11,6 +11,7 @@ from api_support import (
     grown,
     labels,
     mark,
+    meanwhile,
     problems,
     raws,
     step,
@@ -20,7 +21,6 @@ from api_support import (
 from bson.int64 import Int64
 
 from versioned_collection import ANY, Retention, VersionedCollection, errors
-from versioned_collection.committer import Committer
 from versioned_collection.core.document import DocumentId
 from versioned_collection.erasing import Erasing
 
@@ -333,16 +333,6 @@ def test_refused_while_a_merge_waits(anydb):
     assert bands.purge([1], reason=WHY).documents == 1
 
 
-def test_refused_beside_other_working_copies(anydb):
-    bands = grown(anydb)
-    side = bands.worktree("side", "aside")
-    for one in (bands, side):
-        with pytest.raises(errors.InvalidOperation, match="remove_worktree"):
-            one.purge([1], reason=WHY)
-    bands.remove_worktree("aside")
-    assert bands.purge([1], reason=WHY).documents == 1
-
-
 def test_refused_where_there_is_no_history(anydb):
     bands = untracked(anydb)
     with pytest.raises(errors.CollectionNotTracked):
@@ -389,15 +379,8 @@ def test_a_large_purge(anydb, small_limits):
 
 def test_what_others_write_meanwhile_goes_too(anydb, monkeypatch):
     bands = grown(anydb)
-    declare = Committer.declare
-
-    def late(self: Any, commit: Any) -> None:
-        if commit.purge is not None:
-            anydb["bands"].update_one({"_id": 1}, {"$set": {"mark": "late"}})
-            anydb["bands"].update_one({"_id": 2}, {"$set": {"mark": "late"}})
-        declare(self, commit)
-
-    monkeypatch.setattr(Committer, "declare", late)
+    late = {"$set": {"mark": "late"}}
+    meanwhile(monkeypatch, lambda: anydb["bands"].update_many({"_id": {"$in": [1, 2]}}, late))
     purged = bands.purge([1], reason=WHY)
     assert purged.kept == ()
     assert [one["_id"] for one in anydb["bands"].find().sort("_id")] == [2, 3]
@@ -429,6 +412,30 @@ def test_readers_that_began_before_it(db):
         assert [view.find_one(name)["_id"] for view in views] == [name, name]
         bands.purge([name], reason=WHY)
         assert [one["_id"] for view in views for one in view.find({"_id": name})] == []
+
+
+def test_ids_are_forgotten_beside_what_others_write_meanwhile(db, monkeypatch):
+    bands = grown(db)
+    late = {"$set": {"mark": "late"}}
+    meanwhile(monkeypatch, lambda: db["bands"].update_one({"_id": 1}, late))
+    assert bands.purge([1, 2], reason=WHY).kept == ()
+    assert list(db["__modified_bands"].find()) == []
+
+
+def test_what_the_server_refuses_in_the_end_is_told(anydb, monkeypatch):
+    bands = grown(anydb)
+    anydb["bands"].create_index("name", unique=True)
+
+    def unset() -> None:  # so that there is no room for another one without a name
+        anydb["bands"].update_one({"_id": 2}, {"$unset": {"name": 1}})
+        anydb["bands"].update_one({"_id": 1}, {"$set": {"mark": "late"}})
+
+    meanwhile(monkeypatch, unset)
+    assert bands.purge([1], paths=["name"], reason=WHY).kept == (1,)
+    assert bands.find_one(1)["name"] == "Pulp"
+    assert problems(bands) == []
+    anydb["bands"].drop_index("name_1")
+    assert bands.purge([1], paths=["name"], reason=WHY).working_copy == 1
 
 
 def test_damaged_history_is_not_sealed_anew(anydb):

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -249,6 +250,17 @@ class Machine(RuleBasedStateMachine):
     def gc(self, copy: str) -> None:
         if copy in self.copies:
             self.collection(copy).gc()
+
+    @rule(copy=copies, one=ids)
+    def purge(self, copy: str, one: int) -> None:
+        if copy not in self.copies:
+            return
+        self.collection(copy).purge([one], reason="it left")
+        states = [version.documents for version in self.versions]
+        for each in self.copies.values():
+            states += [each.documents, each.head.documents, *chain(*each.stashed)]
+        for state in states:
+            state.pop(one, None)
 
     # -- what both say -------------------------------------------------------------------
 

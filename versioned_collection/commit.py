@@ -53,7 +53,9 @@ class Commit:
             another client changed meanwhile stays, and the stash is then not dropped.
         reverse: Whether they go back to what they were before the stashed changes, which takes
             `guarded`.
-        displace: See `WorkingCopyWriter`.
+        displace: See `WorkingCopyWriter`; of several `copies`, in the first of them.
+        copies: The working copies in which the documents of the stash, of which each has its own,
+            have yet to move, in this order; None where they do so in this one alone.
         fill: Whether the empty collection gets all documents of the replica.
         checked: What the checks look at once the documents have moved, before the references
             do: ``collection`` or ``replica``; None where they need not run.
@@ -67,7 +69,7 @@ class Commit:
         private_checks: Whether checks that only the process at work knows are to run too: another
             one that finds the commit half done turns back.
         elsewhere: Fields of the metadata of other working copies to set, by their names.
-        purge: What is erased once the documents of the working copy have moved (see `erasing`).
+        purge: What is erased once the documents of all working copies have moved (see `erasing`).
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Commit:
     guarded: bool = False
     reverse: bool = False
     displace: bool = False
+    copies: list[str] | None = None
     tagged: dict[str, Any] = field(default_factory=dict)
     untagged: list[str] = field(default_factory=list)
     operation: Mapping[str, Any] | None = None
@@ -122,6 +125,7 @@ class Commit:
             "guarded": self.guarded,
             "reverse": self.reverse,
             "displace": self.displace,
+            "copies": self.copies,
             "tagged": [[name, tag] for name, tag in self.tagged.items()],
             "untagged": self.untagged,
             "operation": self.operation,

@@ -62,12 +62,23 @@ class Committer:
         hold: The lease.
         progress: Told how many documents were written.
         resumed: Whether what is carried out may have been begun by a process that died.
+        declared: The working copy whose state says what is under way, None for that of `hold`.
+
+    Attributes:
+        kept: Documents that another client changed, and that were left so.
+        kept_in: The same in each working copy, by its name, where a commit has several `copies`.
     """
 
     def __init__(
-        self, hold: Hold, progress: Progress | None = None, *, resumed: bool = False
+        self,
+        hold: Hold,
+        progress: Progress | None = None,
+        *,
+        resumed: bool = False,
+        declared: Hold | None = None,
     ) -> None:
         self._hold = hold
+        self._declared = declared or hold
         self._repository = hold.repository
         self._progress = counted(progress)
         self._own: list[Timestamp] = []
@@ -75,6 +86,7 @@ class Committer:
         self._torn = resumed and not hold.repository.has_transactions
         self._refusal: Exception | None = None
         self.kept: list[DocumentKey] = []
+        self.kept_in: dict[str, list[DocumentKey]] = {}
 
     def carry_out(
         self,
@@ -133,7 +145,7 @@ class Committer:
         """Carry out a small commit in one transaction, while its moves are still computed."""
         with closing(_Small(batches)) as small:
             if completed is None:
-                self._judge(commit)
+                self._judge(self._hold, commit)
             if commit.working_copy:
                 create_if_missing(self._repository)
             writer = WorkingCopyWriter(
@@ -145,7 +157,7 @@ class Committer:
                 self._write_all(small, commit, writer, session)
                 if completed is not None:
                     completed()
-                    self._judge(commit)
+                    self._judge(self._hold, commit)
                 check_written(self._repository, commit, session)
                 true = self._without_overtaken(commit, writer, session)
                 apply_references(self._hold, true, session)
@@ -158,10 +170,11 @@ class Committer:
         if commit.working_copy or completed is None:  # else they were told of as they came
             self._progress("written", small.count, small.bytes)
 
-    def _judge(self, commit: Commit) -> None:
+    @staticmethod
+    def _judge(hold: Hold, commit: Commit) -> None:
         """Refuse a commit under other working copies, and note what it moves."""
-        refuse_under_others(self._hold, commit)
-        describe(self._hold, commit)
+        refuse_under_others(hold, commit)
+        describe(hold, commit)
 
     def _write_all(
         self,
@@ -343,8 +356,9 @@ class Committer:
         Raises:
             InvalidOperation: It would take a branch or version from another working copy.
         """
-        self._judge(commit)
-        self._hold.begin({"phase": "apply", "commit": commit.to_bson()})
+        hold = self._declared
+        self._judge(hold, commit)
+        hold.begin({"phase": "apply", "commit": commit.to_bson()})
 
     def complete(self, commit: Commit) -> None:
         """Carry out a declared commit; every step may have been done before.
@@ -370,8 +384,8 @@ class Committer:
             self._bridge(commit, commit.bridged)
         if commit.forgotten and commit.draft is None:
             self._repository.deltas.delete(commit.forgotten)
-        if commit.purge is not None:
-            commit.state |= Erasing(self._hold, commit.purge, torn=self._torn).run(commit.stash)
+        if commit.purge is not None and commit.stash is not None:
+            self._erase(commit, commit.purge, commit.stash)
         self._finish(commit)
         if commit.draft is not None:  # until then somebody may have to go the same way again
             self._repository.deltas.delete(commit.forgotten)
@@ -385,6 +399,11 @@ class Committer:
             self.declare(commit)
         self._hold.lease.check()
         deltas.hand_over(bridged["draft"], bridged["version"])
+
+    def _erase(self, commit: Commit, purge: Mapping[str, Any], aside: ObjectId) -> None:
+        fields = Erasing(self._hold, purge, torn=self._torn).run(aside)
+        commit.state |= fields.pop(self._repository.name)
+        commit.elsewhere |= fields
 
     def _check(self, commit: Commit) -> None:
         """Run the checks on what was written; once they are passed, nothing turns back."""
@@ -431,13 +450,18 @@ class Committer:
             self._finish(commit)
         elif commit.stash is not None and commit.guarded and not commit.reverse:
             back = Commit(
-                stash=commit.stash, guarded=True, reverse=True, displace=True, operation={}
+                stash=commit.stash,
+                guarded=True,
+                reverse=True,
+                displace=True,
+                copies=self._reached(commit),
+                operation={},
             )
             self.declare(back)
             self._carry_through(back)
             self._repository.stash.delete([commit.stash])
             if commit.purge is not None:
-                take_back(self._hold, commit.purge)
+                take_back(self._hold, commit.purge, commit.stash)
         elif commit.stash is not None:
             self._hold.update({"intent": None})
 
@@ -455,14 +479,47 @@ class Committer:
                 self.declare(commit)
             moves = partial(moves_along, torn=self._torn, draft=commit.draft, plain=self._resumed)
             self._complete(commit, partial(moves, repository, commit.path))
-        if commit.stash is not None:
-            stash = commit.stash
-            if commit.guarded or commit.reverse:
-                self._complete(
-                    commit, lambda: exactly_unstashed(repository, stash, commit.reverse)
-                )
-            else:
-                self._complete(commit, lambda: unstashed(repository, stash))
+        if commit.stash is not None and commit.copies is None:
+            self._complete_stash(commit, commit.stash)
+        elif commit.stash is not None:
+            self._complete_copies(commit, commit.stash)
+
+    def _complete_stash(self, commit: Commit, stash: ObjectId) -> None:
+        repository = self._repository
+        if commit.guarded or commit.reverse:
+            self._complete(commit, lambda: exactly_unstashed(repository, stash, commit.reverse))
+        else:
+            self._complete(commit, lambda: unstashed(repository, stash))
+
+    def _complete_copies(self, commit: Commit, stash: ObjectId) -> None:
+        """Complete a stash in one working copy after the other.
+
+        Each is noted once it is through: where one has to displace documents, a document that
+        another client deletes in the others meanwhile is not taken for displaced.
+        """
+        while commit.copies:
+            name, *rest = commit.copies
+            there = self._in(name)
+            there._complete_stash(commit, stash)
+            self.kept_in[name] = there.kept
+            self._refusal = self._refusal or there._refusal
+            commit.copies, commit.displace = rest, False
+            self.declare(commit)
+
+    def _in(self, name: str) -> Committer:
+        """Return what carries out the steps of the same commit in another working copy."""
+        if name == self._repository.name:
+            return self
+        hold = self._hold.beside(name)
+        return Committer(hold, self._progress, resumed=self._resumed, declared=self._hold)
+
+    def _reached(self, commit: Commit) -> list[str] | None:
+        """Return where documents may have moved; first where the server refused one of them."""
+        if commit.copies is None:
+            return None
+        everywhere = [self._repository.name, *self._hold.others]
+        through = [name for name in everywhere if name not in commit.copies]
+        return [*commit.copies[:1], *through]
 
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
         """Write batches that can be computed again, each in a transaction of its own."""

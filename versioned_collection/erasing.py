@@ -2,12 +2,13 @@
 
 What it needs was prepared out of sight: which documents it concerns and what log entries become
 (in the tracker of purges), the new deltas (in that of rewritten ones), and the deltas that lead
-the replica to its new documents (those of a version that never enters the log).
+the replica of each working copy to its new documents (those of a version that never enters the
+log).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -35,6 +36,8 @@ from versioned_collection.repository import Hold
 from versioned_collection.trackers.metadata import with_stashes
 from versioned_collection.wire import by_keys, portions
 
+Keys = Callable[[], Iterator[Sequence[DocumentKey]]]
+
 _AHEAD = timedelta(days=1)
 
 
@@ -44,7 +47,8 @@ class Erasing:
     Args:
         hold: The lease.
         purge: What its intent says: ``id``, ``replica`` (the version whose deltas lead the
-            replica on), ``erasure`` and ``tombstone``.
+            replica on), ``beside`` (the same for the other working copies, by their names),
+            ``erasure`` and ``tombstone``.
         torn: Whether a process without transactions may have died while it did the same.
     """
 
@@ -52,65 +56,51 @@ class Erasing:
         self._hold = hold
         self._repository = hold.repository
         self._id: ObjectId = purge["id"]
-        self._replica: ObjectId = purge["replica"]
-        self._erasure = Erasure.from_bson(purge["erasure"])
-        self._torn = torn
+        self._replicas = _replicas(hold, purge)
+        erasure = Erasure.from_bson(purge["erasure"])
+        self._copies = [
+            _Copy(one, self._keys, self._replicas[one.repository.name], erasure, torn)
+            for one in hold.everywhere()
+        ]
 
-    def run(self, aside: ObjectId | None) -> dict[str, Any]:
-        """Erase, once the documents of the working copy have moved.
+    def run(self, aside: ObjectId) -> dict[str, dict[str, Any]]:
+        """Erase, once the documents of all working copies have moved.
 
         Args:
             aside: Where these had been put aside.
 
         Returns:
-            The fields of the metadata that change with it.
+            The fields of the metadata that change with it, by the names of the working copies.
         """
         repository, check = self._repository, self._hold.lease.check
-        if aside is not None:
-            repository.stash.delete([aside])
-        self._move_replica()
+        for copy in self._copies:
+            copy.move_replica(aside)
         for keys in self._keys(history=True):
             self._replace_deltas(keys)
-        stashes = self._rewrite_stashes()
-        self._rewrite_views()
+        fields = {copy.name: copy.rewrite() for copy in self._copies}
         check()
-        repository.overlays.remove_all()
         repository.spans.drop_all()
-        repository.conflicts.delete(repository.conflicts.merges())
         for entries in repository.purges.checksums(self._id):
             check()
             repository.log.seal((entry.version, entry.facts) for entry in entries)
         # behind the log: whoever announces later on finds the new entries there
         repository.incoming.forget_all()
-        position = self._notice()
+        for copy in self._copies:
+            fields[copy.name].update(copy.notice())
         self._forget()
         if repository.has_transactions:
             repository.purges.renew()
-        return {**stashes, **position}
+        return fields
 
     def _keys(self, *, history: bool = False) -> Iterator[Sequence[DocumentKey]]:
         """Iterate over the documents that are concerned; see `PurgesCollection.keys`."""
         for keys in self._repository.purges.keys(self._id, history=history):
             yield from portions(keys, len, BATCH, BATCH_BYTES)
 
-    # -- history -------------------------------------------------------------------------
-
-    def _move_replica(self) -> None:
-        repository, check = self._repository, self._hold.lease.check
-        path = Path((), (self._replica,))
-        with closing(moves_along(repository, path, torn=self._torn, plain=True)) as batches:
-            for batch in batches:
-
-                def work(session: ClientSession | None, batch: list[Move] = batch) -> None:
-                    move_replica(repository, batch, session, check)
-                    self._hold.touch(session)
-
-                self._hold.transaction(work)
-
     def _replace_deltas(self, keys: Sequence[DocumentKey]) -> None:
         """Put the new deltas of documents in the place of all that there are.
 
-        Those of the way of the replica go as well: it has arrived.
+        Those of the ways of the replicas go as well: all have arrived.
         """
         store = self._repository.deltas
         if len(keys) > 1 and store.count_of(keys) > SMALL_DOCUMENTS:
@@ -131,7 +121,64 @@ class Erasing:
         ):
             store.put(portion)
 
-    # -- what was set aside, and copies --------------------------------------------------
+    def _forget(self) -> None:
+        """Remove what was prepared; in this order, as a document without new deltas has none."""
+        repository = self._repository
+        self._hold.lease.check()
+        repository.purges.forget_keys(self._id)
+        repository.deltas.delete(list(self._replicas.values()))
+        drop_some(self._hold, (repository.rewritten,))
+
+
+class _Copy:
+    """What a purge does to the trackers that are one working copy's own.
+
+    Args:
+        hold: The lease, and the working copy.
+        keys: Returns the documents that are concerned.
+        replica: The version whose deltas lead its replica on.
+        erasure: What is erased.
+        torn: See `Erasing`.
+    """
+
+    def __init__(
+        self, hold: Hold, keys: Keys, replica: ObjectId, erasure: Erasure, torn: bool
+    ) -> None:
+        self._hold = hold
+        self._repository = hold.repository
+        self._keys = keys
+        self._replica = replica
+        self._erasure = erasure
+        self._torn = torn
+        self.name = hold.repository.name
+
+    def move_replica(self, aside: ObjectId) -> None:
+        """Lead the replica on; what was put aside of the collection is of no use any more."""
+        repository, check = self._repository, self._hold.lease.check
+        repository.stash.delete([aside])
+        path = Path((), (self._replica,))
+        with closing(moves_along(repository, path, torn=self._torn, plain=True)) as batches:
+            for batch in batches:
+
+                def work(session: ClientSession | None, batch: list[Move] = batch) -> None:
+                    move_replica(repository, batch, session, check)
+                    self._hold.touch(session)
+
+                self._hold.transaction(work)
+
+    def rewrite(self) -> dict[str, Any]:
+        """Rewrite what was set aside, and copies of documents.
+
+        Returns:
+            The fields of the metadata that change with it.
+        """
+        repository = self._repository
+        stashes = self._rewrite_stashes()
+        self._rewrite_views()
+        self._hold.lease.check()
+        repository.overlays.remove_all()
+        repository.conflicts.delete(repository.conflicts.merges())
+        return stashes
 
     def _rewrite_stashes(self) -> dict[str, Any]:
         repository = self._repository
@@ -181,9 +228,7 @@ class Erasing:
             if moved:
                 self._hold.transaction(work)
 
-    # -- what is left of it --------------------------------------------------------------
-
-    def _notice(self) -> dict[str, Any]:
+    def notice(self) -> dict[str, Any]:
         """Note what changed so far, so that nobody has to notice our own writes later on.
 
         Returns:
@@ -198,14 +243,6 @@ class Erasing:
         if self._erasure.patterns is None:
             forget_ids(self._hold, self._keys())
         return {} if noticed.scan else noticed.position()
-
-    def _forget(self) -> None:
-        """Remove what was prepared; in this order, as a document without new deltas has none."""
-        repository = self._repository
-        self._hold.lease.check()
-        repository.purges.forget_keys(self._id)
-        repository.deltas.delete([self._replica])
-        drop_some(self._hold, (repository.rewritten,))
 
 
 def forget_ids(hold: Hold, keys: Iterable[Sequence[DocumentKey]]) -> None:
@@ -225,13 +262,26 @@ def forget_ids(hold: Hold, keys: Iterable[Sequence[DocumentKey]]) -> None:
             repository.journal.forget(frozenset(gone))
 
 
-def take_back(hold: Hold, purge: Mapping[str, Any]) -> None:
-    """Remove what was prepared for a purge that does not happen."""
+def take_back(hold: Hold, purge: Mapping[str, Any], aside: ObjectId) -> None:
+    """Remove what was prepared for a purge that does not happen.
+
+    Args:
+        hold: The lease.
+        purge: See `Erasing`.
+        aside: Where the documents of the working copies had been put aside.
+    """
     repository = hold.repository
     hold.lease.check()
+    for one in hold.everywhere():
+        one.repository.stash.delete([aside])
     repository.purges.forget(purge["id"])
-    repository.deltas.delete([purge["replica"]])
+    repository.deltas.delete(list(_replicas(hold, purge).values()))
     drop_some(hold, (repository.rewritten,))
+
+
+def _replicas(hold: Hold, purge: Mapping[str, Any]) -> dict[str, ObjectId]:
+    """Return the versions whose deltas lead replicas on, by the names of the working copies."""
+    return {hold.repository.name: purge["replica"], **dict(purge.get("beside", ()))}
 
 
 def _size(found: tuple[Any, Delta]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,24 +12,21 @@ from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer, Progress
-from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.erasing import Erasure
-from versioned_collection.erasing import forget_ids
-from versioned_collection.errors import WorkingCopyChanged
-from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.holdings import Holdings
+from versioned_collection.moves import BATCH_BYTES
 from versioned_collection.observing import counted
 from versioned_collection.past.appearances import STATES, STATES_BYTES, matching_states
-from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.rewriting import Rewriting, Rewritten, states_of_all
 from versioned_collection.selection import refusals
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.worktrees import drop_stray_copies
 
-_ATTEMPTS = 5
-"""How often the documents are looked at again that other clients write to all the time."""
+State = tuple[DocumentKey, bytes]
+"""A document as it is, or was, somewhere."""
 
 _AHEAD = timedelta(days=1)
 
@@ -44,7 +41,7 @@ class Found:
         versions: How many versions get other checksums.
         removed: How many changes of versions are left out.
         rewritten: How many changes of versions become others.
-        working_copy: How many documents change in the collection.
+        working_copy: How many documents change in the collections of all working copies.
         stashes: How many stashes hold something of the documents.
         views: How many published views show something of them.
         kept: Documents to which other clients write all the time, or that the server refuses.
@@ -82,13 +79,23 @@ class Purging:
         self._repository = hold.repository
         self._erasure = erasure
         self._keys = keys
-        self._chosen = None if keys is None else frozenset(keys)
         self._progress = counted(progress)
-        self._id, self._replica, self._aside = ObjectId(), ObjectId(), ObjectId()
+        self._copies = self._holdings()
+        self._id, self._aside = ObjectId(), ObjectId()
+        self._replicas = {copy.name: ObjectId() for copy in self._copies}
         self._stores = False
 
+    def _holdings(self) -> list[Holdings]:
+        """Return what to ask each working copy with, this one first."""
+        return [Holdings(one, self._erasure, self._keys) for one in self._hold.everywhere()]
+
     def look(self) -> Found:
-        """Find out what would be done; nothing is written."""
+        """Find out what would be done; nothing is written.
+
+        Raises:
+            CorruptHistory: The history contradicts itself.
+            NotSupported: A view has taken the place of a working copy.
+        """
         return self._prepared()
 
     def run(self, by: Any, reason: str) -> Found:
@@ -101,22 +108,26 @@ class Purging:
         Raises:
             CorruptHistory: The history contradicts itself; nothing was done.
             DocumentRejected: A unique index refuses what is left of a document; nothing was done.
+            NotSupported: A view has taken the place of a working copy; nothing was done.
         """
         hold, repository = self._hold, self._repository
+        own = self._replicas[repository.name]
         purge = {
             "id": self._id,
-            "replica": self._replica,
+            "replica": own,
+            "beside": [list(one) for one in self._replicas.items() if one[1] != own],
             "erasure": self._erasure.to_bson(),
         }
         hold.begin({"phase": "prepare", "stash": self._aside, "purge": purge})
-        _remove_garbage(hold)
+        self._remove_garbage()
         repository.purges.create()
         repository.rewritten.create()
         self._stores = True
         found = self._prepared()
         if not found.keys:
             hold.update({"intent": None})
-            self._forget_ids(self._keys or ())
+            for copy in self._copies:
+                copy.forget_ids(self._keys or ())
             return found
         # also those that were named and are nowhere: their ids may have been noted
         others = found.keys.union(self._keys or ()) - found.history
@@ -126,17 +137,33 @@ class Purging:
             self._id, repository.now(), by, reason, len(found.keys), found.versions
         )
         commit = Commit(
-            stash=self._aside, guarded=True, purge={**purge, "tombstone": tombstone.to_bson()}
+            stash=self._aside,
+            guarded=True,
+            copies=list(self._replicas),
+            purge={**purge, "tombstone": tombstone.to_bson()},
         )
         committer = Committer(hold, self._progress)
         committer.declare(commit)
         committer.complete(commit)
-        found.kept = self._insist(committer.kept)
+        if any(committer.kept_in.values()):
+            found.kept = self._insist(committer.kept_in)
         return found
+
+    def _insist(self, kept: Mapping[str, Sequence[DocumentKey]]) -> Sequence[DocumentKey]:
+        """Erase from documents that other clients changed meanwhile; return those that stay.
+
+        Args:
+            kept: The documents, by the names of the working copies.
+        """
+        self._hold.refresh()  # else what the purge itself did would be noticed, and noted
+        left = [copy.insist(kept.get(copy.name, ())) for copy in self._holdings()]
+        return sorted(set().union(*left))
 
     # -- what there is -------------------------------------------------------------------
 
     def _prepared(self) -> Found:
+        for copy in self._copies:
+            copy.check()
         rewriting = Rewriting(
             self._repository, self._hold.state.head, self._erasure.of, self._keys
         )
@@ -151,117 +178,60 @@ class Purging:
         found.versions = len(entries)
         if self._stores:
             self._repository.purges.note_checksums(self._id, entries)
-        for changes in self._present():
+        for copy in self._copies:
+            self._look_into(copy, found)
+        found.views = sum(copy.shown(sorted(found.keys)) for copy in self._copies)
+        return found
+
+    def _look_into(self, copy: Holdings, found: Found) -> None:
+        for changes in copy.present():
             found.keys.update(delta.key for delta in changes)
             found.working_copy += len(changes)
             if self._stores:
-                self._repository.stash.append(self._aside, changes)
-        for keys in self._stashed():
+                copy.put_aside(self._aside, changes)
+        for keys in copy.stashed():
             found.keys.update(keys)
             found.stashes += bool(keys)
-        found.views = sum(self._is_shown(slot, found.keys) for slot in self._slots())
-        return found
 
     def _store(self, batch: Sequence[Rewritten]) -> None:
         if not self._stores:
             return
         self._hold.lease.check()
+        deltas = self._repository.deltas
         self._repository.rewritten.put([pair for one in batch for pair in one.deltas])
-        moves = [one.replica for one in batch if one.replica is not None]
-        self._repository.deltas.append(self._replica, moves)
+        for copy in self._copies:
+            deltas.append(self._replicas[copy.name], copy.recorded([one.key for one in batch]))
 
-    def _present(self) -> Iterator[list[Delta]]:
-        """Iterate over what happens to the documents of the collection."""
-        repository = self._repository
-        if self._keys is not None:
-            for _, present in by_keys(repository.db, repository.name, self._keys):
-                yield self._changes(present.values())
-            return
-        for batch in documents(repository.db, repository.name):
-            for portion in portions(batch, len, BATCH, BATCH_BYTES):
-                yield self._changes(portion)
-
-    def _changes(self, raws: Iterable[bytes]) -> list[Delta]:
-        found = (images(raw, self._erasure.of(raw)) for raw in raws)
-        return [delta for delta in found if delta is not None]
-
-    def _stashed(self) -> Iterator[set[DocumentKey]]:
-        """Iterate over the stashes; which documents in each are concerned."""
-        for header in self._hold.state.stashes:
-            yield {
-                delta.key
-                for delta in self._repository.stash.of_version(header["id"])
-                if self._chosen is None or delta.key in self._chosen
-                if any(self._erasure.of(raw) != raw for raw in (delta.old, delta.new))
-            }
-
-    def _slots(self) -> list[str]:
-        return list(self._repository.overlays.views().values())
-
-    def _is_shown(self, slot: str, keys: Iterable[DocumentKey]) -> bool:
-        repository = self._repository
-        name = repository.overlays.collection_of(slot)
-        return any(
-            self._erasure.of(raw) != raw
-            for _, found in by_keys(repository.db, name, sorted(keys))
-            for raw in found.values()
-        )
-
-    # -- afterwards ----------------------------------------------------------------------
-
-    def _insist(self, kept: Sequence[DocumentKey]) -> Sequence[DocumentKey]:
-        """Erase from documents that other clients changed meanwhile; return those that stay."""
-        repository, left = self._repository, list(kept)
-        for _ in range(_ATTEMPTS if kept else 0):
-            changes = [
-                self._changes(found.values())
-                for _, found in by_keys(repository.db, repository.name, left)
-            ]
-            if not any(changes):
-                left = []
-                break
-            left = [delta.key for batch in changes for delta in batch]
-            try:
-                left = Replacing(self._hold, None).run(changes)
-            except WorkingCopyChanged:
-                self._hold.update({"intent": None})
-        if kept:
-            self._forget_ids([key for key in kept if key not in left])
-        return left
-
-    def _forget_ids(self, keys: Sequence[DocumentKey]) -> None:
-        if self._erasure.patterns is None and keys:
-            WorkingCopy(self._hold).persist()
-            forget_ids(self._hold, portions(keys, len, BATCH, BATCH_BYTES))
-
-
-def _remove_garbage(hold: Hold) -> None:
-    """Remove what broken-off transfers and verbs have left, which may be anything."""
-    repository = hold.repository
-    known = set(repository.log.tree())
-    kept = {header["id"] for header in hold.state.stashes}
-    repository.incoming.forget_all()  # first: what is announced as complete has all its changes
-    hold.update({})
-    repository.deltas.delete([one for one in repository.deltas.versions() if one not in known])
-    repository.stash.delete([one for one in repository.stash.versions() if one not in kept])
-    for store in (repository.deltas, repository.stash):
+    def _remove_garbage(self) -> None:
+        """Remove what broken-off transfers and verbs have left, which may be anything."""
+        hold, repository = self._hold, self._repository
+        known = set(repository.log.tree())
+        # first: what is announced as complete has all its changes
+        repository.incoming.forget_all()
+        hold.update({})
+        repository.deltas.delete([one for one in repository.deltas.versions() if one not in known])
+        drop_stray_copies(repository)
         # nobody uploads anything while we hold the lease, and the turn of those who transfer
-        store.collect_uploads(repository.now() + _AHEAD)
-    repository.purges.forget_unfinished()
+        before = repository.now() + _AHEAD
+        repository.deltas.collect_uploads(before)
+        for copy in self._copies:
+            copy.remove_garbage(before)
+        repository.purges.forget_unfinished()
 
 
 # -- the choice ----------------------------------------------------------------------------
 
 
-def with_twins(repository: Repository, keys: Sequence[DocumentKey]) -> list[DocumentKey]:
+def with_twins(hold: Hold, keys: Sequence[DocumentKey]) -> list[DocumentKey]:
     """Return ids with those found anywhere that the server takes for the same."""
     found = set(keys)
     for portion in portions(keys, len, IDS_PER_READ, BATCH_BYTES):
-        found.update(repository.deltas.same_keys(portion))
-        found.update(repository.stash.same_keys(portion))
-        for name in (repository.name, repository.replica.name):
-            for _, present in by_keys(repository.db, name, portion):
-                found.update(present)
+        found.update(hold.repository.deltas.same_keys(portion))
+        for repository in (one.repository for one in hold.everywhere()):
+            found.update(repository.stash.same_keys(portion))
+            for name in (repository.name, repository.replica.name):
+                for _, present in by_keys(repository.db, name, portion):
+                    found.update(present)
     return sorted(found)
 
 
@@ -275,16 +245,19 @@ def matching(hold: Hold, filter_: bytes) -> list[DocumentKey]:
     Raises:
         InvalidArgument: The server refuses the filter.
     """
-    repository = hold.repository
-    collation = hold.state.options.get("collation")
     found: set[DocumentKey] = set()
     with refusals(filter_):
-        for name in (repository.name, repository.replica.name):
-            found.update(_matching_in(repository, name, filter_, collation))
-        for some in portions(_states(hold), _size, STATES, STATES_BYTES):
-            raws = matching_states(repository, filter_, collation, (raw for _, raw in some))
-            found.update(key for key, raw in some if raw in raws)
+        for one in hold.everywhere():
+            repository = one.repository
+            for name in (repository.name, repository.replica.name):
+                found.update(_matching_in(repository, name, filter_, _collation(one)))
+            found.update(_matching(one, filter_, _stashed(one)))
+        found.update(_matching(hold, filter_, _recorded(hold)))
     return sorted(found)
+
+
+def _collation(hold: Hold) -> Mapping[str, Any] | None:
+    return hold.state.options.get("collation")
 
 
 def _matching_in(
@@ -297,15 +270,26 @@ def _matching_in(
         yield from map(document_key, batch)
 
 
-def _states(hold: Hold) -> Iterator[tuple[DocumentKey, bytes]]:
-    """Iterate over the documents as versions had them that changed them, and over stashes."""
-    repository = hold.repository
-    for key, states in states_of_all(repository, hold.state.head):
+def _matching(hold: Hold, filter_: bytes, states: Iterator[State]) -> Iterator[DocumentKey]:
+    for some in portions(states, _size, STATES, STATES_BYTES):
+        raws = matching_states(
+            hold.repository, filter_, _collation(hold), (raw for _, raw in some)
+        )
+        yield from (key for key, raw in some if raw in raws)
+
+
+def _recorded(hold: Hold) -> Iterator[State]:
+    """Iterate over the documents as versions had them that changed them."""
+    for key, states in states_of_all(hold.repository, hold.state.head):
         yield from ((key, raw) for raw in states if raw is not None)
+
+
+def _stashed(hold: Hold) -> Iterator[State]:
+    """Iterate over the documents as the stashes of a working copy have them."""
     for header in hold.state.stashes:
-        for delta in repository.stash.of_version(header["id"]):
+        for delta in hold.repository.stash.of_version(header["id"]):
             yield from ((delta.key, raw) for raw in (delta.old, delta.new) if raw is not None)
 
 
-def _size(state: tuple[DocumentKey, bytes]) -> int:
+def _size(state: State) -> int:
     return len(state[1])

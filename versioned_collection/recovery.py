@@ -158,7 +158,7 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     if worktree is not None and worktree["name"] not in hold.others:
         discard_copies(repository, worktree)
     if intent.get("purge") is not None:
-        take_back(hold, intent["purge"])
+        take_back(hold, intent["purge"], intent["stash"])
     hold.update({"intent": None})
 
 

@@ -48,12 +48,10 @@ class Rewritten(NamedTuple):
     Attributes:
         key: The document.
         deltas: All its changes from now on, each with its version.
-        replica: What happens to it in the replica, None for nothing.
     """
 
     key: DocumentKey
     deltas: list[tuple[VersionId, Delta]]
-    replica: Delta | None
 
 
 def walked(
@@ -200,9 +198,8 @@ class Rewriting:
     ) -> Iterator[Rewritten]:
         """Yield a document with its new changes, if one of its states becomes another."""
         first, steps = walked(self._nesting, self._head, deltas, recorded)
-        moved = compare(recorded, self._change(recorded))
         made: dict[VersionId, Delta] = {}
-        is_same = moved is None
+        is_same = self._change(recorded) == recorded
         for version, old, new in steps:
             ends = self._change(old), self._change(new)
             is_same = is_same and ends == (old, new)
@@ -217,7 +214,7 @@ class Rewriting:
         self.removed += len(deltas) - len(made)
         self.rewritten += sum(delta is not deltas[version] for version, delta in made.items())
         self._count_root(first)
-        yield Rewritten(key, list(made.items()), moved)
+        yield Rewritten(key, list(made.items()))
 
     def _count_root(self, raw: bytes | None) -> None:
         left = self._change(raw)
@@ -292,8 +289,8 @@ def _weight(item: tuple[DocumentKey, Mapping[VersionId, Delta]]) -> int:
 
 
 def _size(one: Rewritten) -> int:
-    some = [delta for _, delta in one.deltas] + [one.replica] * (one.replica is not None)
-    return sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in some if delta)
+    deltas = (delta for _, delta in one.deltas)
+    return 400 + sum(len(delta.old or b"") + len(delta.new or b"") + 400 for delta in deltas)
 
 
 def _together(one: tuple[DocumentKey, object], other: tuple[DocumentKey, object]) -> bool:

@@ -149,9 +149,22 @@ def dirty_there(collection: VersionedCollection) -> None:
     dirty(there(collection))
 
 
+def particular_there(collection: VersionedCollection) -> None:
+    """Have a worktree whose documents must differ in a field."""
+    there(collection).delete_many({"x": {"$exists": False}})
+    there(collection).create_index("x", unique=True)
+
+
 def stashed_there(collection: VersionedCollection) -> None:
     """Have a stash and uncommitted changes in the worktree."""
     stashed_and_dirty(there(collection))
+
+
+def left_there(collection: VersionedCollection) -> None:
+    """Have a stash, a view, overlays and uncommitted changes in the worktree."""
+    stashed_there(collection)
+    there(collection).publish_view("side@0", "shown there")
+    read_all(there(collection))
 
 
 def with_conflicts(collection: VersionedCollection) -> None:
@@ -344,6 +357,16 @@ def with_odd_documents(collection: VersionedCollection) -> None:
 def with_odd_changes(collection: VersionedCollection) -> None:
     """Change these documents, uncommitted."""
     _exchange(collection, odd(1, ("$b", 3)), odd(2, ("$b", 3)), odd(3, ("$b", 3)))
+
+
+def make_odd_worktree(collection: VersionedCollection) -> None:
+    """Have the first version of odd documents checked out in a worktree."""
+    collection.worktree("main@0", NEW_NAME)
+
+
+def with_odd_changes_there(collection: VersionedCollection) -> None:
+    """Change these documents in the worktree, uncommitted."""
+    with_odd_changes(there(collection))
 
 
 def _exchange(collection: VersionedCollection, *documents: Any) -> None:
@@ -666,6 +689,29 @@ SCENARIOS = {
     ),
     "purge by a filter": Scenario(purge_matching, (with_history, with_side, dirty), large=True),
     "purge of odd fields": Scenario(purge_odd_fields, (with_odd_documents, with_odd_changes)),
+    "purge beside a worktree": Scenario(
+        purge_documents,
+        (*_MERGED, make_worktree, left_there, stashed, publish, dirty),
+        large=True,
+        anew=True,
+    ),
+    "purge of fields in a worktree": Scenario(
+        lambda c: purge_fields(there(c)),
+        (*_MERGED, make_worktree, left_there, stashed, dirty),
+        large=True,
+        anew=True,
+    ),
+    "purge of odd fields beside a worktree": Scenario(
+        purge_odd_fields,
+        (with_odd_documents, make_odd_worktree, with_odd_changes, with_odd_changes_there),
+        anew=True,
+    ),
+    "purge that a worktree refuses": Scenario(
+        lambda c: attempt(purge_fields, c) and None,
+        (with_history, with_side, on_main, make_worktree, particular_there, dirty),
+        large=True,
+        anew=True,
+    ),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
     "worktree": Scenario(make_worktree, (with_history, with_side, on_main, dirty)),
     "worktree of a new branch": Scenario(make_worktree_of_a_new_branch),
@@ -795,11 +841,16 @@ def leftovers(database: Database[Any], name: str) -> dict[str, int]:
         names = database.list_collection_names()
         return {one: 0 for one in names if one.startswith("__") and one != "__vc_lock"}
     collection.gc()
-    collection.has_changes()
+    repository = collection._repository
+    trackers = list(repository.trackers)
+    for copy in collection.worktrees():
+        opened(database, copy.name).has_changes()
+        if copy.name != name:
+            trackers += repository.beside(copy.name).own_trackers
     names = database.list_collection_names()
     copies = {one: 0 for one in names if one.startswith(("__copy_", "__base_"))}
     return copies | {
-        tracker.prefix: tracker.collection.count_documents({})
-        for tracker in collection._repository.trackers
+        tracker.name: tracker.collection.count_documents({})
+        for tracker in trackers
         if tracker.prefix != "modified"
     }

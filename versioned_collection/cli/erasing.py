@@ -76,8 +76,9 @@ def purge(
     """Truly remove leaked or personal data from all versions. This cannot be undone.
 
     It goes from versions, stashes, published views and the collection itself, also where it is
-    uncommitted. Checksums change; the old ones still lead to their versions. A tombstone is kept:
-    when, by whom, why and how much, never what. "unreachable" tells what may still hold it.
+    uncommitted, and from all worktrees. Checksums change; the old ones still lead to their
+    versions. A tombstone is kept: when, by whom, why and how much, never what. "unreachable" tells
+    what may still hold it.
     """
     if not (texts or filter_ or paths):
         raise UsageFailure("purge what? Give the _id of documents, --filter, or --path")
@@ -112,7 +113,7 @@ def _lines(found: Purged, dry_run: bool) -> Iterator[str]:
         f"{counted(found.removed, 'change')} {would}removed, {found.rewritten:,} rewritten"
     )
     yield (
-        f"{counted(found.working_copy)} of the collection, "
+        f"{counted(found.working_copy)} in working copies, "
         f"{counted(found.stashes, 'stash', 'stashes')}, {counted(found.views, 'view')}"
     )
     yield from (f"still written by another client: {dump(id_)}" for id_ in found.kept)

@@ -112,14 +112,16 @@ class Care(Facet[DocumentType]):
         """Truly remove leaked or personal data, as if it had never been: this cannot be undone.
 
         It goes from all versions, stashes, published views and the collection itself, also where
-        it is uncommitted. Versions keep their ids, labels, messages and times; fingerprints and
-        checksums become others, and what was a checksum still leads to its version. A *tombstone*
-        is kept: when, by whom, why and how much, never what. All changes are read once.
+        it is uncommitted, and from those of all worktrees, in whichever working copy this is
+        called. Versions keep their ids, labels, messages and times; fingerprints and checksums
+        become others, and what was a checksum still leads to its version. A *tombstone* is kept:
+        when, by whom, why and how much, never what. All changes are read once.
 
         Args:
             ids: The ``_id`` values of documents; an id that the server takes for the same counts,
                 such as ``1.0`` for ``1``.
-            filter: The documents that match it in any version, in a stash, or now.
+            filter: The documents that match it in any version, in a stash, or now, in any working
+                copy.
             paths: Only these fields go, as patterns such as ``"address.city"`` (see `Only`), from
                 the chosen documents, or from all where none are chosen. A field goes with all
                 below it; an element of a list becomes null. The ``_id`` stays.
@@ -135,9 +137,11 @@ class Care(Facet[DocumentType]):
             InvalidArgument: Neither ids, nor a filter, nor paths are given, or both of the first
                 two; the reason is empty; an id, filter or path cannot be (a ValueError).
             InvalidType: There is no reason, or an argument has the wrong type (a TypeError).
-            InvalidOperation: A merge waits, or there are other working copies.
+            InvalidOperation: A merge waits, here or in another working copy.
             CorruptHistory: The history contradicts itself (see `verify`); nothing was done.
-            DocumentRejected: A unique index refuses what is left of a document; nothing was done.
+            DocumentRejected: A unique index, of any working copy, refuses what is left of a
+                document; nothing was done.
+            NotSupported: A view has taken the place of a working copy; nothing was done.
             LeaseHeld: Another process is at work, or brings versions from a remote.
             CollectionNotTracked: There is no history.
         """

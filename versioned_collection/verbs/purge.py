@@ -32,11 +32,13 @@ class Purged:
         versions: How many versions have other checksums since.
         removed: How many changes of documents were removed from versions.
         rewritten: How many changes of documents became others.
-        working_copy: How many documents of the collection were deleted, or lost fields.
+        working_copy: How many documents of the collection were deleted, or lost fields, those of
+            other working copies included.
         stashes: How many stashes held something of them.
         views: How many published views showed something of them.
-        kept: Ids of documents that still hold what was to go, as other clients write to them
-            all the time; purge them again.
+        kept: Ids of documents that still hold what was to go, in any working copy, as other
+            clients wrote to them meanwhile, and do so all the time or left no room for what is
+            left of them in a unique index; purge them again.
         unreachable: What may still hold it, in words.
     """
 
@@ -68,9 +70,10 @@ def purge(
         InvalidArgument: Nothing is chosen, or too much; the reason is missing; an id, a filter
             or a path cannot be.
         InvalidType: An argument has the wrong type.
-        InvalidOperation: A merge waits.
+        InvalidOperation: A merge waits, here or in another working copy.
         CorruptHistory: The history contradicts itself; nothing was done.
         DocumentRejected: A unique index refuses what is left of a document; nothing was done.
+        NotSupported: A view has taken the place of a working copy; nothing was done.
     """
     only, erasure = _chosen(repository, ids, filter_, paths), Erasure(_places(paths))
     _check_words(reason, author, dry_run)
@@ -78,7 +81,7 @@ def purge(
     # no transfer brings the same again meanwhile
     turn = nullcontext() if dry_run else repository.receiving("purge")
     with turn, holding(repository, "purge") as hold:
-        _refuse_worktrees(hold)
+        _refuse_merges(hold)
         purging = Purging(hold, erasure, _keys(hold, only), progress)
         if dry_run:
             found = purging.look()
@@ -94,13 +97,16 @@ def purges(repository: Repository) -> list[Tombstone]:
     return [replace(one, timestamp=codec.time(one.timestamp)) for one in found]
 
 
-def _refuse_worktrees(hold: Hold) -> None:
-    if hold.others or not hold.repository.is_main:
-        raise InvalidOperation(
-            "other working copies of this history hold documents, changes and stashes of their "
-            "own; remove_worktree() them first, then purge the main one",
-            worktrees=sorted(hold.others),
-        )
+def _refuse_merges(hold: Hold) -> None:
+    """Refuse a merge that waits elsewhere, as `holding` does with one that waits here."""
+    for name, state in hold.others.items():
+        if state.merge is not None:
+            raise InvalidOperation(
+                f"a {state.merge['verb']} waits in the working copy {name!r}: settle it there, or "
+                "abort_merge() there takes it back; purge comes after that",
+                working_copy=name,
+                merge=state.merge["id"],
+            )
 
 
 # -- what is asked for ---------------------------------------------------------------------
@@ -164,7 +170,7 @@ def _keys(hold: Hold, only: Chosen | None) -> Sequence[DocumentKey] | None:
     if only is None:
         return None
     if only.filter is None:
-        return with_twins(hold.repository, only.keys or [])
+        return with_twins(hold, only.keys or [])
     refuse_nearness(only.filter)
     return matching(hold, only.filter)
 
