@@ -118,10 +118,21 @@ def refuse_rebased(state: Metadata, branch: str) -> None:
     """
     plan = waiting(state)
     if plan is not None and plan.branch == branch:
+        refuse_waiting(state)
+
+
+def refuse_waiting(state: Metadata) -> None:
+    """Refuse what goes by the branch that is checked out, while a rebase of it waits.
+
+    Raises:
+        InvalidOperation: One does.
+    """
+    plan = waiting(state)
+    if plan is not None:
         raise InvalidOperation(
-            f"a {plan.verb} of {branch!r} waits: settle its conflicts, then register() goes on "
-            "with it, or abort_merge() takes it back",
-            branch=branch,
+            f"a {plan.verb} of {plan.branch!r} waits: settle its conflicts, then register() goes "
+            "on with it, or abort_merge() takes it back",
+            branch=plan.branch,
         )
 
 

@@ -12,6 +12,7 @@ import bson
 
 from versioned_collection.core import revision as revisions
 from versioned_collection.core.codec import PLAIN, Codec
+from versioned_collection.core.document import AWARE_OPTIONS
 from versioned_collection.core.merging import MergeContext
 from versioned_collection.core.times import utc
 from versioned_collection.core.version import (
@@ -55,9 +56,11 @@ def check_texts(message: Any, author: Any, metadata: Any) -> None:
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidType("metadata is a dict", argument="metadata")
     try:
-        size = len(bson.encode({"message": message, "author": author, "metadata": metadata}))
+        raw = bson.encode({"message": message, "author": author, "metadata": metadata})
+        bson.decode(raw, AWARE_OPTIONS)  # as whoever reads the log does
     except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument(f"BSON cannot hold message, author or metadata: {error}") from error
+    size = len(raw)
     if size > _LARGEST_TEXT:
         raise InvalidArgument(
             f"message, author and metadata take {size} bytes, at most {_LARGEST_TEXT} are "

@@ -52,7 +52,7 @@ class Codec:
             uuid_representation=self.options.uuid_representation,
             type_registry=self.options.type_registry,
         )
-        self.times: CodecOptions[dict[str, Any]] = CodecOptions(
+        self.times: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(
             tz_aware=self.options.tz_aware, tzinfo=self.options.tzinfo
         )
         self.decoding = self.options
@@ -130,7 +130,9 @@ class Codec:
         """
         if not isinstance(value, Mapping):
             return value
-        return bson.decode(self.document(value, what), PLAIN_OPTIONS)
+        raw = self.document(value, what)
+        with _refused(f"the {what}", argument=value):
+            return bson.decode(raw, PLAIN_OPTIONS)
 
     # -- what people get -----------------------------------------------------------------
 

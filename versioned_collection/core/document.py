@@ -30,6 +30,9 @@ PLAIN_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
+AWARE_OPTIONS: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(tz_aware=True)
+"""Those of trackers: what people say of versions may hold dates that Python cannot represent."""
+
 STRING, OBJECT, ARRAY, BINARY = 0x02, 0x03, 0x04, 0x05
 TIMESTAMP = 0x11
 UNDEFINED, NULL = 0x06, 0x0A

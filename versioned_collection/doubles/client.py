@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.mongo_client import MongoClient  # not from pymongo, where mongomock may patch it
 
+from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.doubles.engine import Engine
 from versioned_collection.doubles.transport import Transport
 from versioned_collection.errors import NotSupported
@@ -35,7 +36,7 @@ def _database(database: Any) -> Database[Any]:
 
 
 def _options(place: Any) -> CodecOptions[Any]:
-    return CodecOptions(tz_aware=place.codec_options.tz_aware)
+    return PLAIN_OPTIONS.with_options(tz_aware=place.codec_options.tz_aware)
 
 
 def client_of(double: Any) -> DoubleClient:

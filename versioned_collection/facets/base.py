@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bson.codec_options import CodecOptions
 from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -14,6 +13,7 @@ from pymongo.read_concern import ReadConcern
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.codec import Codec
+from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument
 from versioned_collection.past.plan import Planner
@@ -72,7 +72,7 @@ def plain(database: Database[Any]) -> Database[Any]:
     """
     client = database.client
     return database.with_options(
-        CodecOptions(), ReadPreference.PRIMARY, client.write_concern, ReadConcern()
+        PLAIN_OPTIONS, ReadPreference.PRIMARY, client.write_concern, ReadConcern()
     )
 
 

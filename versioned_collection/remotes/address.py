@@ -229,6 +229,8 @@ def opened(
         other, name = stack.enter_context(_found(repository, wanted))
         here, there = repository.db.client, other.db.client
         stack.enter_context(reaching(address_of(other), there, here))
+        if not isinstance(wanted, Repository):
+            other.find_home()
         stack.enter_context(other.deltas.fresh.kept())
         known, remote = _named(repository, other, progress)
         yield name or known, remote

@@ -8,11 +8,10 @@ from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
 import bson
-from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import PLAIN_OPTIONS, document_key
+from versioned_collection.core.document import AWARE_OPTIONS, PLAIN_OPTIONS, document_key
 from versioned_collection.core.tree import Node, Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import NotSupported
@@ -29,8 +28,6 @@ from versioned_collection.wire import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, por
 
 T = TypeVar("T")
 
-_AS_IN_THE_LOG: CodecOptions[dict[str, Any]] = CodecOptions()
-_AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 _MOST_PLACES = 5_000_000
 """Versions of a history, of which all places are held in memory."""
 
@@ -245,7 +242,7 @@ class BundleRemote:
         for raws in self._file.documents(kind):
             for raw in raws:
                 try:
-                    yield bson.decode(raw, _AS_IN_THE_LOG)
+                    yield bson.decode(raw, PLAIN_OPTIONS)
                 except UNREADABLE as error:
                     raise self._file.malformed(f"its {kind} cannot be read") from error
 
@@ -267,7 +264,7 @@ def read_only(path: str) -> NotSupported:
 
 
 def _entry(raw: bytes) -> Version:
-    stored = bson.decode(raw, _AS_IN_THE_LOG)
+    stored = bson.decode(raw, PLAIN_OPTIONS)
     check_format(stored, "a log entry")
     entry = entry_from_bson(stored)
     _check_ids(entry.id, entry.parents)
@@ -275,7 +272,7 @@ def _entry(raw: bytes) -> Version:
 
 
 def _tombstone(raw: bytes) -> Tombstone:
-    stored = bson.decode(raw, _AWARE)
+    stored = bson.decode(raw, AWARE_OPTIONS)
     check_format(stored, "a tombstone")
     return Tombstone.from_bson(stored)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from bson.codec_options import CodecOptions
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from versioned_collection.core.document import AWARE_OPTIONS
 from versioned_collection.errors import FormatMismatch
 from versioned_collection.wire import (
     NAMESPACE_NOT_FOUND,
@@ -46,7 +46,7 @@ class Tracker:
         self.tracked = name
         self.name = f"__{self.prefix}_{name}"
         self.collection: Collection[dict[str, Any]] = db.get_collection(
-            self.name, codec_options=CodecOptions(tz_aware=True)
+            self.name, codec_options=AWARE_OPTIONS
         )
 
     @property

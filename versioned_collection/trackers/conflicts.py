@@ -114,7 +114,9 @@ class ConflictsCollection(Tracker):
     def _page(self, filter_: Mapping[str, Any]) -> list[StoredConflict]:
         page: list[StoredConflict] = []
         size = 0
-        with translated(), self.collection.find(filter_).sort("_id", 1).limit(PAGE) as found:
+        # the id is there for people who look, and may be one that cannot be decoded
+        found = self.collection.find(filter_, {"document_id": 0}).sort("_id", 1).limit(PAGE)
+        with translated(), found:
             for stored in found:
                 page.append(self._decoded(stored))
                 size += sum(len(getattr(page[-1].conflict, side) or b"") for side in _SIDES)

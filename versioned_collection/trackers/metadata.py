@@ -17,6 +17,7 @@ from bson.timestamp import Timestamp
 from pymongo import ReturnDocument
 from pymongo.database import Database
 
+from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import LeaseLost
 from versioned_collection.trackers.base import (
@@ -163,7 +164,9 @@ class MetadataCollection(Tracker):
         """
         if at is not None:
             found = documents(self.db, self.name, {"_id": self._id}, at=at)
-            stored = next((bson.decode(raw) for batch in found for raw in batch), None)
+            stored = next(
+                (bson.decode(raw, PLAIN_OPTIONS) for batch in found for raw in batch), None
+            )
             return self._parsed(stored)
         with translated():
             return self._parsed(self.collection.find_one({"_id": self._id}))

@@ -17,7 +17,13 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
 
-from versioned_collection.core.document import DocumentKey, build, elements, raw_array
+from versioned_collection.core.document import (
+    PLAIN_OPTIONS,
+    DocumentKey,
+    build,
+    elements,
+    raw_array,
+)
 from versioned_collection.core.version import VersionId
 from versioned_collection.trackers.base import (
     COMPRESSED,
@@ -113,9 +119,9 @@ class OverlaysCollection(Tracker):
             at: The cluster time whose state is read.
         """
         found = documents(self.db, self.name, {"version": {"$exists": True}}, at=at)
-        return [self._overlay(bson.decode(raw)) for batch in found for raw in batch]
+        return [self._overlay(bson.decode(raw, PLAIN_OPTIONS)) for batch in found for raw in batch]
 
-    def _overlay(self, stored: Mapping[str, Any]) -> Overlay:
+    def _overlay(self, stored: dict[str, Any]) -> Overlay:
         check_format(stored, self.name)
         return Overlay(
             stored["_id"],

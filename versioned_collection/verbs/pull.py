@@ -16,6 +16,7 @@ from versioned_collection.errors import InvalidOperation
 from versioned_collection.labels import Meeting
 from versioned_collection.observing import verb
 from versioned_collection.pipeline import Workers
+from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import (
     DEFAULT,
@@ -116,6 +117,8 @@ def _brought(
         state = repository.known_state()
         if state is None:
             return _copy(repository, name, other, refs, wanted, progress)
+        if wanted.branch is None:
+            refuse_waiting(state)
         if wanted.branch is None and state.detached:
             raise InvalidOperation("HEAD is detached; name the branch to pull, or check one out")
         pulling = _Pulling(repository, name, other, wanted.branch or state.branch, wanted)

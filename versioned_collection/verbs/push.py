@@ -14,6 +14,7 @@ from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.observing import verb
+from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
@@ -118,6 +119,7 @@ def _branches(repository: Repository, state: Metadata, wanted: Wanted) -> dict[s
         return tips
     branch = wanted.branch
     if branch is None:
+        refuse_waiting(state)
         if state.detached:
             raise InvalidOperation("HEAD is detached; name the branch to push, or check one out")
         branch = state.branch
