@@ -20,7 +20,7 @@ from versioned_collection.remotes.checked import UNREADABLE, refused
 from versioned_collection.remotes.container import BlockReader
 from versioned_collection.shelf import Shelf
 from versioned_collection.trackers.base import check_format
-from versioned_collection.trackers.delta_store import unpacked
+from versioned_collection.trackers.delta_form import unpacked
 from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.tracking import lasting_options

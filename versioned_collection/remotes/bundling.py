@@ -27,7 +27,7 @@ from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import problem_of_changes, refused
 from versioned_collection.remotes.container import BlockWriter
 from versioned_collection.remotes.transfer import entries_of
-from versioned_collection.trackers.delta_store import packed
+from versioned_collection.trackers.delta_form import packed
 from versioned_collection.trackers.entries import entry_to_bson
 
 _VERSIONS_AT_ONCE = 500

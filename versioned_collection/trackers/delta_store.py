@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import struct
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby, islice
@@ -21,7 +17,6 @@ from pymongo import errors as driver
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import (
     ARRAY,
-    PLAIN_OPTIONS,
     RAW_OPTIONS,
     DocumentKey,
     build,
@@ -41,12 +36,22 @@ from versioned_collection.trackers.base import (
     check_format,
 )
 from versioned_collection.trackers.chunks import Chunks
+from versioned_collection.trackers.delta_form import (
+    PARTS,
+    delta_in,
+    ends_of,
+    images_of,
+    inline,
+    is_chunked,
+    object_ids,
+    read_delta,
+    sort_key,
+    stored_size,
+)
 from versioned_collection.trackers.fresh import Fresh
 from versioned_collection.trackers.layout import (
     CHANGES,
     FORMAT_FIELD,
-    HASH,
-    OPERATIONS,
     key_in,
     update_in,
     version_in,
@@ -81,8 +86,6 @@ first begins early and there are few of them in the end."""
 _BY_DOCUMENT = {"document_id": 1, "key": 1}
 
 Unreadable = Callable[[VersionId, Exception], Exception]
-
-_PARTS = ("changes", "old", "new")
 
 
 class DeltaStore(Tracker):
@@ -124,7 +127,7 @@ class DeltaStore(Tracker):
     def _encoded(self, version: VersionId, deltas: Iterable[Delta]) -> tuple[int, list[bytes]]:
         """Return the sum of the digests of deltas, and these as they are stored."""
         digest, raws = 0, []
-        for identity, delta in zip(_object_ids(), deltas, strict=False):
+        for identity, delta in zip(object_ids(), deltas, strict=False):
             rows = encoded_rows(delta)
             digest += delta_digest(delta, rows)
             raws.append(self._encode(version, delta, rows, identity))
@@ -153,7 +156,7 @@ class DeltaStore(Tracker):
             return raw
         kept, parts = [], {}
         for kind, name, start, end in elements(raw):
-            if name.decode() not in _PARTS:
+            if name.decode() not in PARTS:
                 kept.append(element(name, bytes((kind,)) + raw[start:end]))
             elif kind == ARRAY:
                 parts[name.decode()] = build(CHANGES + raw[start:end])
@@ -176,9 +179,9 @@ class DeltaStore(Tracker):
         if rows is None:
             rows = [encoded_rows(delta) for _, delta in found]
         raws = []
-        for identity, pair, encoded in zip(_object_ids(), found, rows, strict=False):
+        for identity, pair, encoded in zip(object_ids(), found, rows, strict=False):
             raw = self._encode(*pair, encoded, identity)
-            if not _is_chunked(raw):
+            if not is_chunked(raw):
                 self.fresh.note(raw, pair)
             raws.append(raw)
         try:
@@ -193,18 +196,18 @@ class DeltaStore(Tracker):
             b"\x07version\0" + version.binary,
             element(b"document_id", delta.key),
             b"\x05key\0\x0c\0\0\0\0" + sort_key(delta.key),
-            *_ends(delta),
+            *ends_of(delta),
             self._content(version, delta, rows),
         )
 
     def _content(self, version: VersionId, delta: Delta, rows: bytes) -> bytes:
         if delta.steps is not None:
             if len(rows) <= LARGEST_INLINE:
-                return _inline(delta, rows)
-            return self._chunked(version, {"changes": build(_inline(delta, rows))})
-        images = _images(delta)
+                return inline(delta, rows)
+            return self._chunked(version, {"changes": build(inline(delta, rows))})
+        images = images_of(delta)
         if sum(map(len, images.values())) <= LARGEST_INLINE:
-            return _inline(delta, rows)
+            return inline(delta, rows)
         return self._chunked(version, images)
 
     def _chunked(self, version: VersionId, parts: Mapping[str, bytes]) -> bytes:
@@ -219,15 +222,15 @@ class DeltaStore(Tracker):
             rows = tuple(map(Row.from_bson, usual.changes))
             delta = Delta(usual.key, "update", usual.before, usual.after, (rows,))
             return usual.version, delta
-        stored = _read(raw)
+        stored = read_delta(raw)
         check_format(stored, self.name)
-        return _delta(raw, stored, self._parts(stored))
+        return delta_in(raw, stored, self._parts(stored))
 
     def _parts(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         files = stored.get("chunks")
         if files is None:
-            return {name: stored.get(name) for name in _PARTS}
-        parts: dict[str, Any] = dict.fromkeys(_PARTS)
+            return {name: stored.get(name) for name in PARTS}
+        parts: dict[str, Any] = dict.fromkeys(PARTS)
         for name, file in files.items():
             parts[name] = self.chunks.get(file)
         if parts["changes"] is not None:
@@ -361,7 +364,7 @@ class DeltaStore(Tracker):
         return (self._decode_of(raw, spans) for raw in self._stored_on(paths, keys))
 
     def _decode_of(self, raw: bytes, spans: frozenset[VersionId]) -> tuple[VersionId, Delta]:
-        if spans and _is_chunked(raw) and version_in(raw) in spans:
+        if spans and is_chunked(raw) and version_in(raw) in spans:
             return self.beside._decode(raw)
         return self._decode(raw)
 
@@ -557,83 +560,6 @@ class DeltaStore(Tracker):
             return {file for stored in found for file in stored.get("chunks", {}).values()}
 
 
-def packed(version: VersionId, delta: Delta, rows: bytes) -> bytes:
-    """Return a delta as one document, however large that is.
-
-    Args:
-        version: Its version.
-        delta: The delta.
-        rows: What `encoded_rows` returns for it.
-    """
-    return build(
-        FORMAT_FIELD,
-        b"\x07version\0" + version.binary,
-        element(b"document_id", delta.key),
-        *_ends(delta),
-        _inline(delta, rows),
-    )
-
-
-def unpacked(raw: bytes, where: str) -> tuple[VersionId, Delta]:
-    """Return the delta of a document that `packed` has made, and its version.
-
-    Args:
-        raw: The document.
-        where: What holds it, for people.
-
-    Raises:
-        FormatMismatch: Another release has made it.
-    """
-    stored = _read(raw)
-    check_format(stored, where)
-    return _delta(raw, stored, {name: stored.get(name) for name in _PARTS})
-
-
-def _ends(delta: Delta) -> tuple[bytes, bytes, bytes]:
-    """Return the elements that say from what to what a document goes."""
-    return (
-        OPERATIONS[delta.op],
-        b"" if delta.before is None else b"\x05before\0" + HASH + delta.before,
-        b"" if delta.after is None else b"\x05after\0" + HASH + delta.after,
-    )
-
-
-def _images(delta: Delta) -> dict[str, bytes]:
-    found = (("old", delta.old), ("new", delta.new))
-    return {name: raw for name, raw in found if raw is not None}
-
-
-def _inline(delta: Delta, rows: bytes) -> bytes:
-    """Return the elements that hold the rows or images of a delta."""
-    if delta.steps is not None:
-        return CHANGES + rows
-    images = _images(delta)
-    return b"".join(b"\x03" + name.encode() + b"\0" + raw for name, raw in images.items())
-
-
-def _read(raw: bytes) -> Mapping[str, Any]:
-    stored = _decoded_rows(raw) if CHANGES in raw else None
-    return _kept_raw(raw) if stored is None else stored
-
-
-def _delta(
-    raw: bytes, stored: Mapping[str, Any], parts: Mapping[str, Any]
-) -> tuple[VersionId, Delta]:
-    steps = None
-    if parts["changes"] is not None:
-        steps = (tuple(map(Row.from_bson, parts["changes"])),)
-    delta = Delta(
-        key_in(raw),
-        stored["op"],
-        stored.get("before"),
-        stored.get("after"),
-        steps,
-        parts["old"],
-        parts["new"],
-    )
-    return stored["version"], delta
-
-
 def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
     """Cut stored deltas into lists of which each may be longer than the one before."""
     most = _FIRST_LIST
@@ -652,22 +578,6 @@ def _of_keys(keys: Sequence[DocumentKey]) -> dict[str, Any]:
     """Return the filter for deltas of documents, not of those with ids that sort as equal."""
     ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
     return {"document_id": ids, "key": {"$in": [sort_key(key) for key in keys]}}
-
-
-def _weight(raw: bytes) -> int:
-    return BYTES_PER_WRITE if _is_chunked(raw) else len(raw)
-
-
-def _is_chunked(raw: bytes) -> bool:
-    """Tell whether a part of a stored delta may be elsewhere."""
-    return b"chunks" in raw
-
-
-def stored_size(raw: bytes, delta: Delta) -> int:
-    """Return how much a stored delta takes, with what of it is in chunks."""
-    if not _is_chunked(raw):
-        return len(raw)
-    return len(raw) + len(delta.old or b"") + len(delta.new or b"")
 
 
 def _spans_of(paths: Iterable[Path]) -> frozenset[VersionId]:
@@ -691,37 +601,5 @@ def in_turn(
     return [~delta if undone else delta for _, undone, _, delta in turns]
 
 
-def _object_ids() -> Iterator[bytes]:
-    """Iterate over fresh ObjectIds as bytes, which is faster than making each of them."""
-    start = time.time_ns() // 1_000_000_000
-    own = struct.pack(">I", start) + os.urandom(5)
-    return (own + counter.to_bytes(3, "big") for counter in range(1 << 24))
-
-
-def sort_key(key: DocumentKey) -> bytes:
-    """Return what keeps ids apart that the server sorts as equal, such as 1 and 1.0."""
-    return hashlib.sha256(key).digest()[:12]
-
-
-def _decoded_rows(raw: bytes) -> Mapping[str, Any] | None:
-    """Return a stored delta with plainly decoded rows, None where that would lose something.
-
-    Much faster than keeping the values raw, which only deprecated types need.
-    """
-    try:
-        stored = bson.decode(raw, PLAIN_OPTIONS)
-        encoded = bson.encode({"changes": stored["changes"]})
-    except (bson.errors.BSONError, KeyError, ValueError, OverflowError):
-        return None
-    return stored if raw.endswith(encoded[4:]) else None
-
-
-def _kept_raw(raw: bytes) -> Mapping[str, Any]:
-    """Return a stored delta with its images as bytes, which may hold what no decoder reads."""
-    images, others = {}, []
-    for kind, name, start, end in elements(raw):
-        if name in (b"old", b"new"):
-            images[name.decode()] = raw[start:end]
-        elif name != b"document_id":
-            others.append(element(name, bytes((kind,)) + raw[start:end]))
-    return {**RawBSONDocument(build(*others), RAW_OPTIONS), **images}
+def _weight(raw: bytes) -> int:
+    return BYTES_PER_WRITE if is_chunked(raw) else len(raw)

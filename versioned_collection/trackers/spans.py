@@ -9,7 +9,8 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.spans import Span
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.trackers.base import COMPRESSED, FORMAT, Session
-from versioned_collection.trackers.delta_store import DeltaStore, stored_size
+from versioned_collection.trackers.delta_form import stored_size
+from versioned_collection.trackers.delta_store import DeltaStore
 from versioned_collection.wire import create_collection, translated
 
 _MOST_NAMED = 1_000

@@ -12,7 +12,8 @@ from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, build, element, elements
-from versioned_collection.trackers.delta_store import DeltaStore, sort_key
+from versioned_collection.trackers.delta_form import sort_key
+from versioned_collection.trackers.delta_store import DeltaStore
 from versioned_collection.wire import translated, write
 
 _LATER = b"later"
