@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson.errors import InvalidBSON, InvalidDocument
 from cli_support import Cli
 from pymongo import MongoClient
 from pymongo import errors as driver
@@ -57,6 +58,8 @@ def test_every_exit_code_has_a_meaning() -> None:
         (driver.CursorNotFound("gone"), "server_refused", 10),
         (driver.InvalidOperation("x"), "driver", 10),
         (OverflowError("too big"), "usage", 2),
+        (InvalidDocument("no key"), "usage", 2),
+        (InvalidBSON("bad text"), "unreadable_document", 10),
         (ZeroDivisionError("oh"), "internal", 10),
     ],
 )  # fmt: skip

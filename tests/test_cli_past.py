@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from api_support import grown
+from bson.datetime_ms import DatetimeMS
 from cli_support import Cli
 from pymongo.database import Database
 
@@ -50,6 +52,27 @@ def test_at_with_wrong_arguments(cli: Cli, bands: VersionedCollection) -> None:
         assert cli(*words, code=2).err
     assert cli("at", "nothing", code=None).code not in (0, 2)
     assert "$out" in cli("at", "main", "--aggregate", '[{"$out": "x"}]', code=None).err
+
+
+def test_dates_beyond_those_of_python(cli: Cli, bands: VersionedCollection) -> None:
+    far = DatetimeMS(2**62)
+    bands.update_one({"_id": 2}, {"$set": {"d": far}})
+    bands.insert_one({"_id": far})
+    bands.register("far")
+    text = '{"$date": {"$numberLong": "4611686018427387904"}}'
+    assert f'"d": {text}}}' in cli("at", "main", '{"_id": 2}').out
+    found = json.loads(cli("at", "main", f'{{"d": {text}}}', "--json").out)
+    assert [one["d"] for one in found["documents"]] == [json.loads(text)]
+    assert cli("at", "main", f'{{"d": {text}}}', "--count").out == "1\n"
+    assert cli("at", "main", "--distinct", "d").out == f"{text}\n"
+    stages = '[{"$match": {"_id": 2}}, {"$project": {"_id": 0, "d": 1}}]'
+    assert cli("at", "main", "--aggregate", stages).out == f'{{"d": {text}}}\n'
+    assert text in cli("blame", "2").out
+    assert cli("history", text).out.startswith("main@4")
+    assert text in cli("history", "2", "--documents").out
+    bands.delete_one({"_id": far})
+    cli("restore", text)
+    assert not bands.has_changes()
 
 
 def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:

@@ -54,6 +54,10 @@ USAGE = "usage"
 INTERNAL = "internal"
 
 _UNAUTHORIZED, _LOGIN_FAILED, _LOGIN_FAILED_ATLAS = 13, 18, 8000
+_UNREADABLE = (
+    "Python cannot read a document that the server sent; 'vc export FILE.bson' writes all of a "
+    "version as they are"
+)
 _CALL = re.compile(r"\b([a-z][a-z_]+)\(\)")
 
 
@@ -92,11 +96,13 @@ def describe(error: BaseException) -> Failure:
 
 def _of_driver(error: BaseException) -> Failure | None:
     """Return what to report of an error of PyMongo, None for any other error."""
-    from bson.errors import BSONError
+    from bson.errors import BSONError, InvalidBSON
     from pymongo import errors as driver
 
     if isinstance(error, (driver.ConfigurationError, driver.InvalidName)):
         return Failure(Exit.USAGE, USAGE, str(error))
+    if isinstance(error, InvalidBSON):
+        return Failure(Exit.FAILED, "unreadable_document", f"{_UNREADABLE}: {error}")
     if isinstance(error, (BSONError, OverflowError)):
         return Failure(Exit.USAGE, USAGE, f"BSON cannot hold this value: {error}")
     if isinstance(error, driver.ConnectionFailure):

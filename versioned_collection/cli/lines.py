@@ -82,16 +82,18 @@ def _name(name: Any) -> str:
 
 
 def load(text: str) -> Any:
-    """Return the value of an Extended JSON text.
+    """Return the value of an Extended JSON text; dates may lie beyond those of Python.
 
     Raises:
         ValueError: It is none.
     """
     from bson import json_util
+    from bson.codec_options import DatetimeConversion
     from bson.errors import BSONError
 
+    options = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
     try:
-        return json_util.loads(text)
+        return json_util.loads(text, json_options=options)
     except (TypeError, KeyError, BSONError) as error:  # malformed wrappers such as {"$oid": 1}
         raise ValueError(str(error)) from error
 

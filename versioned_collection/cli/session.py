@@ -182,6 +182,7 @@ class Session(Output):
 
     def _options(self, uri: str) -> dict[str, Any]:
         options: dict[str, Any] = {"tz_aware": True, "appname": "vc"}
+        options["datetime_conversion"] = "DATETIME_AUTO"  # MongoDB has years beyond Python's
         timeout = self.settings.get("timeout")
         own = timeout is not None and timeout.source == DEFAULT
         for option in ("serverSelectionTimeoutMS", "connectTimeoutMS"):
