@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -10,8 +11,10 @@ from api_support import grown
 from bson.datetime_ms import DatetimeMS
 from cli_support import Cli
 from pymongo.database import Database
+from rich.console import Console
 
 from versioned_collection import VersionedCollection
+from versioned_collection.cli.render import table
 
 
 @pytest.fixture
@@ -91,6 +94,33 @@ def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:
     assert (fields["mark"]["version"], fields["mark"]["value"]) == ("main@3", 3)
     assert fields["name"]["version"] == "main@0"
     assert cli("blame", "none", code=None).code != 0
+
+
+def test_blame_of_long_values(cli: Cli, bands: VersionedCollection) -> None:
+    bands.update_one({"_id": 1}, {"$set": {"text": "x" * 200}})
+    bands.register("long", author="Ada")
+    lines = cli("blame", "1").out.splitlines()
+    assert lines[0].split() == ["field", "version", "author", "time", "value"]
+    (row,) = (k for k, line in enumerate(lines) if line.startswith("text "))
+    assert lines[row].split()[1:3] == ["main@4", "Ada"]
+    shown = lines[row].split()[-1] + lines[row + 1].strip()
+    assert shown == f'"{"x" * 200}"'
+    assert any(line.split()[:2] == ["since.year", "main@0"] for line in lines)
+
+
+@pytest.mark.parametrize("width", [10, 40, 60])
+def test_only_one_column_of_a_table_gives_way(width: int) -> None:
+    out = io.StringIO()
+    rows = [("origin", "h" * 45, "main main@3", "12"), ("backup", "h", "", "7")]
+    Console(file=out, width=width).print(
+        table(("remote", "~address", "branches", "#n"), rows), soft_wrap=True
+    )
+    lines = out.getvalue().splitlines()
+    assert lines[0].split() == ["remote", "address", "branches", "n"]
+    assert {len(line) for line in lines} == {max(width, len("remote  branches     12") + 22)}
+    assert (lines[1][:6], lines[1][-15:]) == ("origin", "main main@3  12")
+    assert "".join(line[8:].split()[0] for line in lines[1:-1]) == "h" * 45
+    assert lines[-1].startswith("backup  h ")
 
 
 def test_find_versions(cli: Cli, bands: VersionedCollection) -> None:

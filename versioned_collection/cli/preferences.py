@@ -149,7 +149,7 @@ def list_(session: Session) -> None:
     state = "" if session.file.exists() else " (not there yet)"
     session.answer(
         {"file": str(session.file.path), "settings": found},
-        table(("setting", "value", "from"), rows),
+        table(("setting", "~value", "from"), rows),
         f"\nfile: {session.file.path}{state}",
     )
 
@@ -190,7 +190,7 @@ def profiles(session: Session) -> None:
     ]
     session.answer(
         {"file": str(session.file.path), "profile": session.profile, "profiles": found},
-        table(("", "profile", "server", "collection"), rows) if rows else "there are no profiles",
+        table(("", "profile", "~server", "collection"), rows) if rows else "there are no profiles",
     )
 
 
