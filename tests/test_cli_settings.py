@@ -90,6 +90,29 @@ def test_seconds_are_seconds(value: str) -> None:
 # The configuration file
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "meant"),
+    [
+        ('url = "mongodb://db.example"', "url", "uri"),
+        ('database = "music"', "database", "db"),
+        ('Collection = "bands"', "Collection", "collection"),
+        ('[profiles.home]\npasword = "x"', "pasword", "password"),
+        ('[profil.home]\ndb = "x"', "profil", "profile"),
+        ("xyzzy = 1", "xyzzy", None),
+    ],
+)
+def test_a_misspelt_setting_in_the_file_is_refused(
+    cli: Cli, tmp_path: Path, text: str, key: str, meant: str | None
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    file.chmod(0o600)
+    for words in (("status",), ("config", "list"), ("use", "bands")):
+        told = cli("--config", str(file), *words, code=2).err
+        assert f"{file}: there is no setting {key!r}" in told
+        assert (f"did you mean {meant!r}?" in told) == (meant is not None)
+
+
 @pytest.mark.parametrize("name", ["config.toml", "config.json"])
 def test_a_file_is_written_for_its_owner_only(tmp_path: Path, name: str) -> None:
     path = tmp_path / "new" / name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 FLAG, ENVIRONMENT, FILE, DEFAULT = "flag", "environment", "file", "default"
 _RANKS = (FLAG, ENVIRONMENT, FILE, DEFAULT)
@@ -24,6 +25,7 @@ SETTINGS = {
     "wait": "Seconds to wait for another process that is at work on the collection.",
     "linger": "Seconds that the embedded server stays for the next command.",
 }
+_OTHER_WORDS = {"database": "db", "user": "username", "host": "uri", "server": "uri"}
 DEFAULTS = {"timeout": "5", "linger": "15"}
 SECRETS = frozenset(("password",))
 _SECONDS = frozenset(("timeout", "wait", "linger"))
@@ -64,7 +66,7 @@ def check(name: str, value: str) -> str:
         SettingsError: There is no such setting, or the value cannot be right.
     """
     if name not in SETTINGS:
-        raise SettingsError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+        raise SettingsError(no_such_setting(name))
     if name == "data":
         return os.path.abspath(os.path.expanduser(value))  # wherever the next command runs
     if name in _SECONDS:
@@ -75,6 +77,19 @@ def check(name: str, value: str) -> str:
         if not 0 <= seconds <= 86_400:
             raise SettingsError(f"{name} is a number of seconds from 0 to 86400, not {value!r}")
     return value
+
+
+def no_such_setting(name: str, more: Iterable[str] = ()) -> str:
+    """Return what to say of a name that no setting has.
+
+    Args:
+        name: The name.
+        more: Other names that may be meant.
+    """
+    near = get_close_matches(name.lower(), [*SETTINGS, *more], n=1)
+    meant = _OTHER_WORDS.get(name.lower()) or next(iter(near), None)
+    question = f" (did you mean {meant!r}?)" if meant else ""
+    return f"there is no setting {name!r}{question}; there are {', '.join(SETTINGS)}"
 
 
 class Settings:
