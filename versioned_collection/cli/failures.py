@@ -10,6 +10,7 @@ from versioned_collection import errors
 from versioned_collection.cli.configuration import ConfigurationError
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.settings import SettingsError
+from versioned_collection.cli.streams import Unwritten
 
 if TYPE_CHECKING:
     from pymongo.errors import ConnectionFailure
@@ -89,6 +90,8 @@ def describe(error: BaseException) -> Failure:
         return Failure(EXITS[kind], error.code, in_commands(error.message), dict(error.facts))
     if isinstance(error, (UsageFailure, SettingsError, ConfigurationError)):
         return Failure(Exit.USAGE, USAGE, str(error))
+    if isinstance(error, Unwritten):
+        return Failure(Exit.FAILED, "output_failed", str(error))
     return _of_driver(error) or Failure(
         Exit.FAILED, INTERNAL, f"{type(error).__name__}: {error} (VC_DEBUG=1 shows where)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -125,12 +126,9 @@ def load_id(text: str) -> Any:
 
 
 def printable(text: str) -> str:
-    """Return a text in which nothing can drive a terminal."""
+    """Return a text in which nothing can drive a terminal; JSON stays the same JSON."""
     if text.isprintable():
         return text
     return "".join(
-        one
-        if one in "\n\t" or one.isprintable()
-        else one.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for one in text
+        one if one in "\n\t" or one.isprintable() else json.dumps(one)[1:-1] for one in text
     )
