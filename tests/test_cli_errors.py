@@ -88,6 +88,13 @@ def test_an_unreachable_server(cli: Cli) -> None:
     cli("status", code=8)
 
 
+def test_a_server_whose_name_leads_nowhere(cli: Cli) -> None:
+    cli.env |= {"VC_URI": "mongodb+srv://ada:s3cret@nowhere.invalid/music", "VC_TIMEOUT": "1"}
+    failed = cli("status", code=8)
+    assert "server_unreachable" in failed.err
+    assert "s3cret" not in failed.err
+
+
 @pytest.mark.parametrize(
     "words",
     [

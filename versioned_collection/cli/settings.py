@@ -28,6 +28,10 @@ SETTINGS = {
 _OTHER_WORDS = {"database": "db", "user": "username", "host": "uri", "server": "uri"}
 DEFAULTS = {"timeout": "5", "linger": "15"}
 SECRETS = frozenset(("password",))
+_NO_SERVER = (
+    "there is no uri, and the embedded server wants no login; 'vc config set uri' sets one"
+)
+_OTHER_SERVER = "it is for the server of the configuration file, and another one is used"
 _SECONDS = frozenset(("timeout", "wait", "linger"))
 _CREDENTIALS = ("username", "password")
 
@@ -57,6 +61,11 @@ class Setting:
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"VC_{name.upper()}"
+
+
+def is_reference(value: str) -> bool:
+    """Tell whether a password stands elsewhere: in a variable, or in the keyring."""
+    return value.startswith("${") and value.endswith("}")
 
 
 def check(name: str, value: str) -> str:
@@ -108,6 +117,7 @@ class Settings:
         self, flags: Mapping[str, str], environ: Mapping[str, str], stored: Mapping[str, str]
     ) -> None:
         self._values: dict[str, Setting] = {}
+        self._idle: dict[str, str] = {}
         for name in SETTINGS:
             for value, source in (
                 (flags.get(name), FLAG),
@@ -137,6 +147,11 @@ class Settings:
             # file's server, not for another one.
             if found and (uri is None or (found.source == FILE and uri.source != FILE)):
                 del self._values[name]
+                self._idle[name] = _NO_SERVER if uri is None else _OTHER_SERVER
+
+    def idle(self, name: str) -> str | None:
+        """Return why a setting does not hold that is set, None where it holds or is not set."""
+        return self._idle.get(name)
 
     def get(self, name: str) -> Setting | None:
         """Return a setting, None where it is not set."""
