@@ -75,9 +75,9 @@ the server of the configuration file only.
 
 The configuration file is `config.toml` or `config.json` in the platform's directory
 (`~/.config/versioned-collection` on Linux), or the one that `--config` or `VC_CONFIG` names: one
-setting per line, such as `collection = "bands"`. Only its owner may read it (mode 0600): a wider
-mode is repaired with a warning, and the file refused where that is not possible. No output and
-no error shows credentials.
+setting per line, such as `collection = "bands"`; any other name is an error. Only its owner may
+read it (mode 0600): a wider mode is repaired with a warning, and the file refused where that is
+not possible. No output and no error shows credentials.
 """
 
 OUTPUT_TEXT = """\
@@ -107,7 +107,8 @@ its family:
 {errors}
 
 Further codes are `usage` (2), `login_failed` (7), `server_unreachable` (8), `server_refused`,
-`driver` and `internal` (10). With `VC_DEBUG=1` an error shows where it came from.
+`unreadable_document`, `output_failed`, `driver` and `internal` (10). With `VC_DEBUG=1` an error
+shows where it came from.
 """
 
 

@@ -85,6 +85,18 @@ def test_every_public_name_is_there_with_its_arguments_and_words(name):
 
 
 @asynchronous
+async def test_it_is_not_iterable(adb):
+    bands = await tracked(adb)
+    with pytest.raises(TypeError, match=r"find\(\)") as caught:
+        list(bands)
+    assert isinstance(caught.value, errors.VersioningError)
+    with pytest.raises(TypeError):
+        assert 1 in bands
+    with pytest.raises(TypeError):
+        [one async for one in bands]
+
+
+@asynchronous
 async def test_reads_and_writes_are_those_of_the_driver(adb):
     bands = await tracked(adb)
     assert (await bands.find_one({"_id": 1})) == {"_id": 1, "n": 0}

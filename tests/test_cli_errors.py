@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson.errors import InvalidBSON, InvalidDocument
 from cli_support import Cli
 from pymongo import MongoClient
 from pymongo import errors as driver
@@ -41,7 +42,7 @@ def test_an_error_of_a_later_release_has_the_code_of_its_base() -> None:
 
 def test_every_exit_code_has_a_meaning() -> None:
     assert all(one.meaning for one in Exit)
-    assert [int(one) for one in Exit] == [*range(12), 130]
+    assert [int(one) for one in Exit] == [*range(12), 130, 141]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,8 @@ def test_every_exit_code_has_a_meaning() -> None:
         (driver.CursorNotFound("gone"), "server_refused", 10),
         (driver.InvalidOperation("x"), "driver", 10),
         (OverflowError("too big"), "usage", 2),
+        (InvalidDocument("no key"), "usage", 2),
+        (InvalidBSON("bad text"), "unreadable_document", 10),
         (ZeroDivisionError("oh"), "internal", 10),
     ],
 )  # fmt: skip
@@ -83,6 +86,13 @@ def test_an_unreachable_server(cli: Cli) -> None:
     cli.env["VC_URI"] += "/?serverSelectionTimeoutMS=50"
     del cli.env["VC_TIMEOUT"]
     cli("status", code=8)
+
+
+def test_a_server_whose_name_leads_nowhere(cli: Cli) -> None:
+    cli.env |= {"VC_URI": "mongodb+srv://ada:s3cret@nowhere.invalid/music", "VC_TIMEOUT": "1"}
+    failed = cli("status", code=8)
+    assert "server_unreachable" in failed.err
+    assert "s3cret" not in failed.err
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 import pytest
 from api_support import grown
+from bson.datetime_ms import DatetimeMS
 from cli_support import Cli
 from pymongo.database import Database
+from rich.console import Console
 
 from versioned_collection import VersionedCollection
+from versioned_collection.cli.render import table
 
 
 @pytest.fixture
@@ -52,6 +57,27 @@ def test_at_with_wrong_arguments(cli: Cli, bands: VersionedCollection) -> None:
     assert "$out" in cli("at", "main", "--aggregate", '[{"$out": "x"}]', code=None).err
 
 
+def test_dates_beyond_those_of_python(cli: Cli, bands: VersionedCollection) -> None:
+    far = DatetimeMS(2**62)
+    bands.update_one({"_id": 2}, {"$set": {"d": far}})
+    bands.insert_one({"_id": far})
+    bands.register("far")
+    text = '{"$date": {"$numberLong": "4611686018427387904"}}'
+    assert f'"d": {text}}}' in cli("at", "main", '{"_id": 2}').out
+    found = json.loads(cli("at", "main", f'{{"d": {text}}}', "--json").out)
+    assert [one["d"] for one in found["documents"]] == [json.loads(text)]
+    assert cli("at", "main", f'{{"d": {text}}}', "--count").out == "1\n"
+    assert cli("at", "main", "--distinct", "d").out == f"{text}\n"
+    stages = '[{"$match": {"_id": 2}}, {"$project": {"_id": 0, "d": 1}}]'
+    assert cli("at", "main", "--aggregate", stages).out == f'{{"d": {text}}}\n'
+    assert text in cli("blame", "2").out
+    assert cli("history", text).out.startswith("main@4")
+    assert text in cli("history", "2", "--documents").out
+    bands.delete_one({"_id": far})
+    cli("restore", text)
+    assert not bands.has_changes()
+
+
 def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:
     lines = cli("history", "1").out.splitlines()
     assert [line.split()[0] for line in lines] == ["main@3", "main@2", "main@1", "main@0"]
@@ -68,6 +94,33 @@ def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:
     assert (fields["mark"]["version"], fields["mark"]["value"]) == ("main@3", 3)
     assert fields["name"]["version"] == "main@0"
     assert cli("blame", "none", code=None).code != 0
+
+
+def test_blame_of_long_values(cli: Cli, bands: VersionedCollection) -> None:
+    bands.update_one({"_id": 1}, {"$set": {"text": "x" * 200}})
+    bands.register("long", author="Ada")
+    lines = cli("blame", "1").out.splitlines()
+    assert lines[0].split() == ["field", "version", "author", "time", "value"]
+    (row,) = (k for k, line in enumerate(lines) if line.startswith("text "))
+    assert lines[row].split()[1:3] == ["main@4", "Ada"]
+    shown = lines[row].split()[-1] + lines[row + 1].strip()
+    assert shown == f'"{"x" * 200}"'
+    assert any(line.split()[:2] == ["since.year", "main@0"] for line in lines)
+
+
+@pytest.mark.parametrize("width", [10, 40, 60])
+def test_only_one_column_of_a_table_gives_way(width: int) -> None:
+    out = io.StringIO()
+    rows = [("origin", "h" * 45, "main main@3", "12"), ("backup", "h", "", "7")]
+    Console(file=out, width=width).print(
+        table(("remote", "~address", "branches", "#n"), rows), soft_wrap=True
+    )
+    lines = out.getvalue().splitlines()
+    assert lines[0].split() == ["remote", "address", "branches", "n"]
+    assert {len(line) for line in lines} == {max(width, len("remote  branches     12") + 22)}
+    assert (lines[1][:6], lines[1][-15:]) == ("origin", "main main@3  12")
+    assert "".join(line[8:].split()[0] for line in lines[1:-1]) == "h" * 45
+    assert lines[-1].startswith("backup  h ")
 
 
 def test_find_versions(cli: Cli, bands: VersionedCollection) -> None:

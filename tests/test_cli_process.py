@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cli_support import Cli
 from pymongo.database import Database
 
@@ -86,20 +87,21 @@ def test_a_question_without_anybody_to_answer(cli: Cli, db: Database[Any]) -> No
     assert run(cli, "drop", stdin=None, input="y\n").returncode == 0
 
 
-def test_a_reader_that_goes_away(cli: Cli, db: Database[Any]) -> None:
+@pytest.mark.parametrize("words", [("diff",), ("changes", "--json")])
+def test_a_reader_that_goes_away(cli: Cli, db: Database[Any], words: tuple[str, ...]) -> None:
     bands = VersionedCollection(db, "bands")
     bands.init()
     bands.insert_many({"_id": k, "x": "y" * 1000} for k in range(2000))
     writer = subprocess.Popen(
-        [*VC, "diff"], env=environment(cli), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*VC, *words], env=environment(cli), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert writer.stdout is not None
     assert writer.stderr is not None
-    writer.stdout.readline()
+    writer.stdout.read(10)
     writer.stdout.close()
     assert writer.stderr.read() == b""
     writer.stderr.close()
-    assert writer.wait(60) == 10
+    assert writer.wait(60) == 141
 
 
 def test_ctrl_c(cli: Cli, db: Database[Any]) -> None:
@@ -125,8 +127,84 @@ def test_ctrl_c(cli: Cli, db: Database[Any]) -> None:
 def test_output_that_cannot_show_everything(cli: Cli, db: Database[Any]) -> None:
     VersionedCollection(db, "bands").init("grüße \U0001f600")
     cli.env |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    assert "gr\\xfc\\xdfe" in run(cli, "log").stdout
-    assert run(cli, "log", "--json").returncode == 0
+    assert "gr\\u00fc\\u00dfe" in run(cli, "log").stdout
+    for encoding in ("ascii", "latin-1"):
+        cli.env["PYTHONIOENCODING"] = encoding
+        (version,) = json.loads(run(cli, "log", "--json").stdout)["versions"]
+        assert version["message"] == "grüße \U0001f600"
+
+
+def test_documents_are_json_lines_in_any_encoding(cli: Cli, db: Database[Any]) -> None:
+    bands = VersionedCollection(db, "bands")
+    bands.insert_one({"_id": 1, "name": "Motörhead\xa0\x9b \U0001f600\U000e0001"})
+    bands.init()
+    for encoding in ("ascii", "utf-8"):
+        cli.env |= {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+        assert json.loads(run(cli, "at", "main").stdout) == bands.find_one()
+        told = run(cli, "checkout", "größer", "--json").stderr
+        assert "größer" in json.loads(told)["error"]["message"]
+    cli.env["PYTHONIOENCODING"] = "latin-1"
+    bands.insert_one({"_id": 2, "name": "Motörhead"})
+    assert "Mot&#246;rhead" in run(cli, "diff", "--html").stdout
+
+
+def closed(cli: Cli, redirection: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with a stream that the shell closes, or leads somewhere."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *VC, *words],
+        env=environment(cli),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of a POSIX shell")
+def test_closed_streams(cli: Cli, db: Database[Any]) -> None:
+    VersionedCollection(db, "bands").init()
+    done = closed(cli, "2>&-", "status")
+    assert (done.returncode, "main@0" in done.stdout) == (0, True)
+    for redirection in (">&-", ">&- <&-", ">&- <&- 2>&-"):
+        for words in (("status",), ("status", "--json"), ("at", "main")):
+            done = closed(cli, redirection, *words)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert closed(cli, "<&-", "drop").returncode == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_output_that_has_no_room(cli: Cli, db: Database[Any]) -> None:
+    VersionedCollection(db, "bands").init()
+    for words in (
+        ("status",),
+        ("log", "--json"),
+        ("--help",),
+        ("export", "-", "--format", "bson"),
+    ):
+        done = closed(cli, ">/dev/full", *words)
+        assert (done.returncode, done.stderr.count("output_failed")) == (10, 1), done
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:
+    for interrupted in ("typer", "versioned_collection.cli.command"):
+        (tmp_path / "sitecustomize.py").write_text(
+            "import sys\n"
+            "class Interrupting:\n"
+            "    def find_spec(self, name, *_):\n"
+            f"        if name == {interrupted!r}: raise KeyboardInterrupt\n"
+            "sys.meta_path.insert(0, Interrupting())\n"
+        )
+        path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        done = subprocess.run(
+            [*VC, "--version"],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_debugging(cli: Cli) -> None:

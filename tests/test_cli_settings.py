@@ -90,6 +90,29 @@ def test_seconds_are_seconds(value: str) -> None:
 # The configuration file
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "meant"),
+    [
+        ('url = "mongodb://db.example"', "url", "uri"),
+        ('database = "music"', "database", "db"),
+        ('Collection = "bands"', "Collection", "collection"),
+        ('[profiles.home]\npasword = "x"', "pasword", "password"),
+        ('[profil.home]\ndb = "x"', "profil", "profile"),
+        ("xyzzy = 1", "xyzzy", None),
+    ],
+)
+def test_a_misspelt_setting_in_the_file_is_refused(
+    cli: Cli, tmp_path: Path, text: str, key: str, meant: str | None
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    file.chmod(0o600)
+    for words in (("status",), ("config", "list"), ("use", "bands")):
+        told = cli("--config", str(file), *words, code=2).err
+        assert f"{file}: there is no setting {key!r}" in told
+        assert (f"did you mean {meant!r}?" in told) == (meant is not None)
+
+
 @pytest.mark.parametrize("name", ["config.toml", "config.json"])
 def test_a_file_is_written_for_its_owner_only(tmp_path: Path, name: str) -> None:
     path = tmp_path / "new" / name
@@ -218,6 +241,39 @@ def test_a_secret_may_come_from_standard_input(cli: Cli) -> None:
     path = Path(cli("config", "list", "--json").json["file"])
     assert ConfigurationFile(path, pytest.fail).read() == {"password": SECRET}
     cli("config", "set", "db", stdin="", code=2)
+
+
+def test_a_password_is_no_argument(cli: Cli) -> None:
+    told = cli("config", "set", "password", "hush", code=2).err
+    assert "standard input" in told
+    assert "${NAME}" in told
+    assert "hush" not in told
+    assert cli("config", "get", "password", code=1).out == "password is not set\n"
+    cli("config", "set", "password", "${MUSIC_PASSWORD}")
+
+
+def test_a_login_without_a_server_is_told_apart_from_none(cli: Cli) -> None:
+    cli("config", "set", "password", stdin="hush\n")
+    told = cli("config", "get", "password", code=1).out
+    assert told.startswith("password is set, and does not hold: there is no uri")
+    cli("config", "set", "uri", "mongodb://db.example")
+    assert cli("config", "get", "password").out == "***\n"
+    told = cli("--uri", "mongodb://other", "config", "get", "password", code=1).out
+    assert "another one is used" in told
+
+
+def test_what_the_driver_doubts_is_named(cli: Cli) -> None:
+    uri = "mongodb://127.0.0.1:1/music?foo=1&retryWrites=maybe&serverSelectionTimeoutMS=50"
+    told = cli("--uri", uri, "-c", "bands", "status", code=8).err
+    assert "warning: foo in the connection string: Unknown option" in told
+    assert "warning: retryWrites in the connection string: The value of retrywrites" in told
+    assert told.count("warning:") == 2
+
+
+def test_a_file_of_the_connection_string_that_is_not_there(cli: Cli) -> None:
+    uri = "mongodb://127.0.0.1:1/music?tlsCertificateKeyFile=/nonexist"
+    told = cli("--uri", uri, "-c", "bands", "status", code=2).err
+    assert "tlscertificatekeyfile" in told
 
 
 def test_use_stores_what_it_was_given(cli: Cli) -> None:
@@ -451,7 +507,7 @@ def test_no_output_shows_credentials(cli: Cli, uri: str, source: str, json_too: 
         cli.env |= {"VC_PASSWORD": "hush-hush"}
     else:
         cli("config", "set", "uri", uri)
-        cli("config", "set", "password", "hush-hush")
+        cli("config", "set", "password", stdin="hush-hush\n")
     cli.env |= {"VC_DB": "music", "VC_COLLECTION": "bands"}
     for command in COMMANDS:
         outcome = cli(*words, *command, code=None)

@@ -134,9 +134,16 @@ def test_a_wrong_password_is_not_repeated(guarded, music, db, monkeypatch):
 def test_a_name_that_leads_nowhere(db):
     bands = grown(db)
     url = "mongodb+srv://ada:s3cret@nowhere.invalid/music"
-    with pytest.raises((errors.InvalidArgument, errors.RemoteUnreachable)) as caught:
+    with pytest.raises(errors.RemoteUnreachable) as caught:
         bands.push(url)
+    assert caught.value.remote == "nowhere.invalid/music"
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_file_of_its_uri_that_is_not_there(db):
+    bands = grown(db)
+    with pytest.raises(errors.InvalidArgument, match="tlscertificatekeyfile"):
+        bands.push("mongodb://127.0.0.1:1/music?tlsCertificateKeyFile=/nonexist")
 
 
 def test_this_side_that_cannot_be_reached_is_not_taken_for_the_remote():

@@ -277,9 +277,9 @@ def test_what_comes_from_documents_is_shown_as_it_is(db: Database[Any]) -> None:
     wild.register("[/] [b]more[/b]\x07", author="\x1b[2J[i]Eve")
 
     async def steps(driver: Driver) -> None:
-        await driver.sees("[/] [b]more[/b]\\x07", "\\x1b[2J[i]Eve", 'M "[bold]"')
+        await driver.sees("[/] [b]more[/b]\\u0007", "\\u001b[2J[i]Eve", 'M "[bold]"')
         await driver.press("enter", "enter")
-        shown = await driver.sees('-  "text": "[red]x[/red]"', "\\u202e", "\\x9b31m [/]")
+        shown = await driver.sees('-  "text": "[red]x[/red]"', "\\u202e", "\\u009b31m [/]")
         assert "\\u001b]0;title\\u0007" in shown
         assert not set(shown) & set("\x1b\x07\x9b\u202e")
         await driver.press("escape", "/")

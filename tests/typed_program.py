@@ -13,8 +13,11 @@ from versioned_collection import (
     AsyncVersionedCollection,
     DocumentVersion,
     Exported,
+    Fetched,
     Imported,
     PastCollection,
+    Pulled,
+    Pushed,
     Version,
     VersionedCollection,
 )
@@ -78,6 +81,17 @@ def typed_past(bands: VersionedCollection[Band]) -> None:
     next(bands.history(1)).document["nam"]  # type: ignore[index,typeddict-item]
 
 
+def shared(bands: VersionedCollection[Band], dry: bool) -> None:
+    """What push and pull return depends on whether they are to do something."""
+    assert_type(bands.push("backup", "main", all=True, tags=True), bool)
+    assert_type(bands.push("backup", dry_run=True), Pushed | None)
+    assert_type(bands.push(dry_run=dry), bool | Pushed | None)
+    assert_type(bands.pull(bands, rebase=True, resolver="ours"), bool)
+    assert_type(bands.pull(bands, dry_run=True), Pulled | None)
+    assert_type(bands.fetch(dry_run=True), Fetched)
+    bands.push("backup", al=True)  # type: ignore[call-overload]
+
+
 class AsyncBands(AsyncVersionedCollection[Band]):
     """The same for programs on asyncio."""
 
@@ -106,5 +120,15 @@ async def awaited(bands: AsyncVersionedCollection) -> None:
     assert_type(await bands.register("message"), bool)
     assert_type([version async for version in bands.log()], list[Version])
     assert_type(await bands.log().to_list(), list[Version])
+    assert_type(await bands.push("backup", tags=True), bool)
+    assert_type(await bands.push("backup", dry_run=True), Pushed | None)
+    assert_type(await bands.pull("origin", dry_run=True), Pulled | None)
+    assert_type(await bands.version, int | None)
+    assert_type(await bands.branch, str | None)
+    assert_type(await bands.capture_mode, str)
+    assert_type(bands.name, str)
+    assert_type(bands.full_name, str)
+    assert_type(await bands.count_documents({}), int)
+    assert_type(await bands.distinct("name"), list[Any])
     await bands.register(1)  # type: ignore[arg-type]
     await bands.checkout(branch=2)  # type: ignore[arg-type]

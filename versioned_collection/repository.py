@@ -288,7 +288,7 @@ class Repository:
         """Return the indexes of the tracked collection beside that of its ids.
 
         Returns:
-            Each as ``createIndexes`` takes it; None where the collection is missing.
+            Each as `create_indexes` takes it; None where the collection is missing.
         """
         with translated():
             found = list(self.db[self.name].list_indexes())

@@ -13,7 +13,7 @@ from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.tracking import lasting_options
-from versioned_collection.wire import create_collection, portions, run
+from versioned_collection.wire import create_collection, create_indexes, portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
 
@@ -153,6 +153,5 @@ def ensure_collection(hold: Hold) -> bool:
         return False
     options = lasting_options(hold.state.options)
     create_collection(repository.db, repository.name, **options)
-    if hold.state.indexes:
-        run(repository.db, {"createIndexes": repository.name, "indexes": list(hold.state.indexes)})
+    create_indexes(repository.db, repository.name, hold.state.indexes)
     return True

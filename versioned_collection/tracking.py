@@ -97,7 +97,7 @@ def first_state(
         branch: Its branch.
         at: The cluster time from which changes are noticed.
         info: What the server lists about the collection.
-        indexes: What it has beside that of its ids, as ``createIndexes`` takes them.
+        indexes: What it has beside that of its ids, as `create_indexes` takes them.
     """
     return {
         "head": head,

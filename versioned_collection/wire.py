@@ -174,6 +174,17 @@ def create_collection(db: Database[Any], name: str, **options: Any) -> None:
                 raise
 
 
+def create_indexes(db: Database[Any], name: str, indexes: Iterable[Mapping[str, Any]]) -> None:
+    """Create indexes that are listed elsewhere, or were when a version was recorded.
+
+    Where a collection has a collation, ``listIndexes`` says nothing of the simple one, and
+    ``createIndexes`` takes that for the collection's own.
+    """
+    wanted = [{"collation": {"locale": "simple"}, **index} for index in indexes]
+    if wanted:
+        run(db, {"createIndexes": name, "indexes": wanted})
+
+
 def copy_on_server(
     db: Database[Any],
     source: str,

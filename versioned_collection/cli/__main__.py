@@ -1,5 +1,21 @@
-"""``python -m versioned_collection.cli`` is ``vc``."""
+"""Where ``vc``, or ``python -m versioned_collection.cli``, begins."""
 
-from versioned_collection.cli.app import main
+from __future__ import annotations
 
-main()
+import sys
+
+from versioned_collection.cli.exits import Exit
+
+
+def main() -> None:
+    """Run ``vc``, which takes some time to load."""
+    try:
+        from versioned_collection.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:  # before a command began, which would have reported it
+        sys.exit(Exit.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

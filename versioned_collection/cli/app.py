@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import inspect
-import io
 import os
 import sys
 import traceback
@@ -16,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from versioned_collection.cli import streams
 from versioned_collection.cli.command import OPTIONS, install, shared, taken, unwrapped
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import USAGE, Failure, describe
@@ -45,15 +44,24 @@ class Program(TyperGroup):
         session.json = "--json" in arguments
         code: Any = Exit.FAILED
         try:
-            code = super().main(
-                arguments, prog_name or "vc", complete_var, False, obj=session, **extra
-            )
+            with streams.writing():  # help, which no command prints
+                code = super().main(
+                    arguments, prog_name or "vc", complete_var, False, obj=session, **extra
+                )
         except _UsageError as error:
             code = _usage(session, error)
         except (typer.Abort, KeyboardInterrupt):
             code = Exit.INTERRUPTED
-        except SystemExit as end:  # how Typer and Rich put up with a reader that has gone away
-            code = Exit.FAILED if end.code == 1 else end.code
+        except SystemExit as end:
+            # how Typer and Rich put up with a reader that has gone away
+            gone = isinstance(end.__context__, BrokenPipeError)
+            code = Exit.READER_GONE if gone else end.code
+        except streams.Unwritten as error:
+            failure = describe(error)
+            session.fail(failure)
+            code = failure.exit
+        if code == Exit.READER_GONE:
+            streams.silence()
         if code == Exit.INTERRUPTED:
             session.fail(Failure(Exit.INTERRUPTED, "interrupted", "interrupted"))
         sys.exit(int(code or 0))
@@ -67,7 +75,7 @@ class Program(TyperGroup):
         except (typer.Exit, typer.Abort, _UsageError):
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            if isinstance(error, BrokenPipeError):
                 raise
             failure = describe(error)
             if os.environ.get("VC_DEBUG"):
@@ -165,7 +173,5 @@ install(app)
 
 def main() -> None:
     """Run ``vc``."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    streams.prepare()
     app()

@@ -92,7 +92,8 @@ def diff(
     elif stat:
         _show_stat(session, changes, count)
     elif html:
-        session.write(_page(f"{labels[0]} to {labels[1]}", changes))
+        page = _page(f"{labels[0]} to {labels[1]}", changes)
+        session.write(page, escapes="xmlcharrefreplace")
     elif side_by_side:
         session.show(*(part for change in changes for part in _beside(change)))
     else:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from versioned_collection.cli.settings import SETTINGS, no_such_setting
+
 _NAME = "versioned-collection"
 _PRIVATE = 0o600
 _TABLE = re.compile(r"^\s*\[")
@@ -223,6 +225,8 @@ class ConfigurationFile:
         return value
 
     def _value(self, name: Any, value: Any) -> str:
+        if name not in SETTINGS:
+            raise ConfigurationError(f"{self.path}: {no_such_setting(str(name), [_PROFILES])}")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise ConfigurationError(f"{self.path}: {name} has to be a text or a number")
         return str(value)

@@ -21,6 +21,7 @@ class Exit(IntEnum):
     FAILED = 10
     CONFLICTS = 11
     INTERRUPTED = 130
+    READER_GONE = 141
 
     @property
     def meaning(self) -> str:
@@ -60,4 +61,8 @@ _MEANINGS = {
         "resolve-conflict` or `vc resolve-conflicts` leaves some. `vc conflicts` lists them."
     ),
     Exit.INTERRUPTED: "Interrupted with Ctrl-C.",
+    Exit.READER_GONE: (
+        "Nobody reads standard output any more, as with `vc log | head`; what a shell says of a "
+        "program that SIGPIPE ended."
+    ),
 }

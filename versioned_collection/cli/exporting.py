@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import revision
 from versioned_collection.cli.lines import counted, plain, printable
 from versioned_collection.cli.session import Session
+from versioned_collection.cli.streams import writing
 from versioned_collection.cli.transfers import Labels
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def export(
     if to_output and session.json:
         raise UsageFailure("with --json the answer goes to standard output; name a file")
     file: Any = sys.stdout.buffer if to_output else target
-    with session.working("export") as progress:
+    with session.working("export") as progress, writing() if to_output else nullcontext():
         done = collection.export(
             file,
             revision(text),
@@ -122,8 +124,9 @@ def export(
             overwrite=overwrite,
             progress=progress,
         )
+        if to_output:
+            sys.stdout.flush()
     if to_output:
-        sys.stdout.flush()
         return
     labels = Labels(collection)
     version = None if done.version is None else labels.facts(done.version)

@@ -10,6 +10,7 @@ from versioned_collection import errors
 from versioned_collection.cli.configuration import ConfigurationError
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.settings import SettingsError
+from versioned_collection.cli.streams import Unwritten
 
 if TYPE_CHECKING:
     from pymongo.errors import ConnectionFailure
@@ -54,6 +55,10 @@ USAGE = "usage"
 INTERNAL = "internal"
 
 _UNAUTHORIZED, _LOGIN_FAILED, _LOGIN_FAILED_ATLAS = 13, 18, 8000
+_UNREADABLE = (
+    "Python cannot read a document that the server sent; 'vc export FILE.bson' writes all of a "
+    "version as they are"
+)
 _CALL = re.compile(r"\b([a-z][a-z_]+)\(\)")
 
 
@@ -85,6 +90,8 @@ def describe(error: BaseException) -> Failure:
         return Failure(EXITS[kind], error.code, in_commands(error.message), dict(error.facts))
     if isinstance(error, (UsageFailure, SettingsError, ConfigurationError)):
         return Failure(Exit.USAGE, USAGE, str(error))
+    if isinstance(error, Unwritten):
+        return Failure(Exit.FAILED, "output_failed", str(error))
     return _of_driver(error) or Failure(
         Exit.FAILED, INTERNAL, f"{type(error).__name__}: {error} (VC_DEBUG=1 shows where)"
     )
@@ -92,11 +99,13 @@ def describe(error: BaseException) -> Failure:
 
 def _of_driver(error: BaseException) -> Failure | None:
     """Return what to report of an error of PyMongo, None for any other error."""
-    from bson.errors import BSONError
+    from bson.errors import BSONError, InvalidBSON
     from pymongo import errors as driver
 
     if isinstance(error, (driver.ConfigurationError, driver.InvalidName)):
         return Failure(Exit.USAGE, USAGE, str(error))
+    if isinstance(error, InvalidBSON):
+        return Failure(Exit.FAILED, "unreadable_document", f"{_UNREADABLE}: {error}")
     if isinstance(error, (BSONError, OverflowError)):
         return Failure(Exit.USAGE, USAGE, f"BSON cannot hold this value: {error}")
     if isinstance(error, driver.ConnectionFailure):

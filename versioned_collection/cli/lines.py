@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -82,16 +83,18 @@ def _name(name: Any) -> str:
 
 
 def load(text: str) -> Any:
-    """Return the value of an Extended JSON text.
+    """Return the value of an Extended JSON text; dates may lie beyond those of Python.
 
     Raises:
         ValueError: It is none.
     """
     from bson import json_util
+    from bson.codec_options import DatetimeConversion
     from bson.errors import BSONError
 
+    options = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
     try:
-        return json_util.loads(text)
+        return json_util.loads(text, json_options=options)
     except (TypeError, KeyError, BSONError) as error:  # malformed wrappers such as {"$oid": 1}
         raise ValueError(str(error)) from error
 
@@ -123,12 +126,9 @@ def load_id(text: str) -> Any:
 
 
 def printable(text: str) -> str:
-    """Return a text in which nothing can drive a terminal."""
+    """Return a text in which nothing can drive a terminal; JSON stays the same JSON."""
     if text.isprintable():
         return text
     return "".join(
-        one
-        if one in "\n\t" or one.isprintable()
-        else one.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for one in text
+        one if one in "\n\t" or one.isprintable() else json.dumps(one)[1:-1] for one in text
     )

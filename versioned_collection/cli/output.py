@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from versioned_collection.cli.failures import Failure, UsageFailure
 from versioned_collection.cli.lines import dump, plain, printable
 from versioned_collection.cli.redact import hide, redact
+from versioned_collection.cli.streams import ESCAPES, fitting, writing
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -50,15 +51,17 @@ class Output:
         """Print an answer as one JSON object."""
         self.write(dump(value, indent=2 if sys.stdout.isatty() else None))
 
-    def write(self, text: str, end: str = "\n") -> None:
-        """Print a text as it is."""
-        sys.stdout.write(text + end)
-        sys.stdout.flush()
+    def write(self, text: str, end: str = "\n", escapes: str = ESCAPES) -> None:
+        """Print a text that a program reads, JSON unless `escapes` are those of another form."""
+        with writing():
+            sys.stdout.write(fitting(text, sys.stdout, escapes) + end)
+            sys.stdout.flush()
 
     def show(self, *items: RenderableType) -> None:
         """Print for people: texts are not wrapped, and colours are left out of files."""
-        for item in items:
-            self.out.print(printable(item) if isinstance(item, str) else item, soft_wrap=True)
+        with writing():
+            for item in items:
+                self.out.print(printable(item) if isinstance(item, str) else item, soft_wrap=True)
 
     def answer(self, value: Mapping[str, Any], *items: RenderableType) -> None:
         """Print an answer: the object with ``--json``, the items for people."""
@@ -79,7 +82,8 @@ class Output:
         if self.json:
             error = {"code": failure.code, "message": message, "exit": int(failure.exit)}
             facts = hide(plain(failure.facts), secrets)
-            sys.stderr.write(dump({"error": {**error, "facts": facts}}) + "\n")
+            told = dump({"error": {**error, "facts": facts}})
+            sys.stderr.write(fitting(told, sys.stderr) + "\n")
             return
         from rich.text import Text
 

@@ -13,7 +13,7 @@ from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.redact import HIDDEN, redact
 from versioned_collection.cli.session import Session
-from versioned_collection.cli.settings import SECRETS, SETTINGS, check
+from versioned_collection.cli.settings import SECRETS, SETTINGS, check, is_reference
 
 _SETTINGS = "Set up"
 
@@ -90,10 +90,17 @@ def _used(session: Session, changes: Mapping[str, str | None]) -> None:
 def set_(session: Session, name: Name, value: Value = None) -> None:
     """Store a setting in the configuration file, which only its owner can read.
 
-    In the profile, if one is chosen. ${NAME} in a connection string or password stands for an
+    In the profile, if one is chosen. A password is asked for, or read from standard input: others
+    can see the arguments of a program. ${NAME} in a connection string or password stands for an
     environment variable, ${keyring:SERVICE:USER} for an entry of the keyring.
     """
     check(name, "0")
+    if name in SECRETS and value is not None and not is_reference(value):
+        raise UsageFailure(
+            f"others can see the arguments of a program: leave the {name} out and it is asked "
+            f"for, or read from standard input ('vc config set {name} < FILE'); or write what "
+            "leads to it, '${NAME}' or '${keyring:SERVICE:USER}'"
+        )
     text = _asked(name) if value is None else value
     if not text:
         raise UsageFailure(f"{name} would be empty; 'vc config unset {name}' removes it")
@@ -127,9 +134,11 @@ def _asked(name: str) -> str:
 def get(session: Session, name: Name) -> Exit | None:
     """Show a setting that holds, wherever it comes from; credentials are hidden."""
     check(name, "0")
-    found = session.effective().get(name)
+    settings = session.effective()
+    found, idle = settings.get(name), settings.idle(name)
     if found is None:
-        session.answer({"name": name, "value": None, "source": None}, f"{name} is not set")
+        words = "is not set" if idle is None else f"is set, and does not hold: {idle}"
+        session.answer({"name": name, "value": None, "source": None}, f"{name} {words}")
         return Exit.NOTHING
     value = _shown(session, name, found.value)
     session.answer({"name": name, "value": value, "source": found.source}, value)
@@ -149,7 +158,7 @@ def list_(session: Session) -> None:
     state = "" if session.file.exists() else " (not there yet)"
     session.answer(
         {"file": str(session.file.path), "settings": found},
-        table(("setting", "value", "from"), rows),
+        table(("setting", "~value", "from"), rows),
         f"\nfile: {session.file.path}{state}",
     )
 
@@ -190,7 +199,7 @@ def profiles(session: Session) -> None:
     ]
     session.answer(
         {"file": str(session.file.path), "profile": session.profile, "profiles": found},
-        table(("", "profile", "server", "collection"), rows) if rows else "there are no profiles",
+        table(("", "profile", "~server", "collection"), rows) if rows else "there are no profiles",
     )
 
 

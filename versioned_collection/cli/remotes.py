@@ -45,7 +45,7 @@ def remotes(session: Session) -> None:
             )
             for one in found
         ]
-        session.show(table(("remote", "address", "branches", "seen"), rows))
+        session.show(table(("remote", "~address", "branches", "seen"), rows))
 
 
 def _facts(remote: RemoteInfo, labels: Labels) -> dict[str, Any]:

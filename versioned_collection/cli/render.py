@@ -13,6 +13,8 @@ from versioned_collection.core.diff import aligned
 from versioned_collection.core.drawing import draw
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from versioned_collection import Imported, Restored, Version
     from versioned_collection.cli.history import Names
 
@@ -25,6 +27,11 @@ _DIFF_STYLES = (
 )
 _OP_STYLES = {"insert": "green", "update": "yellow", "delete": "red"}
 _LINE_MESSAGE = 72
+_LEAST = 20
+"""How narrow a column that folds gets."""
+_BETWEEN = 2
+"""What Rich puts between columns."""
+_LEAST_WIDTH = 20
 
 
 def author_text(author: Any) -> str:
@@ -149,12 +156,49 @@ def _id(document_id: Any) -> str:
     return printable(dump(document_id))
 
 
+class _Columns(Table):
+    """A table of which one column folds where the screen is narrow, and the others stay whole.
+
+    Left to itself, Rich takes what is too much from all columns, and most from short ones.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        widths = [column.min_width or 0 for column in self.columns]
+        least = sum(widths) + _BETWEEN * (len(widths) - 1)
+        yield from super().__rich_console__(
+            console, options.update(max_width=max(options.max_width, least))
+        )
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """Return a table; headings that start with ``#`` are of numbers, set to the right."""
-    result = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        justify: Any = "right" if heading.startswith("#") else "left"
-        result.add_column(heading.lstrip("#"), justify=justify, no_wrap=True)
-    for row in rows:
-        result.add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in row))
+    """Return a table, of which one column folds where the screen is narrow.
+
+    Args:
+        headings: Those that start with ``#`` are of numbers, set to the right; one that starts
+            with ``~`` is that of the column that folds, which is the last one otherwise.
+        rows: The cells.
+    """
+    cells = [[_cell(one) for one in row] for row in rows]
+    folding = next((k for k, one in enumerate(headings) if one.startswith("~")), len(headings) - 1)
+    result = _Columns(box=None, pad_edge=False, header_style="bold")
+    for turn, heading in enumerate(headings):
+        title = heading.lstrip("#~")
+        width = max(len(title), *(_width(row[turn]) for row in cells), 0)
+        result.add_column(
+            title,
+            justify="right" if heading.startswith("#") else "left",
+            no_wrap=turn != folding,
+            overflow="fold",
+            min_width=min(width, _LEAST) if turn == folding else width,
+        )
+    for row in cells:
+        result.add_row(*row)
     return result
+
+
+def _cell(content: str | Text) -> Text:
+    return Text(printable(content)) if isinstance(content, str) else content
+
+
+def _width(cell: Text) -> int:
+    return max((line.cell_len for line in cell.split()), default=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
@@ -18,7 +17,7 @@ from versioned_collection.cli.configuration import (
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.output import Output
 from versioned_collection.cli.redact import references_in, secrets_of
-from versioned_collection.cli.settings import DEFAULT, Settings
+from versioned_collection.cli.settings import DEFAULT, Settings, is_reference
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -149,7 +148,7 @@ class Session(Output):
             found = with_secrets(value)
             self._concealed += secrets_of(found, None)
             return found
-        if not (value.startswith("${") and value.endswith("}")):
+        if not is_reference(value):
             return value  # a password may have any characters
         found = unquote_plus(with_secrets(value))  # connection strings hold them encoded
         self._concealed += secrets_of(None, found)
@@ -163,28 +162,21 @@ class Session(Output):
             **login: Name and password, where they do not stand in it.
 
         Raises:
-            UsageFailure: The connection string is malformed.
+            UsageFailure: The connection string is malformed, or names a file that is not there.
+            ConnectionFailure: Its name leads to no hosts.
         """
-        from pymongo import MongoClient
-        from pymongo.errors import ConfigurationError
+        from versioned_collection.cli.connecting import connected
 
-        try:
-            options = self._options(uri)
-            options.update({name: value for name, value in login.items() if value})
-            with warnings.catch_warnings(record=True) as doubts:
-                warnings.simplefilter("always")
-                client: MongoClient[Any] = MongoClient(uri, **options)
-        except (ConfigurationError, ValueError) as error:
-            raise UsageFailure(_malformed(uri, error)) from None
-        for doubt in doubts:
-            self.warn(str(doubt.message))
+        given = {name: value for name, value in login.items() if value}
+        client = connected(uri, {**self._options(uri), **given}, self.warn)
         return self._open.enter_context(client)
 
     def _options(self, uri: str) -> dict[str, Any]:
-        # JSON has a form of its own for UUIDs
+        # JSON has a form of its own for UUIDs, and MongoDB years beyond Python's
         options: dict[str, Any] = {
             "tz_aware": True,
             "uuidRepresentation": "unspecified",
+            "datetime_conversion": "DATETIME_AUTO",
             "appname": "vc",
         }
         timeout = self.settings.get("timeout")
@@ -275,13 +267,3 @@ class Session(Output):
                 "which database? Name it with --db or VC_DB, or in the connection string"
             )
         return name
-
-
-def _malformed(uri: str, error: Exception) -> str:
-    """Return what is wrong with a connection string, without quoting a login."""
-    if "@" in uri:
-        return (
-            "the connection string cannot be read; percent-encode the user name and the "
-            "password in it, or pass them as VC_USERNAME and VC_PASSWORD"
-        )
-    return f"the connection string cannot be read: {error}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 FLAG, ENVIRONMENT, FILE, DEFAULT = "flag", "environment", "file", "default"
 _RANKS = (FLAG, ENVIRONMENT, FILE, DEFAULT)
@@ -24,8 +25,13 @@ SETTINGS = {
     "wait": "Seconds to wait for another process that is at work on the collection.",
     "linger": "Seconds that the embedded server stays for the next command.",
 }
+_OTHER_WORDS = {"database": "db", "user": "username", "host": "uri", "server": "uri"}
 DEFAULTS = {"timeout": "5", "linger": "15"}
 SECRETS = frozenset(("password",))
+_NO_SERVER = (
+    "there is no uri, and the embedded server wants no login; 'vc config set uri' sets one"
+)
+_OTHER_SERVER = "it is for the server of the configuration file, and another one is used"
 _SECONDS = frozenset(("timeout", "wait", "linger"))
 _CREDENTIALS = ("username", "password")
 
@@ -57,6 +63,11 @@ def variable(name: str) -> str:
     return f"VC_{name.upper()}"
 
 
+def is_reference(value: str) -> bool:
+    """Tell whether a password stands elsewhere: in a variable, or in the keyring."""
+    return value.startswith("${") and value.endswith("}")
+
+
 def check(name: str, value: str) -> str:
     """Return a setting's value after checking it.
 
@@ -64,7 +75,7 @@ def check(name: str, value: str) -> str:
         SettingsError: There is no such setting, or the value cannot be right.
     """
     if name not in SETTINGS:
-        raise SettingsError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+        raise SettingsError(no_such_setting(name))
     if name == "data":
         return os.path.abspath(os.path.expanduser(value))  # wherever the next command runs
     if name in _SECONDS:
@@ -75,6 +86,19 @@ def check(name: str, value: str) -> str:
         if not 0 <= seconds <= 86_400:
             raise SettingsError(f"{name} is a number of seconds from 0 to 86400, not {value!r}")
     return value
+
+
+def no_such_setting(name: str, more: Iterable[str] = ()) -> str:
+    """Return what to say of a name that no setting has.
+
+    Args:
+        name: The name.
+        more: Other names that may be meant.
+    """
+    near = get_close_matches(name.lower(), [*SETTINGS, *more], n=1)
+    meant = _OTHER_WORDS.get(name.lower()) or next(iter(near), None)
+    question = f" (did you mean {meant!r}?)" if meant else ""
+    return f"there is no setting {name!r}{question}; there are {', '.join(SETTINGS)}"
 
 
 class Settings:
@@ -93,6 +117,7 @@ class Settings:
         self, flags: Mapping[str, str], environ: Mapping[str, str], stored: Mapping[str, str]
     ) -> None:
         self._values: dict[str, Setting] = {}
+        self._idle: dict[str, str] = {}
         for name in SETTINGS:
             for value, source in (
                 (flags.get(name), FLAG),
@@ -122,6 +147,11 @@ class Settings:
             # file's server, not for another one.
             if found and (uri is None or (found.source == FILE and uri.source != FILE)):
                 del self._values[name]
+                self._idle[name] = _NO_SERVER if uri is None else _OTHER_SERVER
+
+    def idle(self, name: str) -> str | None:
+        """Return why a setting does not hold that is set, None where it holds or is not set."""
+        return self._idle.get(name)
 
     def get(self, name: str) -> Setting | None:
         """Return a setting, None where it is not set."""

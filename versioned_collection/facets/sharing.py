@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -25,11 +25,63 @@ from versioned_collection.verbs.push import Pushed
 from versioned_collection.verbs.remote import RemoteInfo
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+
+class _OfPush(TypedDict, total=False):
+    """Options of `Sharing.push` that do not decide what it returns."""
+
+    all: bool
+    tags: bool
+    delete: bool
+    force: bool
+    progress: Progress | None
+
+
+class _OfPull(TypedDict, total=False):
+    """Options of `Sharing.pull` that do not decide what it returns."""
+
+    rebase: bool
+    resolver: ResolverLike | None
+    policy: MergePolicy | None
+    progress: Progress | None
 
 
 class Sharing(Facet[DocumentType]):
     """Other sides of the collection."""
+
+    @overload
+    def push(
+        self,
+        remote: RemoteLike = None,
+        branch: str | None = None,
+        do_checkout: bool = True,
+        *,
+        dry_run: Literal[False] = False,
+        **options: Unpack[_OfPush],
+    ) -> bool: ...
+
+    @overload
+    def push(
+        self,
+        remote: RemoteLike = None,
+        branch: str | None = None,
+        do_checkout: bool = True,
+        *,
+        dry_run: Literal[True],
+        **options: Unpack[_OfPush],
+    ) -> Pushed | None: ...
+
+    @overload
+    def push(
+        self,
+        remote: RemoteLike = None,
+        branch: str | None = None,
+        do_checkout: bool = True,
+        *,
+        dry_run: bool,
+        **options: Unpack[_OfPush],
+    ) -> bool | Pushed | None: ...
 
     def push(
         self,
@@ -85,6 +137,36 @@ class Sharing(Facet[DocumentType]):
         wanted = push_verb.Wanted(branch, do_checkout, all, tags, delete, force, dry_run)
         plan = push_verb.push(self._repository, _other(remote), wanted, progress)
         return plan if dry_run else plan is not None
+
+    @overload
+    def pull(
+        self,
+        remote: RemoteLike = None,
+        branch: str | None = None,
+        *,
+        dry_run: Literal[False] = False,
+        **options: Unpack[_OfPull],
+    ) -> bool: ...
+
+    @overload
+    def pull(
+        self,
+        remote: RemoteLike = None,
+        branch: str | None = None,
+        *,
+        dry_run: Literal[True],
+        **options: Unpack[_OfPull],
+    ) -> Pulled | None: ...
+
+    @overload
+    def pull(
+        self,
+        remote: RemoteLike = None,
+        branch: str | None = None,
+        *,
+        dry_run: bool,
+        **options: Unpack[_OfPull],
+    ) -> bool | Pulled | None: ...
 
     def pull(
         self,

@@ -20,6 +20,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.core.document import document_key, has_duplicate_names, id_value
 from versioned_collection.errors import NotSupported
+from versioned_collection.extras import how_to_get
 from versioned_collection.files import unusable
 from versioned_collection.formats import Batches
 from versioned_collection.wire import portions
@@ -45,8 +46,7 @@ def _library() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise NotSupported(
-            "Parquet takes Apache Arrow: pip install 'mongo-versioned-collection[parquet]'",
-            library="pyarrow",
+            f"Parquet takes Apache Arrow: {how_to_get('parquet')}", library="pyarrow"
         ) from error
     return pyarrow, pyarrow.parquet
 

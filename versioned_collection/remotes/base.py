@@ -52,7 +52,7 @@ class Setup(NamedTuple):
 
     Attributes:
         options: Options of ``create``, such as ``validator`` and ``collation``.
-        indexes: Its indexes beside that on ``_id``, as ``createIndexes`` takes them.
+        indexes: Its indexes beside that on ``_id``, as `create_indexes` takes them.
     """
 
     options: Mapping[str, Any]

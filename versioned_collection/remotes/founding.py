@@ -31,10 +31,10 @@ from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.tracking import check_target, first_state, refuse_foreign
 from versioned_collection.wire import (
     create_collection,
+    create_indexes,
     documents,
     insert_missing,
     reason_of,
-    run,
 )
 
 
@@ -246,11 +246,8 @@ class MongoFounding:
         repository = self._repository
         try:
             create_collection(repository.db, repository.name, **self._setup.options)
-            if self._setup.indexes and not self._adopted:
-                run(
-                    repository.db,
-                    {"createIndexes": repository.name, "indexes": list(self._setup.indexes)},
-                )
+            if not self._adopted:
+                create_indexes(repository.db, repository.name, self._setup.indexes)
         except driver.OperationFailure as error:
             raise InvalidArgument(
                 f"the server refuses the options or indexes of the collection: {reason_of(error)}",

@@ -68,6 +68,14 @@ def reason_of(error: driver.ConnectionFailure) -> str:
     return _CONFIGURED.sub("", str(error).partition(", Timeout:")[0])
 
 
+def leads_nowhere(error: Exception) -> bool:
+    """Tell whether the driver could not look up the hosts behind a ``mongodb+srv://`` name.
+
+    It does so when a client is made, and takes it for a mistake in the URI.
+    """
+    return type(error.__cause__).__module__.partition(".")[0] == "dns"
+
+
 def connected(url: str, password: str | None, **options: Any) -> MongoClient[Any]:
     """Return a client, which connects once it is used.
 
@@ -77,10 +85,20 @@ def connected(url: str, password: str | None, **options: Any) -> MongoClient[Any
         **options: Further options of the client.
 
     Raises:
-        InvalidArgument: The URI cannot be used, for instance since its name leads nowhere.
+        InvalidArgument: The URI cannot be used.
+        RemoteUnreachable: Its name leads to no hosts.
     """
     try:
         return MongoClient(url, **options)
-    except (driver.PyMongoError, ValueError) as error:
+    except (driver.PyMongoError, ValueError, OSError) as error:
         reason = str(error).replace(password, "***") if password else str(error)
+        if leads_nowhere(error):
+            address = _without_login(url)
+            raise RemoteUnreachable(
+                f"the remote {address} cannot be reached: {reason}", remote=address, reason=reason
+            ) from None
         raise InvalidArgument(f"the URI of the remote cannot be used: {reason}") from None
+
+
+def _without_login(url: str) -> str:
+    return url.partition("://")[2].rpartition("@")[2].partition("?")[0]

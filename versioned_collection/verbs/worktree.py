@@ -42,10 +42,10 @@ from versioned_collection.wire import (
     DUPLICATE_KEY,
     copy_on_server,
     create_collection,
+    create_indexes,
     documents,
     raise_write_error,
     reason_of,
-    run,
     upsert_statement,
     write,
 )
@@ -282,13 +282,12 @@ class _Making:
                 raise
             # as with a checkout, the version counts; that takes a right of its own
             self._copy_on_server(self._base, self._copy, bypassDocumentValidation=True)
-        if setup.indexes:
-            self._index(setup.indexes)
+        self._index(setup.indexes)
 
     def _index(self, indexes: Any) -> None:
         self._check()
         try:
-            run(self._repository.db, {"createIndexes": self._copy, "indexes": list(indexes)})
+            create_indexes(self._repository.db, self._copy, indexes)
         except driver.OperationFailure as error:
             if error.code != DUPLICATE_KEY:
                 raise

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from versioned_collection.cli.failures import UsageFailure
+from versioned_collection.extras import how_to_get
 
 if TYPE_CHECKING:
     from versioned_collection.cli.session import Session
@@ -28,10 +29,7 @@ def require_screen(session: Session, instead: str) -> None:
     if not _is_installed("textual"):
         from versioned_collection.errors import NotSupported
 
-        raise NotSupported(
-            'full screens take Textual: pip install "mongo-versioned-collection[tui]"',
-            library="textual",
-        )
+        raise NotSupported(f"full screens take Textual: {how_to_get('tui')}", library="textual")
     # Textual draws on standard error.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageFailure(f"a full screen takes a terminal; {instead} needs none")
