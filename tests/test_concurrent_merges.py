@@ -36,11 +36,11 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the verbs of this process carry out their changes: they are many documents or few."""
     if request.param == "step by step":
         shrink_limits(monkeypatch.setattr)
-        for module in ("moves", "committer", "joining", "setting_aside", "verbs.conflicts"):
+        for module in ("moves", "joining", "setting_aside", "verbs.conflicts"):
             monkeypatch.setattr(f"versioned_collection.{module}.BATCH", 20)
         monkeypatch.setattr("versioned_collection.trackers.conflicts.PAGE", 1_000)
-        for name in ("IDS_PER_READ", "OPERATIONS_PER_WRITE"):
-            monkeypatch.setattr(f"versioned_collection.wire.{name}", 100)
+        for name in ("wire.IDS_PER_READ", "writes.OPERATIONS_PER_WRITE"):
+            monkeypatch.setattr(f"versioned_collection.{name}", 100)
     return request.param
 
 

@@ -31,8 +31,10 @@ from versioned_collection.repository import Repository
 from versioned_collection.wire import (
     DOCUMENT_VALIDATION_FAILURE,
     DUPLICATE_KEY,
-    WriteOutcome,
     by_keys,
+)
+from versioned_collection.writes import (
+    WriteOutcome,
     delete_statement,
     replace_statement,
     upsert_statement,

@@ -16,7 +16,10 @@ from versioned_collection.errors import NotSupported
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import run, translated
+from versioned_collection.wire import (
+    run,
+    translated,
+)
 
 T = TypeVar("T")
 

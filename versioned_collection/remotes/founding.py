@@ -33,8 +33,10 @@ from versioned_collection.wire import (
     create_collection,
     create_indexes,
     documents,
-    insert_missing,
     reason_of,
+)
+from versioned_collection.writes import (
+    insert_missing,
 )
 
 

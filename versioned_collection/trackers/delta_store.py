@@ -57,18 +57,20 @@ from versioned_collection.trackers.layout import (
     version_in,
 )
 from versioned_collection.wire import (
-    BYTES_PER_WRITE,
-    OPERATIONS_PER_WRITE,
     OVERFLOW,
     batches,
-    delete_statement,
     documents,
+    portions,
+    translated,
+)
+from versioned_collection.writes import (
+    BYTES_PER_WRITE,
+    OPERATIONS_PER_WRITE,
+    delete_statement,
     insert_all,
     insert_missing,
-    portions,
     raise_write_error,
     replace_statement,
-    translated,
     write,
 )
 

@@ -25,10 +25,12 @@ from versioned_collection.wire import (
     DUPLICATE_KEY,
     NAMESPACE_NOT_FOUND,
     UUID_MISMATCH,
-    WriteOutcome,
-    delete_many_statement,
     documents,
     translated,
+)
+from versioned_collection.writes import (
+    WriteOutcome,
+    delete_many_statement,
     write,
 )
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
-from versioned_collection.wire import translated
+from versioned_collection.wire import (
+    translated,
+)
 
 
 class OperationsCollection(Tracker):

@@ -38,10 +38,12 @@ from versioned_collection.wire import (
     BYTES_OF_IDS,
     create_collection,
     documents,
-    insert_all,
     portions,
-    put_exactly,
     translated,
+)
+from versioned_collection.writes import (
+    insert_all,
+    put_exactly,
 )
 
 _SUFFIX = "[0-9a-f]{8}"

@@ -44,10 +44,7 @@ from versioned_collection.wire import (
     create_collection,
     create_indexes,
     documents,
-    raise_write_error,
     reason_of,
-    upsert_statement,
-    write,
 )
 from versioned_collection.working_copy import WorkingCopy
 from versioned_collection.worktrees import (
@@ -55,6 +52,11 @@ from versioned_collection.worktrees import (
     drop_stray_copies,
     names_of_copies,
     remove,
+)
+from versioned_collection.writes import (
+    raise_write_error,
+    upsert_statement,
+    write,
 )
 
 _UNSETTLED = ("worktree", "remove_worktree")
