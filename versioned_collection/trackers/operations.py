@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bson.objectid import ObjectId
+
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.wire import (
     translated,
@@ -24,6 +26,12 @@ class OperationsCollection(Tracker):
         """Create the index for the order."""
         with translated():
             self.collection.create_index("fence")
+            # Before its first write to a collection a server looks for the last record of it. At
+            # the end of a large transaction, in a cache full of what was just copied, it gives
+            # that up after a second, and the transaction with it.
+            first = {"_id": ObjectId()}
+            self.collection.insert_one(first)
+            self.collection.delete_one(first)
 
     def append(self, operation: Mapping[str, Any], session: Session = None) -> None:
         """Add an operation; one that is there already stays as it is."""
