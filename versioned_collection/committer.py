@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -208,12 +209,12 @@ class Committer:
     def _insist(
         self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
     ) -> None:
-        attempts, begun = 0, time.monotonic()
+        attempts, failed = 0, math.inf
 
         def counted(session: ClientSession | None) -> None:
-            nonlocal attempts
+            nonlocal attempts, failed
             attempts += 1
-            if attempts > _MOST_ATTEMPTS and time.monotonic() > begun + _PATIENCE:
+            if attempts > _MOST_ATTEMPTS and time.monotonic() > failed + _PATIENCE:
                 raise WorkingCopyChanged(
                     "other clients write to the same documents all the time, or one has a "
                     "transaction open on them; everything is as before. Try again when it has "
@@ -223,6 +224,7 @@ class Committer:
             try:
                 work(session)
             except driver.OperationFailure as error:
+                failed = min(failed, time.monotonic())
                 if _is_too_large(error):  # which the driver would try again for two minutes
                     raise _TooLarge("the server's cache cannot hold the transaction") from error
                 raise
