@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from api_support import problems, raws, untracked
+from api_support import edit, problems, raws, tracked, untracked
 from bson.int64 import Int64
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
 from versioned_collection import VersionedCollection, committer
-from versioned_collection.errors import WorkingCopyChanged
+from versioned_collection.errors import AutoMergeFailedError, WorkingCopyChanged
 
 
 @pytest.fixture
@@ -128,3 +128,28 @@ def test_a_transaction_that_ends_in_time_is_waited_for(server, db):
             bands = VersionedCollection(client[db.name], "bands")
             assert bands.merge("side").parents
             assert all(one["x"] == 1 and one["y"] == 2 for one in bands.find())
+
+
+def test_going_on_while_somebody_else_has_a_transaction_open(db, monkeypatch):
+    monkeypatch.setattr(committer, "_PATIENCE", 0.0)
+    bands = tracked(db)
+    bands.create_branch("side")
+    for id_ in (1, 2):
+        edit(bands, "side", id_)
+        bands.register(f"side {id_}")
+    bands.checkout("main")
+    edit(bands, "main")
+    bands.register("main")
+    bands.checkout("side")
+    with pytest.raises(AutoMergeFailedError):
+        bands.rebase("main")
+    bands.resolve_conflicts(resolver="theirs")
+    with db.client.start_session() as session:
+        session.start_transaction()
+        db.bands.update_one({"_id": 2}, {"$set": {"theirs": 1}}, session=session)
+        with pytest.raises(WorkingCopyChanged, match="waits where it was"):
+            bands.register()
+        session.abort_transaction()
+    assert bands.register()
+    assert not bands.is_detached()
+    assert problems(bands) == []

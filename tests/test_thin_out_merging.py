@@ -166,3 +166,28 @@ def test_nothing_is_guessed_where_not_all_versions_are_named(client, tmp_path, m
         assert raws(theirs) == before
         assert theirs.branch == "main"
         assert_whole(theirs)
+
+
+@pytest.mark.parametrize("rebase", [False, True])
+@pytest.mark.parametrize("fetches", [False, True])
+def test_sides_that_were_thinned_out_one_after_the_other(client, fetches, rebase):
+    """Two versions stand for the same one, of which one contains the other."""
+    with (
+        other_database(client) as here,
+        other_database(client) as there,
+        other_database(client) as third,
+    ):
+        first, kept = sides(here, there, Story([(0, "x", 1), (1, "v", 1)], [], []))
+        play(first, [(0, "x", 2), (1, "v", 2)])
+        first.thin_out(LAST)
+        second = VersionedCollection(third, "bands")
+        second.pull(first)
+        play(second, [(2, "v", 1), (2, "v", 2)])
+        second.remove_remote(second.remotes()[0].name)
+        second.thin_out(LAST)
+        if fetches:
+            kept.fetch(first)
+        kept.pull(second, rebase=rebase)
+        assert kept.resolve("main").id == second.resolve("main").id
+        assert raws(kept) == raws(second)
+        assert_whole(kept, second)

@@ -168,7 +168,10 @@ class Committer:
                 apply_references(self._hold, true, session)
                 self._hold.update({**true.state, "intent": None}, session)
 
-            self._insist(work, writer)
+            try:
+                self._insist(work, writer)
+            except _SourceFailed as failed:  # it is none of the transaction
+                raise failed.error from failed.error.__cause__
         self._keep(writer)
         if commit.working_copy and small.count:
             self._note_own_writes()
@@ -660,6 +663,14 @@ def _size(batch: Sequence[Move]) -> int:
     return sum(len(move.target.raw or b"") for move in batch)
 
 
+class _SourceFailed(Exception):
+    """What computes the moves met an error of the driver, which the transaction must not judge."""
+
+    def __init__(self, error: driver.PyMongoError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class _Small:
     """Batches that can be gone through again, as long as they fit into one transaction."""
 
@@ -671,13 +682,19 @@ class _Small:
 
     def __iter__(self) -> Iterator[list[Move]]:
         yield from self._seen
-        for batch in self._source:
+        for batch in self._computed():
             self._seen.append(batch)
             self.count += len(batch)
             self.bytes += _size(batch)
             if not is_small(self.count, self.bytes):
                 raise _TooLarge("too many documents for one transaction")
             yield batch
+
+    def _computed(self) -> Iterator[list[Move]]:
+        try:
+            yield from self._source
+        except driver.PyMongoError as error:
+            raise _SourceFailed(error) from error
 
     def close(self) -> None:
         """Read no further: what is left to the garbage collector ends at any moment.

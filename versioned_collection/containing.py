@@ -88,7 +88,7 @@ def relation_of(
     way = relation(tree, one, other)
     if way == "apart":
         for tip, version, found in ((one, other, "ahead"), (other, one, "behind")):
-            behind = repository.log.behind_gap(version)
-            if behind is not None and is_ancestor(tree, behind, tip):
+            standing = repository.log.behind_gaps(version)
+            if any(is_ancestor(tree, behind, tip) for behind in standing):
                 return found  # type: ignore[return-value]
     return way

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 
 from bson.objectid import ObjectId
@@ -161,10 +161,12 @@ class Joining:
                 return ours
             if first is not None:
                 self._changes = chain((first,), self._changes)
-            try:
-                return self._make(ours)
-            except _Undecided:
+            if policy.asks:  # for as long as others take, no transaction is open
                 self._record_the_rest()
+            if not self._sieve.conflicts:
+                with suppress(_Undecided):
+                    return self._make(ours)
+            self._record_the_rest()
         raise self._wait_for_decisions()
 
     def _make(self, ours: Version) -> Version:
@@ -194,10 +196,15 @@ class Joining:
             commit.branches = {version.branch: version.id}
             made.append(version)
 
-        Committer(self._hold, self._progress).carry_out(
-            commit, lambda: prefetch(self._decided()), completed=complete
-        )
+        Committer(self._hold, self._progress).carry_out(commit, self._source(), completed=complete)
         return made[0]
+
+    def _source(self) -> Callable[[], Iterator[list[Move]]] | None:
+        """Return what iterates over the moves, None where they are too many for a transaction."""
+        recorded = self._moves
+        if recorded is None:
+            return None
+        return (lambda: iter([recorded])) if recorded else (lambda: prefetch(self._decided()))
 
     def _decided(self) -> Iterator[list[Move]]:
         """Iterate over the moves as they are recorded, as long as nothing has to be decided."""

@@ -269,9 +269,12 @@ class Rebasing:
         except WorkingCopyChanged as error:
             if self._hold.state.merge is None:
                 raise
+            who, way_out = "documents are in use by another client", "Try again later, then"
+            if "document_id" in error.facts:
+                who = f"the document with _id {error.document_id!r} was changed by another client"
+                way_out = "Take the change back, then"
             raise WorkingCopyChanged(
-                f"the document with _id {error.document_id!r} was changed by another client "
-                f"meanwhile; the {self._plan.verb} waits where it was. Take the change back, then "
+                f"{who} meanwhile; the {self._plan.verb} waits where it was. {way_out} "
                 "register() goes on, or abort_merge() takes everything back",
                 **error.facts,
             ) from error
@@ -368,6 +371,8 @@ def to_do(
     """
     contained = ancestors_of(containing(repository, tree, head, onto), onto)
     todo = tuple(takewhile(lambda one: one not in contained, tree.ancestors(head)))[::-1]
+    if not todo:
+        return ()
     base = tree.parent(todo[0])
     assert base is not None
     _refuse_joined(tree, todo, contained - ancestors_of(tree, base))

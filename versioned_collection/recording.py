@@ -56,6 +56,7 @@ class Recording:
         self._progress = counted(progress)
         self._sums = Sums()
         self._digests: list[int] = []
+        self._failure: BaseException | None = None
 
     @property
     def count(self) -> int:
@@ -85,7 +86,30 @@ class Recording:
             changes: The changes, a bounded list at a time.
             ready: Called before anything is written; it may wait, or raise to have nothing
                 written.
+
+        Raises:
+            BaseException: What went wrong, now or at an earlier call: some changes are lost.
         """
+        self._refuse_incomplete()
+        try:
+            yield from self._moves(changes, ready)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _refuse_incomplete(self) -> None:
+        """Raise what kept changes from being stored, wherever that was told before.
+
+        Whoever was to go on with the moves may have closed them, and then hears of nothing.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def _moves(
+        self, changes: Iterable[list[Change]], ready: Callable[[], None]
+    ) -> Generator[list[Move], None, None]:
         store = self._hold.repository.deltas
         with Behind() as behind:
             behind.submit(ready)
@@ -97,7 +121,10 @@ class Recording:
                 try:
                     yield [_move(*pair) for pair in zip(deltas, batch, strict=True)]
                 except GeneratorExit:
-                    behind.finish()
+                    try:
+                        behind.finish()
+                    except Exception as error:  # told by the next call: nobody listens now
+                        self._failure = error
                     raise
 
     def _counted(self, change: Change) -> Delta:
@@ -116,6 +143,7 @@ class Recording:
             parents: The parents; the changes start from the first one.
             number: The number on the branch; the next one where it is left out.
         """
+        self._refuse_incomplete()
         repository = self._hold.repository
         version = Version(
             self.id,

@@ -22,9 +22,8 @@ def left_behind(repository: Repository, state: Metadata) -> str | None:
     """
     if not state.detached:
         return None
-    done = repository.operations.newest_first()
-    move = next((one for one in done if one["before"] != one["after"]), None)
     present = {"head": state.head, "branch": state.branch, "detached": True}
+    move = repository.operations.last_from_elsewhere(present)
     if move is None or move["verb"] != "push" or move["after"] != present:
         return None
     if move["before"] != {**present, "detached": False}:

@@ -237,6 +237,15 @@ class LogCollection(Tracker):
         """Return the version that stands for one that was thinned out, None where none does."""
         return self._behind_gap({"version": version})
 
+    def behind_gaps(self, version: VersionId) -> list[VersionId]:
+        """Return all versions that stand for one that was thinned out.
+
+        There are several where sides thinned out one after the other.
+        """
+        wanted = {"gap.versions": {"$elemMatch": {"version": version}}}
+        with translated():
+            return [entry["_id"] for entry in self.collection.find(wanted, {"_id": 1})]
+
     def thinned_before(self, versions: Iterable[VersionId]) -> dict[VersionId, list[VersionId]]:
         """Return what was thinned out before some versions, the oldest first."""
         wanted = {"_id": {"$in": list(versions)}, "gap": {"$exists": True}}

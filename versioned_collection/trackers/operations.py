@@ -44,6 +44,11 @@ class OperationsCollection(Tracker):
                 session=session,
             )
 
+    def last_from_elsewhere(self, place: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the last operation before which HEAD was not at a place, None for none."""
+        with translated():
+            return self.collection.find_one({"before": {"$ne": place}}, sort=[("fence", -1)])
+
     def newest_first(self) -> Iterator[Mapping[str, Any]]:
         """Iterate over the operations, the latest first."""
         with translated():

@@ -16,6 +16,7 @@ from versioned_collection.core.merging.paths import (
 from versioned_collection.core.merging.resolvers import (
     Resolver,
     ResolverLike,
+    is_built_in,
     resolver,
     sees_same_changes,
 )
@@ -45,12 +46,23 @@ class MergePolicy:
         InvalidArgument: A pattern, resolver or key is wrong; the message says which.
     """
 
-    __slots__ = ("_default", "_list_keys", "_resolvers", "_same", "_sets", "coupled", "watches")
+    __slots__ = (
+        "_default",
+        "_list_keys",
+        "_resolvers",
+        "_same",
+        "_sets",
+        "asks",
+        "coupled",
+        "watches",
+    )
 
     coupled: tuple[tuple[Pattern, ...], ...]
     """The groups of fields that change together."""
     watches: bool
     """Whether any same change can be a conflict."""
+    asks: bool
+    """Whether any resolver is not a built-in one: it may take as long as it likes."""
 
     def __init__(
         self,
@@ -75,6 +87,7 @@ class MergePolicy:
         _check_apart(self._sets, [found for found, _ in self._list_keys])
         asked = [found for _, found in self._resolvers]
         asked += [] if self._default is None else [self._default]
+        self.asks = not all(map(is_built_in, asked))
         self.watches = bool(self._same) or any(map(sees_same_changes, asked))
 
     def resolver_for(self, path: Path) -> Resolver | None:

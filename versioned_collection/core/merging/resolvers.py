@@ -238,6 +238,11 @@ def resolver(like: ResolverLike) -> Resolver:
     )
 
 
+def is_built_in(found: Resolver) -> bool:
+    """Tell whether a resolver is one of ours, which only computes."""
+    return any(found is one for one in RESOLVERS.values())
+
+
 def sees_same_changes(found: Resolver) -> bool:
     """Tell whether a resolver is asked where both sides made the same change."""
     return bool(getattr(found, "same_changes", False))

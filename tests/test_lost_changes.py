@@ -1,0 +1,120 @@
+"""Nothing is recorded in part: what keeps a change from being stored fails the verb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from api_support import problems, raws
+from harness.trap import shrink_limits
+from pymongo.errors import AutoReconnect, OperationFailure
+
+from versioned_collection import VersionedCollection
+from versioned_collection.errors import ResolverFailed, WorkingCopyChanged
+from versioned_collection.trackers.deltas import DeltasCollection
+
+DOCUMENTS = 14
+VERBS = {
+    "register": lambda bands: bands.register("all"),
+    "merge": lambda bands: bands.merge("side"),
+}
+FAILURES = {
+    "connection": AutoReconnect("the connection broke"),
+    "unavailable": OperationFailure("try again later", 365),
+    "cache": OperationFailure("Cache full while performing initial write", 112),
+    "transient": OperationFailure("again", 112, {"errorLabels": ["TransientTransactionError"]}),
+}
+
+
+@pytest.fixture(params=["at once", "in steps"])
+def batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have changes come in several lists, as one transaction carries them or not."""
+    limits = {"IDS_PER_READ": 3, "BATCH": 2, "FIRST_BATCH": 2}
+    if request.param == "in steps":
+        limits["SMALL_DOCUMENTS"] = 5
+    shrink_limits(monkeypatch.setattr, limits)
+
+
+def prepared(db: Any, verb: str) -> VersionedCollection:
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": n, "x": 0, "y": 0} for n in range(DOCUMENTS)])
+    bands.init("start")
+    if verb == "merge":
+        bands.create_branch("side")
+        bands.update_many({}, {"$set": {"x": 1}})
+        bands.register("side")
+        bands.checkout("main")
+    bands.update_many({}, {"$set": {"y": 1}})
+    if verb == "merge":
+        bands.register("main")
+    return bands
+
+
+@pytest.mark.parametrize("turn", [0, 2, 4])
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("verb", VERBS)
+def test_deltas_that_are_not_stored(db, monkeypatch, batches, verb, failure, turn):
+    bands = prepared(db, verb)
+    before, log, changed = raws(bands), bands.get_log(), bands.has_changes()
+    turns = iter(range(100))
+    stored = DeltasCollection.append
+
+    def failing(*args: Any) -> int:
+        if next(turns) == turn:
+            raise FAILURES[failure]
+        return stored(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeltasCollection, "append", failing)
+        with pytest.raises(type(FAILURES[failure])):
+            VERBS[verb](bands)
+    assert (raws(bands), bands.get_log(), bands.has_changes()) == (before, log, changed)
+    assert problems(bands) == []
+    assert VERBS[verb](bands)
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("last", [3, DOCUMENTS - 1])
+def test_a_resolver_that_raises_late(db, batches, last):
+    bands = prepared(db, "merge")
+    bands.update_many({}, {"$set": {"x": 2}})
+    bands.register("both")
+    before, log = raws(bands), bands.get_log()
+
+    def resolve(conflict: Any, context: Any) -> Any:
+        if conflict.document_id == last:
+            raise RuntimeError("no idea")
+        return conflict.theirs
+
+    with pytest.raises(ResolverFailed):
+        bands.merge("side", resolver=resolve)
+    assert (raws(bands), bands.get_log()) == (before, log)
+    assert problems(bands) == []
+
+
+def test_nobody_waits_for_a_resolver(db, batches):
+    """What it takes is time in which others write, also to documents that are merged already."""
+    bands = prepared(db, "merge")
+    bands.update_many({}, {"$set": {"x": 2}})
+    bands.register("both")
+
+    def resolve(conflict: Any, context: Any) -> Any:
+        if conflict.document_id == DOCUMENTS - 1:
+            db.command(
+                "update",
+                "bands",
+                updates=[{"q": {"_id": 0}, "u": {"$set": {"theirs": 1}}}],
+                maxTimeMS=2_000,
+            )
+        return conflict.theirs
+
+    written = False
+    try:
+        bands.merge("side", resolver=resolve)
+    except WorkingCopyChanged:
+        pass
+    else:
+        written = True
+    assert db.bands.find_one({"_id": 0})["theirs"] == 1
+    assert written == (len(bands.resolve("HEAD").parents) == 2)
+    assert problems(bands) == []
