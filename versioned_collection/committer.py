@@ -682,7 +682,7 @@ class _Small:
 
     def __iter__(self) -> Iterator[list[Move]]:
         yield from self._seen
-        for batch in self._computed():
+        while (batch := self._computed()) is not None:
             self._seen.append(batch)
             self.count += len(batch)
             self.bytes += _size(batch)
@@ -690,9 +690,10 @@ class _Small:
                 raise _TooLarge("too many documents for one transaction")
             yield batch
 
-    def _computed(self) -> Iterator[list[Move]]:
+    def _computed(self) -> list[Move] | None:
+        """Return the next batch; the source stays open, as another attempt may go on with it."""
         try:
-            yield from self._source
+            return next(self._source, None)
         except driver.PyMongoError as error:
             raise _SourceFailed(error) from error
 
