@@ -22,9 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 from versioned_collection import VersionedCollection, embedded, working_copy
 from versioned_collection.capture import change_stream
-from versioned_collection.wire import (
-    run,
-)
+from versioned_collection.wire import run
 
 Opened = Callable[..., VersionedCollection]
 

@@ -41,9 +41,7 @@ from test_exactness import common
 from versioned_collection import VersionedCollection, errors, replacing
 from versioned_collection.core.document import document_key, twin_token
 from versioned_collection.formats import lines
-from versioned_collection.writes import (
-    insert_all,
-)
+from versioned_collection.writes import insert_all
 
 LONG_AGO = datetime(1969, 7, 16, 13, 32, tzinfo=timezone.utc)
 PLAIN = [

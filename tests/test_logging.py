@@ -20,9 +20,7 @@ from versioned_collection import VersionedCollection, committer, errors
 from versioned_collection.capture import change_stream
 from versioned_collection.commit import Commit
 from versioned_collection.trackers import lease
-from versioned_collection.wire import (
-    run,
-)
+from versioned_collection.wire import run
 
 NAME = "versioned_collection"
 

@@ -26,13 +26,7 @@ from versioned_collection.errors import (
 )
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.base import storable
-from versioned_collection.wire import (
-    batches,
-    documents,
-    read_concern,
-    reason_of,
-    run,
-)
+from versioned_collection.wire import batches, documents, read_concern, reason_of, run
 
 MOST_NAMED = 100
 """Documents that the failure of a check names."""

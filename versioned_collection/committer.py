@@ -40,11 +40,7 @@ from versioned_collection.restoring import Batches, exactly_unstashed, restorati
 from versioned_collection.sharding import create_if_missing
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import (
-    by_keys,
-    middle_of,
-    reason_of,
-)
+from versioned_collection.wire import by_keys, middle_of, reason_of
 
 _log = logging.getLogger(__name__)
 

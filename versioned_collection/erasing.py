@@ -34,10 +34,7 @@ from versioned_collection.moves import (
 )
 from versioned_collection.repository import Hold
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import (
-    by_keys,
-    portions,
-)
+from versioned_collection.wire import by_keys, portions
 
 Keys = Callable[[], Iterator[Sequence[DocumentKey]]]
 

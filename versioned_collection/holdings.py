@@ -16,11 +16,7 @@ from versioned_collection.errors import DocumentRejected, WorkingCopyChanged
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold
-from versioned_collection.wire import (
-    by_keys,
-    documents,
-    portions,
-)
+from versioned_collection.wire import by_keys, documents, portions
 from versioned_collection.working_copy import WorkingCopy
 
 _ATTEMPTS = 5

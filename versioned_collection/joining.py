@@ -22,9 +22,7 @@ from versioned_collection.recording import Facts, Recording
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import entry_of, merge_context
-from versioned_collection.wire import (
-    portions,
-)
+from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
 

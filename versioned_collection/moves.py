@@ -27,9 +27,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
-from versioned_collection.wire import (
-    portions,
-)
+from versioned_collection.wire import portions
 
 T = TypeVar("T")
 

@@ -22,12 +22,7 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.rewriting import Rewriting, Rewritten, states_of_all
 from versioned_collection.selection import refusals
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.wire import (
-    IDS_PER_READ,
-    by_keys,
-    documents,
-    portions,
-)
+from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
 from versioned_collection.worktrees import drop_stray_copies
 
 State = tuple[DocumentKey, bytes]

@@ -53,11 +53,7 @@ from versioned_collection.trackers.rewritten import RewrittenCollection
 from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
-from versioned_collection.wire import (
-    DOUBLE,
-    lasting,
-    translated,
-)
+from versioned_collection.wire import DOUBLE, lasting, translated
 
 T = TypeVar("T")
 

@@ -14,9 +14,7 @@ from versioned_collection.core.document import DocumentKey, are_twins, document_
 from versioned_collection.moves import Move, batched
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
-from versioned_collection.wire import (
-    by_keys,
-)
+from versioned_collection.wire import by_keys
 
 Batches = Generator[list[Move], None, None]
 

@@ -13,11 +13,7 @@ from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.tracking import lasting_options
-from versioned_collection.wire import (
-    create_collection,
-    create_indexes,
-    portions,
-)
+from versioned_collection.wire import create_collection, create_indexes, portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
 

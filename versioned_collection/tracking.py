@@ -12,9 +12,7 @@ from versioned_collection.errors import FormatMismatch, NotSupported
 from versioned_collection.repository import Repository
 from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
-from versioned_collection.wire import (
-    translated,
-)
+from versioned_collection.wire import translated
 
 _OPTIONS_OF_CREATE = (
     "collation",

@@ -32,9 +32,7 @@ from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.versions import entry_of, merge_context
-from versioned_collection.wire import (
-    by_keys,
-)
+from versioned_collection.wire import by_keys
 from versioned_collection.working_copy import WorkingCopy
 
 _NEIGHBOURS = 4

@@ -15,12 +15,7 @@ from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Hold, Repository
-from versioned_collection.wire import (
-    IDS_PER_READ,
-    by_keys,
-    documents,
-    portions,
-)
+from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
 
 _log = logging.getLogger(__name__)
 

@@ -16,10 +16,7 @@ from versioned_collection.errors import NotSupported
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import (
-    run,
-    translated,
-)
+from versioned_collection.wire import run, translated
 
 T = TypeVar("T")
 

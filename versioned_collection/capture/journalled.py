@@ -37,9 +37,7 @@ from versioned_collection.core.document import (
     raw_id_in,
 )
 from versioned_collection.repository import Repository
-from versioned_collection.wire import (
-    documents,
-)
+from versioned_collection.wire import documents
 
 if TYPE_CHECKING:
     # with a default: VersionedCollection alone means one of dicts

@@ -24,12 +24,7 @@ from versioned_collection.doubles.refusals import (
     refuse_options,
     refusing,
 )
-from versioned_collection.wire import (
-    DOUBLE,
-    NAMESPACE_EXISTS,
-    NAMESPACE_NOT_FOUND,
-    UUID_MISMATCH,
-)
+from versioned_collection.wire import DOUBLE, NAMESPACE_EXISTS, NAMESPACE_NOT_FOUND, UUID_MISMATCH
 
 Command = Mapping[str, Any]
 Reply = dict[str, Any]

@@ -23,9 +23,7 @@ from versioned_collection.errors import NotSupported
 from versioned_collection.extras import how_to_get
 from versioned_collection.files import unusable
 from versioned_collection.formats import Batches
-from versioned_collection.wire import (
-    portions,
-)
+from versioned_collection.wire import portions
 
 Path = tuple[str, ...]
 Row = dict[str, Any]

@@ -23,10 +23,7 @@ from versioned_collection.repository import Hold, Repository
 from versioned_collection.spanning import shorten
 from versioned_collection.trackers.overlays import Overlay, new_slot
 from versioned_collection.versions import entry_of
-from versioned_collection.wire import (
-    IDS_PER_READ,
-    portions,
-)
+from versioned_collection.wire import IDS_PER_READ, portions
 
 MOST_TOUCHED = 100_000
 MOST_BYTES_TOUCHED = 3 * 1024 * 1024

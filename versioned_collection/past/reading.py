@@ -26,14 +26,7 @@ from versioned_collection.errors import NotSupported, SnapshotUnavailable
 from versioned_collection.past.plan import Plan, Planner, Source
 from versioned_collection.past.query import Find, Stages, joined
 from versioned_collection.sharding import is_sharded
-from versioned_collection.wire import (
-    BYTES_OF_IDS,
-    batches,
-    documents,
-    portions,
-    read_concern,
-    run,
-)
+from versioned_collection.wire import BYTES_OF_IDS, batches, documents, portions, read_concern, run
 
 _ATTEMPTS = 5
 _GONE = frozenset((175, 361))

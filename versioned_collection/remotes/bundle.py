@@ -24,13 +24,8 @@ from versioned_collection.trackers.delta_form import unpacked
 from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.tracking import lasting_options
-from versioned_collection.wire import (
-    portions,
-)
-from versioned_collection.writes import (
-    BYTES_PER_WRITE,
-    OPERATIONS_PER_WRITE,
-)
+from versioned_collection.wire import portions
+from versioned_collection.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE
 
 T = TypeVar("T")
 

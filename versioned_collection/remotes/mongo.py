@@ -25,9 +25,7 @@ from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.tracking import lasting_options
-from versioned_collection.wire import (
-    documents,
-)
+from versioned_collection.wire import documents
 
 T = TypeVar("T")
 

@@ -56,13 +56,7 @@ from versioned_collection.trackers.layout import (
     update_in,
     version_in,
 )
-from versioned_collection.wire import (
-    OVERFLOW,
-    batches,
-    documents,
-    portions,
-    translated,
-)
+from versioned_collection.wire import OVERFLOW, batches, documents, portions, translated
 from versioned_collection.writes import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,

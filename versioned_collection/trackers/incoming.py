@@ -17,9 +17,7 @@ from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
-from versioned_collection.wire import (
-    translated,
-)
+from versioned_collection.wire import translated
 
 _IDS = 5_000
 _FOUNDING = "founding"

@@ -18,13 +18,8 @@ from versioned_collection.core.document import (
     raw_array,
 )
 from versioned_collection.trackers.base import Tracker
-from versioned_collection.wire import (
-    documents,
-    translated,
-)
-from versioned_collection.writes import (
-    write,
-)
+from versioned_collection.wire import documents, translated
+from versioned_collection.writes import write
 
 
 class JournalCollection(Tracker):

@@ -28,10 +28,7 @@ from versioned_collection.trackers.base import (
     drop_exactly,
     identities,
 )
-from versioned_collection.wire import (
-    documents,
-    translated,
-)
+from versioned_collection.wire import documents, translated
 
 _MAIN = "working_copy"
 _POINTER = "worktree"

@@ -28,11 +28,7 @@ from versioned_collection.wire import (
     documents,
     translated,
 )
-from versioned_collection.writes import (
-    WriteOutcome,
-    delete_many_statement,
-    write,
-)
+from versioned_collection.writes import WriteOutcome, delete_many_statement, write
 
 _SEEN_HASH = b"\x05seen\0\x20\0\0\0\0"
 _SEEN_MISSING = b"\x0aseen\0"

@@ -8,9 +8,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
-from versioned_collection.wire import (
-    translated,
-)
+from versioned_collection.wire import translated
 
 
 class OperationsCollection(Tracker):

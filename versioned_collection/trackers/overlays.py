@@ -41,10 +41,7 @@ from versioned_collection.wire import (
     portions,
     translated,
 )
-from versioned_collection.writes import (
-    insert_all,
-    put_exactly,
-)
+from versioned_collection.writes import insert_all, put_exactly
 
 _SUFFIX = "[0-9a-f]{8}"
 _IDS_PER_NOTE = 100_000

@@ -7,9 +7,7 @@ from typing import Any
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.trackers.base import Session, Tracker, storable
-from versioned_collection.wire import (
-    translated,
-)
+from versioned_collection.wire import translated
 
 
 class References(Tracker):

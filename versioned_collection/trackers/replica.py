@@ -8,14 +8,8 @@ from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.trackers.base import Session, Tracker
-from versioned_collection.wire import (
-    by_keys,
-    documents,
-    translated,
-)
-from versioned_collection.writes import (
-    put_exactly,
-)
+from versioned_collection.wire import by_keys, documents, translated
+from versioned_collection.writes import put_exactly
 
 
 class ReplicaCollection(Tracker):

@@ -14,12 +14,8 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, build, element, elements
 from versioned_collection.trackers.delta_form import sort_key
 from versioned_collection.trackers.delta_store import DeltaStore
-from versioned_collection.wire import (
-    translated,
-)
-from versioned_collection.writes import (
-    write,
-)
+from versioned_collection.wire import translated
+from versioned_collection.writes import write
 
 _LATER = b"later"
 

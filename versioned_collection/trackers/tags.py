@@ -8,9 +8,7 @@ from typing import Any
 from versioned_collection.core.version import VersionId
 from versioned_collection.trackers.base import FORMAT, Session
 from versioned_collection.trackers.references import References
-from versioned_collection.wire import (
-    translated,
-)
+from versioned_collection.wire import translated
 
 
 class TagsCollection(References):

@@ -35,10 +35,7 @@ from versioned_collection.trackers.stash import Step
 from versioned_collection.uniting import take_theirs
 from versioned_collection.unstashing import clear_away, end_of_unstashing
 from versioned_collection.versions import entry_of, merge_context
-from versioned_collection.wire import (
-    by_keys,
-    portions,
-)
+from versioned_collection.wire import by_keys, portions
 from versioned_collection.working_copy import WorkingCopy
 
 

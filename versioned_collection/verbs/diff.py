@@ -26,10 +26,7 @@ from versioned_collection.onlooking import Onlooker, looking, replica_time, sigh
 from versioned_collection.past.query import number_of
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
-from versioned_collection.wire import (
-    by_keys,
-    portions,
-)
+from versioned_collection.wire import by_keys, portions
 
 _FEW = 10_000
 """Changes that are computed before the lease is given back."""

@@ -20,12 +20,8 @@ from versioned_collection.observing import iterated, verb
 from versioned_collection.past.trail import Step, Trail, only, trail_of
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.versions import Resolver, RevisionLike, check_limit, entry_of
-from versioned_collection.wire import (
-    portions,
-)
-from versioned_collection.writes import (
-    BYTES_PER_WRITE,
-)
+from versioned_collection.wire import portions
+from versioned_collection.writes import BYTES_PER_WRITE
 
 _AT_ONCE = 50
 """Log entries that are read at once."""

@@ -31,12 +31,7 @@ from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.shelf import Shelf
-from versioned_collection.wire import (
-    IDS_PER_READ,
-    by_keys,
-    documents,
-    portions,
-)
+from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
 
 _NO_IDS = frozenset((0x04, 0x06, 0x0B))
 """Types that no ``_id`` has: arrays, undefined, regular expressions."""

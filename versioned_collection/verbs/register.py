@@ -32,11 +32,7 @@ from versioned_collection.spanning import extend_spans
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import check_texts, entry_of, refuse_taken
-from versioned_collection.wire import (
-    BYTES_OF_IDS,
-    IDS_PER_READ,
-    portions,
-)
+from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.working_copy import Change, Overtaken, WorkingCopy
 
 

@@ -27,11 +27,7 @@ from versioned_collection.repository import Hold
 from versioned_collection.selection import LARGEST_DOCUMENT, Chosen, Only, only_of, refusals
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike
-from versioned_collection.wire import (
-    IDS_PER_READ,
-    by_keys,
-    portions,
-)
+from versioned_collection.wire import IDS_PER_READ, by_keys, portions
 
 Which = Only | Mapping[str, Any] | Iterable[Any]
 

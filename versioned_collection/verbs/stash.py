@@ -25,9 +25,7 @@ from versioned_collection.setting_aside import set_aside
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.unstashing import Unstashing, without_stash
 from versioned_collection.versions import check_texts
-from versioned_collection.wire import (
-    portions,
-)
+from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
 _LARGEST_LIST = 1 << 20

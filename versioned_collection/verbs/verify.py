@@ -30,9 +30,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
-from versioned_collection.wire import (
-    documents,
-)
+from versioned_collection.wire import documents
 
 
 @dataclass(frozen=True, slots=True)

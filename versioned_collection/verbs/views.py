@@ -14,10 +14,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.repository import RESERVED, Hold, Repository
 from versioned_collection.trackers.base import drop_exactly
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
-from versioned_collection.wire import (
-    NAMESPACE_EXISTS,
-    translated,
-)
+from versioned_collection.wire import NAMESPACE_EXISTS, translated
 
 
 def publish_view(

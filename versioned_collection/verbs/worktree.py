@@ -53,11 +53,7 @@ from versioned_collection.worktrees import (
     names_of_copies,
     remove,
 )
-from versioned_collection.writes import (
-    raise_write_error,
-    upsert_statement,
-    write,
-)
+from versioned_collection.writes import raise_write_error, upsert_statement, write
 
 _UNSETTLED = ("worktree", "remove_worktree")
 _FIELDS = {"$objectToArray": "$$ROOT"}
