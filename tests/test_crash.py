@@ -3,6 +3,9 @@
 Each case runs a verb in a child process that kills itself at one of its commands. Another
 client then finds a collection that opens, verifies, and is in the old or the new state, and
 can repeat the verb.
+
+A command that only reads leaves everything as the last one that wrote did, so it is struck
+before and after each command that may change something.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from harness.scenarios import (
     state_of,
 )
 from harness.stage import Scene, Stages, scene_of
+from harness.trap import writing
 from pymongo.database import Database
 
 from versioned_collection.core.document import document_key
@@ -145,6 +149,7 @@ class Case(NamedTuple):
     number: int
     when: str
     only: str = ""
+    at_writes: bool = False
 
 
 class Expected(NamedTuple):
@@ -238,8 +243,12 @@ class Sweep:
     def _cases(self, every: bool) -> list[Case]:
         """Return the strikes: all of them, or a sample at even distances."""
         # threads may send a few commands more than in the undisturbed run
-        numbers = range(1, len(self._expected.commands) + 3)
-        both = [Case(number, when) for number in numbers for when in ("before", "after")]
+        numbers = range(1, len(writing(self._expected.commands)) + 3)
+        both = [
+            Case(number, when, at_writes=True)
+            for number in numbers
+            for when in ("before", "after")
+        ]
         if every:
             return both
         step = len(both) / SAMPLES
@@ -247,11 +256,11 @@ class Sweep:
         return [both[min(first + round(turn * step), len(both) - 1)] for turn in range(SAMPLES)]
 
     def _tried(self, case: Case) -> str:
-        place = self._expected.commands[case.number - 1 :][:1]
         try:
             with self._place.stages.set_to(self._scenario, self._expected.scene) as database:
                 self._strike(case, database)
         except Exception as error:
+            place = writing(self._expected.commands)[case.number - 1 :][:1]
             return f"{case} {place}: {type(error).__name__}: {error}"
         return ""
 

@@ -34,11 +34,13 @@ def verb(
     freeze: bool = False,
     large: bool = False,
     only: str = "",
+    at_writes: bool = False,
 ) -> dict[str, Any]:
     """Call a verb, and die or freeze at one of its commands."""
     if large:
         shrink_limits()
-    trap = Trap(number, when, signal.SIGSTOP if freeze else signal.SIGKILL, only)
+    strike = signal.SIGSTOP if freeze else signal.SIGKILL
+    trap = Trap(number, when, strike, only, at_writes)
     with MongoClient(uri, event_listeners=[trap]) as client:
         collection = opened(client[database], lease_seconds=LEASE_SECONDS)
         trap.set()

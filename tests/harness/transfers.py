@@ -184,10 +184,13 @@ def transfer(
     when: str = "after",
     large: bool = False,
 ) -> dict[str, Any]:
-    """Bring versions from one side to the other, and die at a command to either of them."""
+    """Bring versions from one side to the other, and die at a command to either of them.
+
+    Commands that only read do not count.
+    """
     if large:
         shrink_limits()
-    trap = Trap(number, when)
+    trap = Trap(number, when, at_writes=True)
     with (
         MongoClient(uri, event_listeners=[trap]) as client,
         MongoClient(there_uri, event_listeners=[trap]) as other,

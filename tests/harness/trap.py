@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +40,31 @@ def _package() -> list[ModuleType]:
     ]
 
 
+READING = frozenset(
+    (
+        "buildInfo",
+        "collStats",
+        "count",
+        "dbStats",
+        "distinct",
+        "explain",
+        "find",
+        "getMore",
+        "hello",
+        "killCursors",
+        "listCollections",
+        "listIndexes",
+        "ping",
+    )
+)
+"""Commands that change nothing; others may, an `aggregate` by where it ends."""
+
+
+def writing(texts: Iterable[str]) -> list[str]:
+    """Return those of the commands that a trap has seen that may change something."""
+    return [text for text in texts if text.partition(" ")[0] not in READING]
+
+
 class Trap(monitoring.CommandListener):
     """Counts commands once it is set, and strikes at one of them.
 
@@ -48,13 +73,20 @@ class Trap(monitoring.CommandListener):
         when: ``before`` the command is sent, or ``after`` the server has answered.
         strike: SIGKILL, or SIGSTOP to freeze until somebody sends SIGCONT.
         only: Count commands only whose name and target (``update __log_x``) hold this text.
+        at_writes: Count only commands that may change something.
     """
 
     def __init__(
-        self, number: int = 0, when: str = "after", strike: int = signal.SIGKILL, only: str = ""
+        self,
+        number: int = 0,
+        when: str = "after",
+        strike: int = signal.SIGKILL,
+        only: str = "",
+        at_writes: bool = False,
     ) -> None:
         self.seen: list[str] = []
         self._number, self._when, self._strike, self._only = number, when, strike, only
+        self._at_writes = at_writes
         self._is_set = False
         self._begun = self._done = 0
         self._counted: set[int] = set()
@@ -69,7 +101,7 @@ class Trap(monitoring.CommandListener):
             return
         with self._lock:
             text = f"{event.command_name} {event.command.get(event.command_name)}"
-            if self._only not in text:
+            if self._only not in text or (self._at_writes and not writing([text])):
                 return
             self.seen.append(text)
             self._counted.add(event.request_id)
