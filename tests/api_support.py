@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from versioned_collection import VersionedCollection
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.steps import Steps
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 BANDS = [
@@ -142,12 +142,12 @@ def meanwhile(monkeypatch: Any, act: Callable[[], Any], left: list[str] | None =
         act: What it does.
         left: The working copies whose documents have yet to move by then; None for all.
     """
-    declare, pending = Committer.declare, [act]
+    declare, pending = Steps.declare, [act]
 
-    def declaring(self: Committer, commit: Commit) -> None:
+    def declaring(self: Steps, commit: Commit) -> None:
         if commit.purge is not None and left in (None, commit.copies):
             while pending:
                 pending.pop()()
         declare(self, commit)
 
-    monkeypatch.setattr(Committer, "declare", declaring)
+    monkeypatch.setattr(Steps, "declare", declaring)

@@ -15,9 +15,9 @@ from harness.trap import shrink_limits
 from pymongo.database import Database
 
 from versioned_collection import MergePolicy, Version, VersionedCollection, errors
-from versioned_collection.committer import Progress
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.merging import merge_documents
+from versioned_collection.observing import Progress
 
 COUPLED = [["a", "b", "sum"]]
 THEIRS = MergePolicy(default="theirs", coupled=COUPLED)

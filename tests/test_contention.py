@@ -6,17 +6,20 @@ import pytest
 from api_support import edit, problems, raws, tracked, untracked
 from bson.int64 import Int64
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandListener
 
-from versioned_collection import VersionedCollection, committer
+from versioned_collection import VersionedCollection
+from versioned_collection.committing import at_once, steps
 from versioned_collection.errors import AutoMergeFailedError, WorkingCopyChanged
 
 
 @pytest.fixture
 def contended(monkeypatch, small_limits):
     """Have each batch of several documents taken back at once, and only single ones written."""
-    monkeypatch.setattr(committer, "_MOST_ATTEMPTS", 0)
-    monkeypatch.setattr(committer, "is_small", lambda *_: False)
+    monkeypatch.setattr(steps, "MOST_ATTEMPTS", 0)
+    monkeypatch.setattr(at_once, "is_small", lambda *_: False)
 
 
 def test_steps_become_smaller_until_they_succeed(db, contended):
@@ -81,7 +84,7 @@ def apart(db, dirty):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_transaction_of_somebody_else_leaves_everything_as_it_was(db, monkeypatch, verb):
-    monkeypatch.setattr(committer, "_PATIENCE", 0.0)
+    monkeypatch.setattr(at_once, "_PATIENCE", 0.0)
     bands = apart(db, verb in DIRTY)
     before, log = raws(bands), bands.get_log()
     with db.client.start_session() as session:
@@ -130,8 +133,54 @@ def test_a_transaction_that_ends_in_time_is_waited_for(server, db):
             assert all(one["x"] == 1 and one["y"] == 2 for one in bands.find())
 
 
+def tried_once(session, work, **options):
+    """Run a transaction; the driver would try again for two minutes."""
+    with session.start_transaction(**options):
+        return work(session)
+
+
+def test_a_large_change_is_completed_once_a_transaction_has_ended(db, monkeypatch, small_limits):
+    bands = apart(db, False)
+    tip = raws(bands)
+    monkeypatch.setattr(at_once, "is_small", lambda *_: False)
+    monkeypatch.setattr(ClientSession, "with_transaction", tried_once)
+    with db.client.start_session() as session:
+        session.start_transaction()
+        db.bands.update_one({"_id": 1}, {"$set": {"theirs": 1}}, session=session)
+        with pytest.raises(WorkingCopyChanged, match="is kept, and completed by whoever opens"):
+            bands.checkout("main~1")
+        with pytest.raises(WorkingCopyChanged):  # it is still under way
+            VersionedCollection(db, "bands").has_changes()
+        session.abort_transaction()
+    bands = VersionedCollection(db, "bands")
+    assert bands.is_detached()
+    assert not bands.has_changes()
+    assert problems(bands) == []
+    assert bands.checkout(branch="main")
+    assert raws(bands) == tip
+
+
+def test_a_transaction_that_the_cache_cannot_hold_at_its_end(db, monkeypatch):
+    bands = apart(db, False)
+    commit = ClientSession.commit_transaction
+    refused = []
+
+    def refuse_first(self):
+        if not refused:
+            refused.append(self)
+            self.abort_transaction()
+            raise OperationFailure("transaction is too large", 388)
+        commit(self)
+
+    monkeypatch.setattr(ClientSession, "commit_transaction", refuse_first)
+    assert bands.checkout("main~1")
+    assert refused
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
 def test_going_on_while_somebody_else_has_a_transaction_open(db, monkeypatch):
-    monkeypatch.setattr(committer, "_PATIENCE", 0.0)
+    monkeypatch.setattr(at_once, "_PATIENCE", 0.0)
     bands = tracked(db)
     bands.create_branch("side")
     for id_ in (1, 2):

@@ -16,9 +16,10 @@ from bson.objectid import ObjectId
 from pymongo import errors as driver
 from remote_support import other_database
 
-from versioned_collection import VersionedCollection, committer, errors
+from versioned_collection import VersionedCollection, errors
 from versioned_collection.capture import change_stream
 from versioned_collection.commit import Commit
+from versioned_collection.committing import at_once
 from versioned_collection.trackers import lease
 from versioned_collection.wire import run
 
@@ -183,7 +184,7 @@ def test_a_transaction_that_is_tried_again(db, records, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, NAME)
     bands = tracked(db)
     step(bands, 1)
-    real, refusals = committer.apply_references, []
+    real, refusals = at_once.apply_references, []
 
     def taken_back(*args: Any) -> None:
         if not refusals:
@@ -192,7 +193,7 @@ def test_a_transaction_that_is_tried_again(db, records, caplog, monkeypatch):
             raise driver.OperationFailure("met another writer", 112, labels)
         real(*args)
 
-    monkeypatch.setattr(committer, "apply_references", taken_back)
+    monkeypatch.setattr(at_once, "apply_references", taken_back)
     assert bands.checkout("main~1")
     (again,) = records("repository")
     assert (again.levelname, again.verb, again.attempt) == ("DEBUG", "checkout", 2)
@@ -209,7 +210,7 @@ def test_what_another_client_has_just_written_stays(db, records):
             written.append(db["bands"].update_one({"_id": 18}, {"$set": {"theirs": 1}}))
 
     bands.discard_changes(progress=write)
-    kept = [one for one in records("committer") if hasattr(one, "documents")]
+    kept = [one for one in records("committing.writing") if hasattr(one, "documents")]
     assert [(one.verb, one.documents) for one in kept] == [("discard_changes", 1)]
     assert db["bands"].find_one(18) == {"_id": 18, "theirs": 1}
 

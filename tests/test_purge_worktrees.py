@@ -21,6 +21,7 @@ from api_support import (
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, errors
+from versioned_collection.committing import steps
 
 WHY = "leaked"
 LARGE = 9 * 1024 * 1024
@@ -322,6 +323,29 @@ def test_a_unique_index_of_one_working_copy_may_refuse(anydb, start):
     assert copies(anydb)[0].purges() == []
     assert whole(anydb)
     assert copies(anydb, start)[0].purge([1], paths=["name"], reason=WHY).working_copy == 3
+
+
+def test_what_was_prepared_goes_with_a_purge_that_was_refused(anydb, monkeypatch):
+    bands, *_ = beside(anydb)
+    anydb["aside"].create_index("name", unique=True)
+    prepared = [f"__{name}_bands" for name in ("deltas", "purges", "rewritten", "stash")]
+    before = [everything(anydb).get(name, []) for name in prepared]
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "take_back", die)
+        with pytest.raises(Killed):
+            bands.purge(paths=["name"], reason=WHY)
+    bands = copies(anydb)[0]  # whoever opens it completes the way back
+    assert bands.purges() == []
+    assert bands.find_one(1)["name"] == "Pulp"
+    assert [everything(anydb).get(name, []) for name in prepared] == before
+    assert whole(anydb)
 
 
 def test_what_others_wrote_stays_where_one_working_copy_refuses(anydb, monkeypatch):

@@ -69,7 +69,8 @@ class Commit:
         private_checks: Whether checks that only the process at work knows are to run too: another
             one that finds the commit half done turns back.
         elsewhere: Fields of the metadata of other working copies to set, by their names.
-        purge: What is erased once the documents of all working copies have moved (see `erasing`).
+        purge: What is erased once the documents of all working copies have moved (see `erasing`),
+            or is not after all, where they move in reverse.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -197,7 +198,7 @@ def _reference_steps(
         yield partial(repository.tags.delete, commit.untagged, session)
     if commit.operation:
         yield partial(repository.operations.append, commit.operation, session)
-    if commit.purge is not None:
+    if commit.purge is not None and not commit.reverse:
         yield partial(repository.purges.bury, [commit.purge["tombstone"]], session)
     if commit.seen is not None:
         yield partial(_see, repository, commit.seen, session)

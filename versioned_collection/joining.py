@@ -9,7 +9,7 @@ from itertools import chain
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
@@ -17,6 +17,7 @@ from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.labels import stamp, taken_over
 from versioned_collection.merging import Outcome, Sides, merge_sides, waiting
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
+from versioned_collection.observing import Progress
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.repository import Hold, Repository

@@ -11,12 +11,12 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.holdings import Holdings
 from versioned_collection.moves import BATCH_BYTES
-from versioned_collection.observing import counted
+from versioned_collection.observing import Progress, counted
 from versioned_collection.past.appearances import STATES, STATES_BYTES, matching_states
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.rewriting import Rewriting, Rewritten, states_of_all

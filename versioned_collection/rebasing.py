@@ -15,7 +15,6 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Progress
 from versioned_collection.containing import containing
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.merging import MergeContext, MergePolicy
@@ -26,6 +25,7 @@ from versioned_collection.joining import Sieve, carry_out, note_modified
 from versioned_collection.labels import Labels, Meeting, adopted, following, room_for, stamp
 from versioned_collection.merging import count_of
 from versioned_collection.moves import moves_along
+from versioned_collection.observing import Progress
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Chain, Recording

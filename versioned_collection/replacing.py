@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.moves import is_small
+from versioned_collection.observing import Progress
 from versioned_collection.repository import Hold
 from versioned_collection.restoring import restoration
 

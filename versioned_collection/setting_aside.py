@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import Path
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
+from versioned_collection.observing import Progress
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.tracking import lasting_options

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Progress
 from versioned_collection.containing import containing
 from versioned_collection.core.graph import ancestors_of, merge_base
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.labels import stamp
+from versioned_collection.observing import Progress
 from versioned_collection.rebasing import Plan, Rebasing, ended
 from versioned_collection.replaying import Step
 from versioned_collection.repository import Hold, Repository

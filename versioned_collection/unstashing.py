@@ -12,7 +12,6 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Progress
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import OBJECT, DocumentKey, are_twins, document_hash
 from versioned_collection.core.merging import (
@@ -27,6 +26,7 @@ from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.joining import carry_out
 from versioned_collection.merging import Outcome, waiting
 from versioned_collection.moves import Move, batched, is_small
+from versioned_collection.observing import Progress
 from versioned_collection.repository import Hold
 from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from versioned_collection.capture.journalled import DocumentType
-from versioned_collection.committer import Progress
 from versioned_collection.core.merging.paths import PatternLike
 from versioned_collection.core.retention import Retention
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.facets.base import Author, Facet
+from versioned_collection.observing import Progress
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.verbs import maintenance
 from versioned_collection.verbs import purge as purge_verbs

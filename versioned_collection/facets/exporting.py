@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Literal
 
 from versioned_collection.capture.journalled import DocumentType
-from versioned_collection.committer import Progress
 from versioned_collection.facets.base import Facet
 from versioned_collection.files import FileLike
+from versioned_collection.observing import Progress
 from versioned_collection.verbs.export import Exported, Wanted, export
 from versioned_collection.verbs.import_ import Imported, import_
 from versioned_collection.versions import RevisionLike

@@ -8,10 +8,10 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.capture.journalled import DocumentType
-from versioned_collection.committer import Progress
 from versioned_collection.core.merging import MergePolicy, ResolverLike
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Author, Facet, policy_of
+from versioned_collection.observing import Progress
 from versioned_collection.operations import Operation
 from versioned_collection.verbs import conflicts as conflict_verbs
 from versioned_collection.verbs import merge as merge_verb

@@ -9,11 +9,11 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.capture.journalled import DocumentType
-from versioned_collection.committer import Progress
 from versioned_collection.core.merging import MergePolicy, ResolverLike
 from versioned_collection.doubles import adopted
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.facets.base import Facet, RemoteLike, plain, policy_of
+from versioned_collection.observing import Progress
 from versioned_collection.remotes.address import collection_in
 from versioned_collection.repository import Repository
 from versioned_collection.verbs import pull as pull_verb

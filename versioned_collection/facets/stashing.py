@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from versioned_collection.capture.journalled import DocumentType
-from versioned_collection.committer import Progress
 from versioned_collection.core.merging import MergePolicy, ResolverLike
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.facets.base import Facet, policy_of
+from versioned_collection.observing import Progress
 from versioned_collection.verbs import stash as stash_verbs
 from versioned_collection.verbs.stash import Stash
 

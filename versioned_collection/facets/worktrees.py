@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from versioned_collection.capture.journalled import DocumentType
-from versioned_collection.committer import Progress
 from versioned_collection.facets.base import Facet
+from versioned_collection.observing import Progress
 from versioned_collection.verbs import worktree as verbs
 from versioned_collection.verbs.worktree import Worktree
 from versioned_collection.versions import RevisionLike

@@ -12,7 +12,6 @@ from pymongo import errors as driver
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.revision import check_name
 from versioned_collection.errors import (
     InvalidArgument,
@@ -20,6 +19,7 @@ from versioned_collection.errors import (
     InvalidType,
     RemoteNotFound,
 )
+from versioned_collection.observing import Progress
 from versioned_collection.remotes.base import Remote
 from versioned_collection.remotes.bundle import BundleRemote, read_only
 from versioned_collection.remotes.checked import UNREADABLE

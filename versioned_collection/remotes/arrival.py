@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Progress
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation, TransferRefused
@@ -25,6 +24,7 @@ from versioned_collection.labels import (
     tracking,
 )
 from versioned_collection.moves import Move, moves_along
+from versioned_collection.observing import Progress
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import refuse_rebased

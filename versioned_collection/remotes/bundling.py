@@ -14,14 +14,13 @@ from typing import Any, BinaryIO
 
 import bson
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.delta import content_size, encoded_rows, hash_number
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, SnapshotUnavailable, TransferRefused
-from versioned_collection.observing import counted
+from versioned_collection.observing import Progress, counted
 from versioned_collection.pipeline import prefetch
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import problem_of_changes, refused

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidCollectionState, InvalidOperation
+from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.arrival import News, fetched
 from versioned_collection.remotes.base import Refs, Remote

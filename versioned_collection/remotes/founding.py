@@ -14,7 +14,7 @@ from types import TracebackType
 from pymongo import errors as driver
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, document_key
 from versioned_collection.core.sums import MODULUS
@@ -22,6 +22,7 @@ from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
 from versioned_collection.lifecycle import create_trackers, drop_some, drop_trackers
+from versioned_collection.observing import Progress
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
 from versioned_collection.remotes.checked import key_in, problem_of_document, refused
 from versioned_collection.remotes.proving import prove

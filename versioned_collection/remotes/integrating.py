@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import VersionId
@@ -23,7 +23,7 @@ from versioned_collection.labels import (
     stamp,
     tracking,
 )
-from versioned_collection.observing import observed
+from versioned_collection.observing import Progress, observed
 from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.remotes.arrival import follow
 from versioned_collection.remotes.base import Refs, Remote

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from bson.timestamp import Timestamp
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.tree import Node, Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
 from versioned_collection.moves import states_along
+from versioned_collection.observing import Progress
 from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
 from versioned_collection.remotes.checked import UNREADABLE, refused

@@ -11,12 +11,11 @@ from functools import partial
 from graphlib import CycleError
 from typing import Any
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.graph import parents_first
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import NotSupported, TransferRefused
-from versioned_collection.observing import counted
+from versioned_collection.observing import Progress, counted
 from versioned_collection.pipeline import Behind, Workers, prefetch
 from versioned_collection.remotes.base import Arrived, Changes, Founding, Inbox, Remote, Update
 from versioned_collection.remotes.checked import (

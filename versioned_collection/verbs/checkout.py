@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.version import VersionId
 from versioned_collection.elsewhere import branches_elsewhere, checked_out_in
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.joining import carry_out
 from versioned_collection.moves import moves_along
+from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.spanning import shorten

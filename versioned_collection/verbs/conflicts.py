@@ -10,7 +10,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core import merging
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.delta import images
@@ -23,7 +23,7 @@ from versioned_collection.errors import (
     WorkingCopyChanged,
 )
 from versioned_collection.moves import BATCH
-from versioned_collection.observing import counted
+from versioned_collection.observing import Progress, counted
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository

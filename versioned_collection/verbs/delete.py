@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.elsewhere import branches_elsewhere, refuse_with_others
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import complete_drop
+from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import note_for_restoration

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
+from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
 from versioned_collection import files, formats
-from versioned_collection.committer import Progress
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
@@ -19,7 +18,7 @@ from versioned_collection.errors import (
     NotSupported,
 )
 from versioned_collection.files import FileLike
-from versioned_collection.observing import Counted, counted, observed
+from versioned_collection.observing import Counted, Progress, counted, observed
 from versioned_collection.remotes.base import Refs
 from versioned_collection.remotes.bundling import Contents, proved_content, write_bundle
 from versioned_collection.remotes.mongo import MongoRemote

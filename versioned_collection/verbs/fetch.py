@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.observing import verb
+from versioned_collection.observing import Progress, verb
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch, seen
 from versioned_collection.repository import Repository

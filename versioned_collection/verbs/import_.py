@@ -11,7 +11,6 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.objectid import ObjectId
 
 from versioned_collection import files, formats
-from versioned_collection.committer import Progress
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import (
     DocumentKey,
@@ -24,7 +23,7 @@ from versioned_collection.core.sums import Counts
 from versioned_collection.errors import InvalidArgument, UnusableFile
 from versioned_collection.files import FileLike
 from versioned_collection.moves import BATCH, BATCH_BYTES
-from versioned_collection.observing import counted, verb
+from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document
 from versioned_collection.replacing import Replacing

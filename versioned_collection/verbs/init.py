@@ -14,7 +14,6 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.capture.base import Noticed
 from versioned_collection.capture.change_stream import ChangeStreamCapture
-from versioned_collection.committer import Progress
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import (
     NULL,
@@ -32,7 +31,7 @@ from versioned_collection.errors import (
     SnapshotUnavailable,
 )
 from versioned_collection.lifecycle import create_trackers, drop_trackers
-from versioned_collection.observing import Counted, counted
+from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.pipeline import Workers, prefetch
 from versioned_collection.repository import Hold, Repository, new_version_id
 from versioned_collection.sharding import is_sharded, shard_replica

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from versioned_collection.committer import Progress
 from versioned_collection.containing import containing, relation_of
 from versioned_collection.core.graph import merge_base
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
@@ -13,6 +12,7 @@ from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation, InvalidType
 from versioned_collection.joining import Joining, fast_forward
 from versioned_collection.merging import Sides
+from versioned_collection.observing import Progress
 from versioned_collection.recording import Facts
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository

@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from versioned_collection.committer import Progress
 from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import Relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
@@ -14,7 +13,7 @@ from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.labels import Meeting
-from versioned_collection.observing import verb
+from versioned_collection.observing import Progress, verb
 from versioned_collection.pipeline import Workers
 from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding

@@ -7,12 +7,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.merging.paths import Pattern, PatternLike, patterns
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
-from versioned_collection.observing import verb
+from versioned_collection.observing import Progress, verb
 from versioned_collection.operations import user
 from versioned_collection.past.query import refuse_nearness
 from versioned_collection.purging import Found, Purging, matching, with_twins

@@ -7,13 +7,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from versioned_collection.committer import Progress
 from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.observing import verb
+from versioned_collection.observing import Progress, verb
 from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from versioned_collection.committer import Progress
 from versioned_collection.containing import relation_of
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation, InvalidType
 from versioned_collection.joining import fast_forward
+from versioned_collection.observing import Progress
 from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository

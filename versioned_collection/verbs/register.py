@@ -9,7 +9,7 @@ from typing import Any
 
 from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.merging import DEFAULT_POLICY
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Path
@@ -22,6 +22,7 @@ from versioned_collection.errors import (
 )
 from versioned_collection.labels import stamp
 from versioned_collection.moves import Move
+from versioned_collection.observing import Progress
 from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import Rebasing, describe_all, waiting, without_step
 from versioned_collection.recording import Facts, Recording

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import branches_elsewhere
+from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.setting_aside import keep_as_modified, set_aside_and_move

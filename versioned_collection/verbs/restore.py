@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_key
@@ -18,6 +17,7 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.observing import Progress
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import bson
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.delta import Delta, compare
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.moves import batched
+from versioned_collection.observing import Progress
 from versioned_collection.recording import Chain
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository

@@ -11,7 +11,7 @@ import bson
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.delta import images
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.revision import check_name
@@ -19,6 +19,7 @@ from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
+from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside

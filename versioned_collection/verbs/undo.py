@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer, Progress
+from versioned_collection.committer import Committer
 from versioned_collection.core.version import VersionId
 from versioned_collection.elsewhere import renamed_elsewhere
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import relabelled
 from versioned_collection.moves import moves_along
+from versioned_collection.observing import Progress
 from versioned_collection.operations import LASTING, Operation, describe
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Hold, Repository

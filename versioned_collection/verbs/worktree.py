@@ -12,7 +12,6 @@ from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from versioned_collection.committer import Progress
 from versioned_collection.core.document import has_zero_timestamp
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
@@ -20,7 +19,7 @@ from versioned_collection.elsewhere import checked_out_in, holders
 from versioned_collection.errors import DocumentRejected, InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import drop_trackers
 from versioned_collection.moves import states_along
-from versioned_collection.observing import Counted, counted
+from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Setup
 from versioned_collection.remotes.mongo import MongoRemote

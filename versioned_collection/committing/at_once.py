@@ -1,0 +1,184 @@
+"""A small commit: one transaction, in which all of it happens or nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+
+from pymongo import errors as driver
+from pymongo.client_session import ClientSession
+
+from versioned_collection.commit import Commit, apply_references
+from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, judge, size_of
+from versioned_collection.errors import VersioningError, WorkingCopyChanged
+from versioned_collection.moves import Move, is_small
+from versioned_collection.pipeline import prefetch
+from versioned_collection.sharding import create_if_missing
+from versioned_collection.targets import UniqueClash, ValidatorInTheWay, WorkingCopyWriter
+from versioned_collection.wire import reason_of
+
+_PATIENCE = 5.0
+"""Seconds that others get who have written to the same documents in a transaction of theirs."""
+
+_CACHE_FULL = ("Cache full", "for eviction", "cache overflow")
+_TOO_LARGE_CODES = frozenset((365, 388))
+"""`TemporarilyUnavailable` and `TransactionTooLargeForCache`."""
+
+
+class TooLarge(VersioningError):
+    """The moves are too many for one transaction."""
+
+    code = "too_large"
+
+
+class AtOnce:
+    """Carries out commits in one transaction each.
+
+    Args:
+        writing: What writes their documents.
+    """
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+        self._hold, self._repository = writing.hold, writing.repository
+
+    def carry_out(
+        self,
+        commit: Commit,
+        batches: Iterable[list[Move]],
+        keep: bool,
+        completed: Callable[[], None] | None,
+    ) -> None:
+        """Carry out a small commit in one transaction, while its moves are still computed."""
+        with closing(_Small(batches)) as small:
+            if completed is None:
+                judge(self._hold, commit)
+            if commit.working_copy:
+                create_if_missing(self._repository)
+            writer = WorkingCopyWriter(
+                self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
+            )
+
+            def work(session: ClientSession | None) -> None:
+                writer.kept.clear()
+                self._write_all(small, commit, writer, session)
+                if completed is not None:
+                    completed()
+                    judge(self._hold, commit)
+                self._writing.check(commit, session)
+                true = self._writing.without_overtaken(commit, writer, session)
+                apply_references(self._hold, true, session)
+                self._hold.update({**true.state, "intent": None}, session)
+
+            try:
+                self._insist(work, writer)
+            except _SourceFailed as failed:  # it is none of the transaction
+                raise failed.error from failed.error.__cause__
+        self._writing.keep(writer)
+        if commit.working_copy and small.count:
+            self._writing.note_own_writes()
+        if commit.working_copy or completed is None:  # else they were told of as they came
+            self._writing.progress("written", small.count, small.bytes)
+
+    def _write_all(
+        self,
+        batches: Iterable[list[Move]],
+        commit: Commit,
+        writer: WorkingCopyWriter,
+        session: ClientSession | None,
+    ) -> None:
+        if writer.displace:
+            for batch in batches:
+                writer.take_out([move.target for move in batch], session)
+        for batch in batches:
+            self._writing.write(batch, commit, writer, session)
+
+    def _insist(
+        self, work: Callable[[ClientSession | None], None], writer: WorkingCopyWriter
+    ) -> None:
+        attempts, failed = 0, math.inf
+
+        def counted(session: ClientSession | None) -> None:
+            nonlocal attempts, failed
+            attempts += 1
+            if attempts > MOST_ATTEMPTS and time.monotonic() > failed + _PATIENCE:
+                raise WorkingCopyChanged(
+                    "other clients write to the same documents all the time, or one has a "
+                    "transaction open on them; everything is as before. Try again when it has "
+                    "ended",
+                    attempts=attempts - 1,
+                )
+            try:
+                with _told_if_too_large():  # which the driver would try again for two minutes
+                    work(session)
+            except driver.OperationFailure:
+                failed = min(failed, time.monotonic())
+                raise
+
+        while True:
+            try:
+                with _told_if_too_large():
+                    self._hold.transaction(counted)
+            except UniqueClash:
+                writer.displace = True
+            except ValidatorInTheWay:
+                continue
+            else:
+                return
+
+
+@contextmanager
+def _told_if_too_large() -> Iterator[None]:
+    """Tell what the server says when it takes a transaction back that its cache cannot hold."""
+    try:
+        yield
+    except driver.OperationFailure as error:
+        reason = reason_of(error)
+        if error.code in _TOO_LARGE_CODES or any(text in reason for text in _CACHE_FULL):
+            raise TooLarge("the server's cache cannot hold the transaction") from error
+        raise
+
+
+class _SourceFailed(Exception):
+    """What computes the moves met an error of the driver, which the transaction must not judge."""
+
+    def __init__(self, error: driver.PyMongoError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _Small:
+    """Batches that can be gone through again, as long as they fit into one transaction."""
+
+    def __init__(self, batches: Iterable[list[Move]]) -> None:
+        self._source = iter(batches)
+        self._seen: list[list[Move]] = []
+        self.bytes = 0
+        self.count = 0
+
+    def __iter__(self) -> Iterator[list[Move]]:
+        yield from self._seen
+        while (batch := self._computed()) is not None:
+            self._seen.append(batch)
+            self.count += len(batch)
+            self.bytes += size_of(batch)
+            if not is_small(self.count, self.bytes):
+                raise TooLarge("too many documents for one transaction")
+            yield batch
+
+    def _computed(self) -> list[Move] | None:
+        """Return the next batch; the source stays open, as another attempt may go on with it."""
+        try:
+            return next(self._source, None)
+        except driver.PyMongoError as error:
+            raise _SourceFailed(error) from error
+
+    def close(self) -> None:
+        """Read no further: what is left to the garbage collector ends at any moment.
+
+        It may be while the driver holds a lock that the end of a cursor needs as well.
+        """
+        if isinstance(self._source, (Generator, prefetch)):
+            self._source.close()
