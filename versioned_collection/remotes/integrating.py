@@ -25,8 +25,8 @@ from versioned_collection.labels import (
 )
 from versioned_collection.observing import Progress, observed
 from versioned_collection.rebasing import Plan, Rebasing, to_do
-from versioned_collection.remotes.arrival import follow
 from versioned_collection.remotes.base import Refs, Remote
+from versioned_collection.remotes.following import following
 from versioned_collection.remotes.transfer import missing
 from versioned_collection.repository import Hold, Repository
 from versioned_collection.trackers.remotes import KnownRemote
@@ -46,9 +46,9 @@ def fast_forward(hold: Hold, tree: Ancestry, meeting: Meeting, progress: Progres
         branches={meeting.branch: meeting.theirs},
         labels=labels,
     )
-    moves = follow(hold, commit, tree, checkout=True)
-    commit.state |= stamp(labels)
-    carry_out(hold, commit, moves, progress)
+    with following(hold, commit, tree, checkout=True) as moves:
+        commit.state |= stamp(labels)
+        carry_out(hold, commit, moves, progress)
 
 
 def take_labels_over(hold: Hold, tree: Ancestry, meeting: Meeting) -> None:
