@@ -27,6 +27,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from versioned_collection import errors
+from versioned_collection.hold import leased
 
 SAMPLES = 4
 """Commands of each verb at which a default run freezes its owner."""
@@ -413,7 +414,7 @@ def test_held_lease_is_named(db):
     collection.init()
     impatient = opened(db, lease_wait_seconds=0)
     with (
-        collection._repository.lease("register"),
+        leased(collection._repository, "register"),
         pytest.raises(errors.LeaseHeld, match="register is running") as caught,
     ):
         impatient.register("in vain")

@@ -195,7 +195,7 @@ def test_a_transaction_that_is_tried_again(db, records, caplog, monkeypatch):
 
     monkeypatch.setattr(at_once, "apply_references", taken_back)
     assert bands.checkout("main~1")
-    (again,) = records("repository")
+    (again,) = records("hold")
     assert (again.levelname, again.verb, again.attempt) == ("DEBUG", "checkout", 2)
 
 

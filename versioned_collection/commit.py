@@ -18,7 +18,8 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.hold import Hold
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 
 

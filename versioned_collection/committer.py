@@ -13,9 +13,9 @@ from versioned_collection.committing.at_once import AtOnce, TooLarge
 from versioned_collection.committing.steps import Steps
 from versioned_collection.committing.writing import Writing
 from versioned_collection.core.document import DocumentKey
+from versioned_collection.hold import Hold
 from versioned_collection.moves import Move
 from versioned_collection.observing import Progress
-from versioned_collection.repository import Hold
 from versioned_collection.restoring import exactly_unstashed, unstashed
 
 _log = logging.getLogger(__name__)

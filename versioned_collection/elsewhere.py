@@ -8,7 +8,7 @@ from typing import Any
 from versioned_collection.commit import Commit
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.repository import Hold
+from versioned_collection.hold import Hold
 from versioned_collection.trackers.metadata import Metadata
 
 

@@ -23,6 +23,7 @@ from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import fingerprint_text
+from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_some
 from versioned_collection.moves import (
     BATCH,
@@ -32,7 +33,6 @@ from versioned_collection.moves import (
     move_replica,
     moves_along,
 )
-from versioned_collection.repository import Hold
 from versioned_collection.trackers.metadata import with_stashes
 from versioned_collection.wire import by_keys, portions
 

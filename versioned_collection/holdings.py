@@ -13,9 +13,9 @@ from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.erasing import forget_ids
 from versioned_collection.errors import DocumentRejected, WorkingCopyChanged
+from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.replacing import Replacing
-from versioned_collection.repository import Hold
 from versioned_collection.wire import by_keys, documents, portions
 from versioned_collection.working_copy import WorkingCopy
 

@@ -14,13 +14,14 @@ from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
+from versioned_collection.hold import Hold
 from versioned_collection.labels import stamp, taken_over
 from versioned_collection.merging import Outcome, Sides, merge_sides, waiting
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.observing import Progress
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Facts, Recording
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import entry_of, merge_context
 from versioned_collection.wire import portions

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import partial
 
+from versioned_collection.hold import Hold
 from versioned_collection.pipeline import side_by_side
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import Tracker, drop_exactly, identities, rename_exactly
 

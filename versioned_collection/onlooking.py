@@ -13,10 +13,11 @@ from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.errors import PermissionDenied
+from versioned_collection.hold import Hold
 from versioned_collection.observing import observed
 from versioned_collection.past.moment import look
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository, not_tracked
+from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.wire import by_keys
 from versioned_collection.working_copy import Change, WorkingCopy, compare_everything, differing
 

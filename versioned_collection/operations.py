@@ -12,7 +12,8 @@ from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.core.times import utc_text
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.hold import Hold
+from versioned_collection.repository import Repository
 
 _HEAD = ("head", "branch", "detached")
 

@@ -14,11 +14,12 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.erasing import Erasure
+from versioned_collection.hold import Hold
 from versioned_collection.holdings import Holdings
 from versioned_collection.moves import BATCH_BYTES
 from versioned_collection.observing import Progress, counted
 from versioned_collection.past.appearances import STATES, STATES_BYTES, matching_states
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.rewriting import Rewriting, Rewritten, states_of_all
 from versioned_collection.selection import refusals
 from versioned_collection.trackers.purges import Tombstone

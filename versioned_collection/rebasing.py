@@ -21,6 +21,7 @@ from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import Ancestry, Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError, InvalidOperation, WorkingCopyChanged
+from versioned_collection.hold import Hold
 from versioned_collection.joining import Sieve, carry_out, note_modified
 from versioned_collection.labels import Labels, Meeting, adopted, following, room_for, stamp
 from versioned_collection.merging import count_of
@@ -30,7 +31,7 @@ from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Chain, Recording
 from versioned_collection.replaying import Step, replayed
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside_and_move
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import entry_of, merge_context

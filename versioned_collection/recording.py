@@ -12,10 +12,11 @@ from versioned_collection.core.delta import Delta, compare
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.moves import Move
 from versioned_collection.observing import Progress, counted
 from versioned_collection.pipeline import Behind
-from versioned_collection.repository import Hold, new_version_id
+from versioned_collection.repository import new_version_id
 from versioned_collection.targets import Target
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import completed, entry_of

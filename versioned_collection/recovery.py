@@ -17,8 +17,9 @@ from versioned_collection.errors import (
     LeaseLost,
     VersioningError,
 )
+from versioned_collection.hold import Hold, leased
 from versioned_collection.lifecycle import complete_drop, complete_rename
-from versioned_collection.repository import Hold, Repository, not_tracked
+from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.worktrees import complete_removal, complete_worktree, discard_copies
 
@@ -63,7 +64,7 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
         LeaseHeld: Another process kept the lease for longer than we wait.
     """
     repository.state()
-    with repository.lease(verb) as hold:
+    with leased(repository, verb) as hold:
         if hold.enter() is None:
             raise not_tracked(repository.name)
         _settle_others(hold)

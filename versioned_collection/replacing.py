@@ -10,9 +10,9 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
+from versioned_collection.hold import Hold
 from versioned_collection.moves import is_small
 from versioned_collection.observing import Progress
-from versioned_collection.repository import Hold
 from versioned_collection.restoring import restoration
 
 

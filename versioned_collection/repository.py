@@ -1,21 +1,17 @@
-"""A working copy and the trackers of its repository, opened together, and the lease on them."""
+"""A working copy and the trackers of its repository, opened together."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
-from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.spans import LEAST_VERSIONS, Shortcuts
@@ -27,7 +23,6 @@ from versioned_collection.errors import (
     InvalidArgument,
     NotSupported,
 )
-from versioned_collection.observing import observed
 from versioned_collection.trackers.base import NAMESPACE_LIMIT, Tracker
 from versioned_collection.trackers.branches import BranchesCollection
 from versioned_collection.trackers.checks import ChecksCollection
@@ -54,10 +49,6 @@ from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
 from versioned_collection.wire import DOUBLE, lasting, translated
-
-T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
 RESERVED = ("__", "system.")
@@ -370,25 +361,6 @@ class Repository:
             )
 
     @contextmanager
-    def lease(self, verb: str) -> Iterator[Hold]:
-        """Hold the lease for a verb.
-
-        Raises:
-            LeaseHeld: Another process kept it for longer than we wait.
-        """
-        with (
-            observed(verb, self),
-            self.db.client.start_session(causal_consistency=False) as session,
-        ):
-            lease = self.leases.acquire(
-                verb, self.lease_seconds, self.lease_wait_seconds, session.session_id
-            )
-            try:
-                yield Hold(self, lease, session, verb)
-            finally:
-                lease.release()
-
-    @contextmanager
     def receiving(self, verb: str) -> Iterator[Lease]:
         """Be the only transfer that brings versions, which takes no lease of other verbs.
 
@@ -400,120 +372,6 @@ class Repository:
             yield turn
         finally:
             turn.release()
-
-
-class Hold:
-    """What a verb works with while it holds the lease.
-
-    Attributes:
-        repository: The trackers.
-        lease: The lease.
-        session: The session of the verb's transactions.
-        verb: The verb's name.
-        others: The states of the other working copies, by their names.
-    """
-
-    def __init__(
-        self, repository: Repository, lease: Lease, session: ClientSession, verb: str
-    ) -> None:
-        self.repository = repository
-        self.lease = lease
-        self.session = session
-        self.verb = verb
-        self.others: dict[str, Metadata] = {}
-        self._state: Metadata | None = None
-
-    @property
-    def state(self) -> Metadata:
-        """The state of the working copy, as of this verb's last look.
-
-        Raises:
-            CollectionNotTracked: There is none.
-        """
-        if self._state is None:
-            raise not_tracked(self.repository.name)
-        return self._state
-
-    def enter(self) -> Metadata | None:
-        """Shut out earlier owners, and read the state."""
-        self._take(self.repository.metadata.stamp(self.lease.token, self.lease.fence))
-        if self._state is not None and self.lease.inherited:
-            self.repository.modified.renew()
-            for name in self.others:
-                self.repository.beside(name).modified.renew()
-        return self._state
-
-    def _take(self, states: dict[str, Metadata]) -> None:
-        self._state = states.pop(self.repository.name, None)
-        self.others = states
-
-    def beside(self, name: str) -> Hold:
-        """Return what to work with in another working copy."""
-        other = Hold(self.repository.beside(name), self.lease, self.session, self.verb)
-        other._take({**self.others, self.repository.name: self.state})
-        return other
-
-    def everywhere(self) -> list[Hold]:
-        """Return what to work with in each working copy, this one first."""
-        return [self, *map(self.beside, self.others)]
-
-    def refresh(self) -> None:
-        """Read the states again after changes."""
-        self._take(self.repository.metadata.read_all())
-
-    def update(
-        self,
-        changes: Mapping[str, Any],
-        session: ClientSession | None = None,
-        of: str | None = None,
-    ) -> None:
-        """Change the state, or that of another working copy, if the lease is still ours.
-
-        Raises:
-            LeaseLost: It is not.
-        """
-        self.lease.check()
-        self.repository.metadata.update(self.lease.token, changes, session, of)
-
-    def touch(self, session: ClientSession | None) -> None:
-        """Make a transaction fail if another owner has taken over, or does so meanwhile."""
-        self.update({"progress": ObjectId()}, session)
-
-    def begin(self, intent: Mapping[str, Any]) -> None:
-        """Note what is about to be done, for whoever has to clean up or complete it."""
-        self.update({"intent": {"verb": self.verb, **intent}})
-
-    def transaction(self, work: Callable[[ClientSession | None], T]) -> T:
-        """Run `work` in a transaction, again when it met another writer.
-
-        On servers without transactions `work` runs as it is, without a session.
-        """
-        if not self.repository.has_transactions:
-            self.lease.check()
-            return work(None)
-        attempts = 0
-
-        def attempt(session: ClientSession) -> T:
-            nonlocal attempts
-            attempts += 1
-            if attempts > 1:
-                self._tell_of_attempt(attempts)
-            return work(session)
-
-        return self.session.with_transaction(
-            attempt,
-            read_concern=ReadConcern("snapshot"),
-            write_concern=WriteConcern("majority"),
-        )
-
-    def _tell_of_attempt(self, number: int) -> None:
-        _log.debug(
-            "a transaction of %s of %s was taken back by the server; attempt %d",
-            self.verb,
-            self.repository.name,
-            number,
-            extra={"verb": self.verb, "collection": self.repository.name, "attempt": number},
-        )
 
 
 def not_tracked(name: str) -> CollectionNotTracked:

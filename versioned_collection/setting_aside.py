@@ -9,9 +9,10 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.tree import Path
+from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.observing import Progress
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.tracking import lasting_options
 from versioned_collection.wire import create_collection, create_indexes, portions

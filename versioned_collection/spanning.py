@@ -27,7 +27,8 @@ from versioned_collection.core.spans import (
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Ancestry, Node, Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.repository import Hold, new_version_id
+from versioned_collection.hold import Hold
+from versioned_collection.repository import new_version_id
 
 _log = logging.getLogger(__name__)
 

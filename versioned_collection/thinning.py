@@ -19,7 +19,8 @@ from versioned_collection.core.spans import Span
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import Gap, Version, VersionId
-from versioned_collection.repository import Hold, Repository, new_version_id
+from versioned_collection.hold import Hold
+from versioned_collection.repository import Repository, new_version_id
 from versioned_collection.trackers.entries import gap_to_bson
 from versioned_collection.versions import entry_of
 

@@ -16,11 +16,12 @@ from versioned_collection.core.graph import ancestors_of, merge_base
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.hold import Hold
 from versioned_collection.labels import stamp
 from versioned_collection.observing import Progress
 from versioned_collection.rebasing import Plan, Rebasing, ended
 from versioned_collection.replaying import Step
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside_and_move
 from versioned_collection.versions import entry_of, merge_context
 

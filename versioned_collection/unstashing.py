@@ -23,11 +23,11 @@ from versioned_collection.core.merging import (
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError
+from versioned_collection.hold import Hold
 from versioned_collection.joining import carry_out
 from versioned_collection.merging import Outcome, waiting
 from versioned_collection.moves import Move, batched, is_small
 from versioned_collection.observing import Progress
-from versioned_collection.repository import Hold
 from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.trackers.metadata import Metadata, with_stashes

@@ -13,8 +13,9 @@ from versioned_collection.capture import Capture, Noticed, capture_for
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.errors import InvalidOperation, LeaseLost
+from versioned_collection.hold import Hold
 from versioned_collection.pipeline import prefetch
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
 
 _log = logging.getLogger(__name__)

@@ -15,9 +15,10 @@ from bson.timestamp import Timestamp
 from pymongo import errors as driver
 
 from versioned_collection.capture.change_stream import ChangeStreamCapture
+from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_names
 from versioned_collection.pipeline import side_by_side
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
 from versioned_collection.trackers.metadata import MetadataCollection
 from versioned_collection.wire import NAMESPACE_EXISTS, translated

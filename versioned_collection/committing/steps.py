@@ -30,8 +30,8 @@ from versioned_collection.errors import (
     VersioningError,
     WorkingCopyChanged,
 )
+from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, fillings, moves_along
-from versioned_collection.repository import Hold
 from versioned_collection.restoring import Batches, exactly_unstashed, restorations, unstashed
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes

@@ -13,10 +13,10 @@ from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.elsewhere import refuse_under_others
+from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, move_replica
 from versioned_collection.observing import Progress, counted
 from versioned_collection.operations import describe
-from versioned_collection.repository import Hold
 from versioned_collection.targets import WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
 

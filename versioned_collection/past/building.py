@@ -15,11 +15,12 @@ from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
+from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
 from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.spanning import shorten
 from versioned_collection.trackers.overlays import Overlay, new_slot
 from versioned_collection.versions import entry_of

@@ -11,6 +11,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import (
     Label,
@@ -29,7 +30,7 @@ from versioned_collection.remotes.announced import Arrival
 from versioned_collection.remotes.base import Update
 from versioned_collection.remotes.following import following
 from versioned_collection.remotes.left_behind import left_behind
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 
 
 class News(NamedTuple):

@@ -10,9 +10,9 @@ from versioned_collection.commit import Commit
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, moves_along
 from versioned_collection.pipeline import prefetch
-from versioned_collection.repository import Hold
 from versioned_collection.working_copy import WorkingCopy
 
 Moves = Callable[[], Iterator[list[Move]]]

@@ -21,6 +21,7 @@ from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
+from versioned_collection.hold import leased
 from versioned_collection.lifecycle import create_trackers, drop_some, drop_trackers
 from versioned_collection.observing import Progress
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
@@ -64,7 +65,7 @@ class MongoFounding:
 
     def __enter__(self) -> MongoFounding:
         with ExitStack() as stack:
-            self._hold = stack.enter_context(self._repository.lease("clone"))
+            self._hold = stack.enter_context(leased(self._repository, "clone"))
             self._prepare()
             self._stack = stack.pop_all()
         return self

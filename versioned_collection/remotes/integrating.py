@@ -11,6 +11,7 @@ from versioned_collection.committer import Committer
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import VersionId
+from versioned_collection.hold import Hold
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import (
     Label,
@@ -28,7 +29,7 @@ from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.following import following
 from versioned_collection.remotes.transfer import missing
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
 from versioned_collection.uniting import Uniting
 from versioned_collection.working_copy import WorkingCopy

@@ -13,9 +13,10 @@ from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import needed_elsewhere, renamed_elsewhere
 from versioned_collection.errors import BranchNotFound, InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.versions import entry_of, refuse_taken
 
 

@@ -7,11 +7,12 @@ from versioned_collection.committer import Committer
 from versioned_collection.core.version import VersionId
 from versioned_collection.elsewhere import branches_elsewhere, checked_out_in
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.hold import Hold
 from versioned_collection.joining import carry_out
 from versioned_collection.moves import moves_along
 from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.spanning import shorten
 from versioned_collection.versions import Resolver, RevisionLike, attachment, branch_named
 from versioned_collection.working_copy import WorkingCopy

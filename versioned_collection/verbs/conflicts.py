@@ -22,11 +22,12 @@ from versioned_collection.errors import (
     PlaceGone,
     WorkingCopyChanged,
 )
+from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH
 from versioned_collection.observing import Progress, counted
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection, set_aside
 from versioned_collection.trackers.conflicts import StoredConflict

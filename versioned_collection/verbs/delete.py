@@ -8,10 +8,11 @@ from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.elsewhere import branches_elsewhere, refuse_with_others
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import complete_drop
 from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import note_for_restoration
 from versioned_collection.versions import Resolver, RevisionLike
 from versioned_collection.working_copy import WorkingCopy

@@ -22,12 +22,13 @@ from versioned_collection.core.document import (
 from versioned_collection.core.sums import Counts
 from versioned_collection.errors import InvalidArgument, UnusableFile
 from versioned_collection.files import FileLike
+from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document
 from versioned_collection.replacing import Replacing
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.shelf import Shelf
 from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions

@@ -30,10 +30,11 @@ from versioned_collection.errors import (
     InvalidOperation,
     SnapshotUnavailable,
 )
+from versioned_collection.hold import Hold, leased
 from versioned_collection.lifecycle import create_trackers, drop_trackers
 from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.pipeline import Workers, prefetch
-from versioned_collection.repository import Hold, Repository, new_version_id
+from versioned_collection.repository import Repository, new_version_id
 from versioned_collection.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.entries import entry_to_bson
@@ -88,7 +89,7 @@ def init(
     _refuse_tracked(repository)
     check_target(repository)
     refuse_foreign(repository)
-    with repository.lease("init") as hold:
+    with leased(repository, "init") as hold:
         _refuse_tracked(repository)
         drop_trackers(hold)  # what a killed init may have left
         _drop_copies(repository)

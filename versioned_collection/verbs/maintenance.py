@@ -11,10 +11,11 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_some
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.spanning import make_missing, remove_stale
 from versioned_collection.working_copy import WorkingCopy
 from versioned_collection.worktrees import drop_stray_copies

@@ -12,6 +12,7 @@ from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.labels import Meeting
 from versioned_collection.observing import Progress, verb
 from versioned_collection.pipeline import Workers
@@ -36,7 +37,7 @@ from versioned_collection.remotes.integrating import (
 )
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import found
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.remotes import KnownRemote
 from versioned_collection.working_copy import WorkingCopy

@@ -20,6 +20,7 @@ from versioned_collection.errors import (
     InvalidType,
     LeaseLost,
 )
+from versioned_collection.hold import Hold
 from versioned_collection.labels import stamp
 from versioned_collection.moves import Move
 from versioned_collection.observing import Progress
@@ -27,7 +28,7 @@ from versioned_collection.pipeline import prefetch
 from versioned_collection.rebasing import Rebasing, describe_all, waiting, without_step
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.selection import Chosen, Selection
 from versioned_collection.spanning import extend_spans
 from versioned_collection.trackers.entries import entry_to_bson

@@ -7,9 +7,10 @@ from versioned_collection.committer import Committer
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import branches_elsewhere
+from versioned_collection.hold import Hold
 from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import keep_as_modified, set_aside_and_move
 from versioned_collection.versions import Resolver, RevisionLike, attachment, entry_of
 

@@ -16,6 +16,7 @@ from versioned_collection.core.sums import Counts
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.observing import Progress
 from versioned_collection.past.plan import Planner
@@ -23,7 +24,6 @@ from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.recovery import holding
 from versioned_collection.replacing import Replacing
-from versioned_collection.repository import Hold
 from versioned_collection.selection import LARGEST_DOCUMENT, Chosen, Only, only_of, refusals
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike

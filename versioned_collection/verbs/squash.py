@@ -15,11 +15,12 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.moves import batched
 from versioned_collection.observing import Progress
 from versioned_collection.recording import Chain
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.versions import Resolver, RevisionLike, check_texts, entry_of
 from versioned_collection.working_copy import Change
 

@@ -12,9 +12,10 @@ from versioned_collection.core.retention import Retention, Run, bridged, needed,
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidType
+from versioned_collection.hold import Hold
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.thinning import thin_out as thin_out_run
 from versioned_collection.trackers.metadata import Metadata
 

@@ -11,13 +11,14 @@ from versioned_collection.committer import Committer
 from versioned_collection.core.version import VersionId
 from versioned_collection.elsewhere import renamed_elsewhere
 from versioned_collection.errors import InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.joining import carry_out
 from versioned_collection.labels import relabelled
 from versioned_collection.moves import moves_along
 from versioned_collection.observing import Progress
 from versioned_collection.operations import LASTING, Operation, describe
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import keep_as_modified
 from versioned_collection.working_copy import WorkingCopy
 

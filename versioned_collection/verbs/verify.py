@@ -24,10 +24,11 @@ from versioned_collection.core.version import (
     sealed,
 )
 from versioned_collection.errors import CorruptHistory, VersioningError
+from versioned_collection.hold import Hold
 from versioned_collection.moves import batched
 from versioned_collection.observing import Counted, Progress, counted, iterated
 from versioned_collection.recovery import holding
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
 from versioned_collection.wire import documents

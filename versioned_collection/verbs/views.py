@@ -8,10 +8,11 @@ from pymongo import errors as driver
 
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidOperation, NotSupported
+from versioned_collection.hold import Hold
 from versioned_collection.observing import Progress, verb
 from versioned_collection.past.building import make
 from versioned_collection.recovery import holding
-from versioned_collection.repository import RESERVED, Hold, Repository
+from versioned_collection.repository import RESERVED, Repository
 from versioned_collection.trackers.base import drop_exactly
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.wire import NAMESPACE_EXISTS, translated

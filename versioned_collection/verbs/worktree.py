@@ -17,13 +17,14 @@ from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import checked_out_in, holders
 from versioned_collection.errors import DocumentRejected, InvalidArgument, InvalidOperation
+from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_trackers
 from versioned_collection.moves import states_along
 from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Setup
 from versioned_collection.remotes.mongo import MongoRemote
-from versioned_collection.repository import Hold, Repository
+from versioned_collection.repository import Repository
 from versioned_collection.sharding import refuse_worktree
 from versioned_collection.trackers.base import COMPRESSED, identities
 from versioned_collection.trackers.lease import Lease
