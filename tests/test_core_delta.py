@@ -50,7 +50,7 @@ quick = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 thorough = settings(
-    max_examples=20_000,
+    max_examples=4_000,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),

@@ -69,7 +69,7 @@ quick = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-thorough = settings(quick, max_examples=20_000, derandomize=False)
+thorough = settings(quick, max_examples=4_000, derandomize=False)
 sweep = [pytest.mark.sweep, pytest.mark.timeout(3600)]
 
 

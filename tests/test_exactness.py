@@ -71,7 +71,7 @@ common = {
     "print_blob": True,
 }
 quick = settings(max_examples=4, derandomize=True, **common)
-thorough = settings(max_examples=1_000, **common)
+thorough = settings(max_examples=300, **common)
 
 
 class Box:

@@ -748,7 +748,7 @@ def test_edited_trackers(fuzz, data):
 
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
-@settings(max_examples=2_000, phases=UNSHRUNK, **common)
+@settings(max_examples=600, phases=UNSHRUNK, **common)
 @given(data=st.data())
 def test_edited_trackers_of_every_kind(fuzz, data):
     fuzzed(fuzz, data)
