@@ -1,4 +1,4 @@
-"""How deltas are stored: one document per (version, document), large images in chunks."""
+"""Deltas under the ids of versions: one document per (version, document)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
 
-import bson
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from gridfs.errors import GridFSError
@@ -16,44 +15,29 @@ from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import (
-    ARRAY,
     RAW_OPTIONS,
     DocumentKey,
-    build,
-    depth,
     document_key,
-    element,
-    elements,
     raw_id_in,
 )
-from versioned_collection.core.rows import Row
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import DocumentRejected
 from versioned_collection.trackers.base import (
     Session,
     Tracker,
-    check_format,
 )
 from versioned_collection.trackers.chunks import Chunks
+from versioned_collection.trackers.delta_chunks import ChunkedForm
 from versioned_collection.trackers.delta_form import (
-    PARTS,
-    delta_in,
-    ends_of,
-    images_of,
-    inline,
     is_chunked,
     object_ids,
-    read_delta,
     sort_key,
     stored_size,
 )
 from versioned_collection.trackers.fresh import Fresh
 from versioned_collection.trackers.layout import (
-    CHANGES,
-    FORMAT_FIELD,
     key_in,
-    update_in,
     version_in,
 )
 from versioned_collection.wire import OVERFLOW, batches, documents, portions, translated
@@ -67,12 +51,6 @@ from versioned_collection.writes import (
     replace_statement,
     write,
 )
-
-LARGEST_INLINE = 8 * 1024 * 1024
-"""Bytes of rows or images that a stored delta holds itself; more go to chunks."""
-
-MOST_LEVELS = 180
-"""Levels of nesting that a server takes."""
 
 _VERSIONS_PER_READ = 5_000
 _FIRST_LIST, _LONGEST_LIST = 250, 5_000
@@ -98,6 +76,7 @@ class DeltaStore(Tracker):
         self.beside = self
         self.chunks = Chunks(db, self.name)
         self.fresh: Fresh[tuple[VersionId, Delta]] = Fresh()
+        self.form = ChunkedForm(self.name, self.chunks, self.fresh)
 
     def create_indexes(self) -> None:
         """Create the indexes for paths and for the history of a document."""
@@ -126,7 +105,7 @@ class DeltaStore(Tracker):
         for identity, delta in zip(object_ids(), deltas, strict=False):
             rows = encoded_rows(delta)
             digest += delta_digest(delta, rows)
-            raws.append(self._encode(version, delta, rows, identity))
+            raws.append(self.form.encode(version, delta, rows, identity))
         return digest, raws
 
     def _insert(self, raws: Sequence[bytes]) -> None:
@@ -144,21 +123,7 @@ class DeltaStore(Tracker):
         """
         if refusal.facts.get("server_code") != OVERFLOW:
             raise refusal
-        return insert_missing(self.db, self.name, list(map(self._flat, raws)))
-
-    def _flat(self, raw: bytes) -> bytes:
-        """Return a delta as it is stored, with less levels than a server takes."""
-        if depth(raw) <= MOST_LEVELS:
-            return raw
-        kept, parts = [], {}
-        for kind, name, start, end in elements(raw):
-            if name.decode() not in PARTS:
-                kept.append(element(name, bytes((kind,)) + raw[start:end]))
-            elif kind == ARRAY:
-                parts[name.decode()] = build(CHANGES + raw[start:end])
-            else:
-                parts[name.decode()] = raw[start:end]
-        return build(*kept, self._chunked(version_in(raw), parts))
+        return insert_missing(self.db, self.name, list(map(self.form.flat, raws)))
 
     def put(
         self, found: Sequence[tuple[VersionId, Delta]], rows: Sequence[bytes] | None = None
@@ -176,7 +141,7 @@ class DeltaStore(Tracker):
             rows = [encoded_rows(delta) for _, delta in found]
         raws = []
         for identity, pair, encoded in zip(object_ids(), found, rows, strict=False):
-            raw = self._encode(*pair, encoded, identity)
+            raw = self.form.encode(*pair, encoded, identity)
             if not is_chunked(raw):
                 self.fresh.note(raw, pair)
             raws.append(raw)
@@ -185,57 +150,9 @@ class DeltaStore(Tracker):
         except DocumentRejected as refusal:
             return self._insert_deep(raws, refusal)
 
-    def _encode(self, version: VersionId, delta: Delta, rows: bytes, identity: bytes) -> bytes:
-        return build(
-            b"\x07_id\0" + identity,
-            FORMAT_FIELD,
-            b"\x07version\0" + version.binary,
-            element(b"document_id", delta.key),
-            b"\x05key\0\x0c\0\0\0\0" + sort_key(delta.key),
-            *ends_of(delta),
-            self._content(version, delta, rows),
-        )
-
-    def _content(self, version: VersionId, delta: Delta, rows: bytes) -> bytes:
-        if delta.steps is not None:
-            if len(rows) <= LARGEST_INLINE:
-                return inline(delta, rows)
-            return self._chunked(version, {"changes": build(inline(delta, rows))})
-        images = images_of(delta)
-        if sum(map(len, images.values())) <= LARGEST_INLINE:
-            return inline(delta, rows)
-        return self._chunked(version, images)
-
-    def _chunked(self, version: VersionId, parts: Mapping[str, bytes]) -> bytes:
-        return bson.encode({"chunks": self.chunks.put(version, parts)})[4:-1]
-
-    def _decode(self, raw: bytes) -> tuple[VersionId, Delta]:
-        known = self.fresh.get(raw)
-        if known is not None:
-            return known
-        usual = update_in(raw)
-        if usual is not None:
-            rows = tuple(map(Row.from_bson, usual.changes))
-            delta = Delta(usual.key, "update", usual.before, usual.after, (rows,))
-            return usual.version, delta
-        stored = read_delta(raw)
-        check_format(stored, self.name)
-        return delta_in(raw, stored, self._parts(stored))
-
-    def _parts(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        files = stored.get("chunks")
-        if files is None:
-            return {name: stored.get(name) for name in PARTS}
-        parts: dict[str, Any] = dict.fromkeys(PARTS)
-        for name, file in files.items():
-            parts[name] = self.chunks.get(file)
-        if parts["changes"] is not None:
-            parts["changes"] = RawBSONDocument(parts["changes"], RAW_OPTIONS)["changes"]
-        return parts
-
     def find(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, Delta]]:
         """Iterate over deltas in the order of their documents' ids."""
-        return map(self._decode, self._stored(filter_))
+        return map(self.form.decode, self._stored(filter_))
 
     def _stored(
         self, filter_: Mapping[str, Any], fields: Mapping[str, Any] | None = None
@@ -271,7 +188,7 @@ class DeltaStore(Tracker):
 
     def _decoded(self, raw: bytes, unreadable: Unreadable | None) -> tuple[VersionId, Delta]:
         try:
-            return self._decode(raw)
+            return self.form.decode(raw)
         except Exception as error:  # there is no end to what may be stored in its place
             is_of_server = isinstance(error, driver.PyMongoError)
             if unreadable is None or (is_of_server and not isinstance(error, GridFSError)):
@@ -361,8 +278,8 @@ class DeltaStore(Tracker):
 
     def _decode_of(self, raw: bytes, spans: frozenset[VersionId]) -> tuple[VersionId, Delta]:
         if spans and is_chunked(raw) and version_in(raw) in spans:
-            return self.beside._decode(raw)
-        return self._decode(raw)
+            return self.beside.form.decode(raw)
+        return self.form.decode(raw)
 
     def _stored_on(
         self,
@@ -519,7 +436,7 @@ class DeltaStore(Tracker):
             change: Returns what a delta becomes, None for nothing.
         """
         for raw in list(self._stored(_of_keys(keys))):
-            version, delta = self._decode(raw)
+            version, delta = self.form.decode(raw)
             changed = change(delta)
             if changed == delta:
                 continue
@@ -527,8 +444,8 @@ class DeltaStore(Tracker):
                 write(self.db, "delete", self.name, [delete_statement(document_key(raw))])
                 continue
             identity = document_key(raw)[1:]
-            made = self._encode(version, changed, encoded_rows(changed), identity)
-            statements = [replace_statement(self._flat(made))]
+            made = self.form.encode(version, changed, encoded_rows(changed), identity)
+            statements = [replace_statement(self.form.flat(made))]
             raise_write_error(write(self.db, "update", self.name, statements), statements)
 
     def versions(self) -> list[VersionId]:

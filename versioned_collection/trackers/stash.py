@@ -63,7 +63,7 @@ class StashCollection(DeltaStore):
     def with_later(self, stash: ObjectId) -> Iterator[tuple[Delta, set[bytes | None]]]:
         """Iterate over the changes of a stash, each with the states that noted steps leave."""
         for raw in self._stored({"version": stash}):
-            yield self._decode(raw)[1], set(_later_in(raw))
+            yield self.form.decode(raw)[1], set(_later_in(raw))
 
 
 def _noting(stash: ObjectId, key: DocumentKey, step: Step) -> RawBSONDocument:
