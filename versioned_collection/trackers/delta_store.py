@@ -20,7 +20,6 @@ from versioned_collection.core.document import (
     document_key,
     raw_id_in,
 )
-from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import DocumentRejected
 from versioned_collection.trackers.base import (
@@ -33,14 +32,13 @@ from versioned_collection.trackers.delta_form import (
     is_chunked,
     object_ids,
     sort_key,
-    stored_size,
 )
 from versioned_collection.trackers.fresh import Fresh
 from versioned_collection.trackers.layout import (
     key_in,
     version_in,
 )
-from versioned_collection.wire import OVERFLOW, batches, documents, portions, translated
+from versioned_collection.wire import OVERFLOW, documents, portions, translated
 from versioned_collection.writes import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,
@@ -52,12 +50,16 @@ from versioned_collection.writes import (
     write,
 )
 
-_VERSIONS_PER_READ = 5_000
-_FIRST_LIST, _LONGEST_LIST = 250, 5_000
-"""Deltas in the first list of a transfer, and in later ones: they grow, so that work on the
-first begins early and there are few of them in the end."""
+LONGEST_LIST = 5_000
+"""Deltas that are read at a time."""
 
-_BY_DOCUMENT = {"document_id": 1, "key": 1}
+BY_DOCUMENT = {"document_id": 1, "key": 1}
+"""The order of documents' ids, with those apart that the server sorts as equal."""
+
+_VERSIONS_PER_READ = 5_000
+_FIRST_LIST = 250
+"""Deltas in the first list of a transfer; later ones grow, so that work on the first begins
+early and there are few of them in the end."""
 
 Unreadable = Callable[[VersionId, Exception], Exception]
 
@@ -66,14 +68,13 @@ class DeltaStore(Tracker):
     """A tracker that keeps deltas, each under the id of a version (or of a stash, or span).
 
     Attributes:
-        beside: Where the deltas of spans on a path are.
+        chunks: Where their large parts are.
+        fresh: What was just stored.
+        form: How they are written and read.
     """
-
-    beside: DeltaStore
 
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
-        self.beside = self
         self.chunks = Chunks(db, self.name)
         self.fresh: Fresh[tuple[VersionId, Delta]] = Fresh()
         self.form = ChunkedForm(self.name, self.chunks, self.fresh)
@@ -161,10 +162,10 @@ class DeltaStore(Tracker):
             self.db,
             self.name,
             filter_,
-            sort=_BY_DOCUMENT,
+            sort=BY_DOCUMENT,
             projection=fields,
             allowDiskUse=True,
-            batch_size=20_000 if fields else _LONGEST_LIST,
+            batch_size=20_000 if fields else LONGEST_LIST,
         ):
             yield from batch
 
@@ -182,7 +183,7 @@ class DeltaStore(Tracker):
         order = {"version": 1, "document_id": 1, "key": 1}
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = {"version": {"$in": list(versions[start : start + _VERSIONS_PER_READ])}}
-            found = documents(self.db, self.name, some, sort=order, batch_size=_LONGEST_LIST)
+            found = documents(self.db, self.name, some, sort=order, batch_size=LONGEST_LIST)
             for portion in _growing(found):
                 yield [self._decoded(raw, unreadable) for raw in portion]
 
@@ -198,147 +199,6 @@ class DeltaStore(Tracker):
     def of_version(self, version: VersionId) -> Iterator[Delta]:
         """Iterate over the deltas of one version."""
         return (delta for _, delta in self.find({"version": version}))
-
-    def keys_of(
-        self, path: Path, among: Sequence[DocumentKey] | None = None
-    ) -> Iterator[DocumentKey]:
-        """Iterate over the documents that change on a path, in the order of their ids.
-
-        Args:
-            path: The path.
-            among: Only these documents, and those whose ids the server takes for the same.
-        """
-        stored = self._stored_on([path], among, {"_id": 0, "document_id": 1})
-        for key, _ in groupby(map(key_in, stored)):  # in several versions it is a run
-            yield key
-
-    def tally(self, path: Path) -> tuple[int, int]:
-        """Return how many deltas there are on a path, and of how many documents."""
-        stages: list[Mapping[str, Any]] = [
-            *self._found_on([path], {}),
-            {"$group": {"_id": "$key", "deltas": {"$sum": 1}}},
-            {"$group": {"_id": None, "deltas": {"$sum": "$deltas"}, "documents": {"$sum": 1}}},
-        ]
-        with translated():
-            found = list(self.collection.aggregate(stages, allowDiskUse=True))
-        return (found[0]["deltas"], found[0]["documents"]) if found else (0, 0)
-
-    def along(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta]]]:
-        """Iterate over the documents that change on a path.
-
-        Yields:
-            A document's key, and its deltas in the order and direction of the path.
-        """
-        yield from self._grouped(path, None)
-
-    def along_all(
-        self, paths: Sequence[Path], keys: Sequence[DocumentKey] | None = None
-    ) -> Iterator[tuple[DocumentKey, list[list[Delta]]]]:
-        """Iterate over the documents that change on any of some paths.
-
-        Args:
-            paths: The paths.
-            keys: Only these documents, and those whose ids the server takes for the same.
-
-        Yields:
-            A document's key, and for each path its deltas in the order and direction of it.
-        """
-        steps = [path.steps() for path in paths]
-        for key, group in groupby(self._found(paths, keys), key=lambda pair: pair[1].key):
-            found = list(group)
-            yield key, [in_turn(found, each) for each in steps]
-
-    def along_for(self, path: Path, keys: Sequence[DocumentKey]) -> dict[DocumentKey, list[Delta]]:
-        """Return what `along` yields for some documents only."""
-        return dict(self._grouped(path, keys))
-
-    def _grouped(
-        self, path: Path, keys: Sequence[DocumentKey] | None
-    ) -> Iterator[tuple[DocumentKey, list[Delta]]]:
-        steps = path.steps()
-        if not steps:
-            return
-        for key, group in groupby(self._found([path], keys), key=lambda pair: pair[1].key):
-            yield key, in_turn(group, steps)
-
-    def sized(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta], int]]:
-        """Iterate like `along`; each time with the size of what is stored as well."""
-        steps = path.steps()
-        for key, group in groupby(self._stored_on([path]), key=key_in):
-            raws = list(group)
-            found = [self._decode_of(raw, path.spans) for raw in raws]
-            size = sum(map(stored_size, raws, (delta for _, delta in found)))
-            yield key, in_turn(found, steps), size
-
-    def _found(
-        self, paths: Sequence[Path], keys: Sequence[DocumentKey] | None
-    ) -> Iterator[tuple[VersionId, Delta]]:
-        spans = _spans_of(paths)
-        return (self._decode_of(raw, spans) for raw in self._stored_on(paths, keys))
-
-    def _decode_of(self, raw: bytes, spans: frozenset[VersionId]) -> tuple[VersionId, Delta]:
-        if spans and is_chunked(raw) and version_in(raw) in spans:
-            return self.beside.form.decode(raw)
-        return self.form.decode(raw)
-
-    def _stored_on(
-        self,
-        paths: Sequence[Path],
-        keys: Sequence[DocumentKey] | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> Iterator[bytes]:
-        """Iterate over the stored deltas on some paths, in the order of their documents' ids."""
-        filter_: dict[str, Any] = {}
-        if keys is not None:
-            filter_["document_id"] = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-        if not _spans_of(paths):
-            filter_["version"] = {"$in": _versions_of(paths)}
-            yield from self._stored(filter_, fields)
-            return
-        stages = [*self._found_on(paths, filter_), {"$sort": _BY_DOCUMENT}]
-        command = {
-            "aggregate": self.name,
-            "pipeline": [*stages, {"$project": fields}] if fields else stages,
-            "cursor": {"batchSize": _LONGEST_LIST},
-            "allowDiskUse": True,
-        }
-        for batch in batches(self.db, command):
-            yield from batch
-
-    def _found_on(
-        self, paths: Sequence[Path], filter_: Mapping[str, Any]
-    ) -> list[Mapping[str, Any]]:
-        """Return the stages of a pipeline that find the deltas on some paths."""
-        spans = _spans_of(paths)
-        versions = [one for one in _versions_of(paths) if one not in spans]
-        stages: list[Mapping[str, Any]] = [{"$match": {"version": {"$in": versions}, **filter_}}]
-        if spans:
-            beside = [{"$match": {"version": {"$in": list(spans)}, **filter_}}]
-            stages.append({"$unionWith": {"coll": self.beside.name, "pipeline": beside}})
-        return stages
-
-    def changed_by_them(
-        self, ours: Path, theirs: Path
-    ) -> Iterator[tuple[DocumentKey, list[Delta], list[Delta]]]:
-        """Iterate over the documents that differ between the ends of their path.
-
-        What changes on our path alone is passed over undecoded.
-
-        Yields:
-            A document's key, its deltas on our path and those on theirs, each in the order
-            and direction of the path.
-        """
-        our_steps, their_steps = ours.steps(), theirs.steps()
-        spans = _spans_of((ours, theirs))
-        if not their_steps:
-            return
-        for _, group in groupby(self._stored_on([ours, theirs]), key=key_in):
-            raws = list(group)
-            if any(version_in(raw) in their_steps for raw in raws):
-                deltas = [self._decode_of(raw, spans) for raw in raws]
-                there = in_turn(deltas, their_steps)
-                if there[0].before != there[-1].after:
-                    yield there[0].key, in_turn(deltas, our_steps), there
 
     def sizes(self) -> Iterator[tuple[VersionId, int]]:
         """Iterate over versions, with the bytes of BSON that their deltas take; some repeat."""
@@ -479,7 +339,7 @@ def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
     for batch in batches:
         waiting = iter(batch)
         while some := list(islice(waiting, most)):
-            most = min(most * 2, _LONGEST_LIST)
+            most = min(most * 2, LONGEST_LIST)
             yield from portions(some, _weight, len(some), BYTES_PER_WRITE)
 
 
@@ -491,27 +351,6 @@ def _of_keys(keys: Sequence[DocumentKey]) -> dict[str, Any]:
     """Return the filter for deltas of documents, not of those with ids that sort as equal."""
     ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
     return {"document_id": ids, "key": {"$in": [sort_key(key) for key in keys]}}
-
-
-def _spans_of(paths: Iterable[Path]) -> frozenset[VersionId]:
-    return frozenset().union(*(path.spans for path in paths))
-
-
-def _versions_of(paths: Iterable[Path]) -> list[VersionId]:
-    """Return the versions and spans on some paths, each once."""
-    return list({one: None for path in paths for one in (*path.backward, *path.forward)})
-
-
-def in_turn(
-    found: Iterable[tuple[VersionId, Delta]], steps: Mapping[VersionId, tuple[int, bool]]
-) -> list[Delta]:
-    """Return the deltas of one document that lie on a path, in its order and direction."""
-    turns = sorted(
-        (*steps[version], delta.before or b"", delta)
-        for version, delta in found
-        if version in steps
-    )
-    return [~delta if undone else delta for _, undone, _, delta in turns]
 
 
 def _weight(raw: bytes) -> int:

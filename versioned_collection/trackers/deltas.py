@@ -9,10 +9,10 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.interop import to_deepdiff
 from versioned_collection.core.tree import Path
-from versioned_collection.trackers.delta_store import DeltaStore
+from versioned_collection.trackers.delta_paths import DeltasOnPaths
 
 
-class DeltasCollection(DeltaStore):
+class DeltasCollection(DeltasOnPaths):
     """The tracker ``__deltas_<name>``."""
 
     prefix = "deltas"
