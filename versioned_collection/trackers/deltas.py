@@ -9,10 +9,11 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.interop import to_deepdiff
 from versioned_collection.core.tree import Path
+from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_paths import DeltasOnPaths
 
 
-class DeltasCollection(DeltasOnPaths):
+class DeltasCollection(DeltasOnPaths, ErasableDeltas):
     """The tracker ``__deltas_<name>``."""
 
     prefix = "deltas"
