@@ -9,14 +9,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import (
-    ARRAY,
-    RAW_OPTIONS,
-    build,
-    depth,
-    element,
-    elements,
-)
+from versioned_collection.core.document import ARRAY, RAW_OPTIONS, build, depth, element, elements
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.trackers.base import check_format
@@ -31,12 +24,7 @@ from versioned_collection.trackers.delta_form import (
     sort_key,
 )
 from versioned_collection.trackers.fresh import Fresh
-from versioned_collection.trackers.layout import (
-    CHANGES,
-    FORMAT_FIELD,
-    update_in,
-    version_in,
-)
+from versioned_collection.trackers.layout import CHANGES, FORMAT_FIELD, update_in, version_in
 
 LARGEST_INLINE = 8 * 1024 * 1024
 """Bytes of rows or images that a stored delta holds itself; more go to chunks."""

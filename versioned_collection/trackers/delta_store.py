@@ -4,38 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
 from bson.objectid import ObjectId
-from bson.raw_bson import RawBSONDocument
 from gridfs.errors import GridFSError
 from pymongo import IndexModel
 from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
-from versioned_collection.core.document import (
-    RAW_OPTIONS,
-    DocumentKey,
-    raw_id_in,
-)
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import DocumentRejected
-from versioned_collection.trackers.base import (
-    Session,
-    Tracker,
-)
+from versioned_collection.trackers.base import Session, Tracker
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.trackers.delta_chunks import ChunkedForm
-from versioned_collection.trackers.delta_form import (
-    is_chunked,
-    object_ids,
-)
+from versioned_collection.trackers.delta_form import is_chunked, object_ids
 from versioned_collection.trackers.fresh import Fresh
-from versioned_collection.trackers.layout import (
-    key_in,
-    version_in,
-)
+from versioned_collection.trackers.layout import version_in
 from versioned_collection.wire import OVERFLOW, documents, portions, translated
 from versioned_collection.writes import (
     BYTES_PER_WRITE,
@@ -203,34 +188,6 @@ class DeltaStore(Tracker):
                 yield found["_id"], found["bytes"]
         yield from self.chunks.sizes()
 
-    def versions_of(self, key: DocumentKey) -> set[VersionId]:
-        """Return the versions that changed a document."""
-        return {version for version, found in self.changes_of(key) if found == key}
-
-    def changes_of(self, key: DocumentKey) -> Iterator[tuple[VersionId, DocumentKey]]:
-        """Iterate over the versions that changed a document, and its own id in each.
-
-        The server takes some ids for the same, such as 1 and 1.0; both are found by either.
-        """
-        fields = {"_id": 0, "document_id": 1, "version": 1}
-        for batch in documents(self.db, self.name, _of_id(key), projection=fields):
-            for raw in batch:
-                yield version_in(raw), key_in(raw)
-
-    def of_document(
-        self, versions: Sequence[VersionId], key: DocumentKey
-    ) -> Iterator[tuple[VersionId, Delta]]:
-        """Iterate over the deltas of one document in some versions; see `changes_of`."""
-        return self.find({"version": {"$in": list(versions)}, **_of_id(key)})
-
-    def by_document(
-        self, versions: Iterable[VersionId] | None = None
-    ) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
-        """Iterate over the documents that versions, or any, changed, each with its deltas."""
-        filter_ = {} if versions is None else {"version": {"$in": list(versions)}}
-        for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
-            yield key, list(group)
-
     def delete(self, versions: Sequence[VersionId], session: Session = None) -> None:
         """Remove the deltas of versions, and their chunks."""
         with translated():
@@ -276,10 +233,6 @@ def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
         while some := list(islice(waiting, most)):
             most = min(most * 2, LONGEST_LIST)
             yield from portions(some, _weight, len(some), BYTES_PER_WRITE)
-
-
-def _of_id(key: DocumentKey) -> dict[str, Any]:
-    return {"document_id": RawBSONDocument(raw_id_in([key]), RAW_OPTIONS)["_id"]}
 
 
 def _weight(raw: bytes) -> int:
