@@ -28,7 +28,7 @@ from versioned_collection import VersionedCollection, errors
 from versioned_collection.remotes import container
 from versioned_collection.remotes.bundle import BundleRemote
 from versioned_collection.remotes.container import BlockReader, BlockWriter
-from versioned_collection.trackers import delta_store
+from versioned_collection.trackers import delta_chunks
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_uncommitted_changes_and_detached_heads_stay(anydb, there, file):
 
 
 def test_changes_of_which_parts_are_in_chunks(anydb, there, file, monkeypatch):
-    monkeypatch.setattr(delta_store, "LARGEST_INLINE", 300)
+    monkeypatch.setattr(delta_chunks, "LARGEST_INLINE", 300)
     bands = grown(anydb)
     bands.insert_one({"_id": "large", "x": "a" * 500})
     bands.register("large")

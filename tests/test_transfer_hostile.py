@@ -42,7 +42,7 @@ from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch, s
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.staging import Staging
 from versioned_collection.remotes.transfer import found
-from versioned_collection.trackers import delta_store
+from versioned_collection.trackers import delta_chunks
 
 Sides = tuple[VersionedCollection, VersionedCollection]
 
@@ -725,7 +725,7 @@ def _edited(
 @pytest.fixture(scope="module")
 def fuzz(client) -> Iterator[Fuzz]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delta_store, "LARGEST_INLINE", SMALL_INLINE)
+        patch.setattr(delta_chunks, "LARGEST_INLINE", SMALL_INLINE)
         running = Fuzz(client)
         yield running
         client.drop_database(running.remote.name)

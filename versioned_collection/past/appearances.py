@@ -29,7 +29,7 @@ from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.selection import refusals
-from versioned_collection.trackers.delta_store import in_turn
+from versioned_collection.trackers.delta_paths import in_turn
 from versioned_collection.wire import batches, by_keys, portions
 
 STATES, STATES_BYTES = 2_000, 8 * 1024 * 1024

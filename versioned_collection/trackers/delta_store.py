@@ -1,85 +1,44 @@
-"""How deltas are stored: one document per (version, document), large images in chunks."""
+"""Deltas under the ids of versions: one document per (version, document)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
-import bson
 from bson.objectid import ObjectId
-from bson.raw_bson import RawBSONDocument
 from gridfs.errors import GridFSError
 from pymongo import IndexModel
 from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
-from versioned_collection.core.document import (
-    ARRAY,
-    RAW_OPTIONS,
-    DocumentKey,
-    build,
-    depth,
-    document_key,
-    element,
-    elements,
-    raw_id_in,
-)
-from versioned_collection.core.rows import Row
-from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import DocumentRejected
-from versioned_collection.trackers.base import (
-    Session,
-    Tracker,
-    check_format,
-)
+from versioned_collection.trackers.base import Session, Tracker
 from versioned_collection.trackers.chunks import Chunks
-from versioned_collection.trackers.delta_form import (
-    PARTS,
-    delta_in,
-    ends_of,
-    images_of,
-    inline,
-    is_chunked,
-    object_ids,
-    read_delta,
-    sort_key,
-    stored_size,
-)
+from versioned_collection.trackers.delta_chunks import ChunkedForm
+from versioned_collection.trackers.delta_form import is_chunked, object_ids
 from versioned_collection.trackers.fresh import Fresh
-from versioned_collection.trackers.layout import (
-    CHANGES,
-    FORMAT_FIELD,
-    key_in,
-    update_in,
-    version_in,
-)
-from versioned_collection.wire import OVERFLOW, batches, documents, portions, translated
+from versioned_collection.trackers.layout import version_in
+from versioned_collection.wire import OVERFLOW, documents, portions, translated
 from versioned_collection.writes import (
     BYTES_PER_WRITE,
     OPERATIONS_PER_WRITE,
-    delete_statement,
     insert_all,
     insert_missing,
-    raise_write_error,
-    replace_statement,
-    write,
 )
 
-LARGEST_INLINE = 8 * 1024 * 1024
-"""Bytes of rows or images that a stored delta holds itself; more go to chunks."""
+LONGEST_LIST = 5_000
+"""Deltas that are read at a time."""
 
-MOST_LEVELS = 180
-"""Levels of nesting that a server takes."""
+BY_DOCUMENT = {"document_id": 1, "key": 1}
+"""The order of documents' ids, with those apart that the server sorts as equal."""
 
 _VERSIONS_PER_READ = 5_000
-_FIRST_LIST, _LONGEST_LIST = 250, 5_000
-"""Deltas in the first list of a transfer, and in later ones: they grow, so that work on the
-first begins early and there are few of them in the end."""
-
-_BY_DOCUMENT = {"document_id": 1, "key": 1}
+_FIRST_LIST = 250
+"""Deltas in the first list of a transfer; later ones grow, so that work on the first begins
+early and there are few of them in the end."""
 
 Unreadable = Callable[[VersionId, Exception], Exception]
 
@@ -88,16 +47,16 @@ class DeltaStore(Tracker):
     """A tracker that keeps deltas, each under the id of a version (or of a stash, or span).
 
     Attributes:
-        beside: Where the deltas of spans on a path are.
+        chunks: Where their large parts are.
+        fresh: What was just stored.
+        form: How they are written and read.
     """
-
-    beside: DeltaStore
 
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
-        self.beside = self
         self.chunks = Chunks(db, self.name)
         self.fresh: Fresh[tuple[VersionId, Delta]] = Fresh()
+        self.form = ChunkedForm(self.name, self.chunks, self.fresh)
 
     def create_indexes(self) -> None:
         """Create the indexes for paths and for the history of a document."""
@@ -126,7 +85,7 @@ class DeltaStore(Tracker):
         for identity, delta in zip(object_ids(), deltas, strict=False):
             rows = encoded_rows(delta)
             digest += delta_digest(delta, rows)
-            raws.append(self._encode(version, delta, rows, identity))
+            raws.append(self.form.encode(version, delta, rows, identity))
         return digest, raws
 
     def _insert(self, raws: Sequence[bytes]) -> None:
@@ -144,21 +103,7 @@ class DeltaStore(Tracker):
         """
         if refusal.facts.get("server_code") != OVERFLOW:
             raise refusal
-        return insert_missing(self.db, self.name, list(map(self._flat, raws)))
-
-    def _flat(self, raw: bytes) -> bytes:
-        """Return a delta as it is stored, with less levels than a server takes."""
-        if depth(raw) <= MOST_LEVELS:
-            return raw
-        kept, parts = [], {}
-        for kind, name, start, end in elements(raw):
-            if name.decode() not in PARTS:
-                kept.append(element(name, bytes((kind,)) + raw[start:end]))
-            elif kind == ARRAY:
-                parts[name.decode()] = build(CHANGES + raw[start:end])
-            else:
-                parts[name.decode()] = raw[start:end]
-        return build(*kept, self._chunked(version_in(raw), parts))
+        return insert_missing(self.db, self.name, list(map(self.form.flat, raws)))
 
     def put(
         self, found: Sequence[tuple[VersionId, Delta]], rows: Sequence[bytes] | None = None
@@ -176,7 +121,7 @@ class DeltaStore(Tracker):
             rows = [encoded_rows(delta) for _, delta in found]
         raws = []
         for identity, pair, encoded in zip(object_ids(), found, rows, strict=False):
-            raw = self._encode(*pair, encoded, identity)
+            raw = self.form.encode(*pair, encoded, identity)
             if not is_chunked(raw):
                 self.fresh.note(raw, pair)
             raws.append(raw)
@@ -185,57 +130,9 @@ class DeltaStore(Tracker):
         except DocumentRejected as refusal:
             return self._insert_deep(raws, refusal)
 
-    def _encode(self, version: VersionId, delta: Delta, rows: bytes, identity: bytes) -> bytes:
-        return build(
-            b"\x07_id\0" + identity,
-            FORMAT_FIELD,
-            b"\x07version\0" + version.binary,
-            element(b"document_id", delta.key),
-            b"\x05key\0\x0c\0\0\0\0" + sort_key(delta.key),
-            *ends_of(delta),
-            self._content(version, delta, rows),
-        )
-
-    def _content(self, version: VersionId, delta: Delta, rows: bytes) -> bytes:
-        if delta.steps is not None:
-            if len(rows) <= LARGEST_INLINE:
-                return inline(delta, rows)
-            return self._chunked(version, {"changes": build(inline(delta, rows))})
-        images = images_of(delta)
-        if sum(map(len, images.values())) <= LARGEST_INLINE:
-            return inline(delta, rows)
-        return self._chunked(version, images)
-
-    def _chunked(self, version: VersionId, parts: Mapping[str, bytes]) -> bytes:
-        return bson.encode({"chunks": self.chunks.put(version, parts)})[4:-1]
-
-    def _decode(self, raw: bytes) -> tuple[VersionId, Delta]:
-        known = self.fresh.get(raw)
-        if known is not None:
-            return known
-        usual = update_in(raw)
-        if usual is not None:
-            rows = tuple(map(Row.from_bson, usual.changes))
-            delta = Delta(usual.key, "update", usual.before, usual.after, (rows,))
-            return usual.version, delta
-        stored = read_delta(raw)
-        check_format(stored, self.name)
-        return delta_in(raw, stored, self._parts(stored))
-
-    def _parts(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        files = stored.get("chunks")
-        if files is None:
-            return {name: stored.get(name) for name in PARTS}
-        parts: dict[str, Any] = dict.fromkeys(PARTS)
-        for name, file in files.items():
-            parts[name] = self.chunks.get(file)
-        if parts["changes"] is not None:
-            parts["changes"] = RawBSONDocument(parts["changes"], RAW_OPTIONS)["changes"]
-        return parts
-
     def find(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, Delta]]:
         """Iterate over deltas in the order of their documents' ids."""
-        return map(self._decode, self._stored(filter_))
+        return map(self.form.decode, self._stored(filter_))
 
     def _stored(
         self, filter_: Mapping[str, Any], fields: Mapping[str, Any] | None = None
@@ -244,10 +141,10 @@ class DeltaStore(Tracker):
             self.db,
             self.name,
             filter_,
-            sort=_BY_DOCUMENT,
+            sort=BY_DOCUMENT,
             projection=fields,
             allowDiskUse=True,
-            batch_size=20_000 if fields else _LONGEST_LIST,
+            batch_size=20_000 if fields else LONGEST_LIST,
         ):
             yield from batch
 
@@ -265,13 +162,13 @@ class DeltaStore(Tracker):
         order = {"version": 1, "document_id": 1, "key": 1}
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = {"version": {"$in": list(versions[start : start + _VERSIONS_PER_READ])}}
-            found = documents(self.db, self.name, some, sort=order, batch_size=_LONGEST_LIST)
+            found = documents(self.db, self.name, some, sort=order, batch_size=LONGEST_LIST)
             for portion in _growing(found):
                 yield [self._decoded(raw, unreadable) for raw in portion]
 
     def _decoded(self, raw: bytes, unreadable: Unreadable | None) -> tuple[VersionId, Delta]:
         try:
-            return self._decode(raw)
+            return self.form.decode(raw)
         except Exception as error:  # there is no end to what may be stored in its place
             is_of_server = isinstance(error, driver.PyMongoError)
             if unreadable is None or (is_of_server and not isinstance(error, GridFSError)):
@@ -282,147 +179,6 @@ class DeltaStore(Tracker):
         """Iterate over the deltas of one version."""
         return (delta for _, delta in self.find({"version": version}))
 
-    def keys_of(
-        self, path: Path, among: Sequence[DocumentKey] | None = None
-    ) -> Iterator[DocumentKey]:
-        """Iterate over the documents that change on a path, in the order of their ids.
-
-        Args:
-            path: The path.
-            among: Only these documents, and those whose ids the server takes for the same.
-        """
-        stored = self._stored_on([path], among, {"_id": 0, "document_id": 1})
-        for key, _ in groupby(map(key_in, stored)):  # in several versions it is a run
-            yield key
-
-    def tally(self, path: Path) -> tuple[int, int]:
-        """Return how many deltas there are on a path, and of how many documents."""
-        stages: list[Mapping[str, Any]] = [
-            *self._found_on([path], {}),
-            {"$group": {"_id": "$key", "deltas": {"$sum": 1}}},
-            {"$group": {"_id": None, "deltas": {"$sum": "$deltas"}, "documents": {"$sum": 1}}},
-        ]
-        with translated():
-            found = list(self.collection.aggregate(stages, allowDiskUse=True))
-        return (found[0]["deltas"], found[0]["documents"]) if found else (0, 0)
-
-    def along(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta]]]:
-        """Iterate over the documents that change on a path.
-
-        Yields:
-            A document's key, and its deltas in the order and direction of the path.
-        """
-        yield from self._grouped(path, None)
-
-    def along_all(
-        self, paths: Sequence[Path], keys: Sequence[DocumentKey] | None = None
-    ) -> Iterator[tuple[DocumentKey, list[list[Delta]]]]:
-        """Iterate over the documents that change on any of some paths.
-
-        Args:
-            paths: The paths.
-            keys: Only these documents, and those whose ids the server takes for the same.
-
-        Yields:
-            A document's key, and for each path its deltas in the order and direction of it.
-        """
-        steps = [path.steps() for path in paths]
-        for key, group in groupby(self._found(paths, keys), key=lambda pair: pair[1].key):
-            found = list(group)
-            yield key, [in_turn(found, each) for each in steps]
-
-    def along_for(self, path: Path, keys: Sequence[DocumentKey]) -> dict[DocumentKey, list[Delta]]:
-        """Return what `along` yields for some documents only."""
-        return dict(self._grouped(path, keys))
-
-    def _grouped(
-        self, path: Path, keys: Sequence[DocumentKey] | None
-    ) -> Iterator[tuple[DocumentKey, list[Delta]]]:
-        steps = path.steps()
-        if not steps:
-            return
-        for key, group in groupby(self._found([path], keys), key=lambda pair: pair[1].key):
-            yield key, in_turn(group, steps)
-
-    def sized(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta], int]]:
-        """Iterate like `along`; each time with the size of what is stored as well."""
-        steps = path.steps()
-        for key, group in groupby(self._stored_on([path]), key=key_in):
-            raws = list(group)
-            found = [self._decode_of(raw, path.spans) for raw in raws]
-            size = sum(map(stored_size, raws, (delta for _, delta in found)))
-            yield key, in_turn(found, steps), size
-
-    def _found(
-        self, paths: Sequence[Path], keys: Sequence[DocumentKey] | None
-    ) -> Iterator[tuple[VersionId, Delta]]:
-        spans = _spans_of(paths)
-        return (self._decode_of(raw, spans) for raw in self._stored_on(paths, keys))
-
-    def _decode_of(self, raw: bytes, spans: frozenset[VersionId]) -> tuple[VersionId, Delta]:
-        if spans and is_chunked(raw) and version_in(raw) in spans:
-            return self.beside._decode(raw)
-        return self._decode(raw)
-
-    def _stored_on(
-        self,
-        paths: Sequence[Path],
-        keys: Sequence[DocumentKey] | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> Iterator[bytes]:
-        """Iterate over the stored deltas on some paths, in the order of their documents' ids."""
-        filter_: dict[str, Any] = {}
-        if keys is not None:
-            filter_["document_id"] = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-        if not _spans_of(paths):
-            filter_["version"] = {"$in": _versions_of(paths)}
-            yield from self._stored(filter_, fields)
-            return
-        stages = [*self._found_on(paths, filter_), {"$sort": _BY_DOCUMENT}]
-        command = {
-            "aggregate": self.name,
-            "pipeline": [*stages, {"$project": fields}] if fields else stages,
-            "cursor": {"batchSize": _LONGEST_LIST},
-            "allowDiskUse": True,
-        }
-        for batch in batches(self.db, command):
-            yield from batch
-
-    def _found_on(
-        self, paths: Sequence[Path], filter_: Mapping[str, Any]
-    ) -> list[Mapping[str, Any]]:
-        """Return the stages of a pipeline that find the deltas on some paths."""
-        spans = _spans_of(paths)
-        versions = [one for one in _versions_of(paths) if one not in spans]
-        stages: list[Mapping[str, Any]] = [{"$match": {"version": {"$in": versions}, **filter_}}]
-        if spans:
-            beside = [{"$match": {"version": {"$in": list(spans)}, **filter_}}]
-            stages.append({"$unionWith": {"coll": self.beside.name, "pipeline": beside}})
-        return stages
-
-    def changed_by_them(
-        self, ours: Path, theirs: Path
-    ) -> Iterator[tuple[DocumentKey, list[Delta], list[Delta]]]:
-        """Iterate over the documents that differ between the ends of their path.
-
-        What changes on our path alone is passed over undecoded.
-
-        Yields:
-            A document's key, its deltas on our path and those on theirs, each in the order
-            and direction of the path.
-        """
-        our_steps, their_steps = ours.steps(), theirs.steps()
-        spans = _spans_of((ours, theirs))
-        if not their_steps:
-            return
-        for _, group in groupby(self._stored_on([ours, theirs]), key=key_in):
-            raws = list(group)
-            if any(version_in(raw) in their_steps for raw in raws):
-                deltas = [self._decode_of(raw, spans) for raw in raws]
-                there = in_turn(deltas, their_steps)
-                if there[0].before != there[-1].after:
-                    yield there[0].key, in_turn(deltas, our_steps), there
-
     def sizes(self) -> Iterator[tuple[VersionId, int]]:
         """Iterate over versions, with the bytes of BSON that their deltas take; some repeat."""
         size = {"$sum": {"$bsonSize": "$$ROOT"}}
@@ -431,34 +187,6 @@ class DeltaStore(Tracker):
             for found in self.collection.aggregate(stages, allowDiskUse=True):
                 yield found["_id"], found["bytes"]
         yield from self.chunks.sizes()
-
-    def versions_of(self, key: DocumentKey) -> set[VersionId]:
-        """Return the versions that changed a document."""
-        return {version for version, found in self.changes_of(key) if found == key}
-
-    def changes_of(self, key: DocumentKey) -> Iterator[tuple[VersionId, DocumentKey]]:
-        """Iterate over the versions that changed a document, and its own id in each.
-
-        The server takes some ids for the same, such as 1 and 1.0; both are found by either.
-        """
-        fields = {"_id": 0, "document_id": 1, "version": 1}
-        for batch in documents(self.db, self.name, _of_id(key), projection=fields):
-            for raw in batch:
-                yield version_in(raw), key_in(raw)
-
-    def of_document(
-        self, versions: Sequence[VersionId], key: DocumentKey
-    ) -> Iterator[tuple[VersionId, Delta]]:
-        """Iterate over the deltas of one document in some versions; see `changes_of`."""
-        return self.find({"version": {"$in": list(versions)}, **_of_id(key)})
-
-    def by_document(
-        self, versions: Iterable[VersionId] | None = None
-    ) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
-        """Iterate over the documents that versions, or any, changed, each with its deltas."""
-        filter_ = {} if versions is None else {"version": {"$in": list(versions)}}
-        for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
-            yield key, list(group)
 
     def delete(self, versions: Sequence[VersionId], session: Session = None) -> None:
         """Remove the deltas of versions, and their chunks."""
@@ -471,65 +199,6 @@ class DeltaStore(Tracker):
         with translated():
             self.collection.update_many({"version": draft}, {"$set": {"version": version}})
         self.chunks.hand_over(draft, version)
-
-    # -- documents in all versions -------------------------------------------------------
-
-    def of_keys(self, keys: Sequence[DocumentKey]) -> Iterator[tuple[VersionId, Delta]]:
-        """Iterate over the deltas of these very documents in all versions."""
-        return self.find(_of_keys(keys))
-
-    def count_of(self, keys: Sequence[DocumentKey]) -> int:
-        """Return how many deltas there are of these very documents."""
-        with translated():
-            return self.collection.count_documents(_of_keys(keys))
-
-    def keys_among(self, keys: Sequence[DocumentKey]) -> set[DocumentKey]:
-        """Return those of these documents of which there are deltas."""
-        found = self._stored(_of_keys(keys), {"_id": 0, "document_id": 1})
-        return set(map(key_in, found))
-
-    def same_keys(self, keys: Sequence[DocumentKey]) -> set[DocumentKey]:
-        """Return the ids with deltas that the server takes for the same as some of these."""
-        ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-        return set(map(key_in, self._stored({"document_id": ids}, {"_id": 0, "document_id": 1})))
-
-    def erase(self, keys: Sequence[DocumentKey], session: Session = None) -> None:
-        """Remove the deltas of these very documents; first `erase_parts` has to be called."""
-        with translated():
-            self.collection.delete_many(_of_keys(keys), session=session)
-
-    def erase_parts(self, keys: Sequence[DocumentKey]) -> None:
-        """Remove what the deltas of these very documents have in chunks."""
-        with translated():
-            found = self.collection.find(
-                {**_of_keys(keys), "chunks": {"$exists": True}}, {"chunks": 1}
-            )
-            files = [file for stored in found for file in stored["chunks"].values()]
-        self.chunks.remove(files)
-
-    def rewrite(
-        self, keys: Sequence[DocumentKey], change: Callable[[Delta], Delta | None]
-    ) -> None:
-        """Put others in the place of the deltas of these very documents, one at a time.
-
-        Whatever the deltas before have in chunks is left to `collect_uploads`.
-
-        Args:
-            keys: The documents.
-            change: Returns what a delta becomes, None for nothing.
-        """
-        for raw in list(self._stored(_of_keys(keys))):
-            version, delta = self._decode(raw)
-            changed = change(delta)
-            if changed == delta:
-                continue
-            if changed is None:
-                write(self.db, "delete", self.name, [delete_statement(document_key(raw))])
-                continue
-            identity = document_key(raw)[1:]
-            made = self._encode(version, changed, encoded_rows(changed), identity)
-            statements = [replace_statement(self._flat(made))]
-            raise_write_error(write(self.db, "update", self.name, statements), statements)
 
     def versions(self) -> list[VersionId]:
         """Return the ids under which deltas or chunks are stored."""
@@ -562,39 +231,8 @@ def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
     for batch in batches:
         waiting = iter(batch)
         while some := list(islice(waiting, most)):
-            most = min(most * 2, _LONGEST_LIST)
+            most = min(most * 2, LONGEST_LIST)
             yield from portions(some, _weight, len(some), BYTES_PER_WRITE)
-
-
-def _of_id(key: DocumentKey) -> dict[str, Any]:
-    return {"document_id": RawBSONDocument(raw_id_in([key]), RAW_OPTIONS)["_id"]}
-
-
-def _of_keys(keys: Sequence[DocumentKey]) -> dict[str, Any]:
-    """Return the filter for deltas of documents, not of those with ids that sort as equal."""
-    ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-    return {"document_id": ids, "key": {"$in": [sort_key(key) for key in keys]}}
-
-
-def _spans_of(paths: Iterable[Path]) -> frozenset[VersionId]:
-    return frozenset().union(*(path.spans for path in paths))
-
-
-def _versions_of(paths: Iterable[Path]) -> list[VersionId]:
-    """Return the versions and spans on some paths, each once."""
-    return list({one: None for path in paths for one in (*path.backward, *path.forward)})
-
-
-def in_turn(
-    found: Iterable[tuple[VersionId, Delta]], steps: Mapping[VersionId, tuple[int, bool]]
-) -> list[Delta]:
-    """Return the deltas of one document that lie on a path, in its order and direction."""
-    turns = sorted(
-        (*steps[version], delta.before or b"", delta)
-        for version, delta in found
-        if version in steps
-    )
-    return [~delta if undone else delta for _, undone, _, delta in turns]
 
 
 def _weight(raw: bytes) -> int:

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+from bson.raw_bson import RawBSONDocument
+
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, raw_id_in
 from versioned_collection.core.interop import to_deepdiff
 from versioned_collection.core.tree import Path
-from versioned_collection.trackers.delta_store import DeltaStore
+from versioned_collection.core.version import VersionId
+from versioned_collection.trackers.delta_erasing import ErasableDeltas
+from versioned_collection.trackers.delta_paths import DeltasOnPaths
+from versioned_collection.trackers.layout import key_in, version_in
+from versioned_collection.wire import documents
 
 
-class DeltasCollection(DeltaStore):
+class DeltasCollection(DeltasOnPaths, ErasableDeltas):
     """The tracker ``__deltas_<name>``."""
 
     prefix = "deltas"
+
+    def versions_of(self, key: DocumentKey) -> set[VersionId]:
+        """Return the versions that changed a document."""
+        return {version for version, found in self.changes_of(key) if found == key}
+
+    def changes_of(self, key: DocumentKey) -> Iterator[tuple[VersionId, DocumentKey]]:
+        """Iterate over the versions that changed a document, and its own id in each.
+
+        The server takes some ids for the same, such as 1 and 1.0; both are found by either.
+        """
+        fields = {"_id": 0, "document_id": 1, "version": 1}
+        for batch in documents(self.db, self.name, _of_id(key), projection=fields):
+            for raw in batch:
+                yield version_in(raw), key_in(raw)
+
+    def of_document(
+        self, versions: Sequence[VersionId], key: DocumentKey
+    ) -> Iterator[tuple[VersionId, Delta]]:
+        """Iterate over the deltas of one document in some versions; see `changes_of`."""
+        return self.find({"version": {"$in": list(versions)}, **_of_id(key)})
+
+    def by_document(
+        self, versions: Iterable[VersionId] | None = None
+    ) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
+        """Iterate over the documents that versions, or any, changed, each with its deltas."""
+        filter_ = {} if versions is None else {"version": {"$in": list(versions)}}
+        for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
+            yield key, list(group)
+
+    # -- for programs that work with them themselves -------------------------------------
 
     def along_as_deepdiff(self, path: Path) -> Iterator[tuple[DocumentKey, list[Any]]]:
         """Iterate like `along`, with `deepdiff.Delta` objects to be added in turn."""
@@ -42,3 +79,7 @@ class DeltasCollection(DeltaStore):
                 current = delta.apply(current)
             results[key] = current
         return results
+
+
+def _of_id(key: DocumentKey) -> dict[str, Any]:
+    return {"document_id": RawBSONDocument(raw_id_in([key]), RAW_OPTIONS)["_id"]}

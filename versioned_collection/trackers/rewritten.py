@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from versioned_collection.trackers.delta_store import DeltaStore
+from versioned_collection.trackers.delta_erasing import ErasableDeltas
 
 
-class RewrittenCollection(DeltaStore):
+class RewrittenCollection(ErasableDeltas):
     """The tracker ``__rewritten_<name>``, which is dropped once it has served."""
 
     prefix = "rewritten"

@@ -12,8 +12,8 @@ from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, build, element, elements
+from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_form import sort_key
-from versioned_collection.trackers.delta_store import DeltaStore
 from versioned_collection.wire import translated
 from versioned_collection.writes import write
 
@@ -32,7 +32,7 @@ class Step(NamedTuple):
     after: bytes | None
 
 
-class StashCollection(DeltaStore):
+class StashCollection(ErasableDeltas):
     """The tracker ``__stash_<name>``; a stash's id stands in the place of a version's."""
 
     prefix = "stash"
@@ -63,7 +63,7 @@ class StashCollection(DeltaStore):
     def with_later(self, stash: ObjectId) -> Iterator[tuple[Delta, set[bytes | None]]]:
         """Iterate over the changes of a stash, each with the states that noted steps leave."""
         for raw in self._stored({"version": stash}):
-            yield self._decode(raw)[1], set(_later_in(raw))
+            yield self.form.decode(raw)[1], set(_later_in(raw))
 
 
 def _noting(stash: ObjectId, key: DocumentKey, step: Step) -> RawBSONDocument:

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bson.timestamp import Timestamp
 from pymongo import errors as driver
-from pymongo.client_session import ClientSession
-from pymongo.database import Database
 
-from versioned_collection.core.document import has_zero_timestamp
+from versioned_collection.copying import Copying
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import checked_out_in, holders
-from versioned_collection.errors import DocumentRejected, InvalidArgument, InvalidOperation
+from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_trackers
-from versioned_collection.moves import states_along
-from versioned_collection.observing import Counted, Progress, counted
+from versioned_collection.observing import Progress, counted
 from versioned_collection.recovery import holding
-from versioned_collection.remotes.base import Setup
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.repository import Repository
 from versioned_collection.sharding import refuse_worktree
-from versioned_collection.trackers.base import COMPRESSED, identities
 from versioned_collection.trackers.lease import Lease
-from versioned_collection.trackers.replica import ReplicaCollection
-from versioned_collection.tracking import first_state, refuse_foreign
+from versioned_collection.tracking import refuse_foreign
 from versioned_collection.versions import (
     Resolver,
     RevisionLike,
@@ -37,29 +30,10 @@ from versioned_collection.versions import (
     branch_named,
     refuse_taken,
 )
-from versioned_collection.wire import (
-    DOCUMENT_VALIDATION_FAILURE,
-    DUPLICATE_KEY,
-    copy_on_server,
-    create_collection,
-    create_indexes,
-    documents,
-    reason_of,
-)
 from versioned_collection.working_copy import WorkingCopy
-from versioned_collection.worktrees import (
-    complete_worktree,
-    drop_stray_copies,
-    names_of_copies,
-    remove,
-)
-from versioned_collection.writes import raise_write_error, upsert_statement, write
+from versioned_collection.worktrees import complete_worktree, remove
 
 _UNSETTLED = ("worktree", "remove_worktree")
-_FIELDS = {"$objectToArray": "$$ROOT"}
-_VALUES = {"$map": {"input": _FIELDS, "as": "field", "in": "$$field.v"}}
-_WITH_ZERO_TIMESTAMP = {"$expr": {"$in": [Timestamp(0, 0), _VALUES]}}
-"""Finds documents that a copy on the server changes; see `has_zero_timestamp`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +111,10 @@ def worktree(
     with holding(repository, "worktree") as hold:
         head = _head(hold, revision, new_branch)
         with _name_held(hold, name) as turn:
-            _Making(hold, turn, name, head, new_branch).run(progress)
+            setup = MongoRemote(repository).setup()
+            made = Copying(hold, turn, name, head, new_branch)
+            made.run(setup.options, setup.indexes, counted(progress))
+            _complete(hold, name)
 
 
 def _check_name(repository: Repository, name: Any) -> None:
@@ -209,144 +186,14 @@ def _refuse_taken(wanted: Repository) -> None:
         )
 
 
-class _Making:
-    """A worktree in the making.
-
-    Args:
-        hold: The lease.
-        turn: The lease of the new name.
-        name: The new name.
-        head: The fields of the new HEAD.
-        branch: The branch to be created, None where it exists.
-    """
-
-    def __init__(
-        self, hold: Hold, turn: Lease, name: str, head: Mapping[str, Any], branch: str | None
-    ) -> None:
-        self._hold = hold
-        self._repository = hold.repository
-        self._turn = turn
-        self._new = hold.repository.beside(name)
-        self._head = head
-        self._branch = branch
-        self._copy, self._base = names_of_copies(self._repository)
-        self._may_be_special = True
-
-    def run(self, progress: Progress | None) -> None:
-        """Make it: first where nobody sees it, then under its name."""
-        hold, name = self._hold, self._new.name
-        copies = [self._copy, self._base]
-        drop_stray_copies(self._repository)
-        hold.begin({"phase": "prepare", "worktree": {"name": name, "copies": copies}})
-        setup = MongoRemote(self._repository).setup()
-        self._fill_base(counted(progress))
-        self._fill_copy(setup)
-        self._check()
-        Repository(self._repository.db, name).metadata.point_to(self._repository.home)
-        self._repository.metadata.update(
-            hold.lease.token, {"accompanied": True}, of=self._repository.home
+def _complete(hold: Hold, name: str) -> None:
+    hold.refresh()
+    if not complete_worktree(hold.beside(name)):
+        raise InvalidOperation(
+            f"another client has made a collection {name!r} meanwhile; no worktree was made, "
+            "choose another name",
+            name=name,
         )
-        self._commit(setup)
-        hold.refresh()
-        if not complete_worktree(hold.beside(name)):
-            raise InvalidOperation(
-                f"another client has made a collection {name!r} meanwhile; no worktree was made, "
-                "choose another name",
-                name=name,
-            )
-
-    # -- documents -----------------------------------------------------------------------
-
-    def _fill_base(self, progress: Counted) -> None:
-        """Make what will be the replica: that of HEAD, and what differs in the version."""
-        repository, db = self._repository, self._repository.db
-        create_collection(db, self._base, storageEngine=COMPRESSED)
-        self._may_be_special = self._copy_on_server(repository.replica.name, self._base)
-        path = repository.log.ancestry().path(self._hold.state.head, self._head["head"])
-        base = _Base(db, self._new.name, self._base)
-        for batch in states_along(repository, repository.way(path)):
-            raws = [raw for _, raw in batch if raw is not None]
-            base.put([key for key, _ in batch], raws, check=self._check)
-            self._may_be_special = self._may_be_special or any(map(has_zero_timestamp, raws))
-            progress("written", len(batch), sum(map(len, raws)))
-
-    def _fill_copy(self, setup: Setup) -> None:
-        """Make what will be the collection: its documents first, then its indexes."""
-        create_collection(self._repository.db, self._copy, **setup.options)
-        try:
-            self._copy_on_server(self._base, self._copy)
-        except driver.OperationFailure as error:
-            if error.code != DOCUMENT_VALIDATION_FAILURE:
-                raise
-            # as with a checkout, the version counts; that takes a right of its own
-            self._copy_on_server(self._base, self._copy, bypassDocumentValidation=True)
-        self._index(setup.indexes)
-
-    def _index(self, indexes: Any) -> None:
-        self._check()
-        try:
-            create_indexes(self._repository.db, self._copy, indexes)
-        except driver.OperationFailure as error:
-            if error.code != DUPLICATE_KEY:
-                raise
-            raise DocumentRejected(
-                f"a unique index refuses the documents of the version: {reason_of(error)}. Drop "
-                "the index, or check out a version whose documents it takes",
-                reason=reason_of(error),
-                server_code=error.code,
-            ) from error
-
-    def _copy_on_server(self, source: str, target: str, **options: Any) -> bool:
-        """Copy a collection; return whether it holds documents that take a second look."""
-        db = self._repository.db
-        self._check()
-        copy_on_server(db, source, target, **options)
-        if not self._may_be_special:
-            return False
-        found = False
-        for batch in documents(db, source, _WITH_ZERO_TIMESTAMP):
-            found = found or bool(batch)
-            statements = list(map(upsert_statement, batch))
-            outcome = write(db, "update", target, statements, check=self._check, **options)
-            raise_write_error(outcome, statements)
-        return found
-
-    def _check(self) -> None:
-        self._hold.lease.check()
-        self._turn.check()
-
-    # -- the commit ----------------------------------------------------------------------
-
-    def _commit(self, setup: Setup) -> None:
-        hold, repository, new = self._hold, self._repository, self._new
-        since = repository.operation_time() if repository.has_transactions else None
-        uuid = identities(repository.db, [self._copy]).get(self._copy)
-        info = {"info": {"uuid": uuid}, "options": dict(setup.options)}
-        intent = {
-            "verb": hold.verb,
-            "phase": "apply",
-            "copies": [self._copy, self._base],
-            "branch": self._branch,
-            "since": since,
-        }
-        first = first_state(self._head["head"], self._head["branch"], None, info, setup.indexes)
-        state = {**first, **self._head, "intent": intent}
-
-        def work(session: ClientSession | None) -> None:
-            self._turn.confirm(session)
-            hold.lease.check()
-            new.metadata.insert(hold.lease.token, hold.lease.fence, state, session)
-            hold.update({"intent": None}, session)
-
-        hold.transaction(work)
-
-
-class _Base(ReplicaCollection):
-    """A replica under another name."""
-
-    def __init__(self, db: Database[Any], tracked: str, name: str) -> None:
-        super().__init__(db, tracked)
-        self.name = name
 
 
 # -- removing --------------------------------------------------------------------------------

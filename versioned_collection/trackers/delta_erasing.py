@@ -1,0 +1,90 @@
+"""The deltas of some documents in all versions: found, removed and made others by a purge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from bson.raw_bson import RawBSONDocument
+
+from versioned_collection.core.delta import Delta, encoded_rows
+from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, document_key, raw_id_in
+from versioned_collection.core.version import VersionId
+from versioned_collection.trackers.base import Session
+from versioned_collection.trackers.delta_form import sort_key
+from versioned_collection.trackers.delta_store import DeltaStore
+from versioned_collection.trackers.layout import key_in
+from versioned_collection.wire import translated
+from versioned_collection.writes import (
+    delete_statement,
+    raise_write_error,
+    replace_statement,
+    write,
+)
+
+
+class ErasableDeltas(DeltaStore):
+    """Deltas of which those of some documents can be erased, under whatever ids they are."""
+
+    def of_keys(self, keys: Sequence[DocumentKey]) -> Iterator[tuple[VersionId, Delta]]:
+        """Iterate over the deltas of these very documents in all versions."""
+        return self.find(_of_keys(keys))
+
+    def count_of(self, keys: Sequence[DocumentKey]) -> int:
+        """Return how many deltas there are of these very documents."""
+        with translated():
+            return self.collection.count_documents(_of_keys(keys))
+
+    def keys_among(self, keys: Sequence[DocumentKey]) -> set[DocumentKey]:
+        """Return those of these documents of which there are deltas."""
+        found = self._stored(_of_keys(keys), {"_id": 0, "document_id": 1})
+        return set(map(key_in, found))
+
+    def same_keys(self, keys: Sequence[DocumentKey]) -> set[DocumentKey]:
+        """Return the ids with deltas that the server takes for the same as some of these."""
+        ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
+        return set(map(key_in, self._stored({"document_id": ids}, {"_id": 0, "document_id": 1})))
+
+    def erase(self, keys: Sequence[DocumentKey], session: Session = None) -> None:
+        """Remove the deltas of these very documents; first `erase_parts` has to be called."""
+        with translated():
+            self.collection.delete_many(_of_keys(keys), session=session)
+
+    def erase_parts(self, keys: Sequence[DocumentKey]) -> None:
+        """Remove what the deltas of these very documents have in chunks."""
+        with translated():
+            found = self.collection.find(
+                {**_of_keys(keys), "chunks": {"$exists": True}}, {"chunks": 1}
+            )
+            files = [file for stored in found for file in stored["chunks"].values()]
+        self.chunks.remove(files)
+
+    def rewrite(
+        self, keys: Sequence[DocumentKey], change: Callable[[Delta], Delta | None]
+    ) -> None:
+        """Put others in the place of the deltas of these very documents, one at a time.
+
+        Whatever the deltas before have in chunks is left to `collect_uploads`.
+
+        Args:
+            keys: The documents.
+            change: Returns what a delta becomes, None for nothing.
+        """
+        for raw in list(self._stored(_of_keys(keys))):
+            version, delta = self.form.decode(raw)
+            changed = change(delta)
+            if changed == delta:
+                continue
+            if changed is None:
+                write(self.db, "delete", self.name, [delete_statement(document_key(raw))])
+                continue
+            identity = document_key(raw)[1:]
+            made = self.form.encode(version, changed, encoded_rows(changed), identity)
+            statements = [replace_statement(self.form.flat(made))]
+            raise_write_error(write(self.db, "update", self.name, statements), statements)
+
+
+def _of_keys(keys: Sequence[DocumentKey]) -> dict[str, Any]:
+    """Return the filter for deltas of documents, not of those with ids that sort as equal."""
+    ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
+    return {"document_id": ids, "key": {"$in": [sort_key(key) for key in keys]}}
