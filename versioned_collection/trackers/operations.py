@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bson.objectid import ObjectId
-
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.wire import translated
+
+_FIRST = {"_id": "first"}
+"""What is written first, and removed: no operation, also where a process died in between."""
+
+_ANY = {"fence": {"$exists": True}}
 
 
 class OperationsCollection(Tracker):
@@ -27,9 +30,8 @@ class OperationsCollection(Tracker):
             # Before its first write to a collection a server looks for the last record of it. At
             # the end of a large transaction, in a cache full of what was just copied, it gives
             # that up after a second, and the transaction with it.
-            first = {"_id": ObjectId()}
-            self.collection.insert_one(first)
-            self.collection.delete_one(first)
+            self.collection.update_one(_FIRST, {"$set": {"format": FORMAT}}, upsert=True)
+            self.collection.delete_one(_FIRST)
 
     def append(self, operation: Mapping[str, Any], session: Session = None) -> None:
         """Add an operation; one that is there already stays as it is."""
@@ -45,11 +47,12 @@ class OperationsCollection(Tracker):
     def last_from_elsewhere(self, place: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the last operation before which HEAD was not at a place, None for none."""
         with translated():
-            return self.collection.find_one({"before": {"$ne": place}}, sort=[("fence", -1)])
+            elsewhere = {**_ANY, "before": {"$ne": place}}
+            return self.collection.find_one(elsewhere, sort=[("fence", -1)])
 
     def newest_first(self) -> Iterator[Mapping[str, Any]]:
         """Iterate over the operations, the latest first."""
         with translated():
-            for stored in self.collection.find({}).sort("fence", -1):
+            for stored in self.collection.find(_ANY).sort("fence", -1):
                 check_format(stored, self.name)
                 yield stored
