@@ -85,6 +85,13 @@ def test_every_public_name_is_there_with_its_arguments_and_words(name):
 
 
 @asynchronous
+async def test_what_the_driver_has_is_listed_as_well(adb):
+    bands = AsyncVersionedCollection(adb, "bands")
+    public = {name for name in dir(adb["bands"]) if not name.startswith("_")}
+    assert public | {"register", "checkout"} <= set(dir(bands))
+
+
+@asynchronous
 async def test_it_is_not_iterable(adb):
     bands = await tracked(adb)
     with pytest.raises(TypeError, match=r"find\(\)") as caught:
@@ -436,7 +443,8 @@ def test_the_writes_are_all_covered():
     from versioned_collection.capture.journalled import JournalledWrites
 
     noted = {name for name in vars(JournalledWrites) if not name.startswith("_")}
-    assert noted <= vars(AsyncVersionedCollection).keys()
+    of_its_class = {name: inspect.getattr_static(AsyncVersionedCollection, name) for name in noted}
+    assert all(inspect.isfunction(method) for method in of_its_class.values())
     assert all(hasattr(AsyncCollection, name) for name in noted)
 
 

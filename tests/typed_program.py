@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.results import InsertOneResult
 
 from versioned_collection import (
@@ -66,6 +67,14 @@ def typed(client: MongoClient[dict[str, Any]]) -> None:
     assert_type(bands.find_one_and_delete({"name": "Pulp"}), Band | None)
 
 
+def typed_by_its_client(client: MongoClient[Band]) -> None:
+    """The type may come with the client, as that of PyMongo's own collections."""
+    bands = VersionedCollection(client.music, "bands")
+    assert_type(bands, VersionedCollection[Band])
+    assert_type(VersionedCollection(client.music.bands, capture="scan"), VersionedCollection[Band])
+    VersionedCollection(client.music, "bands", capture=1)  # type: ignore[call-overload]
+
+
 def typed_past(bands: VersionedCollection[Band]) -> None:
     """So do reads of earlier versions."""
     past = bands.at("main~2")
@@ -113,6 +122,19 @@ async def typed_and_awaited(client: AsyncMongoClient[dict[str, Any]]) -> None:
     assert_type([one.document async for one in bands.history(1)], list[Band | None])
     assert_type(await bands.register("message"), bool)
     await bands.register(1)  # type: ignore[arg-type]
+
+
+async def written_and_awaited(client: AsyncMongoClient[Band]) -> None:
+    """Writes are those of PyMongo Async."""
+    bands = AsyncVersionedCollection(client.music, "bands")
+    assert_type(bands, AsyncVersionedCollection[Band])
+    assert_type(await bands.insert_one({"name": "Pulp"}), InsertOneResult)
+    assert_type((await bands.update_many({}, {"$set": {"name": "Blur"}})).modified_count, int)
+    assert_type(await bands.find_one_and_delete({"name": "Pulp"}), Band | None)
+    assert_type(await bands.create_index("name"), str)
+    assert_type(bands.database, AsyncDatabase[Band])
+    await bands.insert_one({"nam": "Pulp"})  # type: ignore[arg-type]
+    await bands.chekout("main")  # type: ignore[attr-defined]
 
 
 async def awaited(bands: AsyncVersionedCollection) -> None:

@@ -6,7 +6,7 @@ delegates to its module in `verbs`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -75,6 +75,35 @@ class VersionedCollection(
         InvalidType: `database` is neither a database nor a collection.
     """
 
+    # the type of documents is that of the database, unless one is given
+    @overload
+    def __init__(
+        self,
+        database: Database[DocumentType] | Collection[DocumentType],
+        name: str | None = None,
+        *,
+        capture: str = ...,
+        lease_seconds: float = ...,
+        lease_wait_seconds: float = ...,
+        username: str | None = ...,
+        password: str | None = ...,
+        **options: Any,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        database: Database[Any] | Collection[Any],
+        name: str | None = None,
+        *,
+        capture: str = ...,
+        lease_seconds: float = ...,
+        lease_wait_seconds: float = ...,
+        username: str | None = ...,
+        password: str | None = ...,
+        **options: Any,
+    ) -> None: ...
+
     def __init__(
         self,
         database: Database[Any] | Collection[Any],
@@ -87,6 +116,7 @@ class VersionedCollection(
         password: str | None = None,
         **options: Any,
     ) -> None:
+        """Open a collection; for the arguments see the class."""
         del username, password
         database, name, options = _target(type(self), database, name, options)
         super().__init__(database, name, **options)

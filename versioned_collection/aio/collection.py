@@ -7,22 +7,21 @@ import functools
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
+from versioned_collection.aio.native import Native, twin_of
 from versioned_collection.aio.past import AsyncPastCollection
 from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
 from versioned_collection.aio.twin import blocking, is_collection, is_motor
-from versioned_collection.capture.journalled import DocumentType, writes
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.collection import VersionedCollection
-from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
+from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.facets.base import options_of
 
 if TYPE_CHECKING:
-    from pymongo.asynchronous.cursor import AsyncCursor
     from typing_extensions import Self
 
     from versioned_collection.core.tree import VersionTree
@@ -82,25 +81,7 @@ def fact(getter: Any) -> Any:
     return property(get)
 
 
-def written(name: str) -> Any:
-    """Return a write of the driver's collection, which is noted where nothing else notices it."""
-
-    @functools.wraps(getattr(AsyncCollection, name))
-    async def run(self: AsyncVersionedCollection[Any], /, *args: Any, **kwargs: Any) -> Any:
-        if not await self._journals():
-            return await getattr(self._collection, name)(*args, **kwargs)
-        if isinstance(kwargs.get("session"), AsyncClientSession):
-            raise NotSupported(
-                "without a replica set, writes are noted in a worker thread, where the session of "
-                "an asynchronous client cannot be used; leave it out",
-                argument="session",
-            )
-        return await self._run(getattr(VersionedCollection, name), *args, **kwargs)
-
-    return run
-
-
-class AsyncVersionedCollection(Generic[DocumentType]):
+class AsyncVersionedCollection(Native[DocumentType]):
     """A MongoDB collection with the powers of git, for programs on `asyncio`.
 
     Everything that the driver's collection does works as on the collection itself, by the
@@ -123,6 +104,17 @@ class AsyncVersionedCollection(Generic[DocumentType]):
         InvalidArgument: The collection's name is missing.
     """
 
+    @overload
+    def __init__(
+        self,
+        database: AsyncDatabase[DocumentType] | AsyncCollection[DocumentType],
+        name: str | None = None,
+        **options: Any,
+    ) -> None: ...
+
+    @overload
+    def __init__(self, database: Any, name: str | None = None, **options: Any) -> None: ...
+
     def __init__(self, database: Any, name: str | None = None, **options: Any) -> None:
         settings = {key: options.pop(key) for key in _SETTINGS if key in options}
         self._collection = _native(type(self), database, name, options)
@@ -131,68 +123,7 @@ class AsyncVersionedCollection(Generic[DocumentType]):
         self._notes: bool | None = None
         self._opening = threading.Lock()
 
-    # -- the driver's own ----------------------------------------------------------------
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return getattr(self._collection, name)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._collection[name]
-
-    def __iter__(self) -> NoReturn:
-        raise InvalidType(  # without it, Python would ask for one item after the other
-            f"an {type(self).__name__} is not iterable; read its documents with find(): "
-            "async for document in collection.find()"
-        )
-
-    if TYPE_CHECKING:  # what programs on PyMongo Async get
-
-        @property
-        def name(self) -> str:
-            """The collection's name."""
-
-        @property
-        def full_name(self) -> str:
-            """The names of database and collection, with a dot between them."""
-
-        async def count_documents(self, filter: Any, *args: Any, **kwargs: Any) -> int:
-            """Return how many documents match."""
-
-        async def estimated_document_count(self, *args: Any, **kwargs: Any) -> int:
-            """Return roughly how many documents there are."""
-
-        async def distinct(self, key: str, *args: Any, **kwargs: Any) -> list[Any]:
-            """Return the distinct values of a field."""
-
-        async def find_one(
-            self, filter: Any = None, *args: Any, **kwargs: Any
-        ) -> DocumentType | None:
-            """Return a document that matches, None where none does."""
-
-        def find(self, *args: Any, **kwargs: Any) -> AsyncCursor[DocumentType]:
-            """Find documents."""
-
-    insert_one = written("insert_one")
-    insert_many = written("insert_many")
-    update_one = written("update_one")
-    update_many = written("update_many")
-    replace_one = written("replace_one")
-    delete_one = written("delete_one")
-    delete_many = written("delete_many")
-    bulk_write = written("bulk_write")
-    find_one_and_update = written("find_one_and_update")
-    find_one_and_replace = written("find_one_and_replace")
-    find_one_and_delete = written("find_one_and_delete")
-
-    def aggregate(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-        """Aggregate as the driver does: PyMongo's is awaited for a cursor, Motor's returns one."""
-        return self._aggregate("aggregate", pipeline, args, kwargs)
-
-    def aggregate_raw_batches(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-        """Aggregate into batches of BSON as the driver does."""
-        return self._aggregate("aggregate_raw_batches", pipeline, args, kwargs)
+    # -- the driver's own, adapted -------------------------------------------------------
 
     def with_options(self, *args: Any, **kwargs: Any) -> Self:
         """Return this collection with other codec options, preferences or concerns."""
@@ -323,7 +254,7 @@ class AsyncVersionedCollection(Generic[DocumentType]):
 
         def copy() -> VersionedCollection[Any]:
             return VersionedCollection.clone(
-                _blocking(remote), blocking(into), name, *args, **kwargs
+                twin_of(remote), blocking(into), name, *args, **kwargs
             )
 
         return cls(into, (await in_thread(copy)).name, **settings)
@@ -405,42 +336,6 @@ class AsyncVersionedCollection(Generic[DocumentType]):
 
     # -- how -----------------------------------------------------------------------------
 
-    async def _run(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-        return await in_thread(partial(self._call, verb, *args, **in_this_loop(kwargs)))
-
-    def _call(self, verb: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-        """Run a verb, in a worker thread."""
-        others = {name: _blocking(value) for name, value in kwargs.items()}
-        return verb(self._blocking(), *map(_blocking, args), **others)
-
-    def _blocking(self) -> VersionedCollection[Any]:
-        with self._opening:
-            if self._twin is None:
-                self._twin = VersionedCollection(blocking(self._collection), **self._settings)
-        return self._twin
-
-    def _aggregate(self, name: str, pipeline: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        native = getattr(self._collection, name)
-        if not writes(pipeline):
-            return native(pipeline, *args, **kwargs)
-        run = partial(self._call, getattr(VersionedCollection, name), pipeline, *args, **kwargs)
-        if is_motor(self._collection):
-            return Streamed(lambda: iter(run()))
-
-        async def write() -> Any:
-            if not await self._journals():
-                return await native(pipeline, *args, **kwargs)
-            found = list(await in_thread(run))
-            return Streamed(lambda: iter(found))
-
-        return write()
-
-    async def _journals(self) -> bool:
-        """Tell whether writes have to be noted, as the server has no stream of changes."""
-        if self._notes is None:
-            self._notes = await self._run(_is_noted)
-        return self._notes
-
     def _named(self, name: str) -> Self:
         """Return a copy of this object on another collection of the database."""
         old = self._collection
@@ -477,15 +372,6 @@ def _native(cls: type, database: Any, name: str | None, options: dict[str, Any])
             raise InvalidArgument("name the collection: AsyncVersionedCollection(database, name)")
         name = cls.__name__.lower()
     return database.get_collection(name, **options)
-
-
-def _blocking(value: Any) -> Any:
-    """Return what a verb takes, in the place of an asynchronous object."""
-    return value._blocking() if isinstance(value, AsyncVersionedCollection) else blocking(value)
-
-
-def _is_noted(collection: VersionedCollection[Any]) -> bool:
-    return collection.capture_mode == "write_through"
 
 
 async def _pass_on(stop: asyncio.Event, halt: threading.Event) -> None:
