@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codeop import compile_command
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import doc_runner
 import pytest
 from cli_support import Cli
 from doc_pages import (
+    CODE,
     COMMANDS,
     DOCS,
     LANGUAGES,
@@ -116,6 +118,16 @@ def runner(
     yield Runner(server, Cli(tmp_path / "home"))
     for name in set(client.list_database_names()) - there:
         client.drop_database(name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_can_be_pasted_into_a_prompt(page: Path) -> None:
+    for block in blocks_of(page):
+        waiting: list[str] = []
+        for line in [*block.text.splitlines(), ""] if block.language == CODE else []:
+            waiting.append(line)  # a prompt takes a block to end with an empty line
+            if compile_command("\n".join(waiting)) is not None:
+                waiting.clear()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
