@@ -127,7 +127,7 @@ def test_delete_a_branch_there(
     done = cli("push", "origin", "dev", "--delete", "--json").json
     assert done["branches"][0]["new"] is None
     assert list(copy.branches()) == ["main"]
-    assert cli("push", "origin", "dev", "--delete", "--json", code=4).error["facts"]["branch"]
+    assert cli("push", "origin", "dev", "--delete", "--json", code=5).error["facts"]["branch"]
     cli("push", "origin", "--delete", code=2)
     cli("push", "origin", "dev", "--all", code=2)
 
@@ -181,7 +181,7 @@ def test_fetch(cli: Cli, bands: VersionedCollection, copy: VersionedCollection) 
     assert raws(bands) == before
     assert bands.resolve("origin/main").id == tip.id
     assert cli("log", "origin/main", "--oneline").out.startswith("origin/main@2 ")
-    cli("fetch", "origin", "none", code=4)
+    cli("fetch", "origin", "none", code=5)
 
 
 def test_pull(cli: Cli, bands: VersionedCollection, copy: VersionedCollection) -> None:
@@ -404,7 +404,7 @@ def test_clone_with_a_configured_collection(
     there: Cli, bands: VersionedCollection, db: Database[Any], other: Database[Any], server: Any
 ) -> None:
     uri = f"mongodb://{server.address}/{db.name}?directConnection=true"
-    assert "no branch" in there("clone", uri, "--branch", "none", code=4).err
+    assert "no branch" in there("clone", uri, "--branch", "none", code=5).err
     assert "bands" not in other.list_collection_names()
     there("clone", uri)
     assert raws(other["bands"]) == raws(bands)

@@ -176,7 +176,7 @@ def test_histories_that_have_nothing_in_common(anydb, there):
 
 def test_bad_input(anydb, there):
     mine, theirs = grown_pair(anydb, there)
-    with pytest.raises(errors.InvalidOperation, match="no branch 'nope'"):
+    with pytest.raises(errors.BranchNotFound, match="no branch 'nope'"):
         mine.pull(theirs, "nope")
     with pytest.raises(errors.InvalidOperation, match="are the same"):
         mine.pull(mine)

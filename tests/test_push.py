@@ -347,7 +347,7 @@ def test_deleting_a_branch(anydb, there):
     mine.push(theirs, "side", delete=True)
     assert theirs.branches() == {"main"}
     assert mine.branches() == {"main", "side"}
-    with pytest.raises(errors.InvalidOperation, match="no branch 'side'"):
+    with pytest.raises(errors.BranchNotFound, match="no branch 'side'; it has main"):
         mine.push(theirs, "side", delete=True)
     with pytest.raises(errors.InvalidOperation, match="checked out"):
         mine.push(theirs, "main", delete=True)
@@ -394,7 +394,7 @@ def test_what_a_remote_may_be(anydb, there):
         ({"remote": None}, errors.RemoteNotFound),
         ({"remote": "mongodb://localhost/"}, errors.InvalidArgument),
         ({"remote": "mongodb://localhost:99999/x"}, errors.InvalidArgument),
-        ({"branch": "nope"}, errors.InvalidOperation),
+        ({"branch": "nope"}, errors.BranchNotFound),
         ({"branch": "main", "all": True}, errors.InvalidArgument),
         ({"delete": True}, errors.InvalidArgument),
         ({"branch": "main", "delete": True, "tags": True}, errors.InvalidArgument),

@@ -158,8 +158,8 @@ class AmbiguousRevision(InvalidCollectionVersion):
     code = "ambiguous_revision"
 
 
-class BranchNotFound(InvalidCollectionVersion):
-    """There is no such branch, and so no such version on it."""
+class BranchNotFound(InvalidCollectionVersion, InvalidOperation):
+    """There is no such branch, and so no such version on it, and nothing to push or pull."""
 
     code = "no_such_branch"
 

@@ -122,10 +122,10 @@ class Sharing(Facet[DocumentType]):
             `dry_run`, what would be done (None where this side is not tracked).
 
         Raises:
-            InvalidOperation: HEAD is detached and no branch named, there is no such branch, the
-                remote is ahead or has diverged, its working copy has changes, the branch grew
-                from one that the remote does not have, or there are uncommitted changes beside
-                a stash.
+            InvalidOperation: HEAD is detached and no branch named, the remote is ahead or has
+                diverged, its working copy has changes, the branch grew from one that the remote
+                does not have, or there are uncommitted changes beside a stash.
+            BranchNotFound: There is no such branch (an InvalidOperation, too).
             InvalidArgument: The remote is a collection of another name, or the arguments
                 contradict each other (a ValueError).
             NotSupported: The remote is a bundle, which `export` writes.
@@ -195,8 +195,9 @@ class Sharing(Facet[DocumentType]):
             `dry_run`, what would be done (None where the remote is not tracked).
 
         Raises:
-            InvalidOperation: HEAD is detached and no branch named, the remote has no such
-                branch, or the branch is checked out and has uncommitted changes.
+            InvalidOperation: HEAD is detached and no branch named, or the branch is checked out
+                and has uncommitted changes.
+            BranchNotFound: The remote has no such branch (an InvalidOperation, too).
             InvalidCollectionState: The histories begin with different versions.
             HistoryPurged: One of the sides was purged, and the other one was not.
             AutoMergeFailedError: Conflicts wait; see `conflicts`.
@@ -229,7 +230,8 @@ class Sharing(Facet[DocumentType]):
             progress: Called with a phase and a number of things done.
 
         Raises:
-            InvalidOperation: The remote is not tracked, or has no such branch.
+            InvalidOperation: The remote is not tracked.
+            BranchNotFound: It has no such branch (an InvalidOperation, too).
             InvalidCollectionState: The histories begin with different versions.
             HistoryPurged: One of the sides was purged, and the other one was not.
             TransferRefused: What came is not what was announced; nothing of it was kept.
@@ -271,8 +273,9 @@ class Sharing(Facet[DocumentType]):
             **options: Further options of `VersionedCollection`.
 
         Raises:
-            InvalidOperation: The remote is not tracked or has no such branch, or the collection
-                is tracked already or has other documents.
+            InvalidOperation: The remote is not tracked, or the collection is tracked already or
+                has other documents.
+            BranchNotFound: The remote has no such branch (an InvalidOperation, too).
             InvalidArgument: It is not said which collection (a ValueError).
             TransferRefused: What came is not what was announced; nothing of it was kept.
             UnusableFile: The file is no whole bundle.

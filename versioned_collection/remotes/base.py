@@ -20,6 +20,7 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.errors import BranchNotFound
 from versioned_collection.trackers.purges import Tombstone
 
 Changes = list[tuple[VersionId, Delta]]
@@ -45,6 +46,19 @@ class Refs(NamedTuple):
     current: str
     labels: ObjectId | None = None
     left_behind: str | None = None
+
+    def tip(self, branch: str) -> VersionId:
+        """Return the tip of a branch.
+
+        Raises:
+            BranchNotFound: There is no such branch there.
+        """
+        if branch not in self.branches:
+            names = ", ".join(sorted(self.branches))
+            raise BranchNotFound(
+                f"the remote has no branch {branch!r}; it has {names}", branch=branch
+            )
+        return self.branches[branch]
 
 
 class Setup(NamedTuple):

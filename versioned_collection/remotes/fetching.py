@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import InvalidCollectionState, InvalidOperation
+from versioned_collection.errors import InvalidCollectionState
 from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.arrival import News, fetched
@@ -41,20 +41,14 @@ def plan_fetch(
     """Find out what a remote has and this side lacks; nothing is written.
 
     Raises:
-        InvalidOperation: The remote has no such branch.
+        BranchNotFound: The remote has no such branch.
         InvalidCollectionState: The histories begin with different versions.
         HistoryPurged: One of the sides was purged.
         TransferRefused: The remote tells another story about a version that is here.
     """
     refs = refs._replace(tags=check_refs(refs.branches, refs.tags))
-    tips = dict(refs.branches)
-    for name in branches or ():
-        if name not in tips:
-            raise InvalidOperation(
-                f"the remote has no branch {name!r}; it has {', '.join(sorted(tips))}", branch=name
-            )
-    if branches is not None:
-        tips = {name: tips[name] for name in branches}
+    names = refs.branches if branches is None else branches
+    tips = {name: refs.tip(name) for name in names}
     starts = [*tips.values()]
     if branches is None:
         starts += [tag["version"] for tag in refs.tags.values()]

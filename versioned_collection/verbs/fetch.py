@@ -40,7 +40,8 @@ def fetch(
     """Bring the versions of a remote into the log, under ``remote/branch``.
 
     Raises:
-        InvalidOperation: The remote is not tracked, or has no such branch.
+        InvalidOperation: The remote is not tracked.
+        BranchNotFound: It has no such branch (an InvalidOperation, too).
         InvalidCollectionState: The histories begin with different versions.
         HistoryPurged: One of the sides was purged.
         TransferRefused: What came is not what was announced.

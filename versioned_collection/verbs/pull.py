@@ -92,8 +92,9 @@ def pull(
         What was done; None where the remote is not tracked.
 
     Raises:
-        InvalidOperation: HEAD is detached and no branch named, the remote has no such branch,
-            or the branch is checked out and has uncommitted changes.
+        InvalidOperation: HEAD is detached and no branch named, or the branch is checked out and
+            has uncommitted changes.
+        BranchNotFound: The remote has no such branch (an InvalidOperation, too).
         InvalidCollectionState: The histories begin with different versions.
         HistoryPurged: One of the sides was purged.
         AutoMergeFailedError: Conflicts wait for decisions.
@@ -161,8 +162,7 @@ def _copy(
     progress: Progress | None,
 ) -> Pulled:
     branch = wanted.branch or _checked_out(refs)
-    if branch not in refs.branches:
-        raise InvalidOperation(f"the remote has no branch {branch!r}", branch=branch)
+    refs.tip(branch)
     moved: dict[str, tuple[VersionId | None, VersionId]] = {
         one: (None, tip) for one, tip in refs.branches.items()
     }

@@ -11,7 +11,7 @@ from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
 from versioned_collection.observing import Progress, verb
 from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
@@ -81,9 +81,10 @@ def push(
         What was done; None where this side is not tracked.
 
     Raises:
-        InvalidOperation: HEAD is detached and no branch named, there is no such branch, the
-            remote's branch is ahead or has diverged, its working copy has changes, or the
-            branch grew from one that the remote does not have.
+        InvalidOperation: HEAD is detached and no branch named, the remote's branch is ahead or
+            has diverged, its working copy has changes, or the branch grew from one that the
+            remote does not have.
+        BranchNotFound: There is no such branch (an InvalidOperation, too).
         InvalidArgument: The arguments contradict each other, or the remote is a collection of
             another name.
         NotSupported: The remote is a bundle.
@@ -123,7 +124,7 @@ def _branches(repository: Repository, state: Metadata, wanted: Wanted) -> dict[s
             raise InvalidOperation("HEAD is detached; name the branch to push, or check one out")
         branch = state.branch
     if branch not in tips:
-        raise InvalidOperation(
+        raise BranchNotFound(
             f"there is no branch {branch!r}; branches() lists them", branch=branch
         )
     return {branch: tips[branch]}
@@ -292,10 +293,9 @@ class _Push:
         """Delete a branch at the remote."""
         name = self._wanted.branch
         assert name is not None
-        there = None if self._refs is None else self._refs.branches.get(name)
-        if self._refs is None or there is None:
-            raise InvalidOperation(f"the remote has no branch {name!r}", branch=name)
-        moved = {name: (there, None)}
+        if self._refs is None:
+            raise InvalidOperation("the remote is not tracked, so it has no branch to delete")
+        moved = {name: (self._refs.tip(name), None)}
         if not self._wanted.dry_run:
             self._remote.update(Update(branches=moved))
             self._see({one: tip for one, tip in self._refs.branches.items() if one != name})
