@@ -37,6 +37,7 @@ STRING, OBJECT, ARRAY, BINARY = 0x02, 0x03, 0x04, 0x05
 TIMESTAMP = 0x11
 UNDEFINED, NULL = 0x06, 0x0A
 DB_POINTER = 0x0C
+SYMBOL = 0x0E
 
 _int32 = struct.Struct("<i")
 
@@ -63,7 +64,7 @@ _FIXED_SIZES = {
 _NUMBERS = frozenset((0x01, 0x10, 0x12, 0x13))
 _CODE_WITH_SCOPE = 0x0F
 _SIZE_INCLUDES_ITSELF = frozenset((OBJECT, ARRAY, _CODE_WITH_SCOPE))
-_SIZE_PREFIXED_STRINGS = frozenset((0x02, 0x0D, 0x0E))
+_SIZE_PREFIXED_STRINGS = frozenset((STRING, 0x0D, SYMBOL))
 _ZERO_TIMESTAMP = b"\0" * 8
 
 
@@ -211,7 +212,7 @@ def _comparable(kind: int, value: bytes) -> Any:
         number = bson.decode(build(element(b"_id", bytes((kind,)) + value)))["_id"]
         exact = number.to_decimal() if isinstance(number, Decimal128) else Decimal(number)
         return "number", "nan" if exact.is_nan() else exact
-    if kind in (0x02, 0x0E):  # strings and symbols
+    if kind in (STRING, SYMBOL):
         return "text", value
     if kind in (OBJECT, ARRAY):
         parts = elements(value)

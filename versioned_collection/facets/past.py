@@ -205,6 +205,8 @@ class Past(Facet[DocumentType]):
         Args:
             which: A list of ``_id`` values, where those that the version does not have are
                 deleted; a filter, which chooses among the documents of the version; or `Only`.
+                An id that the server takes for the same is the same, such as ``1.0`` for ``1``,
+                or ``"A"`` for ``"a"`` where the collection has such a collation.
             revision: The version; HEAD where it is left out.
             fields: Only these places, as patterns such as ``"address.city"``; see `Only`. A
                 document that came or went since is chosen by ``()`` or ``"**"`` alone.
