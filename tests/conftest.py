@@ -145,6 +145,7 @@ BEYOND_DOUBLES = frozenset(
         "applying_over_what_the_collation_takes_for_the_same_ids",
         "case_insensitive_collation",
         "every_kind_of_write_is_noticed",
+        "ids_that_the_collation_takes_for_the_id_of_the_version",
         "ids_that_a_collation_takes_for_equal",
         "ids_that_a_collation_takes_for_equal_go_together",
         "ids_of_the_version_that_a_collation_takes_for_the_same",
