@@ -249,6 +249,56 @@ def test_what_arrow_cannot_express_is_refused_by_document_and_field(db, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_parquet_keeps_documents_without_fields(db, tmp_path):
+    bands = VersionedCollection(db, "bands")
+    shapes: list[dict[str, Any]] = [
+        {"e": {}, "deep": {"in": {}, "list": [{}, {"empty": {}}]}, "list": [{}], "lists": [[{}]]},
+        {"e": {}, "deep": {"in": {}}},
+        {},
+    ]
+    bands.insert_many([{"_id": place, **shape} for place, shape in enumerate(shapes)])
+    bands.init()
+    bands.export(tmp_path / "bands.parquet")
+    bands.delete_many({})
+    bands.import_(tmp_path / "bands.parquet")
+    found = {one.pop("_id"): one for one in bands.find()}
+    assert found == dict(enumerate(shapes))
+    edit(bands, 1, 2)
+    bands.update_one({"_id": 2}, {"$set": {"e.x": None}})
+    bands.register("a field")
+    assert bands.export(tmp_path / "more.parquet").documents == 3
+
+
+def nested(value: Any, depth: int, inner: bool) -> Any:
+    """Return a value within so many documents, or lists."""
+    for _ in range(depth):
+        value = {"a": value} if inner else [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "inner", "most"),
+    [(1, True, 98), (1, False, 49), ({}, True, 97), ({}, False, 48), ([], True, 96)],
+)
+def test_parquet_takes_no_document_that_is_too_deep_to_be_read_again(
+    db, tmp_path, value, inner, most
+):
+    bands = VersionedCollection(db, "bands")
+    deepest = {"_id": 1, "f": nested(value, most, inner)}
+    bands.insert_many([deepest, {"_id": 2}])
+    bands.init()
+    bands.export(tmp_path / "deepest.parquet")
+    bands.delete_many({})
+    bands.import_(tmp_path / "deepest.parquet")
+    assert bands.find_one(1) == deepest
+    bands.update_one({"_id": 2}, {"$set": {"g": nested(value, most + 1, inner)}})
+    bands.register("deeper")
+    with pytest.raises(errors.NotSupported, match="levels") as caught:
+        bands.export(tmp_path / "bands.parquet")
+    assert (caught.value.document_id, caught.value.field) == (2, "g")
+    assert not (tmp_path / "bands.parquet").exists()
+
+
 def test_parquet_without_documents(db, tmp_path):
     bands = VersionedCollection(db, "bands")
     bands.init()
