@@ -181,7 +181,7 @@ class Past(Facet[DocumentType]):
         Raises:
             InvalidArgument: The good version is bad, or the bad one good; or no way leads from
                 one to the other.
-            InvalidType: The predicate is something else.
+            InvalidType: The predicate is something else, or an ``async def``.
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """
