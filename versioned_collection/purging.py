@@ -21,7 +21,7 @@ from versioned_collection.observing import Progress, counted
 from versioned_collection.past.appearances import STATES, STATES_BYTES, matching_states
 from versioned_collection.repository import Repository
 from versioned_collection.rewriting import Rewriting, Rewritten, states_of_all
-from versioned_collection.selection import refusals
+from versioned_collection.selection import NO_INDEXES, refusals
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
 from versioned_collection.worktrees import drop_stray_copies
@@ -247,7 +247,7 @@ def matching(hold: Hold, filter_: bytes) -> list[DocumentKey]:
         InvalidArgument: The server refuses the filter.
     """
     found: set[DocumentKey] = set()
-    with refusals(filter_):
+    with refusals(filter_, NO_INDEXES):
         for one in hold.everywhere():
             repository = one.repository
             for name in (repository.name, repository.replica.name):
