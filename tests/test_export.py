@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import bson
 import pytest
 from api_support import BANDS, edit, everything, grown, problems, raws, tracked
-from bson import json_util
+from bson import DBRef, json_util
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
@@ -38,8 +39,8 @@ from strategies import (
 )
 from test_exactness import common
 
-from versioned_collection import VersionedCollection, errors, replacing
-from versioned_collection.core.document import document_key, twin_token
+from versioned_collection import DocumentId, VersionedCollection, errors, replacing
+from versioned_collection.core.document import document_key, key_of, twin_token
 from versioned_collection.formats import lines
 from versioned_collection.writes import insert_all
 
@@ -467,6 +468,35 @@ def test_import_through_an_asynchronous_twin_has_the_same_name():
     from versioned_collection import AsyncVersionedCollection
 
     assert AsyncVersionedCollection.import_.__doc__ == VersionedCollection.import_.__doc__
+
+
+NO_IDS = [{"$a": 1}, {"$ref": "x"}, [1], Regex("a")]
+"""What no document has as its ``_id``."""
+
+
+@pytest.mark.parametrize("id_", NO_IDS, ids=repr)
+def test_an_id_that_no_document_can_have(db, id_):
+    bands = tracked(db)
+    shown = repr(id_).partition("(")[0]
+    for replace in (False, True):
+        with pytest.raises(errors.UnusableFile, match=rf"document 2 .*{re.escape(shown)}"):
+            bands.import_(bson_of({"_id": 1}, {"_id": id_}), "bson", replace=replace)
+    for ask in (
+        lambda: list(bands.history(id_)),
+        lambda: bands.blame(id_),
+        lambda: bands.restore([id_]),
+        lambda: list(bands.log(document=id_)),
+        lambda: bands.purge([id_], reason="asked to"),
+        lambda: bands.restore([DocumentId(key_of(id_))]),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="no document can have"):
+            ask()
+    reference = DBRef("labels", 1)
+    bands.insert_one({"_id": reference})
+    bands.register("a reference")
+    assert len(list(bands.history(reference))) == 1
+    assert bands.restore([reference], "main@0").deleted == 1
+    assert problems(bands) == []
 
 
 def test_a_document_without_an_id_gets_one(db):

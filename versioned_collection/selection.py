@@ -29,8 +29,8 @@ from versioned_collection.working_copy import Change, WorkingCopy
 LARGEST_DOCUMENT = 16 * 1024 * 1024
 
 NO_INDEXES = (
-    "It is matched with documents as HEAD recorded them, too: these have no indexes, without which "
-    "there is no text search and no $near"
+    "It is matched with documents as HEAD recorded them, too: these have no indexes, without "
+    "which there is no text search and no $near"
 )
 
 

@@ -36,6 +36,7 @@ AWARE_OPTIONS: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(tz_awar
 STRING, OBJECT, ARRAY, BINARY = 0x02, 0x03, 0x04, 0x05
 TIMESTAMP = 0x11
 UNDEFINED, NULL = 0x06, 0x0A
+REGEX = 0x0B
 DB_POINTER = 0x0C
 SYMBOL = 0x0E
 
@@ -88,7 +89,7 @@ def value_end(raw: bytes, start: int, kind: int) -> int:
         return start + 4 + _size_at(raw, start)
     if kind == BINARY:
         return start + 5 + _size_at(raw, start)
-    if kind == 0x0B:  # regular expression: two zero-terminated strings
+    if kind == REGEX:  # two zero-terminated strings
         return raw.index(b"\0", raw.index(b"\0", start) + 1) + 1
     if kind == DB_POINTER:  # a string and an ObjectId
         return start + 4 + _size_at(raw, start) + 12
@@ -177,6 +178,18 @@ def raw_id_equals(key: DocumentKey) -> bytes:
 def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:
     """Return the filter ``{_id: {$in: [...]}}``."""
     return build(b"\x03_id\0" + build(b"\x04$in\0" + raw_array(keys)))
+
+
+def is_no_id(key: DocumentKey) -> bool:
+    """Tell whether a server stores no document with an id, nor looks for one.
+
+    In a list of ids it takes a regular expression for a pattern, and a document whose first name
+    begins with a dollar for an operator, if that is no DBRef.
+    """
+    if key[0] != OBJECT:
+        return key[0] in (ARRAY, UNDEFINED, REGEX)
+    names = [name for _, name, _, _ in elements(key[1:])]
+    return names[:1] != [] and names[0][:1] == b"$" and names[:2] != [b"$ref", b"$id"]
 
 
 def id_value(key: DocumentKey, options: CodecOptions[Any] = PLAIN_OPTIONS) -> Any:
