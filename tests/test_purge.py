@@ -23,6 +23,8 @@ from bson.int64 import Int64
 from versioned_collection import ANY, Retention, VersionedCollection, errors
 from versioned_collection.core.document import DocumentId
 from versioned_collection.erasing import Erasing
+from versioned_collection.trackers import delta_erasing
+from versioned_collection.writes import WriteOutcome
 
 WHY = "a right to be forgotten"
 
@@ -174,6 +176,31 @@ def test_fields_of_what_is_uncommitted_or_set_aside(anydb):
     bands.stash_apply()
     assert bands.find_one(2)["mark"] == {"other": 1}
     assert problems(bands) == []
+
+
+def test_a_stashed_change_that_the_server_does_not_delete(db, monkeypatch):
+    bands = grown(db)
+    edit(bands, {"secret": 1}, 2)
+    bands.register("a place for it")
+    bands.update_one({"_id": 2}, {"$set": {"mark.secret": 2}})
+    bands.stash()
+    real = delta_erasing.write
+
+    def refusing(place: Any, kind: str, *args: Any, **options: Any) -> WriteOutcome:
+        if kind != "delete":
+            return real(place, kind, *args, **options)
+        outcome = WriteOutcome()
+        outcome.errors.append({"index": 0, "code": 1, "errmsg": "no room for the oplog"})
+        return outcome
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delta_erasing, "write", refusing)
+        with pytest.raises(errors.DocumentRejected, match="no room"):
+            bands.purge(paths=["mark.secret"], reason=WHY)
+    assert problems(bands) == []
+    assert [one.documents for one in bands.stashes()] == [0]
+    assert list(bands._repository.stash.find({})) == []
+    assert bands.find_one(2)["mark"] == {}
 
 
 def test_dry_run(anydb):

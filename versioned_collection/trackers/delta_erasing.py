@@ -76,12 +76,12 @@ class ErasableDeltas(DeltaStore):
             if changed == delta:
                 continue
             if changed is None:
-                write(self.db, "delete", self.name, [delete_statement(document_key(raw))])
-                continue
-            identity = document_key(raw)[1:]
-            made = self.form.encode(version, changed, encoded_rows(changed), identity)
-            statements = [replace_statement(self.form.flat(made))]
-            raise_write_error(write(self.db, "update", self.name, statements), statements)
+                kind, statements = "delete", [delete_statement(document_key(raw))]
+            else:
+                identity = document_key(raw)[1:]
+                made = self.form.encode(version, changed, encoded_rows(changed), identity)
+                kind, statements = "update", [replace_statement(self.form.flat(made))]
+            raise_write_error(write(self.db, kind, self.name, statements), statements)
 
 
 def _of_keys(keys: Sequence[DocumentKey]) -> dict[str, Any]:
