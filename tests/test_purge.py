@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from api_support import (
+    SECRET,
     edit,
     everything,
     grown,
@@ -15,6 +16,7 @@ from api_support import (
     problems,
     raws,
     step,
+    traces,
     tracked,
     untracked,
 )
@@ -234,6 +236,22 @@ def test_ids_that_the_server_takes_for_the_same(anydb):
     assert purged.documents == 2
     assert [one["_id"] for one in bands.find().sort("_id")] == [1, 3, True]
     assert bands.purge([DocumentId(b"\x10\x03\0\0\0")], reason=WHY).documents == 1
+    assert problems(bands) == []
+
+
+def test_ids_that_the_collation_takes_for_the_same(anydb):
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": letter, "secret": SECRET} for letter in "abcd"])
+    bands.init("small")
+    bands.delete_many({"_id": {"$in": ["a", "c"]}})
+    bands.insert_one({"_id": "A", "secret": SECRET})
+    bands.register("capitals")
+    bands.delete_one({"_id": "d"})
+    assert bands.purge(["A", "B", "C", "D"], dry_run=True).documents == 5
+    bands.purge(["A", "B", "C", "D"], reason=WHY)
+    assert traces(anydb) == []
+    assert ids(bands, "main@0") == []
     assert problems(bands) == []
 
 
