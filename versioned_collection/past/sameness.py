@@ -21,10 +21,16 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
+from versioned_collection.repository import Repository
 from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
 
 _COLLATED = frozenset((STRING, SYMBOL, OBJECT, ARRAY))
 """Types of ids in which a collation compares texts."""
+
+
+def is_collated(repository: Repository, key: DocumentKey) -> bool:
+    """Tell whether a collation says which ids are the same as one."""
+    return key[0] in _COLLATED and bool(repository.state().options.get("collation"))
 
 
 def with_same_ids(
@@ -39,7 +45,7 @@ def with_same_ids(
     """
     found = set(keys)
     texts = sorted(key for key in found if key[0] in _COLLATED)
-    if not texts or not planner.repository.state().options.get("collation"):
+    if not texts or not is_collated(planner.repository, texts[0]):
         return found
     reader = Reader(planner, version)
     for portion in portions(texts, len, IDS_PER_READ, BYTES_OF_IDS):

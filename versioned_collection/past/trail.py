@@ -12,7 +12,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.past.lineage import Lineage
 from versioned_collection.past.moment import steady
 from versioned_collection.past.plan import Planner
-from versioned_collection.past.sameness import with_same_ids
+from versioned_collection.past.sameness import is_collated, with_same_ids
 from versioned_collection.repository import Repository, missing_version
 
 _AT_ONCE = 50
@@ -50,7 +50,7 @@ def trail_of(
         verb: What for; see `steady`.
     """
     trail = _trail_of(planner.repository, [key], exact, verb)
-    if exact or trail.state(start):
+    if exact or not is_collated(planner.repository, key) or trail.state(start):
         return trail
     keys = with_same_ids(planner, start, [key])
     return trail if keys == {key} else _trail_of(planner.repository, sorted(keys), exact, verb)
