@@ -141,11 +141,15 @@ BEYOND_DOUBLES = frozenset(
     f"test_{name}"
     for name in (
         # collations
+        "an_uncommitted_delete_under_another_id_of_the_collation",
         "applying_over_what_the_collation_takes_for_the_same_ids",
         "case_insensitive_collation",
         "every_kind_of_write_is_noticed",
+        "ids_that_the_collation_takes_for_the_id_of_the_version",
+        "ids_that_the_collation_takes_for_the_same",
         "ids_that_a_collation_takes_for_equal",
         "ids_that_a_collation_takes_for_equal_go_together",
+        "ids_of_the_version_that_a_collation_takes_for_the_same",
         # validators and other options of collections
         "a_validator_does_not_stand_in_the_way",
         "a_validator_is_bypassed_where_earlier_documents_do_not_pass",

@@ -506,3 +506,66 @@ async def test_files(adb, tmp_path):
     assert copy.name == "copy"
     assert [one.message async for one in copy.log()] == ["one", "start"]
     assert await copy.pull(tmp_path / "bands.bundle")
+
+
+# -- functions that a program passes -------------------------------------------------------
+
+
+async def never(*_args: Any) -> bool:
+    """What nothing in a worker thread can await."""
+    return True  # pragma: no cover
+
+
+async def nothing(*_args: Any) -> Any:
+    """The same, as a generator."""
+    yield  # pragma: no cover
+
+
+class Never:
+    """The same, as an object."""
+
+    async def __call__(self, *_args: Any) -> bool:
+        return True  # pragma: no cover
+
+
+def gives_it(*args: Any) -> Any:
+    """An ordinary function, whose answer has to be awaited."""
+    return never(*args)
+
+
+async def checked(bands: Any, function: Any) -> None:
+    await bands.add_check("checked", function)
+    await bands.register("two")
+
+
+@asynchronous
+@pytest.mark.parametrize("function", [never, nothing, Never(), gives_it])
+async def test_what_has_to_be_awaited_is_no_answer(adb, function):
+    bands = await tracked(adb)
+    await bands.update_one({"_id": 1}, {"$set": {"n": "one"}})
+    await bands.register("one")
+    with pytest.raises(errors.InvalidType, match="async def"):
+        await bands.bisect("main@0", "main@1", function)
+    await bands.update_one({"_id": 1}, {"$set": {"n": "two"}})
+    with pytest.raises(errors.InvalidType, match="async def"):
+        await checked(bands, function)
+    await bands.delete_check("checked")
+    await bands.register("two")
+    await bands.checkout("main@1")
+    await bands.update_one({"_id": 1}, {"$set": {"n": "three"}})
+    await bands.register("three", "side")
+    with pytest.raises(errors.ResolverFailed, match="async def"):
+        await bands.merge("main", resolver=function)
+    assert not await bands.has_changes()
+
+
+@asynchronous
+@pytest.mark.parametrize("function", [never, nothing, Never()])
+async def test_progress_is_not_awaited(adb, function):
+    bands = await tracked(adb)
+    with pytest.raises(errors.InvalidType, match="async def"):
+        await bands.gc(progress=function)
+    with pytest.raises(errors.InvalidType, match="async def"):
+        await bands.verify(progress=function).to_list()
+    with pytest.raises(errors.InvalidType, match="async def"):
+        await (await bands.at("main@0")).prepare(progress=function)

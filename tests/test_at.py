@@ -656,3 +656,14 @@ def test_many_replies_of_one_cursor_under_a_time_limit(server, db, limit):
             assert len(list(bands.at("main@0").find())) == 9
             bands.checkout("main@0")
             assert problems(bands) == []
+
+
+def test_times_at_the_ends_of_the_calendar(db):
+    bands = grown(db)
+    east, west = (timezone(timedelta(hours=hours)) for hours in (14, -12))
+    for zone in (east, west, timezone.utc, None):
+        assert bands.at(datetime.max.replace(tzinfo=zone)).version.label == "main@3"
+        with pytest.raises(errors.InvalidCollectionVersion, match="as old as"):
+            bands.at(datetime.min.replace(tzinfo=zone))
+    assert bands.at("main@{9999-12-31T23:59:59-12:00}").version.label == "main@3"
+    assert len(list(bands.log(until=datetime.max.replace(tzinfo=west)))) == 4

@@ -85,6 +85,7 @@ def test_a_first_push(
         "dry_run": False,
         "tags": [],
         "created": True,
+        "caught_up": None,
     }
     assert raws(other["bands"]) == raws(bands)
 
@@ -144,6 +145,13 @@ def test_push_leaves_their_documents(
     assert copy.resolve("main").label == "main@2"
     assert copy.is_detached()
     assert copy.find_one({"_id": 2})["mark"] == "theirs"
+    copy.discard_changes()
+    planned, done = cli("push", "--dry-run").out, cli("push").out
+    assert planned == "would push to origin: 0 versions\n  main: checked out there again\n"
+    assert done == planned.replace("would push", "pushed")
+    assert (copy.branch, copy.is_detached()) == ("main", False)
+    assert cli("push").out == "up to date with origin\n"
+    assert cli("push", "--json").json["caught_up"] is None
 
 
 def test_a_refused_push_and_force(

@@ -45,7 +45,7 @@ from versioned_collection.cli.failures import describe
 from versioned_collection.cli.settings import DEFAULTS
 from versioned_collection.core import guard, revision
 from versioned_collection.facets.base import Facet
-from versioned_collection.formats import lines
+from versioned_collection.formats import columns, lines
 from versioned_collection.past import building, moment
 from versioned_collection.remotes import container, transfer
 from versioned_collection.repository import _LONGEST_TRACKER
@@ -72,6 +72,7 @@ LIMITS = [
     ("one bundle | 200,000", 1, transfer.MOST_VERSIONS),
     ("bundle | 512 MiB", MIB, container._LARGEST_BLOCK),
     ("file | 256 MiB", MIB, lines._LONGEST),
+    ("file | 99, a list", 1, columns._LEVELS),
     ("names | 100 |", 1, checking.MOST_NAMED),
     ("| 16, and 4 GiB", 1, building.MOST_OVERLAYS),
     ("4 GiB; the one", GIB, building.MOST_BYTES),

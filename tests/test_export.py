@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import bson
 import pytest
 from api_support import BANDS, edit, everything, grown, problems, raws, tracked
-from bson import json_util
+from bson import DBRef, json_util
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
@@ -38,8 +39,8 @@ from strategies import (
 )
 from test_exactness import common
 
-from versioned_collection import VersionedCollection, errors, replacing
-from versioned_collection.core.document import document_key, twin_token
+from versioned_collection import DocumentId, VersionedCollection, errors, replacing
+from versioned_collection.core.document import document_key, key_of, twin_token
 from versioned_collection.formats import lines
 from versioned_collection.writes import insert_all
 
@@ -249,6 +250,56 @@ def test_what_arrow_cannot_express_is_refused_by_document_and_field(db, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_parquet_keeps_documents_without_fields(db, tmp_path):
+    bands = VersionedCollection(db, "bands")
+    shapes: list[dict[str, Any]] = [
+        {"e": {}, "deep": {"in": {}, "list": [{}, {"empty": {}}]}, "list": [{}], "lists": [[{}]]},
+        {"e": {}, "deep": {"in": {}}},
+        {},
+    ]
+    bands.insert_many([{"_id": place, **shape} for place, shape in enumerate(shapes)])
+    bands.init()
+    bands.export(tmp_path / "bands.parquet")
+    bands.delete_many({})
+    bands.import_(tmp_path / "bands.parquet")
+    found = {one.pop("_id"): one for one in bands.find()}
+    assert found == dict(enumerate(shapes))
+    edit(bands, 1, 2)
+    bands.update_one({"_id": 2}, {"$set": {"e.x": None}})
+    bands.register("a field")
+    assert bands.export(tmp_path / "more.parquet").documents == 3
+
+
+def nested(value: Any, depth: int, inner: bool) -> Any:
+    """Return a value within so many documents, or lists."""
+    for _ in range(depth):
+        value = {"a": value} if inner else [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "inner", "most"),
+    [(1, True, 98), (1, False, 49), ({}, True, 97), ({}, False, 48), ([], True, 96)],
+)
+def test_parquet_takes_no_document_that_is_too_deep_to_be_read_again(
+    db, tmp_path, value, inner, most
+):
+    bands = VersionedCollection(db, "bands")
+    deepest = {"_id": 1, "f": nested(value, most, inner)}
+    bands.insert_many([deepest, {"_id": 2}])
+    bands.init()
+    bands.export(tmp_path / "deepest.parquet")
+    bands.delete_many({})
+    bands.import_(tmp_path / "deepest.parquet")
+    assert bands.find_one(1) == deepest
+    bands.update_one({"_id": 2}, {"$set": {"g": nested(value, most + 1, inner)}})
+    bands.register("deeper")
+    with pytest.raises(errors.NotSupported, match="levels") as caught:
+        bands.export(tmp_path / "bands.parquet")
+    assert (caught.value.document_id, caught.value.field) == (2, "g")
+    assert not (tmp_path / "bands.parquet").exists()
+
+
 def test_parquet_without_documents(db, tmp_path):
     bands = VersionedCollection(db, "bands")
     bands.init()
@@ -417,6 +468,35 @@ def test_import_through_an_asynchronous_twin_has_the_same_name():
     from versioned_collection import AsyncVersionedCollection
 
     assert AsyncVersionedCollection.import_.__doc__ == VersionedCollection.import_.__doc__
+
+
+NO_IDS = [{"$a": 1}, {"$ref": "x"}, [1], Regex("a")]
+"""What no document has as its ``_id``."""
+
+
+@pytest.mark.parametrize("id_", NO_IDS, ids=repr)
+def test_an_id_that_no_document_can_have(db, id_):
+    bands = tracked(db)
+    shown = repr(id_).partition("(")[0]
+    for replace in (False, True):
+        with pytest.raises(errors.UnusableFile, match=rf"document 2 .*{re.escape(shown)}"):
+            bands.import_(bson_of({"_id": 1}, {"_id": id_}), "bson", replace=replace)
+    for ask in (
+        lambda: list(bands.history(id_)),
+        lambda: bands.blame(id_),
+        lambda: bands.restore([id_]),
+        lambda: list(bands.log(document=id_)),
+        lambda: bands.purge([id_], reason="asked to"),
+        lambda: bands.restore([DocumentId(key_of(id_))]),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="no document can have"):
+            ask()
+    reference = DBRef("labels", 1)
+    bands.insert_one({"_id": reference})
+    bands.register("a reference")
+    assert len(list(bands.history(reference))) == 1
+    assert bands.restore([reference], "main@0").deleted == 1
+    assert problems(bands) == []
 
 
 def test_a_document_without_an_id_gets_one(db):

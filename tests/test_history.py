@@ -269,3 +269,28 @@ def test_more_versions_than_are_read_at_once(db, monkeypatch):
     found = list(bands.history(1))
     assert [one.document.get("mark") for one in found] == [4, 3, 2, 1, 0, None]
     assert blamed(bands, 1)["name"] == "main@0"
+
+
+def test_ids_that_the_collation_takes_for_the_id_of_the_version(anydb):
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": letter, "mark": 0} for letter in "abc"])
+    bands.init("small")
+    edit(bands, 1, "b")
+    bands.register("edited")
+    bands.delete_many({"_id": {"$in": ["a", "b"]}})
+    bands.insert_one({"_id": "A", "mark": 2})
+    bands.register("capitals")
+    bands.delete_one({"_id": "c"})
+    assert marks(bands.history("C")) == [("main@0", "insert", 0)]
+    assert blamed(bands, "C") == {"_id": "main@0", "mark": "main@0"}
+    assert list(bands.history("B")) == []
+    with pytest.raises(errors.InvalidArgument, match="no document"):
+        bands.blame("B")
+    found = [("main@1", "update", 1), ("main@0", "insert", 0)]
+    assert marks(bands.history("B", "main@1")) == found
+    assert blamed(bands, "B", "main@1") == {"_id": "main@0", "mark": "main@1"}
+    assert marks(bands.history("A")) == [("main@2", "insert", 2)]
+    assert marks(bands.history("A", "main@1")) == [("main@0", "insert", 0)]
+    assert list(bands.history(DocumentId(key_of("C")))) == []
+    assert list(bands.history("nothing", "main@0")) == []

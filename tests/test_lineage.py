@@ -51,7 +51,7 @@ class Oracle:
         self._tree = bands._repository.log.tree()
         self._touching = {
             version
-            for version, found in bands._repository.deltas.changes_of(self._key)
+            for version, found in bands._repository.deltas.changes_of([self._key])
             if not self._exact or found == self._key
         }
 

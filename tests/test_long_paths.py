@@ -18,6 +18,7 @@ from strategies import int32, raw_document, with_id
 
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.delta import compare
+from versioned_collection.trackers import delta_chunks
 from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.verbs import maintenance
 
@@ -168,6 +169,21 @@ def _every_way_leads_to_the_same_bytes(
     assert problems(bands) == []
     if spans_of(bands):
         assert data_size(bands, "spans") <= data_size(bands, "deltas")
+
+
+def test_the_size_of_changes_counts_what_is_in_chunks(db, monkeypatch):
+    monkeypatch.setattr(delta_chunks, "LARGEST_INLINE", 1_000)
+    bands = tracked(db)
+    for value in ("a", "b"):
+        bands.update_one({"_id": 1}, {"$set": {"x": value * 5_000, "y": value}})
+        bands.register(value)
+    bands.replace_one({"_id": 2}, {"z": "c" * 5_000})
+    bands.register("c")
+    repository = bands._repository
+    path = repository.log.ancestry().path(bands.resolve("main@0").id, bands.resolve("main").id)
+    counted = sum(size for *_, size in repository.deltas.sized(path))
+    stored = sum(size for _, size in repository.deltas.sizes())
+    assert stored - 200 < counted < stored + 200
 
 
 @tried(4)

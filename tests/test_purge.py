@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from api_support import (
+    SECRET,
     edit,
     everything,
     grown,
@@ -15,6 +16,7 @@ from api_support import (
     problems,
     raws,
     step,
+    traces,
     tracked,
     untracked,
 )
@@ -23,6 +25,8 @@ from bson.int64 import Int64
 from versioned_collection import ANY, Retention, VersionedCollection, errors
 from versioned_collection.core.document import DocumentId
 from versioned_collection.erasing import Erasing
+from versioned_collection.trackers import delta_erasing
+from versioned_collection.writes import WriteOutcome
 
 WHY = "a right to be forgotten"
 
@@ -176,6 +180,31 @@ def test_fields_of_what_is_uncommitted_or_set_aside(anydb):
     assert problems(bands) == []
 
 
+def test_a_stashed_change_that_the_server_does_not_delete(db, monkeypatch):
+    bands = grown(db)
+    edit(bands, {"secret": 1}, 2)
+    bands.register("a place for it")
+    bands.update_one({"_id": 2}, {"$set": {"mark.secret": 2}})
+    bands.stash()
+    real = delta_erasing.write
+
+    def refusing(place: Any, kind: str, *args: Any, **options: Any) -> WriteOutcome:
+        if kind != "delete":
+            return real(place, kind, *args, **options)
+        outcome = WriteOutcome()
+        outcome.errors.append({"index": 0, "code": 1, "errmsg": "no room for the oplog"})
+        return outcome
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delta_erasing, "write", refusing)
+        with pytest.raises(errors.DocumentRejected, match="no room"):
+            bands.purge(paths=["mark.secret"], reason=WHY)
+    assert problems(bands) == []
+    assert [one.documents for one in bands.stashes()] == [0]
+    assert list(bands._repository.stash.find({})) == []
+    assert bands.find_one(2)["mark"] == {}
+
+
 def test_dry_run(anydb):
     bands = grown(anydb)
     edit(bands, "uncommitted")
@@ -207,6 +236,22 @@ def test_ids_that_the_server_takes_for_the_same(anydb):
     assert purged.documents == 2
     assert [one["_id"] for one in bands.find().sort("_id")] == [1, 3, True]
     assert bands.purge([DocumentId(b"\x10\x03\0\0\0")], reason=WHY).documents == 1
+    assert problems(bands) == []
+
+
+def test_ids_that_the_collation_takes_for_the_same(anydb):
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": letter, "secret": SECRET} for letter in "abcd"])
+    bands.init("small")
+    bands.delete_many({"_id": {"$in": ["a", "c"]}})
+    bands.insert_one({"_id": "A", "secret": SECRET})
+    bands.register("capitals")
+    bands.delete_one({"_id": "d"})
+    assert bands.purge(["A", "B", "C", "D"], dry_run=True).documents == 5
+    bands.purge(["A", "B", "C", "D"], reason=WHY)
+    assert traces(anydb) == []
+    assert ids(bands, "main@0") == []
     assert problems(bands) == []
 
 

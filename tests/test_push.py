@@ -209,7 +209,10 @@ def test_a_working_copy_that_was_left_behind_catches_up(anydb, there, more):
         put(mine, "three")
     assert mine.push(theirs, do_checkout=False) is True
     assert theirs.is_detached()
+    assert mine.push(theirs, dry_run=True).caught_up == "main"
+    assert mine.push(theirs, do_checkout=False, dry_run=True).caught_up is None
     assert mine.push(theirs) is True
+    assert mine.push(theirs, dry_run=True).caught_up is None
     assert (theirs.branch, theirs.is_detached()) == ("main", False)
     assert_equal(mine, theirs)
     assert mine.push(theirs) is True

@@ -87,3 +87,16 @@ def test_verbs_read_as_they_need_it_whatever_the_client_asks_for(server, db, lev
         assert bands.purge(ids=[1], reason="asked to")
         assert problems(bands) == []
     assert db.bands.find_one({"_id": 1}) is None
+
+
+def test_a_filter_that_only_a_collection_can_answer(db):
+    bands = tracked(db)
+    step(bands, 1)
+    where = {"$where": "this._id == 1"}
+    with pytest.raises(InvalidArgument, match=r"no collection.*\$where"):
+        list(bands.find_versions(where))
+    edit(bands, 2)
+    assert bands.restore(where).updated == 1
+    with pytest.raises(InvalidArgument, match="refuses the filter") as caught:
+        bands.restore(BAD)
+    assert "cannot be" not in str(caught.value)

@@ -217,3 +217,46 @@ def test_on_the_command_line(tmp_path: Path, server: embedded.Server, db: Databa
     assert mark(bands) == 2
     assert "nothing differs" in cli("restore", "2", code=None).out
     assert "restore what" in cli("restore", code=2).err
+
+
+# -- ids that are the same by the collation ------------------------------------------------
+
+
+def collated(db: Database[Any]) -> VersionedCollection:
+    """Return a collection that takes small letters and capitals for the same, at main@1."""
+    db.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": letter, "v": 0} for letter in "abcdef"])
+    bands.init("small")
+    bands.delete_many({"_id": {"$in": ["a", "c", "d", "e"]}})
+    bands.insert_many([{"_id": letter, "v": 1} for letter in "ACD"])
+    assert bands.register("capitals")
+    return bands
+
+
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_ids_of_the_version_that_a_collation_takes_for_the_same(anydb, request, limits):
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    bands = collated(anydb)
+    capitals = raws(bands)
+    assert counts(bands.restore(["A"], "main@0", dry_run=True)) == (1, 0, 1)
+    assert raws(bands) == capitals
+    assert counts(bands.restore(["A"], "main@0")) == (1, 0, 1)
+    assert list(bands.find({"_id": "a"})) == [{"_id": "a", "v": 0}]
+    assert counts(bands.restore(["A", "a", "C", "d", "E", "nowhere"], "main@0")) == (3, 0, 2)
+    assert sorted(bands.distinct("_id")) == list("abcdef")
+    assert counts(bands.restore(["a", "c", "d", "e"])) == (3, 0, 4)
+    assert raws(bands) == capitals
+    assert bands.status()["changes"] == {"inserted": 0, "updated": 0, "deleted": 0}
+    assert problems(bands) == []
+
+
+def test_an_uncommitted_delete_under_another_id_of_the_collation(anydb):
+    bands = collated(anydb)
+    capitals = raws(bands)
+    bands.delete_many({"_id": {"$in": ["a", "b"]}})
+    assert counts(bands.restore(["B"], "main@0")) == (1, 0, 0)
+    assert counts(bands.restore(["a"])) == (1, 0, 0)
+    assert raws(bands) == capitals
+    assert problems(bands) == []

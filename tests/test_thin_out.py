@@ -526,3 +526,10 @@ def test_runs_leave_the_needed(parents, kept):
         line = [run.end, *run.versions[::-1], run.start]
         assert all(tree.parent(one) == above for one, above in itertools.pairwise(line))
         assert {run.start, run.end} <= stay
+
+
+def test_ages_that_reach_before_the_first_year(db):
+    bands = grown(db)
+    for age in (800_000, 999_999, timedelta(days=800_000), timedelta.max):
+        rules = Retention(daily_after=age, yearly_after=age)
+        assert bands.thin_out(rules).versions == ()

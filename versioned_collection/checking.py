@@ -16,6 +16,7 @@ from bson.timestamp import Timestamp
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
+from versioned_collection.core.answers import answer, refuse_asynchronous
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import RAW_OPTIONS, document_key
 from versioned_collection.errors import (
@@ -190,7 +191,7 @@ def _named(codec: Codec, raw: bytes) -> Any:
 
 def _run_function(check: Check, state: CheckedState) -> None:
     try:
-        found = check.does(state)
+        found = answer(check.does(state), "a check")
         if found is None:
             return
         if isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
@@ -268,7 +269,9 @@ def add_check(repository: Repository, name: Any, check: Any, message: Any) -> No
         raise InvalidType("name and message of a check are texts", argument=name)
     if not name or not storable(name) or not storable(message or ""):
         raise InvalidArgument("the name of a check is a text that is not empty", name=name)
-    if not callable(check):
+    if callable(check):
+        refuse_asynchronous(check, "a check")
+    else:
         check_pipeline(check)
     if name in {one.name for one in checks_of(repository)}:
         raise _taken(name)

@@ -11,6 +11,7 @@ from functools import partial, wraps
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from versioned_collection import telemetry
+from versioned_collection.core.answers import answer
 from versioned_collection.telemetry import Outcome
 
 P = ParamSpec("P")
@@ -154,7 +155,7 @@ class Counted:
         if self._observation is not None:
             self._observation.count(phase, count, size)
         if self._progress is not None:
-            self._progress(phase, count)
+            answer(self._progress(phase, count), "progress")
 
     def within(self, observation: _Observation | None) -> Counted:
         """Return what counts for a verb in the place of this one."""

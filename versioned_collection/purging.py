@@ -12,7 +12,7 @@ from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
-from versioned_collection.core.document import DocumentKey, document_key
+from versioned_collection.core.document import DocumentKey, document_key, raw_id_in
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.hold import Hold
 from versioned_collection.holdings import Holdings
@@ -21,9 +21,9 @@ from versioned_collection.observing import Progress, counted
 from versioned_collection.past.appearances import STATES, STATES_BYTES, matching_states
 from versioned_collection.repository import Repository
 from versioned_collection.rewriting import Rewriting, Rewritten, states_of_all
-from versioned_collection.selection import refusals
+from versioned_collection.selection import NO_INDEXES, refusals
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
+from versioned_collection.wire import IDS_PER_READ, documents, portions
 from versioned_collection.worktrees import drop_stray_copies
 
 State = tuple[DocumentKey, bytes]
@@ -224,15 +224,19 @@ class Purging:
 
 
 def with_twins(hold: Hold, keys: Sequence[DocumentKey]) -> list[DocumentKey]:
-    """Return ids with those found anywhere that the server takes for the same."""
+    """Return ids with those found anywhere that the server takes for the same.
+
+    Where the collection has a collation, trackers are looked through for them: they are in no
+    index by it, and nothing may be left.
+    """
     found = set(keys)
     for portion in portions(keys, len, IDS_PER_READ, BATCH_BYTES):
-        found.update(hold.repository.deltas.same_keys(portion))
-        for repository in (one.repository for one in hold.everywhere()):
-            found.update(repository.stash.same_keys(portion))
+        found.update(hold.repository.deltas.same_keys(portion, _collation(hold)))
+        for one in hold.everywhere():
+            repository, collation = one.repository, _collation(one)
+            found.update(repository.stash.same_keys(portion, collation))
             for name in (repository.name, repository.replica.name):
-                for _, present in by_keys(repository.db, name, portion):
-                    found.update(present)
+                found.update(_matching_in(repository, name, raw_id_in(portion), collation))
     return sorted(found)
 
 
@@ -247,7 +251,7 @@ def matching(hold: Hold, filter_: bytes) -> list[DocumentKey]:
         InvalidArgument: The server refuses the filter.
     """
     found: set[DocumentKey] = set()
-    with refusals(filter_):
+    with refusals(filter_, NO_INDEXES):
         for one in hold.everywhere():
             repository = one.repository
             for name in (repository.name, repository.replica.name):

@@ -28,6 +28,11 @@ from versioned_collection.working_copy import Change, WorkingCopy
 
 LARGEST_DOCUMENT = 16 * 1024 * 1024
 
+NO_INDEXES = (
+    "It is matched with documents as HEAD recorded them, too: these have no indexes, without "
+    "which there is no text search and no $near"
+)
+
 
 class Only:
     """Which changes are registered.
@@ -229,7 +234,7 @@ class Selection:
     def _find(self, name: str, filter_: bytes, **options: Any) -> Generator[bytes, None, None]:
         is_present = name == self._repository.name
         at = self._at if is_present else None
-        with refusals(self._only.filter):
+        with refusals(self._only.filter, NO_INDEXES):
             for batch in documents(
                 self._repository.db,
                 name,
@@ -242,8 +247,14 @@ class Selection:
 
 
 @contextmanager
-def refusals(filter_: bytes | Mapping[str, Any] | None) -> Iterator[None]:
+def refusals(
+    filter_: bytes | Mapping[str, Any] | None, lacking: str | None = None
+) -> Iterator[None]:
     """Turn the server's refusal of a filter that a person gave into an error of this library.
+
+    Args:
+        filter_: The filter, None where none was given.
+        lacking: What filters may need and this one cannot have, for people.
 
     Raises:
         InvalidArgument: The server refuses the filter.
@@ -255,8 +266,8 @@ def refusals(filter_: bytes | Mapping[str, Any] | None) -> Iterator[None]:
     except driver.OperationFailure as error:
         if filter_ is None:
             raise
+        advice = f". {lacking}" if lacking else ""
         raise InvalidArgument(
-            f"the server refuses the filter: {reason_of(error)}. It is matched with single "
-            "documents, which text search and $near cannot be",
+            f"the server refuses the filter: {reason_of(error)}{advice}",
             server_code=error.code,
         ) from error

@@ -233,7 +233,8 @@ def put_exactly(
     if removed:
         portioned = portions(removed, len, IDS_PER_READ, BYTES_OF_IDS)
         statements = list(map(delete_many_statement, portioned))
-        write(db, "delete", collection, statements, session=session, check=check)
+        outcome = write(db, "delete", collection, statements, session=session, check=check)
+        raise_write_error(outcome, statements)
     if raws and session is None:
         statements = list(map(upsert_statement, raws))
         outcome = write(db, "update", collection, statements, check=check)

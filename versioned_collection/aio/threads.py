@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from versioned_collection.core.answers import refuse_asynchronous
 from versioned_collection.pipeline import Workers
 
 T = TypeVar("T")
@@ -67,10 +68,14 @@ def in_this_loop(kwargs: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         kwargs: The arguments of a verb.
+
+    Raises:
+        InvalidType: It is a coroutine function.
     """
     progress = kwargs.get("progress")
     if progress is None:
         return kwargs
+    refuse_asynchronous(progress, "progress")
     loop = asyncio.get_running_loop()
     return {**kwargs, "progress": partial(loop.call_soon_threadsafe, progress)}
 

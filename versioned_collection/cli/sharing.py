@@ -107,7 +107,7 @@ _TRANSFER = ("remote", "versions", "branches", "dry_run")
     "push",
     panel=PANEL,
     twin="VersionedCollection.push",
-    keys=(*_TRANSFER, "tags", "created"),
+    keys=(*_TRANSFER, "tags", "created", "caught_up"),
 )
 def push(
     session: Session,
@@ -150,6 +150,7 @@ def push(
             **transfer_facts(collection, plan, dry_run),
             "tags": list(plan.tags),
             "created": plan.created,
+            "caught_up": plan.caught_up,
         },
         *lines,
     )

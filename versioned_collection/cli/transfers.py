@@ -118,13 +118,17 @@ def transfer_lines(
 ) -> list[str]:
     """Return what moved, or would move, in words."""
     remote = printable(done.remote)
-    if not (done.versions or done.branches or tags):
+    caught_up = getattr(done, "caught_up", None)
+    if not (done.versions or done.branches or tags or caught_up):
         return [f"up to date with {remote}"]
     whole = getattr(done, "created", False) and not done.versions
     count = "all versions" if whole else counted(done.versions, "version")
     head = f"{doing.future if dry_run else doing.past} {remote}: {count}"
     tag_lines = (f"  tag {printable(tag)}" for tag in tags)
-    return [head, *_branch_lines(Labels(collection), done.branches), *tag_lines]
+    lines = [head, *_branch_lines(Labels(collection), done.branches), *tag_lines]
+    if caught_up:
+        lines.append(f"  {printable(caught_up)}: checked out there again")
+    return lines
 
 
 def _branch_lines(labels: Labels, branches: Moved) -> Iterator[str]:

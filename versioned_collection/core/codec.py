@@ -20,6 +20,7 @@ from versioned_collection.core.document import (
     DocumentId,
     DocumentKey,
     id_value,
+    is_no_id,
     key_of,
 )
 from versioned_collection.core.times import utc
@@ -89,12 +90,20 @@ class Codec:
         """Return the key of an ``_id`` as a person gives it: a value, or a `DocumentId`.
 
         Raises:
-            InvalidArgument: BSON cannot hold it.
+            InvalidArgument: BSON cannot hold it, or no document can have it.
         """
         if isinstance(value, DocumentId):
-            return value.key
-        with _refused(f"the _id {value!r}", id=value):
-            return self.key_of(value)
+            key = value.key
+        else:
+            with _refused(f"the _id {value!r}", id=value):
+                key = self.key_of(value)
+        if is_no_id(key):
+            raise InvalidArgument(
+                f"no document can have the _id {value!r}: servers refuse lists, regular "
+                "expressions, and documents with names that begin with $ there",
+                id=value,
+            )
+        return key
 
     def document(self, value: Any, what: str) -> bytes:
         """Return the bytes of a document that a person passed.

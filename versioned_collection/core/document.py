@@ -36,7 +36,9 @@ AWARE_OPTIONS: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(tz_awar
 STRING, OBJECT, ARRAY, BINARY = 0x02, 0x03, 0x04, 0x05
 TIMESTAMP = 0x11
 UNDEFINED, NULL = 0x06, 0x0A
+REGEX = 0x0B
 DB_POINTER = 0x0C
+SYMBOL = 0x0E
 
 _int32 = struct.Struct("<i")
 
@@ -63,7 +65,7 @@ _FIXED_SIZES = {
 _NUMBERS = frozenset((0x01, 0x10, 0x12, 0x13))
 _CODE_WITH_SCOPE = 0x0F
 _SIZE_INCLUDES_ITSELF = frozenset((OBJECT, ARRAY, _CODE_WITH_SCOPE))
-_SIZE_PREFIXED_STRINGS = frozenset((0x02, 0x0D, 0x0E))
+_SIZE_PREFIXED_STRINGS = frozenset((STRING, 0x0D, SYMBOL))
 _ZERO_TIMESTAMP = b"\0" * 8
 
 
@@ -87,7 +89,7 @@ def value_end(raw: bytes, start: int, kind: int) -> int:
         return start + 4 + _size_at(raw, start)
     if kind == BINARY:
         return start + 5 + _size_at(raw, start)
-    if kind == 0x0B:  # regular expression: two zero-terminated strings
+    if kind == REGEX:  # two zero-terminated strings
         return raw.index(b"\0", raw.index(b"\0", start) + 1) + 1
     if kind == DB_POINTER:  # a string and an ObjectId
         return start + 4 + _size_at(raw, start) + 12
@@ -178,6 +180,18 @@ def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:
     return build(b"\x03_id\0" + build(b"\x04$in\0" + raw_array(keys)))
 
 
+def is_no_id(key: DocumentKey) -> bool:
+    """Tell whether a server stores no document with an id, nor looks for one.
+
+    In a list of ids it takes a regular expression for a pattern, and a document whose first name
+    begins with a dollar for an operator, if that is no DBRef.
+    """
+    if key[0] != OBJECT:
+        return key[0] in (ARRAY, UNDEFINED, REGEX)
+    names = [name for _, name, _, _ in elements(key[1:])]
+    return names[:1] != [] and names[0][:1] == b"$" and names[:2] != [b"$ref", b"$id"]
+
+
 def id_value(key: DocumentKey, options: CodecOptions[Any] = PLAIN_OPTIONS) -> Any:
     """Return the ``_id`` as the Python value that PyMongo would give.
 
@@ -211,7 +225,7 @@ def _comparable(kind: int, value: bytes) -> Any:
         number = bson.decode(build(element(b"_id", bytes((kind,)) + value)))["_id"]
         exact = number.to_decimal() if isinstance(number, Decimal128) else Decimal(number)
         return "number", "nan" if exact.is_nan() else exact
-    if kind in (0x02, 0x0E):  # strings and symbols
+    if kind in (STRING, SYMBOL):
         return "text", value
     if kind in (OBJECT, ARRAY):
         parts = elements(value)

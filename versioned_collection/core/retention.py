@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
-from versioned_collection.core.times import utc
+from versioned_collection.core.times import ago, utc
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
@@ -101,10 +101,11 @@ class Retention:
         ages = self._ages
         when = {version: utc(times[version]) for version in tree}
         if ages:
-            young = now - min(ages.values())
+            young = ago(min(ages.values()), now)
             kept.update(version for version, time in when.items() if time > young)
         for name, age in ages.items():
-            old = {version: time for version, time in when.items() if time <= now - age}
+            since = ago(age, now)
+            old = {version: time for version, time in when.items() if time <= since}
             kept.update(_last_of_each(_PERIODS[name], tree, old))
         return kept
 

@@ -99,7 +99,10 @@ class Past(Facet[DocumentType]):
 
         Args:
             document_id: Its ``_id``. An id that the server takes for the same is the same, such
-                as ``1.0`` for ``1``; a `DocumentId` means that very one.
+                as ``1.0`` for ``1``; a `DocumentId` means that very one. Where the version
+                `revision` has another id that is the same by the collation of the collection,
+                such as ``"A"`` for ``"a"``, that one counts as well (the version is read for
+                that as by `at`); further ones of earlier versions do not.
             revision: Where to start, such as a branch; HEAD where it is left out.
             limit: At most so many.
 
@@ -108,7 +111,7 @@ class Past(Facet[DocumentType]):
             InvalidArgument: BSON cannot hold the id, or `limit` is negative.
             CollectionNotTracked: There is no history.
         """
-        return history(self._repository, document_id, revision, limit)
+        return history(self._planner, document_id, revision, limit)
 
     def blame(self, document_id: Any, revision: RevisionLike = None) -> list[BlamedField]:
         """Return, for each field of a document, the version that gave it its value.
@@ -125,7 +128,7 @@ class Past(Facet[DocumentType]):
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """
-        return blame(self._repository, document_id, revision)
+        return blame(self._planner, document_id, revision)
 
     def find_versions(
         self,
@@ -178,7 +181,7 @@ class Past(Facet[DocumentType]):
         Raises:
             InvalidArgument: The good version is bad, or the bad one good; or no way leads from
                 one to the other.
-            InvalidType: The predicate is something else.
+            InvalidType: The predicate is something else, or an ``async def``.
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """
@@ -205,6 +208,8 @@ class Past(Facet[DocumentType]):
         Args:
             which: A list of ``_id`` values, where those that the version does not have are
                 deleted; a filter, which chooses among the documents of the version; or `Only`.
+                An id that the server takes for the same is the same, such as ``1.0`` for ``1``,
+                or ``"A"`` for ``"a"`` where the collection has such a collation.
             revision: The version; HEAD where it is left out.
             fields: Only these places, as patterns such as ``"address.city"``; see `Only`. A
                 document that came or went since is chosen by ``()`` or ``"**"`` alone.

@@ -34,6 +34,15 @@ _ROWS, _BYTES = 5_000, 16 * 1024 * 1024
 _IDS = b"versioned_collection.object_ids"
 """In the metadata of a file: the places whose texts are ObjectIds, as JSON."""
 
+_LEVELS = 99
+"""Levels of columns that Arrow reads again."""
+
+_BENEATH: Mapping[type, int] = {dict: 1, list: 2}
+"""How many of them lie between a value and what is in it."""
+
+_NO_FIELD = "empty"
+"""The column, always null, of documents without fields: Parquet has none without columns."""
+
 _PLAIN = frozenset((type(None), bool, int, Int64, float, str, bytes, datetime))
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -64,7 +73,7 @@ def write(batches: Batches, out: BinaryIO) -> None:
     for raws in _groups(batches):
         table.learn(raws)
     metadata = {_IDS: json.dumps(sorted(table.object_ids)).encode()}
-    schema = table.schema.with_metadata(metadata)
+    schema = arrow.schema([_storable(arrow, field) for field in table.schema], metadata)
     try:
         with parquet.ParquetWriter(out, schema) as writer:
             for raws in _groups(batches):
@@ -74,6 +83,17 @@ def write(batches: Batches, out: BinaryIO) -> None:
             f"Parquet cannot hold these documents: {error}. Export to a .bson or .jsonl file",
             reason=str(error),
         ) from error
+
+
+def _storable(arrow: Any, field: Any) -> Any:
+    """Return a column that Parquet takes: documents without fields get one that is null."""
+    types, kind = arrow.types, field.type
+    if types.is_list(kind):
+        return field.with_type(arrow.list_(_storable(arrow, kind.value_field)))
+    if types.is_struct(kind):
+        inner = [_storable(arrow, kind.field(place)) for place in range(kind.num_fields)]
+        return field.with_type(arrow.struct(inner or [(_NO_FIELD, arrow.bool_())]))
+    return field
 
 
 def _groups(batches: Batches) -> Iterator[list[bytes]]:
@@ -131,8 +151,11 @@ class _Table:
         except bson.errors.BSONError as error:
             raise _refused(raw, "", f"cannot be read ({error})") from error
 
-    def _value(self, value: Any, path: Path) -> Any:
+    def _value(self, value: Any, path: Path, level: int = 1) -> Any:
         kind = type(value)
+        level += _BENEATH.get(kind, 0)
+        if level > _LEVELS:
+            raise _Inexpressible(path[:1], f"has more than {_LEVELS} levels, a list counting two")
         if kind is ObjectId:
             self._note(path, self.object_ids, self._texts)
             return str(value)
@@ -141,9 +164,9 @@ class _Table:
         if kind in _PLAIN:
             return value
         if kind is dict:
-            return {name: self._value(one, (*path, name)) for name, one in value.items()}
+            return {name: self._value(one, (*path, name), level) for name, one in value.items()}
         if kind is list:
-            return [self._value(one, path) for one in value]
+            return [self._value(one, path, level) for one in value]
         if kind is Decimal128 and value.to_decimal().is_finite():
             return value.to_decimal()
         raise _Inexpressible(path, f"is of the type {kind.__name__}, which has no counterpart")

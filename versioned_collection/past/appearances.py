@@ -35,6 +35,11 @@ from versioned_collection.wire import batches, by_keys, portions
 STATES, STATES_BYTES = 2_000, 8 * 1024 * 1024
 """How much the server judges at once; a single document may be larger."""
 
+_NO_COLLECTION = (
+    "It is matched with documents that are in no collection, where text search, $near and $where "
+    "cannot be"
+)
+
 _DELTAS = 2_000
 """Deltas of whole documents that are read at once."""
 
@@ -188,6 +193,6 @@ def _judged(
     command: dict[str, Any] = {"aggregate": 1, "pipeline": pipeline, "cursor": {}}
     if collation:
         command["collation"] = collation
-    with refusals(filter_):
+    with refusals(filter_, _NO_COLLECTION):
         for batch in batches(repository.db, command):
             yield from map(bytes, batch)

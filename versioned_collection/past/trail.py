@@ -11,6 +11,8 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.past.lineage import Lineage
 from versioned_collection.past.moment import steady
+from versioned_collection.past.plan import Planner
+from versioned_collection.past.sameness import is_collated, with_same_ids
 from versioned_collection.repository import Repository, missing_version
 
 _AT_ONCE = 50
@@ -34,18 +36,34 @@ class Step(NamedTuple):
     after: bytes | None
 
 
-def trail_of(repository: Repository, key: DocumentKey, exact: bool, verb: str) -> Trail:
+def trail_of(
+    planner: Planner, key: DocumentKey, exact: bool, start: VersionId, verb: str
+) -> Trail:
     """Follow a document; what it was at HEAD is read at one moment.
 
     Args:
-        repository: The trackers.
+        planner: Knows what serves versions; its repository counts.
         key: Its id.
-        exact: Whether this very id counts, else those too that the server takes for the same.
+        exact: Whether this very id counts, else those too that the server takes for the same: by
+            a collation the one that `start` has, where it does not have this one.
+        start: Where the way begins.
         verb: What for; see `steady`.
     """
+    trail = _trail_of(planner.repository, [key], exact, verb)
+    if exact or not is_collated(planner.repository, key) or trail.state(start):
+        return trail
+    keys = with_same_ids(planner, start, [key])
+    return trail if keys == {key} else _trail_of(planner.repository, sorted(keys), exact, verb)
+
+
+def _trail_of(
+    repository: Repository, keys: Sequence[DocumentKey], exact: bool, verb: str
+) -> Trail:
     with steady(repository, verb) as (head, at):
-        found = repository.replica.by_keys([key], at)
-        return Trail(repository, key, exact, head, next(found)[1])
+        recorded: State = {}
+        for _, found in repository.replica.by_keys(keys, at):
+            recorded.update(found)
+        return Trail(repository, keys, exact, head, recorded)
 
 
 class Trail:
@@ -53,7 +71,7 @@ class Trail:
 
     Args:
         repository: The trackers.
-        key: Its id.
+        keys: Its id, in all ways in which it is written.
         exact: See `trail_of`.
         head: A version.
         recorded: What has the id, or one that is the same for the server, in that version.
@@ -62,24 +80,24 @@ class Trail:
     def __init__(
         self,
         repository: Repository,
-        key: DocumentKey,
+        keys: Sequence[DocumentKey],
         exact: bool,
         head: VersionId,
         recorded: State,
     ) -> None:
         self._deltas = repository.deltas
-        self._key = key
+        self._keys = keys
         self._exact = exact
         self._recorded = self._meant(recorded)
         self._lineage = Lineage(
             repository,
-            (version for version, found in self._deltas.changes_of(key) if self._counts(found)),
+            (version for version, found in self._deltas.changes_of(keys) if self._counts(found)),
         )
         self._here = self._chain(head)
         self._read: dict[VersionId, list[Delta]] = {}
 
     def _counts(self, found: DocumentKey) -> bool:
-        return not self._exact or found == self._key
+        return not self._exact or found in self._keys
 
     def _meant(self, state: State) -> State:
         return {found: raw for found, raw in state.items() if self._counts(found)}
@@ -96,7 +114,7 @@ class Trail:
         redone = (one for one in reversed(there) if one not in common)
         path = Path(tuple(undone), tuple(redone))
         state = dict(self._recorded)
-        for key, deltas in self._deltas.along_for(path, [self._key]).items():
+        for key, deltas in self._deltas.along_for(path, self._keys).items():
             if self._counts(key):
                 _apply(state, deltas)
         return state
@@ -135,7 +153,7 @@ class Trail:
         if version not in self._read:
             ahead = chain[place : place + _AT_ONCE]
             self._read = {one: [] for one in ahead}
-            for one, delta in self._deltas.of_document(ahead, self._key):
+            for one, delta in self._deltas.of_document(ahead, self._keys):
                 if self._counts(delta.key):
                     self._read[one].append(delta)
         return self._read[version]

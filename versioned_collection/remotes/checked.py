@@ -12,7 +12,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.document import DocumentKey, document_hash, document_key, is_no_id
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.tree import Node
@@ -54,8 +54,6 @@ _STATS = {"inserted", "updated", "deleted"}
 _HASH_BYTES = 32
 _LARGEST_DOCUMENT = 16 * 1024 * 1024
 _VALIDATED_BY_SERVERS = 8 * 1024 * 1024
-_NO_IDS = frozenset((0x04, 0x06, 0x0B))
-"""Types that no ``_id`` has: arrays, undefined, regular expressions."""
 
 _CHECKING: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="ignore", datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -255,7 +253,7 @@ def _problem_of_delta(delta: Delta) -> str | None:
         return "a change is neither insert, update nor delete"
     if any(one is not None and not _is_hash(one) for one in hashes):
         return "a change has a malformed hash"
-    if not delta.key or delta.key[0] in _NO_IDS:
+    if not delta.key or _is_no_id(delta.key):
         return "a change is of an id that no document can have"
     if delta.steps is None:
         return _problem_of_images(delta)
@@ -264,6 +262,13 @@ def _problem_of_delta(delta: Delta) -> str | None:
     if any(not row.path or row.path[0] == "_id" for row in delta.rows):
         return "a change of fields changes the id"
     return None
+
+
+def _is_no_id(key: DocumentKey) -> bool:
+    try:
+        return is_no_id(key)
+    except UNREADABLE:
+        return True
 
 
 def _problem_of_images(delta: Delta) -> str | None:

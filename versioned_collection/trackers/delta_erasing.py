@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -14,7 +14,7 @@ from versioned_collection.trackers.base import Session
 from versioned_collection.trackers.delta_form import sort_key
 from versioned_collection.trackers.delta_store import DeltaStore
 from versioned_collection.trackers.layout import key_in
-from versioned_collection.wire import translated
+from versioned_collection.wire import documents, translated
 from versioned_collection.writes import (
     delete_statement,
     raise_write_error,
@@ -40,10 +40,20 @@ class ErasableDeltas(DeltaStore):
         found = self._stored(_of_keys(keys), {"_id": 0, "document_id": 1})
         return set(map(key_in, found))
 
-    def same_keys(self, keys: Sequence[DocumentKey]) -> set[DocumentKey]:
-        """Return the ids with deltas that the server takes for the same as some of these."""
+    def same_keys(
+        self, keys: Sequence[DocumentKey], collation: Mapping[str, Any] | None
+    ) -> set[DocumentKey]:
+        """Return the ids with deltas that the server takes for the same as some of these.
+
+        Args:
+            keys: The ids.
+            collation: By what, None for the simple collation.
+        """
         ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-        return set(map(key_in, self._stored({"document_id": ids}, {"_id": 0, "document_id": 1})))
+        options: dict[str, Any] = {} if collation is None else {"collation": collation}
+        fields = {"_id": 0, "document_id": 1}
+        found = documents(self.db, self.name, {"document_id": ids}, projection=fields, **options)
+        return {key_in(raw) for batch in found for raw in batch}
 
     def erase(self, keys: Sequence[DocumentKey], session: Session = None) -> None:
         """Remove the deltas of these very documents; first `erase_parts` has to be called."""
@@ -76,12 +86,12 @@ class ErasableDeltas(DeltaStore):
             if changed == delta:
                 continue
             if changed is None:
-                write(self.db, "delete", self.name, [delete_statement(document_key(raw))])
-                continue
-            identity = document_key(raw)[1:]
-            made = self.form.encode(version, changed, encoded_rows(changed), identity)
-            statements = [replace_statement(self.form.flat(made))]
-            raise_write_error(write(self.db, "update", self.name, statements), statements)
+                kind, statements = "delete", [delete_statement(document_key(raw))]
+            else:
+                identity = document_key(raw)[1:]
+                made = self.form.encode(version, changed, encoded_rows(changed), identity)
+                kind, statements = "update", [replace_statement(self.form.flat(made))]
+            raise_write_error(write(self.db, kind, self.name, statements), statements)
 
 
 def _of_keys(keys: Sequence[DocumentKey]) -> dict[str, Any]:

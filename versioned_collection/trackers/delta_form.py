@@ -15,7 +15,7 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from versioned_collection.core.delta import Delta
+from versioned_collection.core.delta import Delta, content_size, encoded_rows
 from versioned_collection.core.document import (
     PLAIN_OPTIONS,
     RAW_OPTIONS,
@@ -134,7 +134,7 @@ def stored_size(raw: bytes, delta: Delta) -> int:
     """Return how much a stored delta takes, with what of it is in chunks."""
     if not is_chunked(raw):
         return len(raw)
-    return len(raw) + len(delta.old or b"") + len(delta.new or b"")
+    return len(raw) + content_size(delta, encoded_rows(delta))
 
 
 def object_ids() -> Iterator[bytes]:

@@ -26,23 +26,26 @@ class DeltasCollection(DeltasOnPaths, ErasableDeltas):
 
     def versions_of(self, key: DocumentKey) -> set[VersionId]:
         """Return the versions that changed a document."""
-        return {version for version, found in self.changes_of(key) if found == key}
+        return {version for version, found in self.changes_of([key]) if found == key}
 
-    def changes_of(self, key: DocumentKey) -> Iterator[tuple[VersionId, DocumentKey]]:
+    def changes_of(self, keys: Sequence[DocumentKey]) -> Iterator[tuple[VersionId, DocumentKey]]:
         """Iterate over the versions that changed a document, and its own id in each.
 
         The server takes some ids for the same, such as 1 and 1.0; both are found by either.
+
+        Args:
+            keys: The ids that mean the document.
         """
         fields = {"_id": 0, "document_id": 1, "version": 1}
-        for batch in documents(self.db, self.name, _of_id(key), projection=fields):
+        for batch in documents(self.db, self.name, _of_ids(keys), projection=fields):
             for raw in batch:
                 yield version_in(raw), key_in(raw)
 
     def of_document(
-        self, versions: Sequence[VersionId], key: DocumentKey
+        self, versions: Sequence[VersionId], keys: Sequence[DocumentKey]
     ) -> Iterator[tuple[VersionId, Delta]]:
         """Iterate over the deltas of one document in some versions; see `changes_of`."""
-        return self.find({"version": {"$in": list(versions)}, **_of_id(key)})
+        return self.find({"version": {"$in": list(versions)}, **_of_ids(keys)})
 
     def by_document(
         self, versions: Iterable[VersionId] | None = None
@@ -81,5 +84,5 @@ class DeltasCollection(DeltasOnPaths, ErasableDeltas):
         return results
 
 
-def _of_id(key: DocumentKey) -> dict[str, Any]:
-    return {"document_id": RawBSONDocument(raw_id_in([key]), RAW_OPTIONS)["_id"]}
+def _of_ids(keys: Sequence[DocumentKey]) -> dict[str, Any]:
+    return {"document_id": RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]}

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.answers import answer
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.observing import Progress, counted, verb
@@ -41,6 +42,7 @@ def bisect(
     Raises:
         InvalidArgument: The good version is bad, or the bad one good; or no way leads from one
             to the other.
+        InvalidType: The predicate is something else, or its answer has to be awaited.
     """
     judge, report = _judge(predicate), counted(progress)
     repository = planner.repository
@@ -49,7 +51,7 @@ def bisect(
     way = _way(planner, *ends)
 
     def is_bad(version: Version) -> bool:
-        found = bool(judge(view(version)))
+        found = bool(answer(judge(view(version)), "the predicate"))
         report("versions", 1)
         return found
 

@@ -17,6 +17,7 @@ from versioned_collection.core.leaves import Place, leaves
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.observing import iterated, verb
+from versioned_collection.past.plan import Planner
 from versioned_collection.past.trail import Step, Trail, only, trail_of
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.versions import Resolver, RevisionLike, check_limit, entry_of
@@ -73,7 +74,7 @@ class BlamedField:
 
 @iterated("history")
 def history(
-    repository: Repository,
+    planner: Planner,
     document_id: Any,
     revision: RevisionLike = None,
     limit: int | None = None,
@@ -81,15 +82,16 @@ def history(
     """Iterate over the versions that changed a document, newest first.
 
     Args:
-        repository: The trackers.
+        planner: Knows what serves versions; its repository counts.
         document_id: Its ``_id``, or a `DocumentId` for that very one.
         revision: Where to start, HEAD by default.
         limit: At most so many.
     """
     check_limit(limit)
+    repository = planner.repository
     start = Resolver(repository, repository.state()).resolve(revision)
     key = repository.codec.key(document_id)
-    trail = trail_of(repository, key, isinstance(document_id, DocumentId), "history")
+    trail = trail_of(planner, key, isinstance(document_id, DocumentId), start, "history")
     return _described(repository, islice(trail.steps(start), limit))
 
 
@@ -116,7 +118,7 @@ def _weight(step: Step) -> int:
 
 @verb("blame")
 def blame(
-    repository: Repository,
+    planner: Planner,
     document_id: Any,
     revision: RevisionLike = None,
 ) -> list[BlamedField]:
@@ -125,9 +127,10 @@ def blame(
     Raises:
         InvalidArgument: The version has no such document.
     """
+    repository = planner.repository
     start = Resolver(repository, repository.state()).resolve(revision)
     key = repository.codec.key(document_id)
-    trail = trail_of(repository, key, isinstance(document_id, DocumentId), "blame")
+    trail = trail_of(planner, key, isinstance(document_id, DocumentId), start, "blame")
     raw = only(trail.state(start))
     if raw is None:
         raise InvalidArgument(

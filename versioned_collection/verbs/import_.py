@@ -18,6 +18,8 @@ from versioned_collection.core.document import (
     document_key,
     element,
     elements,
+    id_value,
+    is_no_id,
 )
 from versioned_collection.core.sums import Counts
 from versioned_collection.errors import InvalidArgument, UnusableFile
@@ -32,9 +34,6 @@ from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.shelf import Shelf
 from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
-
-_NO_IDS = frozenset((0x04, 0x06, 0x0B))
-"""Types that no ``_id`` has: arrays, undefined, regular expressions."""
 
 _ANYTHING: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="ignore", datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -124,8 +123,8 @@ class _Documents:
             except UNREADABLE as error:
                 raise self.malformed(f"document {number:,} cannot be read ({error})") from error
             problem = problem_of_document(raw, key)
-            if problem is None and key[0] in _NO_IDS:
-                problem = "a document has an id that no document can have"
+            if problem is None and is_no_id(key):
+                problem = f"no document can have the _id {id_value(key)!r}"
             if problem is not None:
                 raise self.malformed(f"document {number:,} cannot be stored: {problem}")
             yield raw

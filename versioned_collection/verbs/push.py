@@ -36,6 +36,8 @@ class Pushed:
             new) and now (None for one that was deleted).
         tags: The tags that are new there.
         created: Whether the remote was not tracked before.
+        caught_up: The branch that the remote's working copy, which an earlier push left behind,
+            has checked out again; None where it was not.
     """
 
     remote: str
@@ -43,6 +45,7 @@ class Pushed:
     branches: Mapping[str, tuple[VersionId | None, VersionId | None]]
     tags: Sequence[str] = ()
     created: bool = False
+    caught_up: str | None = None
 
 
 class Wanted(NamedTuple):
@@ -206,7 +209,8 @@ class _Push:
                 self._check_forward(name, there, here)
         self._refuse_orphans(branches, theirs, nodes)
         versions = [node.id for node in nodes]
-        updated = {**self._returning(refs, branches), **moved}
+        returning = self._returning(refs, branches)
+        updated = {**returning, **moved}
         if (updated or tags) and not self._wanted.dry_run:
             with self._remote.inbox() if versions else nullcontext() as inbox:
                 if inbox is not None:
@@ -214,7 +218,8 @@ class _Push:
                 self._remote.update(Update(versions, updated, tags, self._wanted.do_checkout))
         if not self._wanted.dry_run:
             self._see({**theirs, **branches})
-        return Pushed(self._name, len(versions), moved, sorted(tags))
+        caught_up = next(iter(returning), None)
+        return Pushed(self._name, len(versions), moved, sorted(tags), caught_up=caught_up)
 
     def _returning(
         self, refs: Refs, branches: Mapping[str, VersionId]

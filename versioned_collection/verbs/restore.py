@@ -22,6 +22,7 @@ from versioned_collection.observing import Progress
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
+from versioned_collection.past.sameness import with_same_ids
 from versioned_collection.recovery import holding
 from versioned_collection.replacing import Replacing
 from versioned_collection.selection import LARGEST_DOCUMENT, Chosen, Only, only_of, refusals
@@ -94,9 +95,9 @@ def _chosen(which: Which, fields: Iterable[PatternLike] | None, codec: Codec) ->
 def _keys(planner: Planner, version: VersionId, only: Chosen) -> list[DocumentKey]:
     """Return the ids of the chosen documents; filters choose among those of the version."""
     if only.keys is not None and only.filter is None:
-        return sorted(set(only.keys))
+        return sorted(with_same_ids(planner, version, only.keys))
     find = Find(only.filter or bytes((5, 0, 0, 0, 0)), {"_id": 1})
-    wanted = None if only.keys is None else set(only.keys)
+    wanted = None if only.keys is None else with_same_ids(planner, version, only.keys)
     with refusals(only.filter):
         found = map(document_key, Reader(planner, version).find(find))
         return sorted(key for key in found if wanted is None or key in wanted)

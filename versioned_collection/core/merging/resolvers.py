@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, cast
 
+from versioned_collection.core.answers import answer
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.document import ARRAY, OBJECT, STRING, TIMESTAMP, value_end
 from versioned_collection.core.merging.conflict import Conflict
@@ -266,7 +267,7 @@ def run_resolver(
     """
     shown = ShownConflict(conflict, context.codec)
     try:
-        return resolved_value(shown, found.resolve(shown, context))
+        return resolved_value(shown, answer(found.resolve(shown, context), "a resolver"))
     except Exception as error:  # whatever a user's function raises
         place = f"at {path_text(conflict.path)} of the document {shown.document_id!r}"
         raise ResolverFailed(
