@@ -48,8 +48,9 @@ class Find:
     @property
     def keeps_ids(self) -> bool:
         """Whether the projection leaves ``_id`` what it is, or out."""
-        value = (self.projection or {}).get("_id", 1)
-        return isinstance(value, (bool, int, float))
+        projection = self.projection or {}
+        is_cut = any(name.startswith("_id.") for name in projection)
+        return not is_cut and isinstance(projection.get("_id", 1), (bool, int, float))
 
     @property
     def drops_ids(self) -> bool:

@@ -1,0 +1,87 @@
+"""Queries of a version answer as a plain collection does that holds the documents of the version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import bson
+import pytest
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from versioned_collection import PastCollection, VersionedCollection
+
+Document = dict[str, Any]
+Read = Callable[[Any], Any]
+
+
+def answers(reads: dict[str, Read], collection: Any) -> dict[str, list[bytes]]:
+    """Return what a collection answers, without an order."""
+    return {
+        name: sorted(bson.encode({"": one}) for one in read(collection))
+        for name, read in reads.items()
+    }
+
+
+def beside(
+    db: Database[Any], documents: list[Document], name: str = "bands", **options: Any
+) -> tuple[VersionedCollection, Collection[Any]]:
+    """Return a collection at main@0 and a plain one that holds the same documents."""
+    bands = VersionedCollection(db, name, **options)
+    bands.insert_many([dict(one) for one in documents])
+    bands.init("start")
+    db[f"plain {name}"].insert_many([dict(one) for one in documents])
+    return bands, db[f"plain {name}"]
+
+
+def compare(view: PastCollection[Any], plain: Collection[Any], reads: dict[str, Read]) -> None:
+    assert answers(reads, view) == answers(reads, plain)
+
+
+# -- projections that change ids -----------------------------------------------------------
+
+
+@pytest.fixture
+def nested(db: Database[Any]) -> tuple[PastCollection[Any], Collection[Any]]:
+    """main@0, a document of which was changed since, and another one is about to."""
+    documents = [
+        {"_id": {"k": n, "z": 0}, "n": n, "q": [n, 7], "d": {"q": [1, n]}} for n in range(4)
+    ]
+    bands, plain = beside(db, documents)
+    bands.update_one({"n": 1}, {"$set": {"n": 9}})
+    bands.register("nine")
+    bands.update_one({"n": 2}, {"$set": {"n": 8}})
+    return bands.at("main@0"), plain
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        {"_id.z": 0},
+        {"_id.k": 1},
+        {"_id.k": 1, "n": 1},
+        {"_id.a": 1},
+        {"_id": {"k": 1}, "n": 1},
+        {"_id": {"z": 0}},
+        {"_id": "$n", "n": 1},
+        ["_id.k", "n"],
+    ],
+    ids=str,
+)
+def test_a_part_of_the_id_is_projected(nested, projection):
+    view, plain = nested
+    reads: dict[str, Read] = {
+        "all": lambda one: one.find({}, projection),
+        "sorted": lambda one: one.find({}, projection, sort=[("n", 1)], limit=2),
+        "one": lambda one: [one.find_one({"_id": {"k": 1, "z": 0}}, projection)],
+        "as many as there are": lambda one: one.find({}, projection).limit(4),
+    }
+    compare(view, plain, reads)
+
+
+def test_a_part_of_an_id_that_has_none(db):
+    bands, plain = beside(db, [{"_id": n, "n": n} for n in range(3)])
+    bands.update_one({"_id": 1}, {"$set": {"n": 9}})
+    bands.register("nine")
+    compare(bands.at("main@0"), plain, {"all": lambda one: one.find({}, {"_id.a": 1})})
