@@ -1,4 +1,4 @@
-"""Queries of a version answer as a plain collection does that holds the documents of the version."""
+"""Queries of a version answer as those of a plain collection that holds its documents."""
 
 from __future__ import annotations
 
@@ -85,3 +85,23 @@ def test_a_part_of_an_id_that_has_none(db):
     bands.update_one({"_id": 1}, {"$set": {"n": 9}})
     bands.register("nine")
     compare(bands.at("main@0"), plain, {"all": lambda one: one.find({}, {"_id.a": 1})})
+
+
+@pytest.mark.parametrize("label", ["main@0", "main@1"])
+def test_ids_are_computed_under_a_collation(db, label):
+    documents = [{"_id": "a", "n": 1}, {"_id": "A", "n": 2}, {"_id": "b", "n": 3}]
+    bands, plain = beside(db, documents)
+    bands.update_one({"_id": "a"}, {"$set": {"n": 10}})
+    bands.register("ten")
+    if label == "main@1":
+        plain.update_one({"_id": "a"}, {"$set": {"n": 10}})
+    bands.update_one({"_id": "b"}, {"$set": {"n": 30}})
+    bands.insert_one({"_id": "B", "n": 5})
+    options = {"collation": {"locale": "en", "strength": 2}}
+    reads: dict[str, Read] = {
+        "computed": lambda one: one.find({}, {"_id": "$n"}, **options),
+        "kept": lambda one: one.find({"_id": {"$gte": "A"}}, {"n": 1}, **options),
+        "left out": lambda one: one.find({}, {"_id": 0, "n": 1}, **options),
+        "computed, with a limit": lambda one: one.find({}, {"_id": "$n"}, limit=3, **options),
+    }
+    compare(bands.at(label), plain, reads)

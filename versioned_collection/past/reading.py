@@ -62,7 +62,10 @@ class Reader:
         if find.sort:
             found = self._read(lambda plan: _sorted(self._db, plan, find), collation, most)
         else:
-            found = self._read(lambda plan: _unsorted(self._db, plan, find), None, most)
+            compared = (
+                None if find.keeps_ids else collation
+            )  # then ids are not left out by a query
+            found = self._read(lambda plan: _unsorted(self._db, plan, find), compared, most)
             found = islice(found, find.skip, find.skip + find.limit if find.limit else None)
         return map(_without_id, found) if find.drops_ids else found
 
