@@ -105,3 +105,31 @@ def test_ids_are_computed_under_a_collation(db, label):
         "computed, with a limit": lambda one: one.find({}, {"_id": "$n"}, limit=3, **options),
     }
     compare(bands.at(label), plain, reads)
+
+
+# -- many uncommitted documents ------------------------------------------------------------
+
+
+def test_beside_ids_that_no_query_could_name(db):
+    bands, plain = beside(db, [{"_id": n, "n": n} for n in range(5)])
+    bands.update_one({"_id": 1}, {"$set": {"n": 9}})
+    bands.register("nine")
+    bands.insert_many({"_id": f"{n}-" + "x" * 8_000, "n": n} for n in range(2_200))  # over 16 MB
+    before = bands.at("main@0")
+    reads: dict[str, Read] = {
+        "find": lambda one: one.find({}),
+        "sort": lambda one: one.find({}).sort("n").limit(3),
+        "slice": lambda one: one.find({}, {"q": {"$slice": 1}}).sort("n"),
+        "computed": lambda one: one.find({}, {"_id": "$n"}),
+        "distinct": lambda one: one.distinct("n"),
+        "count": lambda one: [one.count_documents({})],
+        "aggregate": lambda one: one.aggregate([{"$group": {"_id": "$n"}}]),
+    }
+    compare(before, plain, reads)
+    found = {one.version.label: one.appeared for one in bands.find_versions({"n": {"$gte": 0}})}
+    assert found == {"main@0": [0, 1, 2, 3, 4]}
+    assert bands.restore({"n": 1}, "main@0").document_ids == [1]
+    bands.register("many")
+    for view in (before, bands.at("main@0")):
+        compare(view, plain, reads)
+    assert bands.at("HEAD").count_documents({}) == 2_205

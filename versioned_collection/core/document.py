@@ -178,6 +178,16 @@ def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:
     return build(b"\x03_id\0" + build(b"\x04$in\0" + raw_array(keys)))
 
 
+def exceed(keys: Iterable[DocumentKey], most: int, most_bytes: int) -> bool:
+    """Tell whether there are more keys than that, or larger ones together."""
+    count = size = 0
+    for key in keys:
+        count, size = count + 1, size + len(key)
+        if count > most or size > most_bytes:
+            return True
+    return False
+
+
 def id_value(key: DocumentKey, options: CodecOptions[Any] = PLAIN_OPTIONS) -> Any:
     """Return the ``_id`` as the Python value that PyMongo would give.
 

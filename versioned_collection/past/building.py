@@ -10,7 +10,7 @@ from itertools import chain
 from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import applied, hash_number
-from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.document import DocumentKey, document_hash, document_key, exceed
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
@@ -230,9 +230,4 @@ class _Builder:
 
 
 def _are_too_many(keys: Iterable[DocumentKey]) -> bool:
-    count = size = 0
-    for key in keys:
-        count, size = count + 1, size + len(key)
-        if count > MOST_TOUCHED or size > MOST_BYTES_TOUCHED:
-            return True
-    return False
+    return exceed(keys, MOST_TOUCHED, MOST_BYTES_TOUCHED)
