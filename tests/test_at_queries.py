@@ -107,6 +107,34 @@ def test_ids_are_computed_under_a_collation(db, label):
     compare(bands.at(label), plain, reads)
 
 
+# -- projections that only a find makes, in order ------------------------------------------
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+@pytest.mark.parametrize(
+    "projection",
+    [
+        {"_id": "$n", "q": {"$slice": 1}},
+        {"_id.z": 0, "q": {"$slice": [1, 1]}},
+        {"_id.k": 1, "q": {"$elemMatch": {"$gt": 2}}},
+        {"_id": 0, "q": {"$slice": -1}},
+        {"d": {"q": {"$slice": 1}}},
+        {"n": 1, "d": {"q": {"$slice": 1}}},
+        {"n": 1, "q": {"$slice": ["$q", 1, 1]}},
+        {"n": 1, "d": {"q": {"$slice": ["$q", 1, 1]}}},
+        {"n": 1, "q": {"$reverseArray": {"$slice": ["$d.q", 1]}}},
+    ],
+    ids=str,
+)
+def test_a_find_makes_the_projection_in_order(nested, projection, is_whole):
+    view, plain = nested
+    if is_whole:
+        view.prepare(whole=True)
+    for options in ({}, {"skip": 1, "limit": 2}, {"limit": 3}, {"skip": 3}, {"batch_size": 2}):
+        ways = [list(one.find({}, projection, sort={"n": -1}, **options)) for one in (view, plain)]
+        assert ways[0] == ways[1]
+
+
 # -- many uncommitted documents ------------------------------------------------------------
 
 

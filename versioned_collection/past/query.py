@@ -12,7 +12,7 @@ from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import RAW_OPTIONS, build, raw_array
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 
-_OF_FIND_ALONE = ("$elemMatch", "$slice", "$meta")
+_OF_FIND_ALONE = ("$elemMatch", "$meta")
 _WRITING = frozenset(("$out", "$merge"))
 _OF_ONE_COLLECTION = frozenset(
     ("$changeStream", "$collStats", "$geoNear", "$indexStats", "$planCacheStats", "$search")
@@ -60,11 +60,24 @@ class Find:
     @property
     def is_for_find_alone(self) -> bool:
         """Whether an aggregation cannot make the projection."""
-        return any(
-            name.endswith("$")
-            or (isinstance(value, Mapping) and any(one in value for one in _OF_FIND_ALONE))
-            for name, value in (self.projection or {}).items()
-        )
+        return _is_for_find_alone(self.projection or {})
+
+
+def _is_for_find_alone(projection: Mapping[str, Any]) -> bool:
+    for name, value in projection.items():
+        if name in _OF_FIND_ALONE or (name == "$slice" and not _is_expression(value)):
+            return True
+        if name.startswith("$"):
+            continue  # an expression, which is one of aggregations
+        if name.endswith("$") or (isinstance(value, Mapping) and _is_for_find_alone(value)):
+            return True
+    return False
+
+
+def _is_expression(sliced: Any) -> bool:
+    """Tell whether a ``$slice`` names an array, not the field that it stands at."""
+    first = sliced[0] if isinstance(sliced, list) and sliced else None
+    return isinstance(first, (str, list, Mapping))
 
 
 def projection_of(value: Any) -> Mapping[str, Any] | None:

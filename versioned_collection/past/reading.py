@@ -235,6 +235,38 @@ def _of_source(db: Any, plan: Plan, source: Source, find: Find, wanted: int | No
 
 
 def _sorted(db: Any, plan: Plan, find: Find) -> Batches:
+    if len(plan.sources) == 1:
+        return _sorted_by_find(db, plan, find)
+    if not find.is_for_find_alone:
+        return _sorted_by_stages(db, plan, find)
+    if not find.keeps_ids:  # by which to look documents up
+        raise _NeedsAll
+    return _sorted_and_looked_up(db, plan, find)
+
+
+def _sorted_by_find(db: Any, plan: Plan, find: Find) -> Batches:
+    source = plan.sources[0]
+    filter_ = joined(find.filter, source.wanted, source.unwanted)
+    return documents(
+        db,
+        source.name,
+        RawBSONDocument(filter_, RAW_OPTIONS),
+        sort=dict(find.sort),
+        at=plan.at,
+        projection=find.projection,
+        batch_size=find.batch_size or _LARGEST_BATCH,
+        skip=find.skip,
+        limit=find.limit,
+        **_options(plan, source, find.options, source.name),
+    )
+
+
+def _sorted_and_looked_up(db: Any, plan: Plan, find: Find) -> Batches:
+    for batch in _sorted_by_stages(db, plan, replace(find, projection={"_id": 1})):
+        yield from _looked_up(db, plan, find, list(map(document_key, batch)))
+
+
+def _sorted_by_stages(db: Any, plan: Plan, find: Find) -> Batches:
     order = RawBSONDocument(bson.encode({"$sort": dict(find.sort)}))
     stages: list[Any] = [order]
     before: list[Any] = []
@@ -245,18 +277,12 @@ def _sorted(db: Any, plan: Plan, find: Find) -> Batches:
     if find.limit:
         stages.append({"$limit": find.limit})
     options = {**find.options, "batchSize": find.batch_size}
-    if find.is_for_find_alone:
-        stages.append({"$project": {"_id": 1}})
-        ids = _aggregated(db, plan, find.filter, stages, options, before)
-        for batch in ids:
-            yield from _looked_up(db, plan, find, list(map(document_key, batch)))
-        return
     if find.projection and not find.drops_ids:
         stages.append({"$project": find.projection})
     elif find.projection:
         kept = {name: value for name, value in find.projection.items() if name != "_id"}
         stages += [{"$project": kept}] if kept else []
-    yield from _aggregated(db, plan, find.filter, stages, options, before)
+    return _aggregated(db, plan, find.filter, stages, options, before)
 
 
 def _looked_up(db: Any, plan: Plan, find: Find, keys: list[DocumentKey]) -> Batches:
