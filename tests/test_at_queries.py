@@ -9,8 +9,9 @@ import bson
 import pytest
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
-from versioned_collection import PastCollection, VersionedCollection
+from versioned_collection import PastCollection, VersionedCollection, errors
 
 Document = dict[str, Any]
 Read = Callable[[Any], Any]
@@ -133,6 +134,125 @@ def test_a_find_makes_the_projection_in_order(nested, projection, is_whole):
     for options in ({}, {"skip": 1, "limit": 2}, {"limit": 3}, {"skip": 3}, {"batch_size": 2}):
         ways = [list(one.find({}, projection, sort={"n": -1}, **options)) for one in (view, plain)]
         assert ways[0] == ways[1]
+
+
+# -- text searches -------------------------------------------------------------------------
+
+SEARCH = {"$text": {"$search": "foo"}}
+SCORE = {"score": {"$meta": "textScore"}}
+SEARCHES: dict[str, Read] = {
+    "find": lambda one: one.find(SEARCH),
+    "find scores": lambda one: one.find(SEARCH, SCORE),
+    "find sorted": lambda one: one.find(SEARCH, sort=[("_id", 1)], limit=3),
+    "find sorted by score": lambda one: [[*one.find(SEARCH, sort=SCORE)]],
+    "find the best": lambda one: one.find({"$and": [SEARCH]}, SCORE).sort(SCORE).limit(3),
+    "find ids by score": lambda one: [[*one.find(SEARCH, {"_id": 1}, sort=SCORE)]],
+    "count": lambda one: [one.count_documents(SEARCH)],
+    "distinct": lambda one: one.distinct("_id", SEARCH),
+    "group": lambda one: one.aggregate([{"$match": SEARCH}, {"$count": "n"}]),
+    "rank": lambda one: [
+        [*one.aggregate([{"$match": SEARCH}, {"$sort": SCORE}, {"$project": SCORE}])]
+    ],
+}
+
+
+@pytest.mark.parametrize("when", ["at first", "later", "changed"])
+@pytest.mark.parametrize("state", ["clean", "uncommitted", "whole", "scanned"])
+def test_a_text_search(db, state, when):
+    documents = [{"_id": n, "t": "foo " * n + "bar", "u": "foo " * (9 - n)} for n in range(5)]
+    bands, plain = beside(db, documents, capture="scan" if state == "scanned" else "auto")
+    if when != "later":
+        bands.create_index([("u" if when == "changed" else "t", "text")])
+    bands.update_one({"_id": 1}, {"$set": {"t": "none", "u": "none"}})
+    bands.register("none")
+    view = bands.at("main@0")
+    view.prepare(whole=state == "whole")
+    if when == "changed":
+        bands.drop_indexes()
+    if when != "at first":
+        bands.create_index([("t", "text")])
+    if state == "uncommitted":
+        bands.update_one({"_id": 3}, {"$set": {"t": "none"}})
+    plain.create_index([("t", "text")])
+    compare(view, plain, SEARCHES)
+
+
+def test_a_text_search_without_an_index_is_refused_by_the_server(db):
+    bands, _ = beside(db, [{"_id": 1, "t": "foo"}])
+    bands.delete_many({})
+    bands.register("none")
+    with pytest.raises(OperationFailure, match="text index"):
+        bands.at("main@0").find(SEARCH).to_list()
+    assert len([name for name in db.list_collection_names() if "__past" in name]) == 2
+
+
+def test_a_text_search_that_the_documents_of_the_version_rule_out(db):
+    bands, _ = beside(db, [{"_id": 1, "t": "foo", "language": "klingon"}])
+    bands.delete_many({})
+    bands.register("none")
+    bands.create_index([("t", "text")])
+    with pytest.raises(errors.NotSupported, match=r"\$regex"):
+        bands.at("main@0").find(SEARCH).to_list()
+
+
+# -- values that look like operators and stages --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        {"x": {"$eq": {"a": {"$near": 1}}}},
+        {"x": {"a": {"$near": [0, 0]}}},
+        {"x": {"$in": [{"a": {"$geoNear": 1}}]}},
+        {"x": {"$not": {"$eq": {"$out": 1}}}},
+        {"$expr": {"$eq": ["$x", {"$literal": {"$merge": 1}}]}},
+        {"$or": [{"x": {"$elemMatch": {"$eq": {"$near": 1}}}}, {"x": 1}]},
+    ],
+    ids=str,
+)
+def test_values_that_look_like_operators(db, filter_):
+    bands, plain = beside(db, [{"_id": 1, "x": 1}, {"_id": 2, "x": {"a": {"b": 1}}}])
+    bands.delete_many({})
+    bands.register("none")
+    reads: dict[str, Read] = {
+        "find": lambda one: one.find(filter_),
+        "count": lambda one: [one.count_documents(filter_)],
+        "computed": lambda one: one.aggregate([{"$addFields": {"q": {"$literal": filter_}}}]),
+        "in a pipeline": lambda one: one.aggregate([{"$facet": {"a": [{"$match": filter_}]}}]),
+    }
+    compare(bands.at("main@0"), plain, reads)
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        {"p": {"$near": [0, 0]}},
+        {"p": {"$nearSphere": [0, 0], "$maxDistance": 1}},
+        {"p": {"$geoNear": [0, 0]}},
+        {"$and": [{"x": 1}, {"p": {"$near": [0, 0]}}]},
+        {"p": {"$not": {"$near": [0, 0]}}},
+        {"p": {"$all": [{"$elemMatch": {"q": {"$near": [0, 0]}}}]}},
+    ],
+    ids=str,
+)
+def test_nearness_is_noticed_where_it_is_asked_for(db, filter_):
+    view = beside(db, [{"_id": 1}])[0].at("main@0")
+    with pytest.raises(errors.NotSupported, match="geoWithin"):
+        view.find(filter_)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"$facet": {"a": [{"$match": {}}, {"$out": "x"}]}},
+        {"$lookup": {"from": "x", "pipeline": [{"$merge": "x"}], "as": "a"}},
+        {"$unionWith": {"coll": "x", "pipeline": [{"$facet": {"a": [{"$collStats": {}}]}}]}},
+    ],
+    ids=str,
+)
+def test_stages_within_others_are_noticed(db, stage):
+    with pytest.raises(errors.NotSupported):
+        beside(db, [{"_id": 1}])[0].at("main@0").aggregate([stage])
 
 
 # -- many uncommitted documents ------------------------------------------------------------

@@ -101,8 +101,11 @@ class _Builder:
     def run(self, whole: bool) -> None:
         overlays = self._repository.overlays
         if whole:
-            if overlays.of(self._version, whole=True) is None:
+            copy = overlays.of(self._version, whole=True)
+            if copy is None:
                 self._make(self._every_document(), whole=True)
+            else:  # the collection may have other indexes by now
+                overlays.index_like(copy.slot, self._repository.name)
             return
         existing = overlays.of(self._version, whole=False)
         if existing is not None and self._head in existing.heads:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,15 @@ from bson.raw_bson import RawBSONDocument
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import RAW_OPTIONS, build, raw_array
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
+from versioned_collection.past import language
 
 _OF_FIND_ALONE = ("$elemMatch", "$meta")
 _WRITING = frozenset(("$out", "$merge"))
 _OF_ONE_COLLECTION = frozenset(
     ("$changeStream", "$collStats", "$geoNear", "$indexStats", "$planCacheStats", "$search")
 )
-_ORDERING = frozenset(("$near", "$nearSphere"))
+_ORDERING = frozenset(("$geoNear", "$near", "$nearSphere"))
+_SEARCHING = frozenset(("$text",))
 _JOINING = frozenset(("$lookup", "$graphLookup", "$unionWith"))
 
 Sort = list[tuple[str, Any]]
@@ -56,6 +58,11 @@ class Find:
     def drops_ids(self) -> bool:
         """Whether the projection leaves ``_id`` out."""
         return self.keeps_ids and not (self.projection or {}).get("_id", 1)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the order is one of scores, which documents do not hold."""
+        return any(isinstance(way, Mapping) for _, way in self.sort)
 
     @property
     def is_for_find_alone(self) -> bool:
@@ -177,6 +184,12 @@ class Stages:
     rest: list[RawBSONDocument]
     joins: bool
 
+    @property
+    def are_ranked(self) -> bool:
+        """Whether they ask for scores of a text search, which documents do not hold."""
+        asking = any(b"$meta\0" in stage.raw for stage in self.rest)
+        return asking and searches_text(self.filter)
+
 
 def stages_of(pipeline: Any, codec: Codec) -> Stages:
     """Take an aggregation pipeline apart.
@@ -189,7 +202,7 @@ def stages_of(pipeline: Any, codec: Codec) -> Stages:
     if not isinstance(pipeline, (list, tuple)):
         raise InvalidType("a pipeline is a list of stages", argument=pipeline)
     raws = [RawBSONDocument(codec.document(one, "stage"), RAW_OPTIONS) for one in pipeline]
-    used = {name for raw in raws for name in _names(raw)}
+    used = set(language.stages(raws))
     _refuse(used)
     filters = []
     while raws and list(raws[0]) == ["$match"] and isinstance(raws[0]["$match"], Mapping):
@@ -219,9 +232,7 @@ def refuse_nearness(filter_: bytes) -> None:
     Raises:
         NotSupported: It does.
     """
-    if b"$near" not in filter_:
-        return
-    used = set(_names(RawBSONDocument(filter_, RAW_OPTIONS))) & _ORDERING
+    used = _used(filter_, _ORDERING)
     if used:
         raise NotSupported(
             f"{', '.join(sorted(used))} puts the documents of one collection in order, while "
@@ -230,12 +241,13 @@ def refuse_nearness(filter_: bytes) -> None:
         )
 
 
-def _names(stage: Any) -> Iterator[str]:
-    """Iterate over the names of stages, also of those within others."""
-    if isinstance(stage, Mapping):
-        for name, value in stage.items():
-            yield name
-            yield from _names(value)
-    elif isinstance(stage, list):
-        for value in stage:
-            yield from _names(value)
+def searches_text(filter_: bytes) -> bool:
+    """Tell whether a filter needs a text index."""
+    return bool(_used(filter_, _SEARCHING))
+
+
+def _used(filter_: bytes, some: frozenset[str]) -> set[str]:
+    """Return which of some operators a filter uses."""
+    if not any(name.encode() in filter_ for name in some):
+        return set()
+    return set(language.operators(RawBSONDocument(filter_, RAW_OPTIONS))) & some

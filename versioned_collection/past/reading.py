@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -24,7 +24,7 @@ from versioned_collection.core.document import (
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import NotSupported, SnapshotUnavailable
 from versioned_collection.past.plan import Plan, Planner, Source
-from versioned_collection.past.query import Find, Stages, joined
+from versioned_collection.past.query import Find, Stages, joined, searches_text
 from versioned_collection.sharding import is_sharded
 from versioned_collection.wire import BYTES_OF_IDS, batches, documents, portions, read_concern, run
 
@@ -39,6 +39,25 @@ _HELD = 1024 * 1024
 
 Batches = Iterator[list[bytes]]
 Reading = Callable[[Plan], Batches]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """How something is asked of a version.
+
+    Attributes:
+        read: Reads it by a plan.
+        collation: That of queries which leave ids out, None where there are none.
+        searches: Whether it is a text search.
+        most: How many documents, or so, wait until it is certain that the plan held.
+        anew: Whether other collections are read, too, as they are now.
+    """
+
+    read: Reading
+    collation: Any
+    searches: bool
+    most: int = _BATCH
+    anew: bool = False
 
 
 class Reader:
@@ -57,41 +76,53 @@ class Reader:
 
     def find(self, find: Find) -> Iterator[bytes]:
         """Iterate over the documents that a find asks for."""
-        collation = find.options.get("collation")
-        most = find.batch_size or _BATCH
-        if find.sort:
-            found = self._read(lambda plan: _sorted(self._db, plan, find), collation, most)
-        else:
-            compared = (
-                None if find.keeps_ids else collation
-            )  # then ids are not left out by a query
-            found = self._read(lambda plan: _unsorted(self._db, plan, find), compared, most)
+        are_left_out = find.sort or not find.keeps_ids  # by queries, else here
+        return self._found(
+            find,
+            _Question(
+                lambda plan: (_sorted if find.sort else _unsorted)(self._db, plan, find),
+                find.options.get("collation") if are_left_out else None,
+                searches_text(find.filter),
+                find.batch_size or _BATCH,
+            ),
+        )
+
+    def _found(self, find: Find, question: _Question) -> Iterator[bytes]:
+        found = self._read(question)
+        if not find.sort:
             found = islice(found, find.skip, find.skip + find.limit if find.limit else None)
         return map(_without_id, found) if find.drops_ids else found
 
     def aggregate(self, stages: Stages, options: Mapping[str, Any]) -> Iterator[bytes]:
         """Iterate over what an aggregation returns."""
+
+        def read(plan: Plan) -> Batches:
+            if stages.are_ranked:
+                _need_one(plan)
+            return _aggregated(self._db, plan, stages.filter, stages.rest, options)
+
         return self._read(
-            lambda plan: _aggregated(self._db, plan, stages.filter, stages.rest, options),
-            options.get("collation"),
-            options.get("batchSize") or _BATCH,
-            anew=stages.joins,
+            _Question(
+                read,
+                options.get("collation"),
+                searches_text(stages.filter),
+                options.get("batchSize") or _BATCH,
+                anew=stages.joins,
+            )
         )
 
     def distinct(self, key: str, filter_: bytes, options: Mapping[str, Any]) -> list[bytes]:
         """Return the distinct values of a field, each as a document ``{"": value}``."""
-        collation = options.get("collation")
         found: dict[Any, bytes] = {}
 
         def read(plan: Plan) -> Batches:
-            is_plain = len(plan.sources) == 1 or not _collation(plan, options)
-            if not is_plain:
-                raise _NeedsAll
+            if _collation(plan, options):
+                _need_one(plan)
             self._refuse_shards(plan)
             for source in plan.sources:
                 yield _distinct(self._db, plan, source, key, filter_, options)
 
-        for value in self._read(read, collation):
+        for value in self._read(_Question(read, options.get("collation"), searches_text(filter_))):
             found.setdefault(twin_token(_only_value(value)), value)
         return list(found.values())
 
@@ -119,27 +150,21 @@ class Reader:
     def _db(self) -> Any:
         return self._planner.repository.db
 
-    def _read(
-        self, read: Reading, collation: Any, most: int = _BATCH, *, anew: bool = False
-    ) -> Iterator[bytes]:
+    def _read(self, question: _Question) -> Iterator[bytes]:
         """Iterate over what is read by a plan, once it is certain that the plan held.
 
-        The last batches, `most` documents or so, wait until then, so short reads are simply
-        repeated.
+        The last batches wait until then, so short reads are simply repeated.
         """
         whole = False
         for attempt in range(1, _ATTEMPTS + 1):
-            if anew or attempt > 1:
+            if question.anew or attempt > 1:
                 self._planner.forget()
-            plan = self._planner.plan(self._version, whole=whole)
-            if not whole and _confuses(plan, collation):
-                whole = True
-                plan = self._planner.plan(self._version, whole=True)
+            plan = self._plan(question, whole)
             begun = False
             held: list[bytes] = []
             try:
-                for batch in read(plan):
-                    if sum(map(len, held)) > _HELD or len(held) >= most:
+                for batch in question.read(plan):
+                    if sum(map(len, held)) > _HELD or len(held) >= question.most:
                         begun = True
                         yield from held
                         held = []
@@ -163,9 +188,22 @@ class Reader:
             version=self._version,
         )
 
+    def _plan(self, question: _Question, whole: bool) -> Plan:
+        plan = self._planner.plan(self._version, whole=whole)
+        if _confuses(plan, question.collation):
+            plan = self._planner.plan(self._version, whole=True)
+        if question.searches:
+            plan = self._planner.searchable(self._version, plan)
+        return plan
+
 
 class _NeedsAll(Exception):
     """The query needs all documents in one collection."""
+
+
+def _need_one(plan: Plan) -> None:
+    if len(plan.sources) > 1:
+        raise _NeedsAll
 
 
 def _is_gone(error: Exception) -> bool:
@@ -237,10 +275,10 @@ def _of_source(db: Any, plan: Plan, source: Source, find: Find, wanted: int | No
 def _sorted(db: Any, plan: Plan, find: Find) -> Batches:
     if len(plan.sources) == 1:
         return _sorted_by_find(db, plan, find)
+    if find.is_ranked or (find.is_for_find_alone and not find.keeps_ids):
+        raise _NeedsAll  # neither scores nor ids lead back to documents of several collections
     if not find.is_for_find_alone:
         return _sorted_by_stages(db, plan, find)
-    if not find.keeps_ids:  # by which to look documents up
-        raise _NeedsAll
     return _sorted_and_looked_up(db, plan, find)
 
 
