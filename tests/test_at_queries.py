@@ -12,6 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from versioned_collection import PastCollection, VersionedCollection, errors
+from versioned_collection.past import moment
 
 Document = dict[str, Any]
 Read = Callable[[Any], Any]
@@ -193,6 +194,101 @@ def test_a_text_search_that_the_documents_of_the_version_rule_out(db):
     bands.create_index([("t", "text")])
     with pytest.raises(errors.NotSupported, match=r"\$regex"):
         bands.at("main@0").find(SEARCH).to_list()
+
+
+# -- hints ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hint", ["n_1", [("n", 1)], {"_id": 1}, "_id_", {"$natural": 1}], ids=str)
+@pytest.mark.parametrize("state", ["clean", "many", "scanned", "dropped", "whole", "whole, later"])
+def test_hints(db, monkeypatch, state, hint):
+    documents = [{"_id": n, "n": n % 3} for n in range(9)]
+    bands, plain = beside(db, documents, capture="scan" if state == "scanned" else "auto")
+    plain.create_index("n")
+    if state != "whole, later":
+        bands.create_index("n")
+    bands.update_one({"_id": 1}, {"$set": {"n": 9}})
+    bands.register("nine")
+    view = bands.at("main@0")
+    view.prepare(whole=state.startswith("whole"))
+    if state == "whole, later":
+        bands.create_index("n")
+    bands.update_many({"_id": {"$gt": 5}}, {"$set": {"n": 7}})
+    if state == "many":
+        monkeypatch.setattr(moment, "MOST_MODIFIED", 1)
+    elif state == "dropped":
+        db["bands"].drop()
+    some = {"n": {"$gte": 1}}
+    reads: dict[str, Read] = {
+        "find": lambda one: one.find(some, hint=hint),
+        "sorted": lambda one: one.find(some, sort=[("n", 1)], hint=hint),
+        "sliced": lambda one: one.find(some, {"q": {"$slice": 1}}, sort=[("n", 1)]).hint(hint),
+        "count": lambda one: [one.count_documents(some, hint=hint)],
+        "aggregate": lambda one: one.aggregate(
+            [{"$match": some}], hint=dict(hint) if isinstance(hint, list) else hint
+        ),
+    }
+    compare(view, plain, reads)
+
+
+def test_a_hint_that_the_collection_does_not_know(db):
+    view = beside(db, [{"_id": 1}])[0].at("main@0")
+    with pytest.raises(OperationFailure, match="hint"):
+        view.find({}, hint="nothing").to_list()
+
+
+@pytest.mark.parametrize("option", ["hint", "let", "allowDiskUse", "batch_size"])
+def test_options_that_distinct_does_not_have(db, option):
+    view = beside(db, [{"_id": 1}])[0].at("main@0")
+    with pytest.raises(errors.InvalidArgument, match="comment"):
+        view.distinct("n", {}, **{option: {"_id": 1}})
+    assert view.distinct("_id", comment="why", max_time_ms=10_000) == [1]
+
+
+# -- options and numbers -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_options_that_change_nothing(nested, is_whole):
+    view, plain = nested
+    view.prepare(whole=is_whole)
+    count = [{"$count": "n"}]
+    reads: dict[str, Read] = {
+        "no fields": lambda one: one.find({}, []),
+        "find": lambda one: one.find({}, session=None, no_cursor_timeout=True, comment="why"),
+        "sorted": lambda one: one.find({}, sort=[("n", 1)], no_cursor_timeout=True),
+        "aggregate": lambda one: one.aggregate([], batchSize=2, session=None, comment="why"),
+        "aggregate none": lambda one: one.aggregate(count, batchSize=None),
+        "count": lambda one: [one.count_documents({}, session=None, comment="why")],
+        "estimate": lambda one: [one.estimated_document_count(comment="why", maxTimeMS=10_000)],
+        "distinct": lambda one: one.distinct("n", session=None, comment="why"),
+    }
+    compare(view, plain, reads)
+    for call in (
+        lambda: view.find(session=object()),
+        lambda: view.aggregate([], no_cursor_timeout=True),
+        lambda: view.aggregate([], batchSize=-1),
+        lambda: view.count_documents({}, session=object()),
+    ):
+        with pytest.raises(errors.InvalidArgument):
+            call()
+
+
+@pytest.mark.parametrize("sort", [None, [("n", 1)]])
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_large_numbers(nested, sort, is_whole):
+    view, plain = nested
+    view.prepare(whole=is_whole)
+    largest = 2**63 - 1
+    for skip, limit in ((1, largest), (2**31, 2**31), (largest, 1), (3, 2**62), (0, largest)):
+        found = [list(one.find(sort=sort).skip(skip).limit(limit)) for one in (view, plain)]
+        assert len(found[0]) == len(found[1])
+        assert found[0] == found[1] or sort is None
+    assert view.find(sort=sort).skip(2**62).limit(2**62).to_list() == []
+    assert view.count_documents({}, skip=1, limit=largest) == 3
+    for call in (view.find().limit, view.find().skip):
+        with pytest.raises(errors.InvalidArgument, match="at most"):
+            call(largest + 1)
 
 
 # -- values that look like operators and stages --------------------------------------------

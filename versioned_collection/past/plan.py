@@ -80,13 +80,15 @@ class Plan:
         sources: Parts of collections; each document of the version is in one of them.
         identities: The UUIDs of these collections, and of that which each purge replaces; None
             where there is none.
-        collation: The collation of the tracked collection, None for the simple one.
+        tracked: The name of the tracked collection, which may be one of them.
+        collation: Its collation, None for the simple one.
         moment: The moment of `at`.
     """
 
     at: Timestamp | None
     sources: Sequence[Source]
     identities: Mapping[str, Any]
+    tracked: str
     collation: Mapping[str, Any] | None
     moment: Moment | None = None
 
@@ -229,7 +231,9 @@ class Planner:
             return None
         identity = self._used(overlay)
         sources = [Source(name) for name in identity]
-        return Plan(None, sources, identity, self._collation()) if sources else None
+        if not sources:
+            return None
+        return Plan(None, sources, identity, self.repository.name, self._collation())
 
     def _of_parts(self, version: VersionId, moment: Moment) -> Plan | None:
         repository = self.repository
@@ -259,7 +263,8 @@ class Planner:
         found = {name: identity for name, identity in found.items() if name in read}
         purges = repository.purges.name
         found[purges] = moment.identities.get(purges)
-        return Plan(moment.at, [*parts, *of_overlay], found, self._collation(), moment)
+        sources = [*parts, *of_overlay]
+        return Plan(moment.at, sources, found, repository.name, self._collation(), moment)
 
     def _used(self, overlay: Overlay) -> dict[str, Any]:
         """Note that an overlay is read; return its collection's UUID by name, if it is there."""

@@ -22,6 +22,8 @@ _ORDERING = frozenset(("$geoNear", "$near", "$nearSphere"))
 _SEARCHING = frozenset(("$text",))
 _JOINING = frozenset(("$lookup", "$graphLookup", "$unionWith"))
 
+LARGEST_NUMBER = 2**63 - 1
+
 Sort = list[tuple[str, Any]]
 
 
@@ -88,7 +90,7 @@ def _is_expression(sliced: Any) -> bool:
 
 
 def projection_of(value: Any) -> Mapping[str, Any] | None:
-    """Return a projection as the server takes it; a list names the fields to keep.
+    """Return a projection as the server takes it; a list names the fields to keep, if any.
 
     Raises:
         InvalidType: It is neither a dict nor a list of texts.
@@ -98,7 +100,7 @@ def projection_of(value: Any) -> Mapping[str, Any] | None:
     is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
     if not is_list or not all(isinstance(name, str) for name in value):
         raise InvalidType("projection is a dict or a list of field names", argument=value)
-    return dict.fromkeys(value, 1) or {"_id": 1}
+    return dict.fromkeys(value, 1) or None
 
 
 def sort_of(key: Any, direction: Any = None) -> Sort:
@@ -136,12 +138,14 @@ def number_of(value: Any, what: str) -> int:
 
     Raises:
         InvalidType: It is no whole number.
-        InvalidArgument: It is negative.
+        InvalidArgument: It is negative, or larger than BSON's are.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidType(f"{what} is a whole number", argument=value)
     if value < 0:
         raise InvalidArgument(f"{what} is not negative", argument=value)
+    if value > LARGEST_NUMBER:
+        raise InvalidArgument(f"{what} is at most {LARGEST_NUMBER:,}", argument=value)
     return value
 
 

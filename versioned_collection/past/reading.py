@@ -23,8 +23,9 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import NotSupported, SnapshotUnavailable
+from versioned_collection.past.indexes import has_index
 from versioned_collection.past.plan import Plan, Planner, Source
-from versioned_collection.past.query import Find, Stages, joined, searches_text
+from versioned_collection.past.query import LARGEST_NUMBER, Find, Stages, joined, searches_text
 from versioned_collection.sharding import is_sharded
 from versioned_collection.wire import BYTES_OF_IDS, batches, documents, portions, read_concern, run
 
@@ -90,7 +91,8 @@ class Reader:
     def _found(self, find: Find, question: _Question) -> Iterator[bytes]:
         found = self._read(question)
         if not find.sort:
-            found = islice(found, find.skip, find.skip + find.limit if find.limit else None)
+            last = min(find.skip + find.limit, LARGEST_NUMBER) if find.limit else None
+            found = islice(found, find.skip, last)
         return map(_without_id, found) if find.drops_ids else found
 
     def aggregate(self, stages: Stages, options: Mapping[str, Any]) -> Iterator[bytes]:
@@ -224,12 +226,15 @@ def _collation(plan: Plan, options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if collation is None else {"collation": collation}
 
 
-def _options(
-    plan: Plan, source: Source, options: Mapping[str, Any], collection: str
-) -> dict[str, Any]:
+def _options(db: Any, plan: Plan, source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a command; hints go to the collections that know the index.
+
+    Of an index that the tracked collection does not know, the server says so.
+    """
     found = {**options, **_collation(plan, options)}
-    if source.name != collection:
-        found.pop("hint", None)  # other collections may not have the index
+    hint = found.get("hint")
+    if hint is not None and source.name != plan.tracked and not has_index(db, source.name, hint):
+        del found["hint"]
     return found
 
 
@@ -261,7 +266,7 @@ def _of_source(db: Any, plan: Plan, source: Source, find: Find, wanted: int | No
         at=plan.at,
         projection=projection,
         batch_size=size if wanted is None else min(size, wanted + 1),
-        **_options(plan, source, find.options, plan.sources[0].name),
+        **_options(db, plan, source, find.options),
     )
     for batch in found:
         if find.keeps_ids and (source.without or source.only is not None):
@@ -295,7 +300,7 @@ def _sorted_by_find(db: Any, plan: Plan, find: Find) -> Batches:
         batch_size=find.batch_size or _LARGEST_BATCH,
         skip=find.skip,
         limit=find.limit,
-        **_options(plan, source, find.options, source.name),
+        **_options(db, plan, source, find.options),
     )
 
 
@@ -308,7 +313,7 @@ def _sorted_by_stages(db: Any, plan: Plan, find: Find) -> Batches:
     order = RawBSONDocument(bson.encode({"$sort": dict(find.sort)}))
     stages: list[Any] = [order]
     before: list[Any] = []
-    if find.limit:
+    if find.limit and find.skip + find.limit <= LARGEST_NUMBER:
         before = [order, {"$limit": find.skip + find.limit}]
     if find.skip:
         stages.append({"$skip": find.skip})
@@ -355,7 +360,8 @@ def _aggregated(
     for source in others:
         arm = [*_begun(source, filter_), *before]
         pipeline.append({"$unionWith": {"coll": source.name, "pipeline": arm}})
-    found = _options(plan, base, options, base.name)
+    found = _options(db, plan, base, options)
+    found.pop("noCursorTimeout", None)  # which a find alone takes
     size = found.pop("batchSize", 0) or _LARGEST_BATCH
     command = {
         "aggregate": base.name,
@@ -385,7 +391,7 @@ def _distinct(
             "distinct": source.name,
             "key": key,
             "query": RawBSONDocument(query, RAW_OPTIONS),
-            **_options(plan, source, options, plan.sources[0].name),
+            **_options(db, plan, source, options),
             **read_concern(plan.at),
         },
     )
