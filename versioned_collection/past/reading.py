@@ -278,12 +278,12 @@ def _of_source(db: Any, plan: Plan, source: Source, find: Find, wanted: int | No
 
 
 def _sorted(db: Any, plan: Plan, find: Find) -> Batches:
+    if not find.is_ranked and not find.is_for_find_alone:
+        return _sorted_by_stages(db, plan, find)
     if len(plan.sources) == 1:
         return _sorted_by_find(db, plan, find)
-    if find.is_ranked or (find.is_for_find_alone and not find.keeps_ids):
+    if find.is_ranked or not find.keeps_ids:
         raise _NeedsAll  # neither scores nor ids lead back to documents of several collections
-    if not find.is_for_find_alone:
-        return _sorted_by_stages(db, plan, find)
     return _sorted_and_looked_up(db, plan, find)
 
 
