@@ -178,6 +178,17 @@ def test_a_text_search(db, state, when):
     compare(view, plain, SEARCHES)
 
 
+def test_a_text_search_whose_copy_has_gone(db):
+    bands, plain = beside(db, [{"_id": 1, "t": "foo"}, {"_id": 2, "t": "foo"}])
+    for one in (bands, plain):
+        one.create_index([("t", "text")])
+    bands.update_one({"_id": 1}, {"$set": {"t": "bar"}})
+    view = bands.at("HEAD")
+    for _ in range(3):
+        compare(view, plain, {"find": lambda one: one.find(SEARCH, sort=[("_id", 1)])})
+        bands.gc()
+
+
 def test_a_text_search_without_an_index_is_refused_by_the_server(db):
     bands, _ = beside(db, [{"_id": 1, "t": "foo"}])
     bands.delete_many({})
@@ -229,6 +240,26 @@ def test_hints(db, monkeypatch, state, hint):
         ),
     }
     compare(view, plain, reads)
+
+
+@pytest.mark.parametrize("kind", [1, "text"])
+def test_an_index_that_came_after_a_look(db, kind):
+    bands, plain = beside(db, [{"_id": 1, "t": "foo"}, {"_id": 2, "t": "foo"}])
+    bands.update_one({"_id": 1}, {"$set": {"t": "bar"}})
+    bands.register("bar")
+    for label in ("main@0", "HEAD"):
+        assert bands.at(label).count_documents({}) == 2
+    plain.create_index([("t", kind)], name="of t")
+    bands.create_index([("t", kind)], name="of t")
+    reads: dict[str, Read] = {
+        "count": lambda one: [one.count_documents(SEARCH)],
+        "find": lambda one: one.find(SEARCH),
+    }
+    if kind == 1:
+        reads = {"find": lambda one: one.find({"t": "foo"}, hint="of t")}
+    compare(bands.at("main@0"), plain, reads)
+    plain.update_one({"_id": 1}, {"$set": {"t": "bar"}})
+    compare(bands.at("HEAD"), plain, reads)
 
 
 def test_a_hint_that_the_collection_does_not_know(db):

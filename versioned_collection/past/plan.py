@@ -171,10 +171,14 @@ class Planner:
         try:
             prepare(self.repository, version, whole=whole)
         except PermissionDenied as error:
+            reason = (
+                "this query needs a copy of the whole version, with indexes as they are now, which"
+                if whole
+                else "this version differs from HEAD, and what differs"
+            )
             raise PermissionDenied(
-                "this version differs from HEAD, and what differs has to be stored beside the "
-                "collection before it can be read. Grant the role readWrite, or have a user "
-                "who has it read this version first",
+                f"{reason} has to be stored beside the collection before it can be read. Grant "
+                "the role readWrite, or have a user who has it read this version first, as here",
                 action=error.facts.get("action"),
                 namespace=error.facts.get("namespace"),
             ) from error
@@ -194,7 +198,10 @@ class Planner:
         if self._can_search(plan):
             return plan
         with self._lock:
-            self._make(version, whole=True)
+            copy = self._of_whole(version)
+            if copy is None or not self._can_search(copy):
+                self._make(version, whole=True)
+            self._plans.pop((version, True), None)  # of a copy that may be gone
         found = self.plan(version, whole=True)
         if not self._can_search(found):
             raise NotSupported(

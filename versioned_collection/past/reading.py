@@ -36,6 +36,9 @@ _ATTEMPTS = 5
 _GONE = frozenset((175, 361))
 """What the server says where a collection is dropped or renamed under a cursor."""
 
+_NO_INDEX = frozenset((2, 27))
+"""What it says, among others, where there is no index that a hint or a text search wants."""
+
 _BATCH = 1_000
 
 _HELD = 1024 * 1024
@@ -52,6 +55,7 @@ class _Question:
         read: Reads it by a plan.
         collation: That of queries which leave ids out, None where there are none.
         searches: Whether it is a text search.
+        hints: Whether it names an index.
         most: How many documents, or so, wait until it is certain that the plan held.
         anew: Whether other collections are read, too, as they are now.
     """
@@ -59,8 +63,14 @@ class _Question:
     read: Reading
     collation: Any
     searches: bool
+    hints: bool
     most: int = _BATCH
     anew: bool = False
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether there is no answer without an index."""
+        return self.searches or self.hints
 
 
 class Reader:
@@ -86,6 +96,7 @@ class Reader:
                 lambda plan: (in_order if find.sort else unsorted)(self._db, plan, find),
                 find.options.get("collation") if are_left_out else None,
                 searches_text(find.filter),
+                "hint" in find.options,
                 find.batch_size or _BATCH,
             ),
         )
@@ -110,6 +121,7 @@ class Reader:
                 read,
                 options.get("collation"),
                 searches_text(stages.filter),
+                "hint" in options,
                 options.get("batchSize") or _BATCH,
                 anew=stages.joins,
             )
@@ -126,7 +138,9 @@ class Reader:
             for source in plan.sources:
                 yield distinct(self._db, plan, source, key, filter_, options)
 
-        for value in self._read(_Question(read, options.get("collation"), searches_text(filter_))):
+        for value in self._read(
+            _Question(read, options.get("collation"), searches_text(filter_), hints=False)
+        ):
             found.setdefault(twin_token(_only_value(value)), value)
         return list(found.values())
 
@@ -180,7 +194,8 @@ class Reader:
                 whole = True
                 continue
             except (SnapshotUnavailable, driver.OperationFailure) as error:
-                if not _is_gone(error):
+                may_be_new = question.needs_index and attempt == 1 and _lacks_index(error)
+                if not (may_be_new or _is_gone(error)):
                     raise
             if begun:
                 break
@@ -203,6 +218,11 @@ class Reader:
 
 def _is_gone(error: Exception) -> bool:
     return isinstance(error, SnapshotUnavailable) or getattr(error, "code", None) in _GONE
+
+
+def _lacks_index(error: Exception) -> bool:
+    """Tell whether an index may have been missing, as one that came after the plan does."""
+    return getattr(error, "code", None) in _NO_INDEX
 
 
 def _confuses(plan: Plan, collation: Any) -> bool:
