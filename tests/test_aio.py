@@ -463,6 +463,9 @@ async def test_reading_the_past(adb):
     assert (await view.find_one(1))["x"] == 1
     assert await view.count_documents({}) == await view.estimated_document_count() == 2
     assert sorted(await view.distinct("x")) == [1, 2]
+    assert await view.estimated_document_count(comment="why") == 2
+    assert (view.name, view.full_name) == (bands.name, bands.full_name)
+    assert (view.database, view.codec_options) == (adb, bands.codec_options)
     with pytest.raises(errors.ReadOnlyVersion):
         view.insert_one({})
     with pytest.raises(AttributeError):

@@ -165,7 +165,7 @@ def test_sort_skip_limit_projection(bands):
         {"mark": 1}
     ]
     assert view.find({}, ["name"]).sort({"name": 1}).next() == {"_id": 2, "name": "Blur"}
-    assert view.find({"_id": 1}, []).to_list() == [{"_id": 1}]
+    assert view.find({"_id": 1}, []).to_list() == [view.find_one(1)]
     assert len(view.find().limit(2).to_list()) == 2
     assert len(view.find(skip=2).to_list()) == 1
     assert len(view.find(batch_size=1).to_list()) == 3

@@ -79,6 +79,7 @@ LIMITS = [
     ("stands for | 100,000", 1, building.MOST_TOUCHED),
     ("3 MiB of ids", MIB, building.MOST_BYTES_TOUCHED),
     ("used | 20,000", 1, moment.MOST_MODIFIED),
+    ("2 MiB of ids", MIB, moment.MOST_BYTES_MODIFIED),
     ("`vc --wait`) | 20 |", 1, lease.DEFAULT_WAIT_SECONDS),
     ("(`lease_seconds`) | 15 |", 1, lease.DEFAULT_SECONDS),
     ("(`VC_TIMEOUT`) | 5 |", 1, float(DEFAULTS["timeout"])),

@@ -252,3 +252,16 @@ def test_reader_waits_for_documents_on_the_move(connect, monkeypatch):
         reading.status()
     trackers.update_one({}, {"$set": {"intent": None}})
     assert reading.status()["current_version"] == 3
+
+
+def test_reader_is_told_of_a_search_that_needs_a_copy(connect):
+    bands = grown(connect("writer"))
+    bands.at("HEAD").find_one()
+    bands.create_index([("name", "text")])
+    edit(bands, "uncommitted")
+    search = {"$text": {"$search": "pulp"}}
+    reading = VersionedCollection(connect("reader"), "bands")
+    with pytest.raises(errors.PermissionDenied, match="a copy of the whole version"):
+        reading.at("HEAD").count_documents(search)
+    assert bands.at("HEAD").count_documents(search) == 1
+    assert reading.at("HEAD").count_documents(search) == 1

@@ -55,6 +55,22 @@ def test_a_view_moves_to_another_version(anydb):
     assert list(bands.views()) == ["other", "release"]
 
 
+def test_a_view_has_the_indexes_that_came_later(anydb):
+    bands = grown(anydb)
+    bands.at("main@1").prepare(whole=True)
+    bands.create_index("name")
+    bands.publish_view("main@1", "release")
+    assert "name_1" in _indexes_behind(anydb, "release")
+    bands.create_index("mark")
+    bands.at("main@1").prepare(whole=True)
+    assert {"name_1", "mark_1"} <= _indexes_behind(anydb, "release")
+
+
+def _indexes_behind(db, view):
+    (found,) = db.list_collections(filter={"name": view})
+    return set(db[found["options"]["viewOn"]].index_information())
+
+
 def test_a_renamed_collection_keeps_its_views(anydb):
     bands = grown(anydb)
     bands.publish_view("main@1", "release")

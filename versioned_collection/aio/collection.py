@@ -158,7 +158,7 @@ class AsyncVersionedCollection(Native[DocumentType]):
     async def at(self, revision: Any = "HEAD") -> AsyncPastCollection[DocumentType]:
         """Return a version as a read-only collection; see `VersionedCollection.at`."""
         call = partial(self._call, VersionedCollection.at, revision)
-        return AsyncPastCollection(await in_thread(call))
+        return AsyncPastCollection(await in_thread(call), self._collection.database)
 
     publish_view = awaited(VersionedCollection.publish_view)
     views = awaited(VersionedCollection.views)

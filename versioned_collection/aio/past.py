@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Generic, NoReturn
 
+from bson.codec_options import CodecOptions
+
 from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
@@ -18,13 +20,34 @@ class AsyncPastCollection(Generic[DocumentType]):
     Reads run in worker threads. Order and limits of a find are arguments of it.
     """
 
-    def __init__(self, view: PastCollection[DocumentType]) -> None:
+    def __init__(self, view: PastCollection[DocumentType], database: Any) -> None:
         self._view = view
+        self._database = database
 
     @property
     def version(self) -> Version:
         """The version."""
         return self._view.version
+
+    @property
+    def name(self) -> str:
+        """The name of the collection."""
+        return self._view.name
+
+    @property
+    def full_name(self) -> str:
+        """The names of database and collection."""
+        return self._view.full_name
+
+    @property
+    def database(self) -> Any:
+        """The database of the collection, of the driver that it was opened with."""
+        return self._database
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are decoded; see `PastCollection.codec_options`."""
+        return self._view.codec_options
 
     def find(self, *args: Any, **kwargs: Any) -> Streamed[DocumentType]:
         """Iterate over documents of the version; see `PastCollection.find`."""
@@ -42,9 +65,9 @@ class AsyncPastCollection(Generic[DocumentType]):
         """Return how many documents match; see `PastCollection.count_documents`."""
         return await in_thread(partial(self._view.count_documents, *args, **kwargs))
 
-    async def estimated_document_count(self) -> int:
-        """Return how many documents the version has."""
-        return await in_thread(self._view.estimated_document_count)
+    async def estimated_document_count(self, **options: Any) -> int:
+        """Return how many documents there are; see `PastCollection.estimated_document_count`."""
+        return await in_thread(partial(self._view.estimated_document_count, **options))
 
     async def distinct(self, *args: Any, **kwargs: Any) -> list[Any]:
         """Return the distinct values of a field; see `PastCollection.distinct`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -88,7 +88,9 @@ class ChangeStreamCapture(Capture):
                 extra={"collection": name, "seconds": seconds, "server_code": error.code},
             )
 
-    def ids_until(self, at: Timestamp, state: Metadata, most: int) -> set[DocumentKey] | None:
+    def ids_until(
+        self, at: Timestamp, state: Metadata, are_too_many: Callable[[set[DocumentKey]], bool]
+    ) -> set[DocumentKey] | None:
         """Return the documents that changed behind the position in `state`, and up to a time.
 
         Nothing is stored, so this takes no lease.
@@ -96,7 +98,7 @@ class ChangeStreamCapture(Capture):
         Args:
             at: The time.
             state: The state of the working copy at that time.
-            most: Of more documents nothing is told.
+            are_too_many: Tells of some documents whether nothing is to be told of as many.
 
         Returns:
             Their ids; None where there are too many, or where only a comparison could tell.
@@ -107,7 +109,7 @@ class ChangeStreamCapture(Capture):
         try:
             for events in self._events(state.captured, state.own, noticed):
                 self._take(events, noticed)
-                if noticed.scan or len(noticed.keys) > most:
+                if noticed.scan or are_too_many(noticed.keys):
                     return None
         except driver.OperationFailure as error:
             if not _is_history_lost(error):

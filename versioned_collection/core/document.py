@@ -192,6 +192,16 @@ def is_no_id(key: DocumentKey) -> bool:
     return names[:1] != [] and names[0][:1] == b"$" and names[:2] != [b"$ref", b"$id"]
 
 
+def exceed(keys: Iterable[DocumentKey], most: int, most_bytes: int) -> bool:
+    """Tell whether there are more keys than that, or larger ones together."""
+    count = size = 0
+    for key in keys:
+        count, size = count + 1, size + len(key)
+        if count > most or size > most_bytes:
+            return True
+    return False
+
+
 def id_value(key: DocumentKey, options: CodecOptions[Any] = PLAIN_OPTIONS) -> Any:
     """Return the ``_id`` as the Python value that PyMongo would give.
 

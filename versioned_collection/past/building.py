@@ -10,7 +10,7 @@ from itertools import chain
 from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import applied, hash_number
-from versioned_collection.core.document import DocumentKey, document_hash, document_key
+from versioned_collection.core.document import DocumentKey, document_hash, document_key, exceed
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
@@ -101,8 +101,11 @@ class _Builder:
     def run(self, whole: bool) -> None:
         overlays = self._repository.overlays
         if whole:
-            if overlays.of(self._version, whole=True) is None:
+            copy = overlays.of(self._version, whole=True)
+            if copy is None:
                 self._make(self._every_document(), whole=True)
+            else:  # the collection may have other indexes by now
+                overlays.index_like(copy.slot, self._repository.name)
             return
         existing = overlays.of(self._version, whole=False)
         if existing is not None and self._head in existing.heads:
@@ -230,9 +233,4 @@ class _Builder:
 
 
 def _are_too_many(keys: Iterable[DocumentKey]) -> bool:
-    count = size = 0
-    for key in keys:
-        count, size = count + 1, size + len(key)
-        if count > MOST_TOUCHED or size > MOST_BYTES_TOUCHED:
-            return True
-    return False
+    return exceed(keys, MOST_TOUCHED, MOST_BYTES_TOUCHED)

@@ -7,7 +7,7 @@ all reads of the next minute.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from bson.timestamp import Timestamp
 
 from versioned_collection.capture.base import Capture
 from versioned_collection.capture.change_stream import ChangeStreamCapture
-from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.document import DocumentKey, exceed
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import PermissionDenied, SnapshotUnavailable
 from versioned_collection.recovery import holding
@@ -28,7 +28,9 @@ SECONDS = 60.0
 """How long a moment is used: a fifth of the time for which servers keep snapshots."""
 
 MOST_MODIFIED = 20_000
-"""Uncommitted documents beyond which the replica is read instead of the collection."""
+MOST_BYTES_MODIFIED = 2 * 1024 * 1024
+"""Uncommitted documents, and bytes of their ids, which are part of queries, twice over; beyond
+them the replica is read instead of the collection."""
 
 _ATTEMPTS = 10
 _PAUSE = 0.5
@@ -153,9 +155,13 @@ def _modified(
     noted: set[DocumentKey] = set()
     for keys in repository.modified.all(at):
         noted.update(keys)
-        if len(noted) > MOST_MODIFIED:
+        if _are_too_many(noted):
             return None
-    since = capture.ids_until(at, state, MOST_MODIFIED)
-    if since is None or len(noted | since) > MOST_MODIFIED:
+    since = capture.ids_until(at, state, _are_too_many)
+    if since is None or _are_too_many(noted | since):
         return None
     return frozenset(noted | since)
+
+
+def _are_too_many(keys: Collection[DocumentKey]) -> bool:
+    return exceed(keys, MOST_MODIFIED, MOST_BYTES_MODIFIED)

@@ -21,8 +21,9 @@ from versioned_collection.core.document import (
     raw_id_in,
 )
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import PermissionDenied, SnapshotUnavailable
+from versioned_collection.errors import NotSupported, PermissionDenied, SnapshotUnavailable
 from versioned_collection.past.building import prepare
+from versioned_collection.past.indexes import text_index
 from versioned_collection.past.moment import Moment, look
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.base import identities
@@ -79,13 +80,15 @@ class Plan:
         sources: Parts of collections; each document of the version is in one of them.
         identities: The UUIDs of these collections, and of that which each purge replaces; None
             where there is none.
-        collation: The collation of the tracked collection, None for the simple one.
+        tracked: The name of the tracked collection, which may be one of them.
+        collation: Its collation, None for the simple one.
         moment: The moment of `at`.
     """
 
     at: Timestamp | None
     sources: Sequence[Source]
     identities: Mapping[str, Any]
+    tracked: str
     collation: Mapping[str, Any] | None
     moment: Moment | None = None
 
@@ -157,23 +160,65 @@ class Planner:
             return found
 
     def _found_or_made(self, version: VersionId, whole: bool) -> Plan:
-        repository = self.repository
         for _ in range(_ATTEMPTS):
             found = self._find(version, whole)
             if found is not None:
                 return found
-            try:
-                prepare(repository, version, whole=whole)
-            except PermissionDenied as error:
-                raise PermissionDenied(
-                    "this version differs from HEAD, and what differs has to be stored beside the "
-                    "collection before it can be read. Grant the role readWrite, or have a user "
-                    "who has it read this version first",
-                    action=error.facts.get("action"),
-                    namespace=error.facts.get("namespace"),
-                ) from error
-            self._moment = None  # what was made is not there at an earlier time
+            self._make(version, whole)
         raise SnapshotUnavailable("HEAD moves all the time; try again once other verbs are over")
+
+    def _make(self, version: VersionId, whole: bool) -> None:
+        try:
+            prepare(self.repository, version, whole=whole)
+        except PermissionDenied as error:
+            reason = (
+                "this query needs a copy of the whole version, with indexes as they are now, which"
+                if whole
+                else "this version differs from HEAD, and what differs"
+            )
+            raise PermissionDenied(
+                f"{reason} has to be stored beside the collection before it can be read. Grant "
+                "the role readWrite, or have a user who has it read this version first, as here",
+                action=error.facts.get("action"),
+                namespace=error.facts.get("namespace"),
+            ) from error
+        self._moment = None  # what was made is not there at an earlier time
+
+    def searchable(self, version: VersionId, plan: Plan) -> Plan:
+        """Return a plan for a text search: where needed, of a copy with the index for it.
+
+        Args:
+            version: The version.
+            plan: What serves it otherwise.
+
+        Raises:
+            NotSupported: The documents of the version cannot have that index.
+            PermissionDenied: The copy or its index has to be made, and the user may not write.
+        """
+        if self._can_search(plan):
+            return plan
+        with self._lock:
+            copy = self._of_whole(version)
+            if copy is None or not self._can_search(copy):
+                self._make(version, whole=True)
+            self._plans.pop((version, True), None)  # of a copy that may be gone
+        found = self.plan(version, whole=True)
+        if not self._can_search(found):
+            raise NotSupported(
+                "documents of this version cannot have the text index of the collection: it was "
+                "created after a document that the server does not index. Look for them with "
+                "$regex, or check the version out",
+                version=version,
+            )
+        return found
+
+    def _can_search(self, plan: Plan) -> bool:
+        """Tell whether all sources have the text index of the collection, if that has one."""
+        repository = self.repository
+        wanted = text_index(repository.db, repository.name)
+        return wanted is None or all(
+            text_index(repository.db, source.name) == wanted for source in plan.sources
+        )
 
     def _find(self, version: VersionId, whole: bool) -> Plan | None:
         found = self._of_whole(version)
@@ -193,7 +238,9 @@ class Planner:
             return None
         identity = self._used(overlay)
         sources = [Source(name) for name in identity]
-        return Plan(None, sources, identity, self._collation()) if sources else None
+        if not sources:
+            return None
+        return Plan(None, sources, identity, self.repository.name, self._collation())
 
     def _of_parts(self, version: VersionId, moment: Moment) -> Plan | None:
         repository = self.repository
@@ -223,7 +270,8 @@ class Planner:
         found = {name: identity for name, identity in found.items() if name in read}
         purges = repository.purges.name
         found[purges] = moment.identities.get(purges)
-        return Plan(moment.at, [*parts, *of_overlay], found, self._collation(), moment)
+        sources = [*parts, *of_overlay]
+        return Plan(moment.at, sources, found, repository.name, self._collation(), moment)
 
     def _used(self, overlay: Overlay) -> dict[str, Any]:
         """Note that an overlay is read; return its collection's UUID by name, if it is there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,18 @@ from bson.raw_bson import RawBSONDocument
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import RAW_OPTIONS, build, raw_array
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
+from versioned_collection.past import language
 
-_OF_FIND_ALONE = ("$elemMatch", "$slice", "$meta")
+_OF_FIND_ALONE = ("$elemMatch", "$meta")
 _WRITING = frozenset(("$out", "$merge"))
 _OF_ONE_COLLECTION = frozenset(
     ("$changeStream", "$collStats", "$geoNear", "$indexStats", "$planCacheStats", "$search")
 )
-_ORDERING = frozenset(("$near", "$nearSphere"))
+_ORDERING = frozenset(("$geoNear", "$near", "$nearSphere"))
+_SEARCHING = frozenset(("$text",))
 _JOINING = frozenset(("$lookup", "$graphLookup", "$unionWith"))
+
+LARGEST_NUMBER = 2**63 - 1
 
 Sort = list[tuple[str, Any]]
 
@@ -48,8 +52,9 @@ class Find:
     @property
     def keeps_ids(self) -> bool:
         """Whether the projection leaves ``_id`` what it is, or out."""
-        value = (self.projection or {}).get("_id", 1)
-        return isinstance(value, (bool, int, float))
+        projection = self.projection or {}
+        is_cut = any(name.startswith("_id.") for name in projection)
+        return not is_cut and isinstance(projection.get("_id", 1), (bool, int, float))
 
     @property
     def drops_ids(self) -> bool:
@@ -57,17 +62,35 @@ class Find:
         return self.keeps_ids and not (self.projection or {}).get("_id", 1)
 
     @property
+    def is_ranked(self) -> bool:
+        """Whether the order is one of scores, which documents do not hold."""
+        return any(isinstance(way, Mapping) for _, way in self.sort)
+
+    @property
     def is_for_find_alone(self) -> bool:
         """Whether an aggregation cannot make the projection."""
-        return any(
-            name.endswith("$")
-            or (isinstance(value, Mapping) and any(one in value for one in _OF_FIND_ALONE))
-            for name, value in (self.projection or {}).items()
-        )
+        return _is_for_find_alone(self.projection or {})
+
+
+def _is_for_find_alone(projection: Mapping[str, Any]) -> bool:
+    for name, value in projection.items():
+        if name in _OF_FIND_ALONE or (name == "$slice" and not _is_expression(value)):
+            return True
+        if name.startswith("$"):
+            continue  # an expression, which is one of aggregations
+        if name.endswith("$") or (isinstance(value, Mapping) and _is_for_find_alone(value)):
+            return True
+    return False
+
+
+def _is_expression(sliced: Any) -> bool:
+    """Tell whether a ``$slice`` names an array, not the field that it stands at."""
+    first = sliced[0] if isinstance(sliced, list) and sliced else None
+    return isinstance(first, (str, list, Mapping))
 
 
 def projection_of(value: Any) -> Mapping[str, Any] | None:
-    """Return a projection as the server takes it; a list names the fields to keep.
+    """Return a projection as the server takes it; a list names the fields to keep, if any.
 
     Raises:
         InvalidType: It is neither a dict nor a list of texts.
@@ -77,7 +100,7 @@ def projection_of(value: Any) -> Mapping[str, Any] | None:
     is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
     if not is_list or not all(isinstance(name, str) for name in value):
         raise InvalidType("projection is a dict or a list of field names", argument=value)
-    return dict.fromkeys(value, 1) or {"_id": 1}
+    return dict.fromkeys(value, 1) or None
 
 
 def sort_of(key: Any, direction: Any = None) -> Sort:
@@ -115,12 +138,14 @@ def number_of(value: Any, what: str) -> int:
 
     Raises:
         InvalidType: It is no whole number.
-        InvalidArgument: It is negative.
+        InvalidArgument: It is negative, or larger than BSON's are.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidType(f"{what} is a whole number", argument=value)
     if value < 0:
         raise InvalidArgument(f"{what} is not negative", argument=value)
+    if value > LARGEST_NUMBER:
+        raise InvalidArgument(f"{what} is at most {LARGEST_NUMBER:,}", argument=value)
     return value
 
 
@@ -163,6 +188,12 @@ class Stages:
     rest: list[RawBSONDocument]
     joins: bool
 
+    @property
+    def are_ranked(self) -> bool:
+        """Whether they ask for scores of a text search, which documents do not hold."""
+        asking = any(b"$meta\0" in stage.raw for stage in self.rest)
+        return asking and searches_text(self.filter)
+
 
 def stages_of(pipeline: Any, codec: Codec) -> Stages:
     """Take an aggregation pipeline apart.
@@ -175,7 +206,7 @@ def stages_of(pipeline: Any, codec: Codec) -> Stages:
     if not isinstance(pipeline, (list, tuple)):
         raise InvalidType("a pipeline is a list of stages", argument=pipeline)
     raws = [RawBSONDocument(codec.document(one, "stage"), RAW_OPTIONS) for one in pipeline]
-    used = {name for raw in raws for name in _names(raw)}
+    used = set(language.stages(raws))
     _refuse(used)
     filters = []
     while raws and list(raws[0]) == ["$match"] and isinstance(raws[0]["$match"], Mapping):
@@ -205,9 +236,7 @@ def refuse_nearness(filter_: bytes) -> None:
     Raises:
         NotSupported: It does.
     """
-    if b"$near" not in filter_:
-        return
-    used = set(_names(RawBSONDocument(filter_, RAW_OPTIONS))) & _ORDERING
+    used = _used(filter_, _ORDERING)
     if used:
         raise NotSupported(
             f"{', '.join(sorted(used))} puts the documents of one collection in order, while "
@@ -216,12 +245,13 @@ def refuse_nearness(filter_: bytes) -> None:
         )
 
 
-def _names(stage: Any) -> Iterator[str]:
-    """Iterate over the names of stages, also of those within others."""
-    if isinstance(stage, Mapping):
-        for name, value in stage.items():
-            yield name
-            yield from _names(value)
-    elif isinstance(stage, list):
-        for value in stage:
-            yield from _names(value)
+def searches_text(filter_: bytes) -> bool:
+    """Tell whether a filter needs a text index."""
+    return bool(_used(filter_, _SEARCHING))
+
+
+def _used(filter_: bytes, some: frozenset[str]) -> set[str]:
+    """Return which of some operators a filter uses."""
+    if not any(name.encode() in filter_ for name in some):
+        return set()
+    return set(language.operators(RawBSONDocument(filter_, RAW_OPTIONS))) & some

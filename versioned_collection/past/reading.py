@@ -1,44 +1,76 @@
-"""Reading a version: each document from where the plan says, all of one moment, or an error."""
+"""Reading a version: all of one moment, as the plan says, or an error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import bson
-from bson.raw_bson import RawBSONDocument
 from pymongo import errors as driver
 
 from versioned_collection.core.document import (
-    RAW_OPTIONS,
     DocumentKey,
     build,
-    document_key,
     element,
     elements,
-    raw_id_in,
     twin_token,
 )
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import NotSupported, SnapshotUnavailable
-from versioned_collection.past.plan import Plan, Planner, Source
-from versioned_collection.past.query import Find, Stages, joined
+from versioned_collection.past.plan import Plan, Planner
+from versioned_collection.past.query import LARGEST_NUMBER, Find, Stages, searches_text
+from versioned_collection.past.sources import (
+    Batches,
+    NeedsAll,
+    aggregated,
+    collation_option,
+    distinct,
+    in_order,
+    need_one,
+    unsorted,
+)
 from versioned_collection.sharding import is_sharded
-from versioned_collection.wire import BYTES_OF_IDS, batches, documents, portions, read_concern, run
 
 _ATTEMPTS = 5
 _GONE = frozenset((175, 361))
 """What the server says where a collection is dropped or renamed under a cursor."""
 
-_BATCH, _LARGEST_BATCH = 1_000, 20_000
+_NO_INDEX = frozenset((2, 27))
+"""What it says, among others, where there is no index that a hint or a text search wants."""
+
+_BATCH = 1_000
 
 _HELD = 1024 * 1024
 """Bytes that wait until it is certain that what was read can be used."""
 
-Batches = Iterator[list[bytes]]
 Reading = Callable[[Plan], Batches]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """How something is asked of a version.
+
+    Attributes:
+        read: Reads it by a plan.
+        collation: That of queries which leave ids out, None where there are none.
+        searches: Whether it is a text search.
+        hints: Whether it names an index.
+        most: How many documents, or so, wait until it is certain that the plan held.
+        anew: Whether other collections are read, too, as they are now.
+    """
+
+    read: Reading
+    collation: Any
+    searches: bool
+    hints: bool
+    most: int = _BATCH
+    anew: bool = False
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether there is no answer without an index."""
+        return self.searches or self.hints
 
 
 class Reader:
@@ -57,38 +89,58 @@ class Reader:
 
     def find(self, find: Find) -> Iterator[bytes]:
         """Iterate over the documents that a find asks for."""
-        collation = find.options.get("collation")
-        most = find.batch_size or _BATCH
-        if find.sort:
-            found = self._read(lambda plan: _sorted(self._db, plan, find), collation, most)
-        else:
-            found = self._read(lambda plan: _unsorted(self._db, plan, find), None, most)
-            found = islice(found, find.skip, find.skip + find.limit if find.limit else None)
+        are_left_out = find.sort or not find.keeps_ids  # by queries, else here
+        return self._found(
+            find,
+            _Question(
+                lambda plan: (in_order if find.sort else unsorted)(self._db, plan, find),
+                find.options.get("collation") if are_left_out else None,
+                searches_text(find.filter),
+                "hint" in find.options,
+                find.batch_size or _BATCH,
+            ),
+        )
+
+    def _found(self, find: Find, question: _Question) -> Iterator[bytes]:
+        found = self._read(question)
+        if not find.sort:
+            last = min(find.skip + find.limit, LARGEST_NUMBER) if find.limit else None
+            found = islice(found, find.skip, last)
         return map(_without_id, found) if find.drops_ids else found
 
     def aggregate(self, stages: Stages, options: Mapping[str, Any]) -> Iterator[bytes]:
         """Iterate over what an aggregation returns."""
+
+        def read(plan: Plan) -> Batches:
+            if stages.are_ranked:
+                need_one(plan)
+            return aggregated(self._db, plan, stages.filter, stages.rest, options)
+
         return self._read(
-            lambda plan: _aggregated(self._db, plan, stages.filter, stages.rest, options),
-            options.get("collation"),
-            options.get("batchSize") or _BATCH,
-            anew=stages.joins,
+            _Question(
+                read,
+                options.get("collation"),
+                searches_text(stages.filter),
+                "hint" in options,
+                options.get("batchSize") or _BATCH,
+                anew=stages.joins,
+            )
         )
 
     def distinct(self, key: str, filter_: bytes, options: Mapping[str, Any]) -> list[bytes]:
         """Return the distinct values of a field, each as a document ``{"": value}``."""
-        collation = options.get("collation")
         found: dict[Any, bytes] = {}
 
         def read(plan: Plan) -> Batches:
-            is_plain = len(plan.sources) == 1 or not _collation(plan, options)
-            if not is_plain:
-                raise _NeedsAll
+            if collation_option(plan, options):
+                need_one(plan)
             self._refuse_shards(plan)
             for source in plan.sources:
-                yield _distinct(self._db, plan, source, key, filter_, options)
+                yield distinct(self._db, plan, source, key, filter_, options)
 
-        for value in self._read(read, collation):
+        for value in self._read(
+            _Question(read, options.get("collation"), searches_text(filter_), hints=False)
+        ):
             found.setdefault(twin_token(_only_value(value)), value)
         return list(found.values())
 
@@ -116,27 +168,21 @@ class Reader:
     def _db(self) -> Any:
         return self._planner.repository.db
 
-    def _read(
-        self, read: Reading, collation: Any, most: int = _BATCH, *, anew: bool = False
-    ) -> Iterator[bytes]:
+    def _read(self, question: _Question) -> Iterator[bytes]:
         """Iterate over what is read by a plan, once it is certain that the plan held.
 
-        The last batches, `most` documents or so, wait until then, so short reads are simply
-        repeated.
+        The last batches wait until then, so short reads are simply repeated.
         """
         whole = False
         for attempt in range(1, _ATTEMPTS + 1):
-            if anew or attempt > 1:
+            if question.anew or attempt > 1:
                 self._planner.forget()
-            plan = self._planner.plan(self._version, whole=whole)
-            if not whole and _confuses(plan, collation):
-                whole = True
-                plan = self._planner.plan(self._version, whole=True)
+            plan = self._plan(question, whole)
             begun = False
             held: list[bytes] = []
             try:
-                for batch in read(plan):
-                    if sum(map(len, held)) > _HELD or len(held) >= most:
+                for batch in question.read(plan):
+                    if sum(map(len, held)) > _HELD or len(held) >= question.most:
                         begun = True
                         yield from held
                         held = []
@@ -144,11 +190,12 @@ class Reader:
                 if plan.still_holds(self._planner.repository):
                     yield from held
                     return
-            except _NeedsAll:
+            except NeedsAll:
                 whole = True
                 continue
             except (SnapshotUnavailable, driver.OperationFailure) as error:
-                if not _is_gone(error):
+                may_be_new = question.needs_index and attempt == 1 and _lacks_index(error)
+                if not (may_be_new or _is_gone(error)):
                     raise
             if begun:
                 break
@@ -160,13 +207,22 @@ class Reader:
             version=self._version,
         )
 
-
-class _NeedsAll(Exception):
-    """The query needs all documents in one collection."""
+    def _plan(self, question: _Question, whole: bool) -> Plan:
+        plan = self._planner.plan(self._version, whole=whole)
+        if _confuses(plan, question.collation):
+            plan = self._planner.plan(self._version, whole=True)
+        if question.searches:
+            plan = self._planner.searchable(self._version, plan)
+        return plan
 
 
 def _is_gone(error: Exception) -> bool:
     return isinstance(error, SnapshotUnavailable) or getattr(error, "code", None) in _GONE
+
+
+def _lacks_index(error: Exception) -> bool:
+    """Tell whether an index may have been missing, as one that came after the plan does."""
+    return getattr(error, "code", None) in _NO_INDEX
 
 
 def _confuses(plan: Plan, collation: Any) -> bool:
@@ -175,162 +231,6 @@ def _confuses(plan: Plan, collation: Any) -> bool:
         return False
     is_finest = collation.get("locale") == "simple" or collation == plan.collation
     return not is_finest and plan.names_texts
-
-
-def _collation(plan: Plan, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the option that makes all sources compare like the tracked collection."""
-    collation = options.get("collation") or plan.collation
-    return {} if collation is None else {"collation": collation}
-
-
-def _options(
-    plan: Plan, source: Source, options: Mapping[str, Any], collection: str
-) -> dict[str, Any]:
-    found = {**options, **_collation(plan, options)}
-    if source.name != collection:
-        found.pop("hint", None)  # other collections may not have the index
-    return found
-
-
-# -- without an order ------------------------------------------------------------------------
-
-
-def _unsorted(db: Any, plan: Plan, find: Find) -> Batches:
-    """Read one source after the other; what does not count is left out here."""
-    wanted = find.skip + find.limit if find.limit else None
-    for source in plan.sources:
-        for batch in _of_source(db, plan, source, find, wanted):
-            yield batch
-            if wanted is not None:
-                wanted -= len(batch)
-                if wanted <= 0:
-                    return
-
-
-def _of_source(db: Any, plan: Plan, source: Source, find: Find, wanted: int | None) -> Batches:
-    filter_ = joined(find.filter, source.wanted, None if find.keeps_ids else source.unwanted)
-    projection = find.projection
-    if find.drops_ids:
-        projection = {name: value for name, value in (projection or {}).items() if name != "_id"}
-    size = find.batch_size or _LARGEST_BATCH
-    found = documents(
-        db,
-        source.name,
-        RawBSONDocument(filter_, RAW_OPTIONS),
-        at=plan.at,
-        projection=projection,
-        batch_size=size if wanted is None else min(size, wanted + 1),
-        **_options(plan, source, find.options, plan.sources[0].name),
-    )
-    for batch in found:
-        if find.keeps_ids and (source.without or source.only is not None):
-            batch = [raw for raw in batch if document_key(raw) in source]
-        yield batch
-
-
-# -- in order --------------------------------------------------------------------------------
-
-
-def _sorted(db: Any, plan: Plan, find: Find) -> Batches:
-    order = RawBSONDocument(bson.encode({"$sort": dict(find.sort)}))
-    stages: list[Any] = [order]
-    before: list[Any] = []
-    if find.limit:
-        before = [order, {"$limit": find.skip + find.limit}]
-    if find.skip:
-        stages.append({"$skip": find.skip})
-    if find.limit:
-        stages.append({"$limit": find.limit})
-    options = {**find.options, "batchSize": find.batch_size}
-    if find.is_for_find_alone:
-        stages.append({"$project": {"_id": 1}})
-        ids = _aggregated(db, plan, find.filter, stages, options, before)
-        for batch in ids:
-            yield from _looked_up(db, plan, find, list(map(document_key, batch)))
-        return
-    if find.projection and not find.drops_ids:
-        stages.append({"$project": find.projection})
-    elif find.projection:
-        kept = {name: value for name, value in find.projection.items() if name != "_id"}
-        stages += [{"$project": kept}] if kept else []
-    yield from _aggregated(db, plan, find.filter, stages, options, before)
-
-
-def _looked_up(db: Any, plan: Plan, find: Find, keys: list[DocumentKey]) -> Batches:
-    """Read documents in a given order, with a projection that only a find can make."""
-    for portion in portions(keys, len, _BATCH, BYTES_OF_IDS):
-        some = joined(find.filter, raw_id_in(portion))
-        one = replace(find, filter=some, sort=[], skip=0, limit=0)
-        found = {document_key(raw): raw for batch in _unsorted(db, plan, one) for raw in batch}
-        yield [found[key] for key in portion]
-
-
-def _aggregated(
-    db: Any,
-    plan: Plan,
-    filter_: bytes,
-    stages: Iterable[Any],
-    options: Mapping[str, Any],
-    before: Iterable[Any] = (),
-) -> Batches:
-    """Run stages over the documents of all sources that match a filter.
-
-    Args:
-        db: The database.
-        plan: What to read.
-        filter_: The filter; each source uses its indexes for it.
-        stages: The stages.
-        options: Options of the command.
-        before: Stages that each source goes through first.
-    """
-    base, *others = plan.sources
-    pipeline = [*_begun(base, filter_), *before]
-    for source in others:
-        arm = [*_begun(source, filter_), *before]
-        pipeline.append({"$unionWith": {"coll": source.name, "pipeline": arm}})
-    found = _options(plan, base, options, base.name)
-    size = found.pop("batchSize", 0) or _LARGEST_BATCH
-    command = {
-        "aggregate": base.name,
-        "pipeline": [*pipeline, *stages],
-        "cursor": {"batchSize": size},
-        **found,
-        **read_concern(plan.at),
-    }
-    yield from batches(db, command)
-
-
-def _begun(source: Source, filter_: bytes) -> list[Any]:
-    matched = joined(filter_, source.wanted, source.unwanted)
-    return [RawBSONDocument(build(b"\x03$match\0" + matched))]
-
-
-# -- values ----------------------------------------------------------------------------------
-
-
-def _distinct(
-    db: Any, plan: Plan, source: Source, key: str, filter_: bytes, options: Mapping[str, Any]
-) -> list[bytes]:
-    query = joined(filter_, source.wanted, source.unwanted)
-    reply = run(
-        db,
-        {
-            "distinct": source.name,
-            "key": key,
-            "query": RawBSONDocument(query, RAW_OPTIONS),
-            **_options(plan, source, options, plan.sources[0].name),
-            **read_concern(plan.at),
-        },
-    )
-    raw = bytes(reply.raw)  # type: ignore[attr-defined]
-    for _, name, start, end in elements(raw):
-        if name == b"values":
-            values = raw[start:end]
-            return [
-                build(element(b"", bytes((kind,)) + values[first:last]))
-                for kind, _, first, last in elements(values)
-            ]
-    return []
 
 
 def _only_value(raw: bytes) -> DocumentKey:

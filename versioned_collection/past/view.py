@@ -13,15 +13,20 @@ from pymongo.collection import Collection
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
-from versioned_collection.errors import InvalidArgument, InvalidType, ReadOnlyVersion
+from versioned_collection.errors import InvalidType, ReadOnlyVersion
 from versioned_collection.observing import Progress
 from versioned_collection.past.building import prepare
 from versioned_collection.past.cursors import PastCursor, PastResults
+from versioned_collection.past.options import (
+    OF_AGGREGATE,
+    OF_DISTINCT,
+    OF_FIND,
+    options_of,
+    stored,
+)
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import (
     Find,
-    collation_of,
-    hint_of,
     number_of,
     projection_of,
     refuse_nearness,
@@ -54,18 +59,6 @@ WRITES = (
     "update_search_index",
 )
 """The methods of PyMongo's `Collection` that write."""
-
-_OPTIONS = {
-    "allow_disk_use": "allowDiskUse",
-    "allowDiskUse": "allowDiskUse",
-    "collation": "collation",
-    "comment": "comment",
-    "hint": "hint",
-    "let": "let",
-    "max_time_ms": "maxTimeMS",
-    "maxTimeMS": "maxTimeMS",
-}
-"""Options of reads, as PyMongo and as the server spells them."""
 
 
 class PastCollection(Generic[DocumentType]):
@@ -147,7 +140,7 @@ class PastCollection(Generic[DocumentType]):
                 in no particular order.
             batch_size: How many documents the server sends at once; 0 for as many as fit.
             **options: ``collation``, ``hint`` (for the documents that are as in the present),
-                ``comment``, ``max_time_ms``, ``allow_disk_use``, ``let``.
+                ``comment``, ``max_time_ms``, ``allow_disk_use``, ``let``, ``no_cursor_timeout``.
 
         Returns:
             A cursor; nothing is read before the first document is asked for.
@@ -161,12 +154,12 @@ class PastCollection(Generic[DocumentType]):
         refuse_nearness(raw)
         find = Find(
             raw,
-            self._stored(projection_of(projection), "projection"),
+            stored(projection_of(projection), "projection", self._codec),
             sort_of(sort),
             number_of(skip, "skip"),
             number_of(limit, "limit"),
             number_of(batch_size, "batch_size"),
-            self._options(options),
+            options_of(options, OF_FIND, self._codec),
         )
         return PastCursor(self._reader, find, self.codec_options)
 
@@ -190,8 +183,8 @@ class PastCollection(Generic[DocumentType]):
 
         Args:
             pipeline: A list of stages.
-            batch_size: See `find`.
-            **options: See `find`.
+            batch_size: See `find`; ``batchSize`` means the same.
+            **options: See `find`; all but ``no_cursor_timeout``.
 
         Returns:
             A cursor; nothing is read before the first document is asked for.
@@ -202,7 +195,8 @@ class PastCollection(Generic[DocumentType]):
             NotSupported: A stage writes, or works on a whole collection alone.
         """
         stages = stages_of(pipeline, self._codec)
-        sent = {**self._options(options), "batchSize": number_of(batch_size, "batch_size")}
+        size = number_of(batch_size, "batch_size")
+        sent = {"batchSize": size, **options_of(options, OF_AGGREGATE, self._codec)}
         return PastResults(partial(self._reader.aggregate, stages, sent), self.codec_options)
 
     def count_documents(
@@ -214,7 +208,7 @@ class PastCollection(Generic[DocumentType]):
             filter: The filter.
             skip: How many documents to pass over.
             limit: Count no further; 0 for all.
-            **options: See `find`.
+            **options: See `aggregate`.
         """
         matched = RawBSONDocument(self._codec.document(filter, "filter"))
         pipeline: list[Any] = [{"$match": matched}]
@@ -225,9 +219,13 @@ class PastCollection(Generic[DocumentType]):
         counted = self.aggregate([*pipeline, {"$group": {"_id": 1, "n": {"$sum": 1}}}], **options)
         return int(next(counted, {"n": 0})["n"])
 
-    def estimated_document_count(self) -> int:
-        """Return how many documents the version has: exactly, as it costs a count."""
-        return self.count_documents({})
+    def estimated_document_count(self, **options: Any) -> int:
+        """Return how many documents the version has: exactly, as it costs a count.
+
+        Args:
+            **options: See `aggregate`.
+        """
+        return self.count_documents({}, **options)
 
     def distinct(
         self, key: str, filter: Mapping[str, Any] | None = None, **options: Any
@@ -237,40 +235,19 @@ class PastCollection(Generic[DocumentType]):
         Args:
             key: The field, with dots for nested ones.
             filter: Which documents count; all where it is left out.
-            **options: See `find`.
+            **options: ``collation``, ``comment``, ``max_time_ms``.
 
         Raises:
+            InvalidType: An argument has the wrong type.
+            InvalidArgument: BSON cannot hold the filter, or there is no such option.
             NotSupported: The collection is sharded, and the version was not prepared as a whole.
         """
         if not isinstance(key, str):
             raise InvalidType("key is the name of a field", argument=key)
         raw = self._codec.document({} if filter is None else filter, "filter")
-        found = self._reader.distinct(key, raw, self._options(options))
+        sent = options_of(options, OF_DISTINCT, self._codec)
+        found = self._reader.distinct(key, raw, sent)
         return [bson.decode(value, self.codec_options)[""] for value in found]
-
-    # -- helpers -------------------------------------------------------------------------
-
-    def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in options.items():
-            if name not in _OPTIONS:
-                raise InvalidArgument(
-                    f"reads of a version take no {name!r}; they take {', '.join(_OPTIONS)}",
-                    option=name,
-                )
-            if value is not None:
-                found[_OPTIONS[name]] = value
-        if "collation" in found:
-            found["collation"] = collation_of(found["collation"])
-        if "hint" in found:
-            found["hint"] = hint_of(found["hint"])
-        if "let" in found:
-            found["let"] = self._stored(found["let"], "let")
-        return found
-
-    def _stored(self, value: Mapping[str, Any] | None, what: str) -> dict[str, Any] | None:
-        """Return a dict with values as the server has them, whatever codecs are registered."""
-        return None if value is None else bson.decode(self._codec.document(value, what))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.full_name!r}, {self.version.label!r})"

@@ -186,20 +186,37 @@ class OverlaysCollection(Tracker):
 
     def index_like(self, slot: str, tracked: str) -> None:
         """Give an overlay the indexes of the tracked collection, as far as they go with it."""
-        with translated():
-            try:
-                wanted = list(self.db[tracked].list_indexes())
-            except driver.OperationFailure:
-                return  # there is no collection
+        wanted = self._indexes(tracked)
+        if any("weights" in one for one in wanted):
+            self._drop_text_index(slot, wanted)
         for index in wanted:
-            if list(index["key"].items()) != [("_id", 1)]:
-                kept = {name: value for name, value in index.items() if name not in _OF_AN_INDEX}
-                self._index(slot, kept)
+            self._index(slot, index)
 
-    def _index(self, slot: str, index: Mapping[str, Any]) -> None:
+    def _indexes(self, name: str) -> list[dict[str, Any]]:
+        """Return the indexes of a collection, if it is there, as overlays have them."""
         with translated():
             try:
-                self.db.command("createIndexes", self.collection_of(slot), indexes=[dict(index)])
+                found = list(self.db[name].list_indexes())
+            except driver.OperationFailure:
+                return []
+        return [
+            {name: value for name, value in index.items() if name not in _OF_AN_INDEX}
+            for index in found
+            if list(index["key"].items()) != [("_id", 1)]
+        ]
+
+    def _drop_text_index(self, slot: str, wanted: Sequence[Mapping[str, Any]]) -> None:
+        """Drop a text index that is not the wanted one, beside which the server has no other."""
+        name = self.collection_of(slot)
+        for index in self._indexes(name):
+            if "weights" in index and index not in wanted:
+                with translated():
+                    self.db.command("dropIndexes", name, index=index["name"])
+
+    def _index(self, slot: str, index: dict[str, Any]) -> None:
+        with translated():
+            try:
+                self.db.command("createIndexes", self.collection_of(slot), indexes=[index])
             except driver.OperationFailure as error:
                 if error.code == 13:  # any other refusal costs speed alone
                     raise
