@@ -392,7 +392,7 @@ def test_stash(cli: Cli, bands: VersionedCollection, db: Database[Any]) -> None:
     assert db.bands.count_documents({}) == 3
     db.bands.insert_one({"_id": 8})
     assert "--overwrite" in cli("stash", code=4).err
-    cli("stash-apply", code=4)
+    cli("stash-apply", "--overwrite", code=4)
     cli("stash", "--overwrite")
     assert cli("stash-apply", "--json").json == {"applied": True}
     assert db.bands.find_one({"_id": 8})
