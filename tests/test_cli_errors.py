@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, embedded, errors
 from versioned_collection.cli.exits import Exit
-from versioned_collection.cli.failures import EXITS, describe, in_commands
+from versioned_collection.cli.failures import EXITS, describe
 from versioned_collection.cli.session import Session
 from versioned_collection.recovery import holding
 
@@ -68,11 +68,6 @@ def test_other_errors(error: Exception, code: str, exit_code: int) -> None:
     assert (found.code, int(found.exit)) == (code, exit_code)
     assert "Timeout:" not in found.message
     assert "configured" not in found.message
-
-
-def test_messages_speak_of_commands() -> None:
-    assert in_commands("call stash_apply() or init()") == "call 'vc stash-apply' or 'vc init'"
-    assert in_commands("f(x) stays") == "f(x) stays"
 
 
 def test_an_unreachable_server(cli: Cli) -> None:

@@ -12,6 +12,7 @@ session    one run: its settings and its server; `output`, what it prints; `stre
 settings   flags, environment, configuration file: which one holds
 profile    the configuration file
 failures   errors in words, and their exit codes (`exits`)
+wording    what errors of the library say, in the words of the command line
 redact     keeping credentials out of everything that is printed
 render     versions, diffs and tables for people; `graph` draws the tree
 lines      documents and values as Extended JSON

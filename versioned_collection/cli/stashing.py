@@ -56,9 +56,7 @@ OverDocuments = Annotated[
         "of them since is lost.",
     ),
 ]
-Merge = Annotated[
-    bool, typer.Option("--merge", help="Merge, which is the default.", hidden=True)
-]
+Merge = Annotated[bool, typer.Option("--merge", help="Merge, which is the default.", hidden=True)]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the stash.")]
 
 
