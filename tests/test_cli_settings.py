@@ -384,6 +384,32 @@ def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
     cli("config", "delete-profile", "local", code=2)
 
 
+def test_a_profile_says_that_it_is_the_default(cli: Cli) -> None:
+    cli("--db", "music", "use", "bands")
+    told = cli("--profile", "copy", "--db", "elsewhere", "use", "bands").out
+    assert "the default from now on; 'vc config unset profile' leaves it" in told
+    assert "from now on" not in cli("use", "bands").out
+
+
+def test_a_profile_that_nobody_names_is_not_changed(cli: Cli) -> None:
+    cli("--db", "music", "use", "bands")
+    cli("--profile", "copy", "--db", "elsewhere", "use", "bands")
+    told = cli("--db", "music", "use", "bands", code=2).err
+    assert "the profile copy is the default" in told
+    assert "'vc config unset profile' leaves it" in told
+    cli("--db", "elsewhere", "use", "bands")
+    stored = cli("config", "profiles", "--json").json["profiles"]["copy"]
+    assert stored == {"db": "elsewhere", "collection": "bands"}
+    cli("--profile", "copy", "use", "songs")
+    cli.env["VC_PROFILE"] = "copy"
+    cli("--db", "art", "use", "songs")
+    del cli.env["VC_PROFILE"]
+    assert cli("config", "get", "db").out == "art\n"
+    cli("config", "unset", "profile")
+    assert cli("config", "get", "db").out == "music\n"
+    cli("--db", "music", "use", "songs")
+
+
 def test_a_directory_is_the_same_wherever_the_next_command_runs(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,9 @@ def use(session: Session, collection: CollectionName = None) -> None:
     """Work on this collection from now on; on this server and database, with their options.
 
     So "vc --uri mongodb://localhost --db music use bands" stores all three. With --profile they
-    are stored under its name, and "vc --profile NAME use" goes back to them.
+    are stored under its name, which is the default from now on; "vc --profile NAME use" goes
+    back to them, "vc config unset profile" to those without a profile. A profile is changed
+    only where the line, or VC_PROFILE, names it.
     """
     wanted = session.flags.get("profile")
     changes: dict[str, str | None] = {} if collection is None else {"collection": collection}
@@ -60,10 +62,31 @@ def use(session: Session, collection: CollectionName = None) -> None:
             "name the collection, or with --profile one of those that 'vc config profiles' lists"
         )
     if changes:
+        _refuse_unnamed(session, changes)
         session.file.set(changes, session.profile)
     if wanted is not None:
         session.file.set({"profile": wanted})
     _used(session, changes)
+
+
+def _refuse_unnamed(session: Session, changes: Mapping[str, str | None]) -> None:
+    """Refuse to change a profile that is only the default.
+
+    Which one that is was said in an earlier line, and who types this one may not think of it.
+
+    Raises:
+        UsageFailure: A profile is the default, and would become another.
+    """
+    profile = session.profile
+    if profile is None or session.names_profile:
+        return
+    there = session.file.read(profile)
+    if any(there.get(name) != value for name, value in changes.items()):
+        raise UsageFailure(
+            f"the profile {profile} is the default, and would be changed: 'vc --profile {profile} "
+            "use ...' changes it, 'vc --profile NAME use ...' makes another one, and 'vc config "
+            "unset profile' leaves it"
+        )
 
 
 def _used(session: Session, changes: Mapping[str, str | None]) -> None:
@@ -72,6 +95,11 @@ def _used(session: Session, changes: Mapping[str, str | None]) -> None:
     db, collection = settings.value("db"), settings.value("collection")
     where = f"{db}.{collection}" if db else str(collection)
     profile = "" if session.profile is None else f"profile {session.profile}: "
+    lines = [f"using {profile}{where} (in {session.file.path})"]
+    if "profile" in session.flags:
+        lines.append(
+            "this profile is the default from now on; 'vc config unset profile' leaves it"
+        )
     session.answer(
         {
             "file": str(session.file.path),
@@ -79,7 +107,7 @@ def _used(session: Session, changes: Mapping[str, str | None]) -> None:
             "db": db,
             "profile": session.profile,
         },
-        f"using {profile}{where} (in {session.file.path})",
+        *lines,
     )
     found, wanted = settings.get("collection"), changes.get("collection")
     if found is not None and wanted is not None and found.value != wanted:
