@@ -69,7 +69,8 @@ for a moment, so that the next command finds it running. Its database is `vc` by
 {table}
 
 The options stand before the command or behind it. `-c` is short for `--collection`. A
-password has no option, because others can see the arguments of a process. A connection string
+password has no option, because others can see the arguments of a process; `--uri` accepts one that
+stands in it, and `${{NAME}}` in its place stands for an environment variable. A connection string
 that names a database is enough without `--db`. A login in the configuration file is used for
 the server of the configuration file only.
 

@@ -13,7 +13,13 @@ from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.redact import HIDDEN, redact
 from versioned_collection.cli.session import Session
-from versioned_collection.cli.settings import SECRETS, SETTINGS, check, is_reference
+from versioned_collection.cli.settings import (
+    SECRETS,
+    SETTINGS,
+    check,
+    check_name,
+    is_reference,
+)
 
 _SETTINGS = "Set up"
 
@@ -51,10 +57,12 @@ def use(session: Session, collection: CollectionName = None) -> None:
     only where the line, or VC_PROFILE, names it.
     """
     wanted = session.flags.get("profile")
-    changes: dict[str, str | None] = {} if collection is None else {"collection": collection}
+    changes: dict[str, str | None] = {}
+    if collection is not None:
+        changes["collection"] = check("collection", collection)
     for name, other in (("uri", "data"), ("data", "uri"), ("db", None), ("username", None)):
         if name in session.flags:
-            changes[name] = check(name, session.flags[name])
+            changes[name] = check(name, _refuse_secret(name, session.flags[name]))
             if other:
                 changes[other] = None
     if collection is None and (wanted is None or wanted not in session.file.profiles()):
@@ -118,18 +126,12 @@ def _used(session: Session, changes: Mapping[str, str | None]) -> None:
 def set_(session: Session, name: Name, value: Value = None) -> None:
     """Store a setting in the configuration file, which only its owner can read.
 
-    In the profile, if one is chosen. A password is asked for, or read from standard input: others
-    can see the arguments of a program. ${NAME} in a connection string or password stands for an
+    In the profile, if one is chosen. A password, or a connection string that holds one, is asked
+    for or read from standard input: others can see the arguments of a program. ${NAME} in a connection string or password stands for an
     environment variable, ${keyring:SERVICE:USER} for an entry of the keyring.
     """
-    check(name, "0")
-    if name in SECRETS and value is not None and not is_reference(value):
-        raise UsageFailure(
-            f"others can see the arguments of a program: leave the {name} out and it is asked "
-            f"for, or read from standard input ('vc config set {name} < FILE'); or write what "
-            "leads to it, '${NAME}' or '${keyring:SERVICE:USER}'"
-        )
-    text = _asked(name) if value is None else value
+    check_name(name)
+    text = _asked(name) if value is None else _refuse_secret(name, value)
     if not text:
         raise UsageFailure(f"{name} would be empty; 'vc config unset {name}' removes it")
     profile = _profile_of(session, name)
@@ -137,6 +139,29 @@ def set_(session: Session, name: Name, value: Value = None) -> None:
     where = _place(session, profile)
     path = str(session.file.path)
     session.answer({"file": path, "name": name, "profile": profile}, f"{name} is set in {where}")
+
+
+def _refuse_secret(name: str, value: str) -> str:
+    """Return a value that was passed as an argument, which holds no password.
+
+    Raises:
+        UsageFailure: It does.
+        InvalidArgument: It is no connection string.
+    """
+    from versioned_collection.remotes.address import INSTEAD_OF_A_PASSWORD, holds_secret
+
+    if name in SECRETS and not is_reference(value):
+        raise UsageFailure(
+            f"others can see the arguments of a program: leave the {name} out and it is asked "
+            f"for, or read from standard input ('vc config set {name} < FILE'); or write what "
+            "leads to it, '${NAME}' or '${keyring:SERVICE:USER}'"
+        )
+    if name == "uri" and holds_secret(value):
+        raise UsageFailure(
+            "others can see the arguments of a program, and the file would hold the password: "
+            f"{INSTEAD_OF_A_PASSWORD}; or let 'vc config set uri < FILE' read it"
+        )
+    return value
 
 
 def _profile_of(session: Session, name: str) -> str | None:
@@ -161,7 +186,7 @@ def _asked(name: str) -> str:
 @command("config get", panel=_SETTINGS, twin=None, keys=("name", "value", "source"))
 def get(session: Session, name: Name) -> Exit | None:
     """Show a setting that holds, wherever it comes from; credentials are hidden."""
-    check(name, "0")
+    check_name(name)
     settings = session.effective()
     found, idle = settings.get(name), settings.idle(name)
     if found is None:
@@ -194,7 +219,7 @@ def list_(session: Session) -> None:
 @command("config unset", panel=_SETTINGS, twin=None, keys=("file", "name", "removed", "profile"))
 def unset(session: Session, name: Name) -> Exit | None:
     """Remove a setting from the configuration file; from the profile, if one is chosen."""
-    check(name, "0")
+    check_name(name)
     profile = _profile_of(session, name)
     there = name in session.file.read(profile)
     if there:

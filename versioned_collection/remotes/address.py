@@ -45,6 +45,12 @@ _SECRETS = (
 )
 _CREDENTIALS = re.compile(r"//[^@/]*@")
 
+INSTEAD_OF_A_PASSWORD = (
+    "write ${NAME} in its place, which stands for an environment variable, or "
+    "${keyring:SERVICE:USER} for an entry of the keyring"
+)
+"""What to do where a password cannot stand."""
+
 RemoteLike = Repository | Database[Any] | str | os.PathLike[str] | None
 """The trackers of a collection, a database, a URI, the path of a bundle, the name of a remote, or
 None for origin."""
@@ -79,17 +85,23 @@ def check_url(url: Any) -> str:
             "a remote begins with mongodb:// or mongodb+srv://, or is the path of a bundle, such "
             "as ./backup.bundle"
         )
-    parsed = _parsed(_REFERENCE.sub("reference", url))
-    if not parsed["database"]:
+    if not _without_references(url)["database"]:
         raise InvalidArgument("name the database as well: mongodb://host/database")
-    secret = _CREDENTIALS.search(url)
-    password = secret[0][2:-1].partition(":")[2] if secret else ""
-    if _REFERENCE.sub("", password) or any(name.lower() in _SECRETS for name in parsed["options"]):
-        raise InvalidArgument(
-            "a password is never stored: write ${NAME} in its place, which stands for an "
-            "environment variable, or ${keyring:SERVICE:USER} for an entry of the keyring"
-        )
+    if holds_secret(url):
+        raise InvalidArgument(f"a password is never stored: {INSTEAD_OF_A_PASSWORD}")
     return url
+
+
+def holds_secret(url: str) -> bool:
+    """Tell whether a MongoDB URI holds a password itself, and no reference to one.
+
+    Raises:
+        InvalidArgument: It is no MongoDB URI.
+    """
+    login = _CREDENTIALS.search(url)
+    password = login[0][2:-1].partition(":")[2] if login else ""
+    options = _without_references(url)["options"]
+    return bool(_REFERENCE.sub("", password)) or any(one.lower() in _SECRETS for one in options)
 
 
 def path_of(remote: Any) -> str | None:
@@ -114,6 +126,10 @@ def _is_path(remote: Any) -> bool:
     if not isinstance(remote, str) or "://" in remote:
         return False
     return remote.endswith(_BUNDLE) or remote.startswith(_PATHS) or os.path.isabs(remote)
+
+
+def _without_references(url: str) -> dict[str, Any]:
+    return _parsed(_REFERENCE.sub("reference", url))
 
 
 def _parsed(url: str) -> dict[str, Any]:
