@@ -21,6 +21,7 @@ from versioned_collection.cli.command import COMMANDS, Command
 from versioned_collection.cli.examples import EXAMPLES
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import EXITS
+from versioned_collection.cli.gitwords import ACCEPTED, HINTS
 from versioned_collection.cli.settings import DEFAULTS, SETTINGS, variable
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
@@ -56,7 +57,16 @@ vc fetch && vc log origin/main --oneline
 ```
 
 Every verb of `VersionedCollection` is a command of the same name with dashes. `get-log` is
-another name of `log`.
+another name of `log`, and `vc help COMMAND` shows what `vc COMMAND --help` does.
+"""
+
+GIT_TEXT = """\
+## Words of git
+
+Most commands have the name that git has for them. For the others `vc` says what to type
+instead; {accepted} are understood.
+
+{table}
 """
 
 SETTINGS_TEXT = """\
@@ -123,6 +133,14 @@ def build() -> str:
             errors=_table(("error", "exit code"), _errors()),
         ),
     ]
+    parts.append(
+        GIT_TEXT.format(
+            table=_table(
+                ("git", "vc"), ((f"`{git}`", f"`{ours}`") for git, ours in HINTS.items())
+            ),
+            accepted=", ".join(f"`{git}`" for git in ACCEPTED),
+        )
+    )
     for panel, commands in itertools.groupby(COMMANDS, lambda one: one.panel):
         parts.append(f"## {panel}\n")
         parts += [_command(command) for command in commands]

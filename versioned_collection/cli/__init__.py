@@ -8,6 +8,7 @@ module     what is in it
 app        the program: its groups of commands, and `main`
 command    what all commands share: the session, ``--json``, the connection options
 examples   an example of each command
+gitwords   words of git: which command does the same
 session    one run: its settings and its server; `output`, what it prints; `streams`, where to
 settings   flags, environment, configuration file: which one holds
 profile    the configuration file

@@ -127,8 +127,9 @@ def set_(session: Session, name: Name, value: Value = None) -> None:
     """Store a setting in the configuration file, which only its owner can read.
 
     In the profile, if one is chosen. A password, or a connection string that holds one, is asked
-    for or read from standard input: others can see the arguments of a program. ${NAME} in a connection string or password stands for an
-    environment variable, ${keyring:SERVICE:USER} for an entry of the keyring.
+    for or read from standard input: others can see the arguments of a program. ${NAME} in a
+    connection string or password stands for an environment variable, ${keyring:SERVICE:USER} for
+    an entry of the keyring.
     """
     check_name(name)
     text = _asked(name) if value is None else _refuse_secret(name, value)
