@@ -117,9 +117,9 @@ its family:
 
 {errors}
 
-Further codes are `usage` (2), `login_failed` (7), `server_unreachable` (8), `server_refused`,
-`unreadable_document`, `output_failed`, `driver` and `internal` (10). With `VC_DEBUG=1` an error
-shows where it came from.
+Further codes are `python` (1), `usage` (2), `login_failed` (7), `server_unreachable` (8),
+`server_refused`, `unreadable_document`, `output_failed`, `driver` and `internal` (10). With
+`VC_DEBUG=1` an error shows where it came from.
 """
 
 
