@@ -40,10 +40,11 @@ def shell(session: Session, execute: Execute = None) -> Exit | None:
     traceback, and the exit code is 1. With --json the answer follows on what the code prints.
     """
     names = _names(session)
+    ended = None
     if execute is not None:
         ended = _execute(session, execute, names)
     else:
-        ended = _ask(session, names)
+        _ask(session, names)
     if session.json and not ended:
         session.emit({"collection": session.collection.full_name})
     return ended
