@@ -76,6 +76,7 @@ def test_an_unreachable_server(cli: Cli) -> None:
     assert failed.err.startswith(
         "error[server_unreachable]: the server cannot be reached: 127.0.0.1:1"
     )
+    assert "'vc config list'" in failed.err
     assert len(failed.err) < 200
     assert cli("status", "--json", code=8).error["exit"] == 8
     cli.env["VC_URI"] += "/?serverSelectionTimeoutMS=50"

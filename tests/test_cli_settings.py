@@ -463,6 +463,18 @@ def test_a_secret_by_reference(cli: Cli) -> None:
     assert SECRET not in Path(cli("config", "list", "--json").json["file"]).read_text()
 
 
+def test_what_a_password_refers_to(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    cli("config", "set", "uri", "mongodb://127.0.0.1:1/music")
+    cli("config", "set", "username", "ada")
+    for reference, told in (
+        ("${keyring:music:ada}", "the password refers to the keyring"),
+        ("${MUSIC_PASSWORD}", "the password refers to the environment variable MUSIC_PASSWORD"),
+    ):
+        cli("config", "set", "password", reference)
+        assert told in cli("-c", "bands", "status", code=2).err
+
+
 @pytest.mark.parametrize(
     "words",
     [

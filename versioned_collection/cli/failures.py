@@ -119,7 +119,10 @@ def _of_driver(error: BaseException) -> Failure | None:
 def _unreachable(error: ConnectionFailure) -> str:
     from versioned_collection.remotes.reaching import reason_of
 
-    return f"the server cannot be reached: {reason_of(error)}"
+    reason = reason_of(error)
+    return (
+        f"the server cannot be reached: {reason}; 'vc config list' shows where it is meant to be"
+    )
 
 
 def _refused(error: Any) -> Failure:

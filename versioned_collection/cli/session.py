@@ -158,7 +158,8 @@ class Session(Output):
             return found
         if not is_reference(value):
             return value  # a password may have any characters
-        found = unquote_plus(with_secrets(value))  # connection strings hold them encoded
+        # connection strings hold them encoded
+        found = unquote_plus(with_secrets(value, f"the {name}"))
         self._concealed += secrets_of(None, found)
         return found
 

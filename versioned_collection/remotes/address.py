@@ -143,36 +143,39 @@ def _parsed(url: str) -> dict[str, Any]:
         raise InvalidArgument(f"that is no MongoDB URI: {reason}") from None
 
 
-def with_secrets(url: str) -> str:
-    """Return a URI with its references looked up.
+def with_secrets(text: str, what: str = "the connection string") -> str:
+    """Return a URI, or a password, with its references looked up.
+
+    Args:
+        text: What holds them.
+        what: What that is, for the error.
 
     Raises:
         InvalidArgument: One leads nowhere.
     """
-    return _REFERENCE.sub(lambda found: _looked_up(found[1]), url)
+    return _REFERENCE.sub(lambda found: _looked_up(found[1], what), text)
 
 
-def _looked_up(reference: str) -> str:
+def _looked_up(reference: str, what: str) -> str:
     from urllib.parse import quote_plus
 
     if reference.startswith("keyring:"):
-        return quote_plus(_from_keyring(*reference.split(":", 2)[1:]))
+        return quote_plus(_from_keyring(what, *reference.split(":", 2)[1:]))
     value = os.environ.get(reference)
     if value is None:
         raise InvalidArgument(
-            f"the connection string refers to the environment variable {reference}, which is not "
-            "set",
+            f"{what} refers to the environment variable {reference}, which is not set",
             variable=reference,
         )
     return quote_plus(value)
 
 
-def _from_keyring(service: str = "", user: str = "") -> str:
+def _from_keyring(what: str, service: str = "", user: str = "") -> str:
     try:
         import keyring
     except ImportError:
         raise InvalidArgument(
-            "the connection string refers to the keyring, which takes `pip install keyring`"
+            f"{what} refers to the keyring, which takes `pip install keyring`"
         ) from None
     value = keyring.get_password(service, user)
     if value is None:
