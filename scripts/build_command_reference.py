@@ -21,6 +21,7 @@ from versioned_collection.cli.command import COMMANDS, Command
 from versioned_collection.cli.examples import EXAMPLES
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import EXITS
+from versioned_collection.cli.gitwords import ACCEPTED, HINTS
 from versioned_collection.cli.settings import DEFAULTS, SETTINGS, variable
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
@@ -56,7 +57,16 @@ vc fetch && vc log origin/main --oneline
 ```
 
 Every verb of `VersionedCollection` is a command of the same name with dashes. `get-log` is
-another name of `log`.
+another name of `log`, and `vc help COMMAND` shows what `vc COMMAND --help` does.
+"""
+
+GIT_TEXT = """\
+## Words of git
+
+Most commands have the name that git has for them. For the others `vc` says what to type
+instead; {accepted} are understood.
+
+{table}
 """
 
 SETTINGS_TEXT = """\
@@ -69,7 +79,8 @@ for a moment, so that the next command finds it running. Its database is `vc` by
 {table}
 
 The options stand before the command or behind it. `-c` is short for `--collection`. A
-password has no option, because others can see the arguments of a process. A connection string
+password has no option, because others can see the arguments of a process; `--uri` accepts one that
+stands in it, and `${{NAME}}` in its place stands for an environment variable. A connection string
 that names a database is enough without `--db`. A login in the configuration file is used for
 the server of the configuration file only.
 
@@ -106,9 +117,9 @@ its family:
 
 {errors}
 
-Further codes are `usage` (2), `login_failed` (7), `server_unreachable` (8), `server_refused`,
-`unreadable_document`, `output_failed`, `driver` and `internal` (10). With `VC_DEBUG=1` an error
-shows where it came from.
+Further codes are `python` (1), `usage` (2), `login_failed` (7), `server_unreachable` (8),
+`server_refused`, `unreadable_document`, `output_failed`, `driver` and `internal` (10). With
+`VC_DEBUG=1` an error shows where it came from.
 """
 
 
@@ -122,6 +133,14 @@ def build() -> str:
             errors=_table(("error", "exit code"), _errors()),
         ),
     ]
+    parts.append(
+        GIT_TEXT.format(
+            table=_table(
+                ("git", "vc"), ((f"`{git}`", f"`{ours}`") for git, ours in HINTS.items())
+            ),
+            accepted=", ".join(f"`{git}`" for git in ACCEPTED),
+        )
+    )
     for panel, commands in itertools.groupby(COMMANDS, lambda one: one.panel):
         parts.append(f"## {panel}\n")
         parts += [_command(command) for command in commands]

@@ -55,10 +55,12 @@ class Cli:
         places = {"XDG_CONFIG_HOME": f"{self.home}/config", "XDG_DATA_HOME": f"{self.home}/data"}
         return {**empty, **places, "HOME": str(self.home), "VC_LINGER": "0", **self.env}
 
-    def __call__(self, *words: str, stdin: str = "", code: int | None = 0) -> Outcome:
-        """Run a command, and check its exit code unless that is None."""
+    def __call__(
+        self, *words: str, stdin: str = "", code: int | None = 0, traced: bool = False
+    ) -> Outcome:
+        """Run a command; check its exit code unless that is None, and tracebacks."""
         result = testing.CliRunner().invoke(app, list(words), input=stdin, env=self.environment)
         outcome = Outcome(result.exit_code, result.stdout, result.stderr)
-        assert "Traceback" not in outcome.err
+        assert traced == ("Traceback" in outcome.err)
         assert code is None or outcome.code == code, (words, outcome)
         return outcome

@@ -392,7 +392,7 @@ def test_stash(cli: Cli, bands: VersionedCollection, db: Database[Any]) -> None:
     assert db.bands.count_documents({}) == 3
     db.bands.insert_one({"_id": 8})
     assert "--overwrite" in cli("stash", code=4).err
-    cli("stash-apply", code=4)
+    cli("stash-apply", "--overwrite", code=4)
     cli("stash", "--overwrite")
     assert cli("stash-apply", "--json").json == {"applied": True}
     assert db.bands.find_one({"_id": 8})
@@ -455,8 +455,21 @@ def test_shell(cli: Cli, bands: VersionedCollection, monkeypatch: pytest.MonkeyP
     assert f"collection: {bands.full_name}" in found.err
     assert [line.replace(">>> ", "") for line in found.out.splitlines()][:3] == ["1", "3", "True"]
     assert cli("shell", "-e", "print(collection.branch)").out == "main\n"
-    assert "ZeroDivisionError" in cli("shell", "-e", "1 / 0", code=10).err
     assert cli("shell", "-e", "collection.checkout(99)", code=5).out == ""
+    assert cli("shell", "--json", "-e", "pass").json == {"collection": bands.full_name}
+
+
+def test_a_mistake_in_the_code_of_a_shell(cli: Cli, bands: VersionedCollection) -> None:
+    code = "def half(n):\n    return n / 0\nhalf(1)"
+    told = cli("shell", "-e", code, code=1, traced=True).err.splitlines()
+    assert told[0] == "Traceback (most recent call last):"
+    assert told[-1] == "ZeroDivisionError: division by zero"
+    assert "    return n / 0" in told
+    assert all("versioned_collection" not in line for line in told)
+    assert "SyntaxError" in cli("shell", "-e", "1 +", code=1).err
+    error = cli("shell", "--json", "-e", "1/0", code=1, traced=True).error
+    assert (error["code"], error["exit"]) == ("python", 1)
+    assert error["message"] == "ZeroDivisionError: division by zero"
 
 
 def test_thin_out(cli: Cli, bands: VersionedCollection) -> None:
@@ -542,6 +555,9 @@ UNTRACKED = [
     ("cherry-pick", "side"),
     ("revert", "side"),
     ("reset", "side"),
+    ("pull",),
+    ("fetch",),
+    ("push",),
     ("conflicts",),
     ("resolve", "--ours"),
     ("resolve-conflict", "--ours"),

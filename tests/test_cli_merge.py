@@ -178,6 +178,19 @@ def test_conflicts_as_a_table(cli: Cli, waiting: VersionedCollection) -> None:
     assert len(cli("conflicts", "--json", "-n", "1").json["conflicts"]) == 1
 
 
+def test_a_conflict_is_a_line_where_there_is_no_terminal(cli: Cli, db: Database[Any]) -> None:
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": 1, "n": "base"}, {"_id": 2}])
+    bands.init()
+    fork(bands, {"n": "t" * 90}, {"n": "o" * 150})
+    cli("merge", "side", code=11)
+    heading, line = cli("conflicts").out.splitlines()
+    assert heading.split() == ["conflict", "document", "path", "kind", "base", "ours", "theirs"]
+    sides = f'"base"  "{"o" * 150}"  "{"t" * 90}"'
+    assert line[26:] == f"1         n     both_modified  {sides}"
+    assert not heading.endswith(" ")
+
+
 def test_conflicts_as_json(cli: Cli, waiting: VersionedCollection) -> None:
     one, other = cli("conflicts", "--json").json["conflicts"]
     assert {**one, "id": None} == {
@@ -187,6 +200,12 @@ def test_conflicts_as_json(cli: Cli, waiting: VersionedCollection) -> None:
     assert other["path"] == []
     assert other["ours"]["long"] == 8
     assert "theirs" not in other
+
+
+def test_registering_before_all_is_settled(cli: Cli, waiting: VersionedCollection) -> None:
+    told = cli("register", "-m", "too early", code=4).err
+    for command in ("conflicts", "resolve-conflict", "resolve-conflicts", "abort-merge"):
+        assert f"'vc {command}'" in told
 
 
 def test_no_conflicts(cli: Cli, bands: VersionedCollection) -> None:

@@ -86,7 +86,7 @@ def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:
     assert [(one["version"]["label"], one["op"]) for one in found] == [("side@1", "update")]
     assert found[0]["document"]["mark"] == "s1"
     assert '"mark": 3' in cli("history", "1", "--documents").out
-    assert cli("history", "none").out == ""
+    assert "_id 'none'" in cli("history", "none", code=2).err
     shown = cli("blame", "1").out
     assert "since.year" in shown
     assert "main@3" in shown
@@ -96,15 +96,32 @@ def test_history_and_blame(cli: Cli, bands: VersionedCollection) -> None:
     assert cli("blame", "none", code=None).code != 0
 
 
+def test_tables_are_tight_where_there_is_no_terminal(cli: Cli, bands: VersionedCollection) -> None:
+    for words in (("blame", "1"), ("branches",), ("size",)):
+        lines = cli(*words).out.splitlines()
+        assert not any(line.endswith(" ") for line in lines)
+    heading, *lines = cli("branches").out.splitlines()
+    assert heading.split("  ") == ["", " branch", "version", "message"]
+    assert lines[0].startswith("*  main")
+
+
+def test_an_id_that_never_was(cli: Cli, bands: VersionedCollection) -> None:
+    for words in (("history", "99"), ("blame", "99"), ("history", "99", "-r", "side")):
+        failed = cli(*words, "--json", code=2).error
+        assert failed["code"] == "invalid_argument"
+        assert failed["facts"]["document_id"] == 99
+        assert "99" in failed["message"]
+    assert cli("history", "1", "--limit", "0").out == ""
+
+
 def test_blame_of_long_values(cli: Cli, bands: VersionedCollection) -> None:
     bands.update_one({"_id": 1}, {"$set": {"text": "x" * 200}})
     bands.register("long", author="Ada")
     lines = cli("blame", "1").out.splitlines()
     assert lines[0].split() == ["field", "version", "author", "time", "value"]
-    (row,) = (k for k, line in enumerate(lines) if line.startswith("text "))
-    assert lines[row].split()[1:3] == ["main@4", "Ada"]
-    shown = lines[row].split()[-1] + lines[row + 1].strip()
-    assert shown == f'"{"x" * 200}"'
+    (row,) = (line for line in lines if line.startswith("text "))
+    assert row.split()[1:3] == ["main@4", "Ada"]
+    assert row.split()[-1] == f'"{"x" * 200}"'
     assert any(line.split()[:2] == ["since.year", "main@0"] for line in lines)
 
 
@@ -112,7 +129,7 @@ def test_blame_of_long_values(cli: Cli, bands: VersionedCollection) -> None:
 def test_only_one_column_of_a_table_gives_way(width: int) -> None:
     out = io.StringIO()
     rows = [("origin", "h" * 45, "main main@3", "12"), ("backup", "h", "", "7")]
-    Console(file=out, width=width).print(
+    Console(file=out, width=width, force_terminal=True, color_system=None).print(
         table(("remote", "~address", "branches", "#n"), rows), soft_wrap=True
     )
     lines = out.getvalue().splitlines()

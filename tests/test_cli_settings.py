@@ -23,6 +23,7 @@ from versioned_collection.cli.settings import Settings, SettingsError
 
 SECRET = "pa ss/w@rd"
 URI = "mongodb://ada:s3cr3t@db.example:27017/music?authSource=admin"
+REFERRING = URI.replace("s3cr3t", "${MUSIC_PASSWORD}")
 
 
 def mode(path: Path) -> int:
@@ -252,6 +253,31 @@ def test_a_password_is_no_argument(cli: Cli) -> None:
     cli("config", "set", "password", "${MUSIC_PASSWORD}")
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        URI,
+        "mongodb+srv://ada:s3cr3t@db.example/music",
+        "mongodb://db.example/?tlsCertificateKeyFilePassword=s3cr3t",
+    ],
+)
+def test_a_connection_string_with_a_password_is_no_argument(cli: Cli, uri: str) -> None:
+    for words in (("config", "set", "uri", uri), ("--uri", uri, "use", "bands")):
+        told = cli(*words, code=2).err
+        assert "${NAME}" in told
+        assert "s3cr3t" not in told
+    assert cli("config", "get", "uri", code=1).out == "uri is not set\n"
+    cli("config", "set", "uri", stdin=f"{uri}\n")
+    assert cli("config", "get", "uri").code == 0
+
+
+def test_a_malformed_connection_string_is_not_stored(cli: Cli) -> None:
+    for uri in ("mongodb://ada:s3cr3t@s3cr3t@h", "http://h", "nonsense"):
+        told = cli("config", "set", "uri", uri, code=2).err
+        assert "no MongoDB URI" in told
+        assert "s3cr3t" not in told
+
+
 def test_a_login_without_a_server_is_told_apart_from_none(cli: Cli) -> None:
     cli("config", "set", "password", stdin="hush\n")
     told = cli("config", "get", "password", code=1).out
@@ -277,7 +303,7 @@ def test_a_file_of_the_connection_string_that_is_not_there(cli: Cli) -> None:
 
 
 def test_use_stores_what_it_was_given(cli: Cli) -> None:
-    cli("--uri", URI, "--db", "music", "use", "bands")
+    cli("--uri", REFERRING, "--db", "music", "use", "bands")
     found = cli("config", "list", "--json").json["settings"]
     assert found["collection"]["value"] == "bands"
     assert found["db"]["value"] == "music"
@@ -350,7 +376,7 @@ def test_malformed_profiles(tmp_path: Path, text: str) -> None:
 
 
 def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
-    cli("--uri", URI, "--db", "music", "use", "bands")
+    cli("--uri", REFERRING, "--db", "music", "use", "bands")
     cli("config", "set", "author", "Ada")
     assert cli("--profile", "local", "--data", "/some/where", "use", "songs").out.startswith(
         "using profile local: songs (in "
@@ -362,7 +388,7 @@ def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
         "collection": "songs",
         "author": "Ada",
     }
-    cli("--profile", "remote", "--uri", URI, "--db", "art", "use", "pictures")
+    cli("--profile", "remote", "--uri", REFERRING, "--db", "art", "use", "pictures")
     listed = cli("config", "profiles", "--json").json
     assert listed["profile"] == "remote"
     assert listed["profiles"]["local"] == {"data": "/some/where", "collection": "songs"}
@@ -382,6 +408,32 @@ def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
     cli("config", "delete-profile", "local")
     assert cli("config", "get", "collection").out == "bands\n"
     cli("config", "delete-profile", "local", code=2)
+
+
+def test_a_profile_says_that_it_is_the_default(cli: Cli) -> None:
+    cli("--db", "music", "use", "bands")
+    told = cli("--profile", "copy", "--db", "elsewhere", "use", "bands").out
+    assert "the default from now on; 'vc config unset profile' leaves it" in told
+    assert "from now on" not in cli("use", "bands").out
+
+
+def test_a_profile_that_nobody_names_is_not_changed(cli: Cli) -> None:
+    cli("--db", "music", "use", "bands")
+    cli("--profile", "copy", "--db", "elsewhere", "use", "bands")
+    told = cli("--db", "music", "use", "bands", code=2).err
+    assert "the profile copy is the default" in told
+    assert "'vc config unset profile' leaves it" in told
+    cli("--db", "elsewhere", "use", "bands")
+    stored = cli("config", "profiles", "--json").json["profiles"]["copy"]
+    assert stored == {"db": "elsewhere", "collection": "bands"}
+    cli("--profile", "copy", "use", "songs")
+    cli.env["VC_PROFILE"] = "copy"
+    cli("--db", "art", "use", "songs")
+    del cli.env["VC_PROFILE"]
+    assert cli("config", "get", "db").out == "art\n"
+    cli("config", "unset", "profile")
+    assert cli("config", "get", "db").out == "music\n"
+    cli("--db", "music", "use", "songs")
 
 
 def test_a_directory_is_the_same_wherever_the_next_command_runs(
@@ -411,6 +463,18 @@ def test_a_secret_by_reference(cli: Cli) -> None:
     assert SECRET not in Path(cli("config", "list", "--json").json["file"]).read_text()
 
 
+def test_what_a_password_refers_to(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    cli("config", "set", "uri", "mongodb://127.0.0.1:1/music")
+    cli("config", "set", "username", "ada")
+    for reference, told in (
+        ("${keyring:music:ada}", "the password refers to the keyring"),
+        ("${MUSIC_PASSWORD}", "the password refers to the environment variable MUSIC_PASSWORD"),
+    ):
+        cli("config", "set", "password", reference)
+        assert told in cli("-c", "bands", "status", code=2).err
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -425,6 +489,36 @@ def test_a_secret_by_reference(cli: Cli) -> None:
 )
 def test_wrong_settings(cli: Cli, words: tuple[str, ...]) -> None:
     assert cli(*words, code=2).out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--db", "a b", "use", "bands"), "the name of a database holds no ' '"),
+        (("config", "set", "db", "a.b"), "the name of a database holds no '.'"),
+        (("--db", "x" * 64, "use", "bands"), "at most 63 bytes"),
+        (("use", "a$b"), "the name of a collection holds no '$'"),
+        (("use", "a..b"), "the name of a collection holds no '..'"),
+        (("config", "set", "collection", ".a"), "has no '.' at an end"),
+        (("use", ""), "is not empty"),
+    ],
+)
+def test_names_that_can_never_work(cli: Cli, words: tuple[str, ...], expected: str) -> None:
+    assert expected in cli(*words, code=2).err
+    assert not Path(cli("config", "list", "--json").json["file"]).exists()
+
+
+def test_errors_of_settings_name_their_source(cli: Cli) -> None:
+    cli("config", "set", "db", "music")
+    path = Path(cli("config", "list", "--json").json["file"])
+    path.write_text('db = "a b"\n')
+    told = cli("-c", "bands", "status", code=2).err
+    assert "db is 'a b'" in told
+    assert "the configuration file says so: 'vc config set db' corrects it" in told
+    cli("config", "set", "db", "music")
+    cli.env["VC_COLLECTION"] = "a$b"
+    assert "the variable VC_COLLECTION says so" in cli("status", code=2).err
+    assert "the option --collection says so" in cli("-c", "b$", "status", code=2).err
 
 
 def test_a_wide_file_is_repaired_by_any_command(cli: Cli) -> None:
@@ -506,7 +600,7 @@ def test_no_output_shows_credentials(cli: Cli, uri: str, source: str, json_too: 
         words += ["--uri", uri]
         cli.env |= {"VC_PASSWORD": "hush-hush"}
     else:
-        cli("config", "set", "uri", uri)
+        cli("config", "set", "uri", stdin=f"{uri}\n")
         cli("config", "set", "password", stdin="hush-hush\n")
     cli.env |= {"VC_DB": "music", "VC_COLLECTION": "bands"}
     for command in COMMANDS:

@@ -50,7 +50,7 @@ def test_the_last_decision_ends_a_stash(cli: Cli, bands: VersionedCollection) ->
     put(bands, 1, n=5, m=7)
     cli("stash")
     put(bands, 1, n=9, m=8)
-    cli("stash-apply", "--merge", code=11)
+    cli("stash-apply", code=11)
     found = cli("status", "--json").json
     assert (found["conflicts"], found["merge_verb"]) == (2, "stash_apply")
     waiting = "a stash that is being applied waits for 2 conflicts"
@@ -66,16 +66,41 @@ def test_all_decisions_at_once_end_a_stash(cli: Cli, bands: VersionedCollection)
     put(bands, 1, n=5)
     cli("stash")
     put(bands, 1, n=9)
-    cli("stash-apply", "--merge", code=11)
+    cli("stash-apply", code=11)
     assert "the stash is applied" in cli("resolve-conflicts", "--ours").out
+
+
+def test_a_stash_keeps_what_came_since(cli: Cli, bands: VersionedCollection) -> None:
+    put(bands, 1, n=5)
+    put(bands, 2, n=6)
+    cli("stash")
+    put(bands, 1, m=8)
+    bands.delete_one({"_id": 2})
+    bands.register("what somebody else did")
+    cli("stash-apply", "--keep", code=11)
+    assert bands.find_one({"_id": 1}) == {"_id": 1, "n": 5, "m": 8}
+    assert bands.find_one({"_id": 2}) is None
+    cli("abort-merge", "--yes")
+    cli("stash-apply", "--merge", code=11)
+    cli("abort-merge", "--yes")
+    cli("stash-apply", "--overwrite", "--merge", code=2)
+    cli("stash-apply", "--overwrite")
+    assert list(bands.find()) == [{"_id": 1, "n": 5, "m": 1}, {"_id": 2, "n": 6}]
+
+
+def test_overwriting_takes_no_uncommitted_changes(cli: Cli, bands: VersionedCollection) -> None:
+    put(bands, 1, n=5)
+    cli("stash")
+    put(bands, 2, n=9)
+    assert "register, stash or discard" in cli("stash-apply", "--overwrite", code=4).err
 
 
 def test_a_stash_with_a_policy(cli: Cli, bands: VersionedCollection) -> None:
     put(bands, 1, n=5)
     cli("stash")
     put(bands, 1, n=9)
-    cli("stash-apply", "--resolver", "max", code=2)
-    assert cli("stash-apply", "--merge", "--resolver", "max").out == "applied\n"
+    cli("stash-apply", "--overwrite", "--resolver", "max", code=2)
+    assert cli("stash-apply", "--resolver", "max").out == "applied\n"
     assert bands.find_one({"_id": 1}) == {"_id": 1, "n": 9, "m": 1}
 
 

@@ -600,6 +600,8 @@ def test_bad_remotes(anydb, name, url, error):
 
 def test_remotes_of_an_untracked_collection(anydb):
     mine = untracked(anydb)
+    with pytest.raises(errors.CollectionNotTracked, match="from a URI"):
+        mine.pull("origin")
     assert mine.remotes() == []
     with pytest.raises(errors.CollectionNotTracked):
         mine.add_remote("origin", "mongodb://localhost/db")

@@ -52,13 +52,18 @@ def format_of(file: FileLike, wanted: str | None, endings: Mapping[str, str]) ->
         if wanted not in endings.values():
             raise InvalidArgument(f"format is one of {formats}, not {wanted!r}", format=wanted)
         return wanted
-    ending = os.path.splitext(name_of(file))[1].lower()
+    ending = ending_of(file)
     if ending not in endings:
         raise InvalidArgument(
-            f"the ending of {name_of(file)!r} names no format; name one of {formats} as format",
+            f"the ending of {name_of(file)!r} names no format: format is one of {formats}",
             file=name_of(file),
         )
     return endings[ending]
+
+
+def ending_of(file: FileLike) -> str:
+    """Return the ending of a file's name, such as ``.bson``; empty where it has none."""
+    return os.path.splitext(name_of(file))[1].lower()
 
 
 @contextmanager

@@ -14,8 +14,15 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from versioned_collection.cli import streams
-from versioned_collection.cli.command import OPTIONS, install, shared, taken, unwrapped
+from versioned_collection.cli import gitwords, streams
+from versioned_collection.cli.command import (
+    OPTIONS,
+    command_at,
+    install,
+    shared,
+    taken,
+    unwrapped,
+)
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import USAGE, Failure, describe
 from versioned_collection.cli.redact import redact
@@ -42,6 +49,8 @@ class Program(TyperGroup):
         session = Session()
         # Known before anything is parsed, so that what is wrong with it is reported so too.
         session.json = "--json" in arguments
+        begin = command_at(arguments)
+        arguments = gitwords.accepted(arguments, begin)
         code: Any = Exit.FAILED
         try:
             with streams.writing():  # help, which no command prints
@@ -49,7 +58,7 @@ class Program(TyperGroup):
                     arguments, prog_name or "vc", complete_var, False, obj=session, **extra
                 )
         except _UsageError as error:
-            code = _usage(session, error)
+            code = _usage(session, error, gitwords.hint(arguments, begin))
         except (typer.Abort, KeyboardInterrupt):
             code = Exit.INTERRUPTED
         except SystemExit as end:
@@ -84,14 +93,16 @@ class Program(TyperGroup):
             raise typer.Exit(int(failure.exit)) from error
 
 
-def _usage(session: Session, error: Any) -> Exit:
-    """Report what is wrong with the arguments."""
+def _usage(session: Session, error: Any, meant: str | None) -> Exit:
+    """Report what is wrong with the arguments, and the command that may be meant."""
     context, message = error.ctx, error.format_message()
     if not message:  # no arguments at all, to which Typer has answered with the help
         return Exit.USAGE
     if context is not None and not session.json:
         usage = redact(context.get_usage(), session.secrets())
         sys.stderr.write(f"{usage}\nTry '{context.command_path} --help' for help.\n")
+    if meant is not None:
+        message = f"that is how git calls it: did you mean {meant!r}?"
     session.fail(Failure(Exit.USAGE, USAGE, message))
     return Exit.USAGE
 

@@ -13,6 +13,7 @@ import typer
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.session import Session
+from versioned_collection.cli.wording import in_commands
 
 _CARE = "Care"
 
@@ -33,10 +34,10 @@ def verify(session: Session) -> Exit | None:
     with session.working("verify") as progress:
         problems = list(session.tracked.verify(progress=progress))
     listed = [
-        {"kind": problem.kind, "message": problem.message, "facts": problem.facts}
-        for problem in problems
+        {"kind": one.kind, "message": in_commands(one.message), "facts": one.facts}
+        for one in problems
     ]
-    lines = [str(problem) for problem in problems] or ["no problems"]
+    lines = [in_commands(str(one)) for one in problems] or ["no problems"]
     session.answer({"ok": not problems, "problems": listed}, *lines)
     return Exit.CORRUPT if problems else None
 

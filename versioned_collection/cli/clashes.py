@@ -59,28 +59,38 @@ def clash_facts(conflict: Conflict) -> dict[str, Any]:
     }
 
 
-def clash_table(conflicts: Iterable[Conflict], width: int) -> Iterator[Text]:
+def clash_table(conflicts: Iterable[Conflict], width: int | None) -> Iterator[Text]:
     """Show conflicts in a table, base, ours and theirs beside one another.
 
-    The columns depend on the width alone, so nothing has to be measured or kept: a table of
-    100,000 rows begins at once.
+    On a terminal the columns depend on its width alone; elsewhere a conflict is a line, and they
+    are as wide as a page of conflicts needs. So a table of 100,000 rows begins at once.
 
     Args:
         conflicts: The conflicts; no more than a page is held.
-        width: The width of the terminal.
+        width: The width of the terminal, None where there is none.
 
     Yields:
         The heading, then the rows of a page each time; nothing where there is no conflict.
     """
     from rich.text import Text
 
-    widths = _widths(max(width, _NARROWEST))
     waiting, heading = iter(conflicts), True
     while page := list(islice(waiting, _PAGE)):
+        title, *lines = _set_out([_HEADINGS, *map(_cells, page)], width)
         if heading:
-            yield Text("\n".join(_lines(_HEADINGS, widths)), style="bold")
+            yield Text(title, style="bold")
             heading = False
-        yield Text("\n".join(line for one in page for line in _lines(_cells(one), widths)))
+        yield Text("\n".join(lines))
+
+
+def _set_out(rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+    """Return rows as lines; on a terminal a row may take several of them."""
+    if width is None:
+        from versioned_collection.cli.columns import tight
+
+        return tight(rows)
+    widths = _widths(max(width, _NARROWEST))
+    return (line for row in rows for line in _lines(row, widths))
 
 
 def _widths(total: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -184,6 +184,20 @@ def shared(name: str, hidden: bool = False) -> inspect.Parameter:
         annotation = Annotated[kind, hidden_option]
     default = False if name in ("json", "quiet") else None
     return _parameter(_SHARED + name, annotation, default)
+
+
+def command_at(words: Sequence[str]) -> int:
+    """Return where the command stands in a command line: behind options of `OPTIONS`."""
+    takes = {
+        flag
+        for option in OPTIONS.values()
+        for flag in option.__metadata__[0].param_decls or (option.__metadata__[0].default,)
+        if option.__origin__ is not bool
+    }
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in takes else 1
+    return at
 
 
 def taken(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from versioned_collection.cli.session import Session
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from versioned_collection import VersionedCollection
+
 DIRECTIONS = ("from", "to", "bidirectional")
 _PRESENT = "working copy"
 
@@ -67,6 +69,8 @@ def diff(
 ) -> Exit | None:
     """Show what differs between a version and the present documents, or two versions.
 
+    Two versions may be written as A..B, too.
+
     With --json "diff" lists the documents, each with document_id, op, and the text or
     DeepDiff structure under "from" and "to", as far as the direction asks for them.
     """
@@ -77,6 +81,8 @@ def diff(
     if b is not None and branch is not None:
         raise UsageFailure("give two revisions, or one with --branch")
     collection = session.tracked
+    if a is not None and b is None and branch is None:
+        a, b = _both_ends(collection, a)
     first = collection.resolve("HEAD")
     if a is not None or branch is not None:
         first = collection.resolve((revision(a), branch) if branch else revision(a))
@@ -100,6 +106,20 @@ def diff(
         for change in changes:
             session.show(*comparison.texts(change))
     return Exit.NOTHING if exit_code and changes else None
+
+
+def _both_ends(collection: VersionedCollection, text: str) -> tuple[str, str | None]:
+    """Return the two revisions of ``a..b``, as git writes them, unless one has that name."""
+    from versioned_collection.errors import InvalidCollectionVersion
+
+    a, dots, b = text.partition("..")
+    if not dots or b.startswith("."):
+        return text, None
+    try:
+        collection.resolve(text)
+    except InvalidCollectionVersion:
+        return a or "HEAD", b or "HEAD"
+    return text, None
 
 
 Shown = Annotated[str, typer.Argument(metavar="REVISION", help=f"The version. {REVISION_HELP}")]

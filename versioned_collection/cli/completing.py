@@ -19,6 +19,7 @@ import typer
 from versioned_collection.cli.configuration import ConfigurationFile
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.session import Session
+from versioned_collection.cli.settings import SETTINGS
 
 Offer = Callable[["Looker", str], Iterable[str]]
 """Returns names, given what was typed of one."""
@@ -108,6 +109,20 @@ def profiles(session: Looker, typed: str) -> Iterable[str]:
     return sorted(session.file.profiles())
 
 
+def settings(session: Looker, typed: str) -> Iterable[str]:
+    """Return the names of settings."""
+    return SETTINGS
+
+
+def resolvers(session: Looker, typed: str) -> Iterable[str]:
+    """Return the names of what settles conflicts."""
+    from versioned_collection.core.merging.resolvers import RESOLVERS
+
+    return RESOLVERS
+
+
+_WITHOUT_SERVER = (profiles, settings, resolvers)
+
 _BY_METAVAR: dict[str, Offer] = {
     **dict.fromkeys(("REVISION", "A", "B", "FIRST", "LAST", "GOOD", "BAD"), revisions),
     **dict.fromkeys(("BRANCH", "OLD"), branches),
@@ -118,6 +133,7 @@ _BY_COMMAND: dict[tuple[str, str], Offer | None] = {
     ("delete-branch", "NAME"): branches,
     ("delete-tag", "NAME"): tags,
     ("remove-remote", "NAME"): remotes,
+    **{(f"config {verb}", "NAME"): settings for verb in ("set", "get", "unset")},
     ("worktree", "--new-branch"): None,
     ("register", "--branch"): None,  # a new one
     ("clone", "--branch"): None,  # of the other side
@@ -144,6 +160,8 @@ def _offer(words: str, info: Any) -> Offer | None:
     for name in (*flags, info.metavar):
         if (words, name) in _BY_COMMAND:
             return _BY_COMMAND[words, name]
+    if "--resolver" in flags:
+        return resolvers
     if "--branch" in flags:
         return branches
     return _BY_METAVAR.get(info.metavar)
@@ -173,7 +191,7 @@ def _names(ctx: Any, offer: Offer, typed: str) -> list[str]:
                 if name.startswith("shared_")
             }
         )
-    if offer is profiles:
+    if offer in _WITHOUT_SERVER:
         found = list(offer(session, typed))
     else:
         import pymongo

@@ -40,7 +40,7 @@ def conflicts(session: Session, limit: Limit = None) -> None:
     if session.json:
         write_array(session, "conflicts", map(clash_facts, found))
         return
-    for lines in clash_table(found, session.out.width):
+    for lines in clash_table(found, session.width):
         session.show(lines)
 
 

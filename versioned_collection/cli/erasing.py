@@ -14,6 +14,7 @@ from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.lines import counted, dump, load_id, plain, printable
 from versioned_collection.cli.session import Session
+from versioned_collection.cli.wording import in_commands
 
 if TYPE_CHECKING:
     from versioned_collection import Purged
@@ -118,7 +119,7 @@ def _lines(found: Purged, dry_run: bool) -> Iterator[str]:
     )
     yield from (f"still written by another client: {dump(id_)}" for id_ in found.kept)
     yield "what may still hold it:"
-    yield from (f"  {printable(text)}" for text in found.unreachable)
+    yield from (f"  {printable(in_commands(text))}" for text in found.unreachable)
 
 
 @command("purges", panel=_CARE, twin="VersionedCollection.purges", keys=("purges",))

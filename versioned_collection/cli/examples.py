@@ -59,7 +59,7 @@ EXAMPLES = {
     "import": "vc import bands.jsonl --dry-run",
     "stash": 'vc stash --push -m "half of the new albums"',
     "stashes": "vc stashes",
-    "stash-apply": "vc stash-apply --merge",
+    "stash-apply": "vc stash-apply --keep",
     "stash-discard": "vc stash-discard --yes",
     "undo": "vc undo",
     "reflog": "vc reflog --limit 10",

@@ -34,7 +34,8 @@ _MEANINGS = {
     Exit.NOTHING: (
         "There was nothing to do: nothing to register, nothing to stash, no stash, a question "
         "answered with no, no such check, nothing to pull because the remote is "
-        "not tracked, a setting that is not set. With `--exit-code`: there are differences."
+        "not tracked, a setting that is not set. With `--exit-code`: there are differences. Of "
+        "`vc shell --execute`: a mistake in the code."
     ),
     Exit.USAGE: "An option, an argument, a setting or a name that cannot be right.",
     Exit.NOT_TRACKED: "The collection has no history; `vc init` starts one.",

@@ -48,15 +48,15 @@ Where = Annotated[
         show_default=False,
     ),
 ]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="NAME",
-        help="bson, jsonl, parquet or bundle; that of the file's ending.",
-        show_default=False,
-    ),
-]
+
+
+def _format(names: str) -> Any:
+    words = f"{names}; that of the file's ending."
+    return typer.Option("--format", metavar="NAME", help=words, show_default=False)
+
+
+Format = Annotated[str | None, _format("bson, jsonl, parquet or bundle")]
+FormatOfDocuments = Annotated[str | None, _format("bson, jsonl or parquet")]
 Branches = Annotated[
     list[str] | None,
     typer.Option(
@@ -170,7 +170,7 @@ def _exported_lines(done: Exported, labels: Labels) -> list[str]:
 def import_(
     session: Session,
     source: Source,
-    format_: Format = None,
+    format_: FormatOfDocuments = None,
     replace: Replace = False,
     dry_run: DryRun = False,
 ) -> Exit | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from versioned_collection.cli.configuration import ConfigurationError
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.settings import SettingsError
 from versioned_collection.cli.streams import Unwritten
+from versioned_collection.cli.wording import in_commands
 
 if TYPE_CHECKING:
     from pymongo.errors import ConnectionFailure
@@ -59,7 +59,6 @@ _UNREADABLE = (
     "Python cannot read a document that the server sent; 'vc export FILE.bson' writes all of a "
     "version as they are"
 )
-_CALL = re.compile(r"\b([a-z][a-z_]+)\(\)")
 
 
 class UsageFailure(Exception):
@@ -120,7 +119,10 @@ def _of_driver(error: BaseException) -> Failure | None:
 def _unreachable(error: ConnectionFailure) -> str:
     from versioned_collection.remotes.reaching import reason_of
 
-    return f"the server cannot be reached: {reason_of(error)}"
+    reason = reason_of(error)
+    return (
+        f"the server cannot be reached: {reason}; 'vc config list' shows where it is meant to be"
+    )
 
 
 def _refused(error: Any) -> Failure:
@@ -132,11 +134,3 @@ def _refused(error: Any) -> Failure:
     if error.code == _UNAUTHORIZED:
         return Failure(Exit.DENIED, errors.PermissionDenied.code, reason)
     return Failure(Exit.FAILED, "server_refused", f"the server refused: {reason}")
-
-
-def in_commands(message: str) -> str:
-    """Return a message that names Python calls with the commands of the same name."""
-    message = _CALL.sub(lambda found: f"'vc {found[1].strip('_').replace('_', '-')}'", message)
-    for flag in ("overwrite", "push", "relaxed"):
-        message = message.replace(f"{flag}=True", f"--{flag}")
-    return message

@@ -47,6 +47,11 @@ class Output:
         """Where everything else goes."""
         return _console(stderr=True)
 
+    @property
+    def width(self) -> int | None:
+        """The width of the terminal that answers go to, None where they go elsewhere."""
+        return self.out.width if self.out.is_terminal else None
+
     def emit(self, value: Mapping[str, Any]) -> None:
         """Print an answer as one JSON object."""
         self.write(dump(value, indent=2 if sys.stdout.isatty() else None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -158,13 +159,15 @@ def history(
 ) -> None:
     """List the versions that changed a document, newest first.
 
-    With --json each has version, op and document (null where the version deleted it).
+    A document that never was is an error, as with "blame". With --json each has version, op and
+    document (null where the version deleted it).
     """
     from bson.raw_bson import RawBSONDocument
 
     from versioned_collection.core.version import author_text
 
-    found = session.tracked.history(load_id(text), revision(start), limit)
+    id_ = load_id(text)
+    found = _known(session, session.tracked.history(id_, revision(start), limit), id_, start)
     if session.json:
         write_array(session, "versions", map(_history_facts, found))
         return
@@ -175,6 +178,30 @@ def history(
         session.show(f"{label}  {time}  {one.op}  {words}{f' ({who})' if who else ''}")
         if documents and one.raw is not None:
             session.show(f"    {dump(RawBSONDocument(one.raw))}")
+
+
+def _known(
+    session: Session, found: Iterator[DocumentVersion[Any]], id_: Any, start: str | None
+) -> Iterator[DocumentVersion[Any]]:
+    """Return what was found of a document, as far as there ever was one.
+
+    Raises:
+        InvalidArgument: No version has it, or had.
+    """
+    from versioned_collection.errors import InvalidArgument
+
+    first = next(found, None)
+    if first is not None:
+        return chain([first], found)
+    version = session.tracked.resolve(revision(start))
+    ever = next(session.tracked.history(id_, version, 1), None)
+    if ever is None:
+        raise InvalidArgument(
+            f"no version up to {version.label} has, or had, a document with _id {id_!r}",
+            document_id=id_,
+            version=version.id,
+        )
+    return iter(())
 
 
 def _history_facts(one: DocumentVersion) -> dict[str, Any]:

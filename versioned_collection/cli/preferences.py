@@ -13,7 +13,13 @@ from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.redact import HIDDEN, redact
 from versioned_collection.cli.session import Session
-from versioned_collection.cli.settings import SECRETS, SETTINGS, check, is_reference
+from versioned_collection.cli.settings import (
+    SECRETS,
+    SETTINGS,
+    check,
+    check_name,
+    is_reference,
+)
 
 _SETTINGS = "Set up"
 
@@ -46,13 +52,17 @@ def use(session: Session, collection: CollectionName = None) -> None:
     """Work on this collection from now on; on this server and database, with their options.
 
     So "vc --uri mongodb://localhost --db music use bands" stores all three. With --profile they
-    are stored under its name, and "vc --profile NAME use" goes back to them.
+    are stored under its name, which is the default from now on; "vc --profile NAME use" goes
+    back to them, "vc config unset profile" to those without a profile. A profile is changed
+    only where the line, or VC_PROFILE, names it.
     """
     wanted = session.flags.get("profile")
-    changes: dict[str, str | None] = {} if collection is None else {"collection": collection}
+    changes: dict[str, str | None] = {}
+    if collection is not None:
+        changes["collection"] = check("collection", collection)
     for name, other in (("uri", "data"), ("data", "uri"), ("db", None), ("username", None)):
         if name in session.flags:
-            changes[name] = check(name, session.flags[name])
+            changes[name] = check(name, _refuse_secret(name, session.flags[name]))
             if other:
                 changes[other] = None
     if collection is None and (wanted is None or wanted not in session.file.profiles()):
@@ -60,10 +70,31 @@ def use(session: Session, collection: CollectionName = None) -> None:
             "name the collection, or with --profile one of those that 'vc config profiles' lists"
         )
     if changes:
+        _refuse_unnamed(session, changes)
         session.file.set(changes, session.profile)
     if wanted is not None:
         session.file.set({"profile": wanted})
     _used(session, changes)
+
+
+def _refuse_unnamed(session: Session, changes: Mapping[str, str | None]) -> None:
+    """Refuse to change a profile that is only the default.
+
+    Which one that is was said in an earlier line, and who types this one may not think of it.
+
+    Raises:
+        UsageFailure: A profile is the default, and would become another.
+    """
+    profile = session.profile
+    if profile is None or session.names_profile:
+        return
+    there = session.file.read(profile)
+    if any(there.get(name) != value for name, value in changes.items()):
+        raise UsageFailure(
+            f"the profile {profile} is the default, and would be changed: 'vc --profile {profile} "
+            "use ...' changes it, 'vc --profile NAME use ...' makes another one, and 'vc config "
+            "unset profile' leaves it"
+        )
 
 
 def _used(session: Session, changes: Mapping[str, str | None]) -> None:
@@ -72,6 +103,11 @@ def _used(session: Session, changes: Mapping[str, str | None]) -> None:
     db, collection = settings.value("db"), settings.value("collection")
     where = f"{db}.{collection}" if db else str(collection)
     profile = "" if session.profile is None else f"profile {session.profile}: "
+    lines = [f"using {profile}{where} (in {session.file.path})"]
+    if "profile" in session.flags:
+        lines.append(
+            "this profile is the default from now on; 'vc config unset profile' leaves it"
+        )
     session.answer(
         {
             "file": str(session.file.path),
@@ -79,7 +115,7 @@ def _used(session: Session, changes: Mapping[str, str | None]) -> None:
             "db": db,
             "profile": session.profile,
         },
-        f"using {profile}{where} (in {session.file.path})",
+        *lines,
     )
     found, wanted = settings.get("collection"), changes.get("collection")
     if found is not None and wanted is not None and found.value != wanted:
@@ -90,18 +126,13 @@ def _used(session: Session, changes: Mapping[str, str | None]) -> None:
 def set_(session: Session, name: Name, value: Value = None) -> None:
     """Store a setting in the configuration file, which only its owner can read.
 
-    In the profile, if one is chosen. A password is asked for, or read from standard input: others
-    can see the arguments of a program. ${NAME} in a connection string or password stands for an
-    environment variable, ${keyring:SERVICE:USER} for an entry of the keyring.
+    In the profile, if one is chosen. A password, or a connection string that holds one, is asked
+    for or read from standard input: others can see the arguments of a program. ${NAME} in a
+    connection string or password stands for an environment variable, ${keyring:SERVICE:USER} for
+    an entry of the keyring.
     """
-    check(name, "0")
-    if name in SECRETS and value is not None and not is_reference(value):
-        raise UsageFailure(
-            f"others can see the arguments of a program: leave the {name} out and it is asked "
-            f"for, or read from standard input ('vc config set {name} < FILE'); or write what "
-            "leads to it, '${NAME}' or '${keyring:SERVICE:USER}'"
-        )
-    text = _asked(name) if value is None else value
+    check_name(name)
+    text = _asked(name) if value is None else _refuse_secret(name, value)
     if not text:
         raise UsageFailure(f"{name} would be empty; 'vc config unset {name}' removes it")
     profile = _profile_of(session, name)
@@ -109,6 +140,29 @@ def set_(session: Session, name: Name, value: Value = None) -> None:
     where = _place(session, profile)
     path = str(session.file.path)
     session.answer({"file": path, "name": name, "profile": profile}, f"{name} is set in {where}")
+
+
+def _refuse_secret(name: str, value: str) -> str:
+    """Return a value that was passed as an argument, which holds no password.
+
+    Raises:
+        UsageFailure: It does.
+        InvalidArgument: It is no connection string.
+    """
+    from versioned_collection.remotes.address import INSTEAD_OF_A_PASSWORD, holds_secret
+
+    if name in SECRETS and not is_reference(value):
+        raise UsageFailure(
+            f"others can see the arguments of a program: leave the {name} out and it is asked "
+            f"for, or read from standard input ('vc config set {name} < FILE'); or write what "
+            "leads to it, '${NAME}' or '${keyring:SERVICE:USER}'"
+        )
+    if name == "uri" and holds_secret(value):
+        raise UsageFailure(
+            "others can see the arguments of a program, and the file would hold the password: "
+            f"{INSTEAD_OF_A_PASSWORD}; or let 'vc config set uri < FILE' read it"
+        )
+    return value
 
 
 def _profile_of(session: Session, name: str) -> str | None:
@@ -133,7 +187,7 @@ def _asked(name: str) -> str:
 @command("config get", panel=_SETTINGS, twin=None, keys=("name", "value", "source"))
 def get(session: Session, name: Name) -> Exit | None:
     """Show a setting that holds, wherever it comes from; credentials are hidden."""
-    check(name, "0")
+    check_name(name)
     settings = session.effective()
     found, idle = settings.get(name), settings.idle(name)
     if found is None:
@@ -166,7 +220,7 @@ def list_(session: Session) -> None:
 @command("config unset", panel=_SETTINGS, twin=None, keys=("file", "name", "removed", "profile"))
 def unset(session: Session, name: Name) -> Exit | None:
     """Remove a setting from the configuration file; from the profile, if one is chosen."""
-    check(name, "0")
+    check_name(name)
     profile = _profile_of(session, name)
     there = name in session.file.read(profile)
     if there:

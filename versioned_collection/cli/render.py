@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from versioned_collection.cli.columns import tight
 from versioned_collection.cli.lines import dump, printable
 from versioned_collection.core.diff import aligned
 from versioned_collection.core.drawing import draw
@@ -159,15 +160,26 @@ def _id(document_id: Any) -> str:
 class _Columns(Table):
     """A table of which one column folds where the screen is narrow, and the others stay whole.
 
-    Left to itself, Rich takes what is too much from all columns, and most from short ones.
+    Left to itself, Rich takes what is too much from all columns, and most from short ones. Where
+    there is no screen nothing folds: a row is a line.
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not console.is_terminal:
+            yield Text("\n".join(tight(self._texts(), self._numbers())))
+            return
         widths = [column.min_width or 0 for column in self.columns]
         least = sum(widths) + _BETWEEN * (len(widths) - 1)
         yield from super().__rich_console__(
             console, options.update(max_width=max(options.max_width, least))
         )
+
+    def _texts(self) -> list[tuple[str, ...]]:
+        columns = ([column.header, *column.cells] for column in self.columns)
+        return list(zip(*(map(str, cells) for cells in columns), strict=True))
+
+    def _numbers(self) -> set[int]:
+        return {turn for turn, one in enumerate(self.columns) if one.justify == "right"}
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

@@ -84,8 +84,16 @@ class Session(Output):
     @property
     def profile(self) -> str | None:
         """The profile that is chosen: by an option, the environment, or 'vc use'."""
-        chosen = self.flags.get("profile") or os.environ.get("VC_PROFILE")
-        return chosen or self.file.read().get("profile")
+        return self._named_profile or self.file.read().get("profile")
+
+    @property
+    def names_profile(self) -> bool:
+        """Whether an option or the environment chooses the profile."""
+        return self._named_profile is not None
+
+    @property
+    def _named_profile(self) -> str | None:
+        return self.flags.get("profile") or os.environ.get("VC_PROFILE") or None
 
     def stored_in(self, name: str) -> str | None:
         """Return the profile that says what a setting is, None where none does."""
@@ -150,7 +158,8 @@ class Session(Output):
             return found
         if not is_reference(value):
             return value  # a password may have any characters
-        found = unquote_plus(with_secrets(value))  # connection strings hold them encoded
+        # connection strings hold them encoded
+        found = unquote_plus(with_secrets(value, f"the {name}"))
         self._concealed += secrets_of(None, found)
         return found
 

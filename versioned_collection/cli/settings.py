@@ -10,6 +10,12 @@ from difflib import get_close_matches
 
 FLAG, ENVIRONMENT, FILE, DEFAULT = "flag", "environment", "file", "default"
 _RANKS = (FLAG, ENVIRONMENT, FILE, DEFAULT)
+_PLACES = {
+    FLAG: "the option --{0} says so",
+    ENVIRONMENT: "the variable {1} says so",
+    FILE: "the configuration file says so: 'vc config set {0}' corrects it",
+}
+"""Where a setting comes from, for an error: with its name, and that of its variable."""
 
 SETTINGS = {
     "profile": "Profile of the configuration file: a server, database and collection by one name.",
@@ -34,6 +40,11 @@ _NO_SERVER = (
 _OTHER_SERVER = "it is for the server of the configuration file, and another one is used"
 _SECONDS = frozenset(("timeout", "wait", "linger"))
 _CREDENTIALS = ("username", "password")
+_NAMES = {
+    "db": ("database", ("\0", " ", ".", "$", "/", "\\", '"'), 63),
+    "collection": ("collection", ("\0", "$", ".."), 255),
+}
+"""What the names of MongoDB never hold, and how many bytes they take at most."""
 
 
 class SettingsError(Exception):
@@ -68,14 +79,25 @@ def is_reference(value: str) -> bool:
     return value.startswith("${") and value.endswith("}")
 
 
+def check_name(name: str) -> None:
+    """Make sure that there is a setting of a name.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if name not in SETTINGS:
+        raise SettingsError(no_such_setting(name))
+
+
 def check(name: str, value: str) -> str:
     """Return a setting's value after checking it.
 
     Raises:
         SettingsError: There is no such setting, or the value cannot be right.
     """
-    if name not in SETTINGS:
-        raise SettingsError(no_such_setting(name))
+    check_name(name)
+    if name in _NAMES:
+        _check_namespace(name, value)
     if name == "data":
         return os.path.abspath(os.path.expanduser(value))  # wherever the next command runs
     if name in _SECONDS:
@@ -86,6 +108,26 @@ def check(name: str, value: str) -> str:
         if not 0 <= seconds <= 86_400:
             raise SettingsError(f"{name} is a number of seconds from 0 to 86400, not {value!r}")
     return value
+
+
+def _check_namespace(setting: str, value: str) -> None:
+    """Make sure that a name can be that of a database or a collection.
+
+    Raises:
+        SettingsError: MongoDB, or the driver, never takes it.
+    """
+    what, refused, longest = _NAMES[setting]
+    if not value:
+        raise SettingsError(f"the name of a {what} is not empty")
+    found = next((one for one in refused if one in value), None)
+    if found is not None:
+        raise SettingsError(f"the name of a {what} holds no {found!r}: {setting} is {value!r}")
+    if value.startswith(".") or value.endswith("."):
+        raise SettingsError(f"the name of a {what} has no '.' at an end: {setting} is {value!r}")
+    if len(value.encode(errors="replace")) > longest:
+        raise SettingsError(
+            f"the name of a {what} takes at most {longest} bytes: {setting} is {value[:40]!r}..."
+        )
 
 
 def no_such_setting(name: str, more: Iterable[str] = ()) -> str:
@@ -99,6 +141,13 @@ def no_such_setting(name: str, more: Iterable[str] = ()) -> str:
     meant = _OTHER_WORDS.get(name.lower()) or next(iter(near), None)
     question = f" (did you mean {meant!r}?)" if meant else ""
     return f"there is no setting {name!r}{question}; there are {', '.join(SETTINGS)}"
+
+
+def _checked(name: str, value: str, source: str) -> str:
+    try:
+        return check(name, value)
+    except SettingsError as error:
+        raise SettingsError(f"{error} ({_PLACES[source].format(name, variable(name))})") from None
 
 
 class Settings:
@@ -126,7 +175,7 @@ class Settings:
                 (DEFAULTS.get(name), DEFAULT),
             ):
                 if value:
-                    self._values[name] = Setting(check(name, value), source)
+                    self._values[name] = Setting(_checked(name, value, source), source)
                     break
         self._choose_server()
 

@@ -46,7 +46,7 @@ def conflicts(session: Session, found: Iterable[Conflict]) -> None:
 
     heading(session, "conflicts")
     if not session.json:
-        session.show(*clash_table(found, session.out.width))
+        session.show(*clash_table(found, session.width))
 
 
 def sum_up(

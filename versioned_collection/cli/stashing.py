@@ -9,6 +9,7 @@ import typer
 from versioned_collection.cli.arguments import Yes
 from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
+from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.policies import (
     ByDefault,
     ByPlace,
@@ -47,12 +48,15 @@ Which = Annotated[
         show_default=False,
     ),
 ]
-Merge = Annotated[
+OverDocuments = Annotated[
     bool,
     typer.Option(
-        "--merge", help="Merge with what the documents are now, instead of overwriting them."
+        "--overwrite",
+        help="Put the documents there as they were stashed, instead of merging: what has become "
+        "of them since is lost.",
     ),
 ]
+Merge = Annotated[bool, typer.Option("--merge", help="Merge, which is the default.", hidden=True)]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the stash.")]
 
 
@@ -103,6 +107,7 @@ def _row(stash: Stash) -> tuple[str, ...]:
 def stash_apply(
     session: Session,
     which: Which = None,
+    overwrite: OverDocuments = False,
     merge: Merge = False,
     keep: Keep = False,
     by_default: ByDefault = None,
@@ -114,15 +119,18 @@ def stash_apply(
 ) -> Exit | None:
     """Bring stashed changes back, and drop the stash.
 
-    With --merge the present documents may have changes of their own. Where both changed the
-    same place a conflict waits; settling the last one drops the stash.
+    They are merged with what the documents are now: with what was pulled or checked out since,
+    and with uncommitted changes. Where both changed the same place a conflict waits (exit code
+    11); settling the last one drops the stash. --overwrite takes no uncommitted changes.
     """
     collection = session.tracked
     given = (by_default, by_place, sets, list_keys, coupled, same_change)
-    policy = policy_of(*given) if merge or any(given) else None
+    if overwrite and (merge or any(given)):
+        raise UsageFailure("--overwrite does not merge: leave it out, or --merge and its options")
+    policy = None if overwrite else policy_of(*given)
     with session.working("stash-apply") as progress:
         done = collection.stash_apply(
-            _which(which), merge=merge, drop=not keep, policy=policy, progress=progress
+            _which(which), merge=not overwrite, drop=not keep, policy=policy, progress=progress
         )
     session.answer({"applied": done}, "applied" if done else "there is no stash")
     return None if done else Exit.NOTHING

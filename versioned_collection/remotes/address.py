@@ -45,6 +45,12 @@ _SECRETS = (
 )
 _CREDENTIALS = re.compile(r"//[^@/]*@")
 
+INSTEAD_OF_A_PASSWORD = (
+    "write ${NAME} in its place, which stands for an environment variable, or "
+    "${keyring:SERVICE:USER} for an entry of the keyring"
+)
+"""What to do where a password cannot stand."""
+
 RemoteLike = Repository | Database[Any] | str | os.PathLike[str] | None
 """The trackers of a collection, a database, a URI, the path of a bundle, the name of a remote, or
 None for origin."""
@@ -79,17 +85,23 @@ def check_url(url: Any) -> str:
             "a remote begins with mongodb:// or mongodb+srv://, or is the path of a bundle, such "
             "as ./backup.bundle"
         )
-    parsed = _parsed(_REFERENCE.sub("reference", url))
-    if not parsed["database"]:
+    if not _without_references(url)["database"]:
         raise InvalidArgument("name the database as well: mongodb://host/database")
-    secret = _CREDENTIALS.search(url)
-    password = secret[0][2:-1].partition(":")[2] if secret else ""
-    if _REFERENCE.sub("", password) or any(name.lower() in _SECRETS for name in parsed["options"]):
-        raise InvalidArgument(
-            "a password is never stored: write ${NAME} in its place, which stands for an "
-            "environment variable, or ${keyring:SERVICE:USER} for an entry of the keyring"
-        )
+    if holds_secret(url):
+        raise InvalidArgument(f"a password is never stored: {INSTEAD_OF_A_PASSWORD}")
     return url
+
+
+def holds_secret(url: str) -> bool:
+    """Tell whether a MongoDB URI holds a password itself, and no reference to one.
+
+    Raises:
+        InvalidArgument: It is no MongoDB URI.
+    """
+    login = _CREDENTIALS.search(url)
+    password = login[0][2:-1].partition(":")[2] if login else ""
+    options = _without_references(url)["options"]
+    return bool(_REFERENCE.sub("", password)) or any(one.lower() in _SECRETS for one in options)
 
 
 def path_of(remote: Any) -> str | None:
@@ -116,6 +128,10 @@ def _is_path(remote: Any) -> bool:
     return remote.endswith(_BUNDLE) or remote.startswith(_PATHS) or os.path.isabs(remote)
 
 
+def _without_references(url: str) -> dict[str, Any]:
+    return _parsed(_REFERENCE.sub("reference", url))
+
+
 def _parsed(url: str) -> dict[str, Any]:
     if url.startswith(_SCHEMES[1]):  # its hosts would be looked up
         url = url.replace(_SCHEMES[1], _SCHEMES[0], 1)
@@ -127,36 +143,39 @@ def _parsed(url: str) -> dict[str, Any]:
         raise InvalidArgument(f"that is no MongoDB URI: {reason}") from None
 
 
-def with_secrets(url: str) -> str:
-    """Return a URI with its references looked up.
+def with_secrets(text: str, what: str = "the connection string") -> str:
+    """Return a URI, or a password, with its references looked up.
+
+    Args:
+        text: What holds them.
+        what: What that is, for the error.
 
     Raises:
         InvalidArgument: One leads nowhere.
     """
-    return _REFERENCE.sub(lambda found: _looked_up(found[1]), url)
+    return _REFERENCE.sub(lambda found: _looked_up(found[1], what), text)
 
 
-def _looked_up(reference: str) -> str:
+def _looked_up(reference: str, what: str) -> str:
     from urllib.parse import quote_plus
 
     if reference.startswith("keyring:"):
-        return quote_plus(_from_keyring(*reference.split(":", 2)[1:]))
+        return quote_plus(_from_keyring(what, *reference.split(":", 2)[1:]))
     value = os.environ.get(reference)
     if value is None:
         raise InvalidArgument(
-            f"the connection string refers to the environment variable {reference}, which is not "
-            "set",
+            f"{what} refers to the environment variable {reference}, which is not set",
             variable=reference,
         )
     return quote_plus(value)
 
 
-def _from_keyring(service: str = "", user: str = "") -> str:
+def _from_keyring(what: str, service: str = "", user: str = "") -> str:
     try:
         import keyring
     except ImportError:
         raise InvalidArgument(
-            "the connection string refers to the keyring, which takes `pip install keyring`"
+            f"{what} refers to the keyring, which takes `pip install keyring`"
         ) from None
     value = keyring.get_password(service, user)
     if value is None:

@@ -93,13 +93,13 @@ def import_(
 
 
 def _format(file: FileLike, format: str | None) -> str:
-    found = files.format_of(file, format, formats.ALL_ENDINGS)
-    if found == formats.BUNDLE:
+    named = formats.ALL_ENDINGS.get(files.ending_of(file)) if format is None else format
+    if named == formats.BUNDLE:
         raise InvalidArgument(
             "a bundle holds a history: bring it here with clone(), fetch() or pull()",
-            format=found,
+            format=named,
         )
-    return found
+    return files.format_of(file, format, formats.ENDINGS)
 
 
 class _Documents:

@@ -11,7 +11,7 @@ from versioned_collection.core.graph import Relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import InvalidOperation
+from versioned_collection.errors import CollectionNotTracked, InvalidOperation, RemoteNotFound
 from versioned_collection.hold import Hold
 from versioned_collection.labels import Meeting
 from versioned_collection.observing import Progress, verb
@@ -101,8 +101,19 @@ def pull(
         TransferRefused: What came is not what was announced.
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.
+        CollectionNotTracked: There is no history, and so no remote of any name.
     """
-    return _brought(repository, remote, wanted, progress)
+    try:
+        return _brought(repository, remote, wanted, progress)
+    except RemoteNotFound:
+        if repository.known_state() is not None:
+            raise
+        name = f"{repository.db.name}.{repository.name}"
+        raise CollectionNotTracked(
+            f"the collection {name!r} has no history, and knows no remotes by name; "
+            "init() starts one, and a pull from a URI makes it a copy",
+            collection=name,
+        ) from None
 
 
 def _brought(

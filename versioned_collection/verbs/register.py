@@ -68,7 +68,9 @@ def register(
         branch = _branch(repository, hold.state, branch_name)
         if repository.has_conflicts(hold.state):
             raise InvalidOperation(
-                "conflicts wait for resolution; resolve them before registering a version"
+                "conflicts wait for decisions: conflicts() lists them, resolve_conflict() or "
+                "resolve_conflicts() settles them, then register() records the outcome; "
+                "abort_merge() takes everything back"
             )
         if only is not None and hold.state.merge is not None:
             raise InvalidOperation(
