@@ -206,6 +206,7 @@ class Sharing(Facet[DocumentType]):
             UnusableFile: The file is no whole bundle; nothing was done.
             RemoteNotFound: There is no remote of that name.
             RemoteUnreachable: There is no connection to it, or it broke.
+            CollectionNotTracked: There is no history, and so no remote of any name.
         """
         wanted = pull_verb.Wanted(branch, rebase, policy_of(resolver, policy), dry_run)
         plan = pull_verb.pull(self._repository, _other(remote), wanted, progress)
