@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import operator
 import threading
@@ -22,6 +23,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection import AsyncVersionedCollection, VersionedCollection, errors
+from versioned_collection.aio import twin
 from versioned_collection.aio.threads import MOST_AT_ONCE
 
 
@@ -89,6 +91,27 @@ async def test_what_the_driver_has_is_listed_as_well(adb):
     bands = AsyncVersionedCollection(adb, "bands")
     public = {name for name in dir(adb["bands"]) if not name.startswith("_")}
     assert public | {"register", "checkout"} <= set(dir(bands))
+
+
+def test_a_client_may_be_gone_while_another_one_is_opened(server, monkeypatch):
+    """The garbage collector ends clients at any moment, in any thread."""
+    gone, closed, real = [AsyncMongoClient(server.uri)], threading.Event(), twin.MongoClient
+    client = twin.blocking(gone[0].music).client
+    close = client.close
+    client.close = lambda: (close(), closed.set())
+
+    def opening(**options):
+        gone.clear()
+        gc.collect()
+        return real(**options)
+
+    monkeypatch.setattr(twin, "MongoClient", opening)
+    there = AsyncMongoClient(server.uri).music
+    thread = threading.Thread(target=twin.blocking, args=(there,), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert closed.wait(30)
 
 
 @asynchronous

@@ -13,12 +13,14 @@ from pymongo.asynchronous.mongo_client import AsyncMongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from versioned_collection.closing import Closer
 from versioned_collection.doubles import adopted, is_double
 from versioned_collection.errors import NotSupported
 from versioned_collection.facets.base import options_of
 
 _twins: dict[int, MongoClient[Any]] = {}
 _lock = threading.Lock()
+_closer = Closer("versioned-collection-closer")
 
 
 def is_motor(value: object) -> bool:
@@ -62,7 +64,8 @@ def _client(client: AsyncMongoClient[Any]) -> MongoClient[Any]:
         twin = _twins.get(id(client))
         if twin is None:
             twin = _twins[id(client)] = MongoClient(**_options(client))
-            weakref.finalize(client, close_twin, id(client))
+            _closer.keep(twin)
+            weakref.finalize(client, close_twin, id(client)).atexit = False
     return twin
 
 
@@ -82,8 +85,11 @@ def _options(client: AsyncMongoClient[Any]) -> dict[str, Any]:
 
 
 def close_twin(identity: int) -> None:
-    """Close the client that was opened for the asynchronous one of this `id`, if there is one."""
-    with _lock:
-        twin = _twins.pop(identity, None)
+    """Have the client closed that was opened for the asynchronous one of this `id`, if any was.
+
+    The garbage collector comes here at any moment, even while a client is opened; so this waits
+    for no lock.
+    """
+    twin = _twins.pop(identity, None)
     if twin is not None:
-        twin.close()
+        _closer.close(twin)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import queue
 import threading
 import weakref
 from typing import Any
@@ -14,6 +11,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.mongo_client import MongoClient  # not from pymongo, where mongomock may patch it
 
+from versioned_collection.closing import Closer
 from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.doubles.engine import Engine
 from versioned_collection.doubles.transport import Transport
@@ -54,7 +52,6 @@ def client_of(double: Any) -> DoubleClient:
     with _lock:
         if store not in _clients or _clients[store].is_closed:
             _clients[store] = client = DoubleClient(store)
-            # Whatever thread the garbage collector runs in may hold locks that closing takes.
             weakref.finalize(store, _closer.close, client).atexit = False
         return _clients[store]
 
@@ -107,36 +104,4 @@ class DoubleClient(MongoClient[Any]):
         self._transport.close()
 
 
-class _Closer:
-    """Closes clients in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[DoubleClient] = queue.SimpleQueue()
-        self._open: weakref.WeakSet[DoubleClient] = weakref.WeakSet()
-        self._thread: threading.Thread | None = None
-        atexit.register(self._close_all)
-
-    def keep(self, client: DoubleClient) -> None:
-        """Know a client that is to be closed at the end of the process at the latest."""
-        self._open.add(client)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="test-doubles", daemon=True)
-            self._thread.start()
-
-    def close(self, client: DoubleClient) -> None:
-        """Have a client closed soon; this takes no lock."""
-        self._waiting.put(client)
-
-    def _run(self) -> None:
-        while True:
-            client = self._waiting.get()
-            with contextlib.suppress(Exception):  # the others are waiting
-                client.close()
-            del client
-
-    def _close_all(self) -> None:
-        for client in list(self._open):
-            client.close()
-
-
-_closer = _Closer()
+_closer = Closer("test-doubles")
