@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timezone
 
 import bson
@@ -539,8 +540,9 @@ def test_nothing_is_left_behind():
     assert threads() - before
     del log
     gc.collect()
-    for thread in threads() - before:
-        thread.join(30)
+    deadline = time.monotonic() + 30
+    while threads() - before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not threads() - before
 
 
