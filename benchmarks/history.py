@@ -56,6 +56,7 @@ def _lengthen(collection: Any, documents: int, versions: int) -> None:
 def _far_ways(bench: Bench, ours: Any, floor: Any, count: int, name: str) -> Iterator[Result]:
     replaces = [ReplaceOne({"_id": one["_id"]}, one) for one in ours.find()]
     first = [ReplaceOne({"_id": one["_id"]}, one) for one in floor.find()]
+    floor.bulk_write(replaces, ordered=False)  # else its first way back would change nothing
     back, forth, middle = Pairs(), Pairs(), Pairs()
     tip = ours.version
     for turn in range(bench.repeat):
