@@ -544,3 +544,17 @@ def test_nothing_is_left_running(anydb):
     assert sockets() <= connections + 3
     assert open_cursors() <= cursors
     assert psutil.Process().children(recursive=True) == processes
+
+
+def test_dropped_again_after_a_checkout_brought_it_back(db, standalone_db):
+    """That it is missing is no news to the tracker, and still a change of all documents."""
+    for place in (db, standalone_db):
+        collection = _tracked(place)
+        place.drop_collection(NAME)
+        assert collection.register("gone")
+        assert collection.checkout("main~1")
+        assert len(contents(place, NAME)) == 5
+        place.drop_collection(NAME)
+        assert collection.has_changes()
+        assert collection.discard_changes()
+        assert len(contents(place, NAME)) == 5

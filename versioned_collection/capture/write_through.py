@@ -19,7 +19,8 @@ class WriteThroughCapture(Capture):
         """Return what changed since the position in `state`."""
         uuid, options = self.identity()
         noticed = Noticed(None, uuid=uuid, options=options)
-        if state.scan or noticed.uuid != state.uuid:
+        # a collection that is missing may have been there since, by a checkout for instance
+        if state.scan or uuid is None or uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or not followed"
         settled: list[ObjectId] = []
         for entry, keys, scan, is_settled in self.repository.journal.entries():
