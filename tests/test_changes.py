@@ -178,8 +178,9 @@ def test_the_context_is_that_of_whoever_asks_for_the_next_change(streamed, monke
     assert len(list(found)) == 1
     assert asked == ["nobody"]
     found = streamed.changes("main@0", "main@1")
-    asking.set("who went on")
+    before = asking.set("who went on")
     assert len(list(found)) == 1
+    asking.reset(before)
     assert asked == ["nobody", "who went on"]
 
 
