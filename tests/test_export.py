@@ -214,19 +214,24 @@ def test_parquet_keeps_columns_nested_fields_and_object_ids(db, tmp_path):
     assert bands.find().sort("_id", 1).to_list() == before
 
 
+def check_parquet_gives_back(bands, shapes, path):
+    """Export documents as a version, and import them where they were."""
+    bands.insert_many([{"_id": place, **shape} for place, shape in enumerate(shapes)])
+    bands.init()
+    bands.export(path)
+    bands.delete_many({})
+    bands.import_(path)
+    found = {one.pop("_id"): one for one in bands.find()}
+    assert found == dict(enumerate(shapes))
+
+
 def test_parquet_has_one_schema_for_documents_of_many_shapes(db, monkeypatch, tmp_path):
     from versioned_collection.formats import columns
 
     monkeypatch.setattr(columns, "_ROWS", 2)
     bands = VersionedCollection(db, "bands")
     shapes = [{"a": 1}, {"a": 2.5}, {"b": {"c": 1}}, {"b": {"d": "x"}}, {"e": []}, {"e": [1]}]
-    bands.insert_many([{"_id": place, **shape} for place, shape in enumerate(shapes)])
-    bands.init()
-    bands.export(tmp_path / "bands.parquet")
-    bands.delete_many({})
-    bands.import_(tmp_path / "bands.parquet")
-    found = {one.pop("_id"): one for one in bands.find()}
-    assert found == dict(enumerate(shapes))
+    check_parquet_gives_back(bands, shapes, tmp_path / "bands.parquet")
 
 
 @pytest.mark.parametrize(
@@ -257,13 +262,7 @@ def test_parquet_keeps_documents_without_fields(db, tmp_path):
         {"e": {}, "deep": {"in": {}}},
         {},
     ]
-    bands.insert_many([{"_id": place, **shape} for place, shape in enumerate(shapes)])
-    bands.init()
-    bands.export(tmp_path / "bands.parquet")
-    bands.delete_many({})
-    bands.import_(tmp_path / "bands.parquet")
-    found = {one.pop("_id"): one for one in bands.find()}
-    assert found == dict(enumerate(shapes))
+    check_parquet_gives_back(bands, shapes, tmp_path / "bands.parquet")
     edit(bands, 1, 2)
     bands.update_one({"_id": 2}, {"$set": {"e.x": None}})
     bands.register("a field")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pymongo import errors as driver
 from pymongo.database import Database
 
-from versioned_collection.wire import NAMESPACE_NOT_FOUND, translated
+from versioned_collection.wire import translated
 
 _OF_ITS_PLACE = frozenset(("v", "ns", "name"))
 _NO_INDEX = "$natural"
@@ -35,9 +34,4 @@ def text_index(db: Database[Any], name: str) -> Mapping[str, Any] | None:
 
 def _indexes(db: Database[Any], name: str) -> list[Mapping[str, Any]]:
     with translated():
-        try:
-            return list(db[name].list_indexes())
-        except driver.OperationFailure as error:
-            if error.code != NAMESPACE_NOT_FOUND:
-                raise
-            return []
+        return list(db[name].list_indexes())  # none where there is no collection
