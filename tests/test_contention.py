@@ -11,14 +11,14 @@ from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandListener
 
 from versioned_collection import VersionedCollection
-from versioned_collection.committing import at_once, steps
+from versioned_collection.committing import at_once, moving
 from versioned_collection.errors import AutoMergeFailedError, WorkingCopyChanged
 
 
 @pytest.fixture
 def contended(monkeypatch, small_limits):
     """Have each batch of several documents taken back at once, and only single ones written."""
-    monkeypatch.setattr(steps, "MOST_ATTEMPTS", 0)
+    monkeypatch.setattr(moving, "MOST_ATTEMPTS", 0)
     monkeypatch.setattr(at_once, "is_small", lambda *_: False)
 
 

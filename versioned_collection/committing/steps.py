@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from functools import partial
 from typing import Any
 
 from bson.objectid import ObjectId
-from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
 from versioned_collection.commit import Commit, apply_references
+from versioned_collection.committing.moving import Moving
 from versioned_collection.committing.writing import (
-    MOST_ATTEMPTS,
     MOST_OWN_TIMES,
     Writing,
     judge,
     size_of,
 )
-from versioned_collection.core.document import DocumentKey, are_twins
-from versioned_collection.core.merging import whole_document
+from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Path
 from versioned_collection.erasing import Erasing, take_back
 from versioned_collection.errors import (
     CheckFailed,
     DocumentRejected,
     PermissionDenied,
-    VersioningError,
-    WorkingCopyChanged,
 )
 from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, fillings, moves_along
 from versioned_collection.restoring import Batches, exactly_unstashed, restorations, unstashed
-from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
-from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import by_keys, middle_of
-
-_WRITE_CONFLICT = 112
 
 
 class Steps:
@@ -238,176 +228,11 @@ class Steps:
         return [*commit.copies[:1], *through]
 
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
-        """Write batches that can be computed again, each in a transaction of its own."""
-        check = self._hold.lease.check
-        writer = WorkingCopyWriter(
-            self._repository,
-            check,
-            keep=True,
-            displace=commit.displace,
-            strict=commit.strict,
-            torn=self._torn,
-        )
-        if commit.displace:
-            self._take_all_out(writer, batches)
-        with closing(batches()) as source:
-            for batch in source:
-                self._write_in_parts(commit, batch, writer, batches)
-                self._tell(batch)
+        moving = Moving(self._writing, commit, batches, self.declare, torn=self._torn)
+        moving.run(self._tell)
 
     def _tell(self, batch: Sequence[Move]) -> None:
         try:
             self._writing.progress("written", len(batch), size_of(batch))
         except Exception as error:
             self._refusal = self._refusal or error
-
-    def _write_in_parts(
-        self,
-        commit: Commit,
-        batch: list[Move],
-        writer: WorkingCopyWriter,
-        batches: Callable[[], Batches],
-    ) -> None:
-        """Write a batch, in smaller ones where others write to its documents all the time."""
-        try:
-            self._write_batch(commit, batch, writer, batches)
-        except _Contended:
-            cut = _cut_of(batch)
-            self._write_in_parts(commit, batch[:cut], writer, batches)
-            self._write_in_parts(commit, batch[cut:], writer, batches)
-            return
-        self._keep_stash(commit, writer)
-        self._keep_conflicts(commit, writer)
-        self._writing.keep(writer)
-        self._writing.remember_time()
-
-    def _write_batch(
-        self,
-        commit: Commit,
-        batch: list[Move],
-        writer: WorkingCopyWriter,
-        batches: Callable[[], Batches],
-    ) -> None:
-        attempts = 0
-
-        def work(session: ClientSession | None) -> None:
-            nonlocal attempts
-            attempts += 1
-            if attempts > MOST_ATTEMPTS and _cut_of(batch):
-                raise _Contended("others write to the same documents all the time")
-            writer.kept.clear()
-            self._writing.write(batch, commit, writer, session)
-            is_beyond_head = commit.draft is not None or not commit.replica
-            if writer.kept and commit.state.get("merge") and is_beyond_head:
-                self._clash(commit, batch, writer.kept, session)
-            # the batch fails if another owner has taken over
-            self._hold.touch(session)
-
-        try:
-            self._through_validator(work)
-        except UniqueClash:
-            commit.displace = writer.displace = True
-            self.declare(commit)
-            self._take_all_out(writer, batches)
-            self._through_validator(work)
-
-    def _through_validator(self, work: Callable[[ClientSession | None], None]) -> None:
-        try:
-            self._transaction(work)
-        except ValidatorInTheWay:  # from now on it is bypassed
-            self._transaction(work)
-
-    def _transaction(self, work: Callable[[ClientSession | None], None]) -> None:
-        """Run `work` in a transaction, for as long as the driver tries again.
-
-        Raises:
-            WorkingCopyChanged: Somebody else had a transaction open all that time.
-        """
-        try:
-            self._hold.transaction(work)
-        except driver.PyMongoError as error:
-            if not _is_conflict(error):
-                raise
-            raise WorkingCopyChanged(
-                f"another client has had a transaction open for long on a document that "
-                f"{self._hold.verb} moves. What was begun is kept, and completed by whoever opens "
-                "or uses the collection next; try again when that transaction has ended"
-            ) from error
-
-    def _take_all_out(self, writer: WorkingCopyWriter, batches: Callable[[], Batches]) -> None:
-        with closing(batches()) as source:
-            for batch in source:
-                targets = [move.target for move in batch]
-
-                def work(session: ClientSession | None, targets: list[Target] = targets) -> None:
-                    writer.take_out(targets, session)
-                    self._hold.touch(session)
-
-                self._transaction(work)
-
-    def _clash(
-        self,
-        commit: Commit,
-        batch: list[Move],
-        kept: list[DocumentKey],
-        session: ClientSession | None,
-    ) -> None:
-        """Note conflicts where another client was faster than a merge that waits anyway.
-
-        The document stays as the other client left it, so what it should have become would
-        be forgotten.
-        """
-        repository = self._repository
-        moves = {move.target.key: move for move in batch}
-        for portion, present in by_keys(repository.db, repository.name, kept, session=session):
-            repository.conflicts.add_missing(
-                commit.state["merge"]["id"],
-                [
-                    whole_document(
-                        key, moves[key].recorded, present.get(key), moves[key].target.raw
-                    )
-                    for key in portion
-                ],
-                session,
-            )
-
-    def _keep_stash(self, commit: Commit, writer: WorkingCopyWriter) -> None:
-        """Drop no stash of which something was not brought back, now or when it is settled."""
-        if not (commit.guarded and writer.kept):
-            return
-        merge = commit.state.get("merge")
-        if merge and merge.get("drop"):
-            commit.state["merge"] = {**merge, "drop": False}
-            self.declare(commit)
-        elif "stashes" in commit.state:
-            fields = with_stashes(()).keys()
-            commit.state = {n: value for n, value in commit.state.items() if n not in fields}
-            self.declare(commit)
-
-    def _keep_conflicts(self, commit: Commit, writer: WorkingCopyWriter) -> None:
-        """Settle no conflict where what was decided is not written."""
-        left = self._writing.without_overtaken(commit, writer, None)
-        if left is not commit:
-            commit.settled, commit.state = left.settled, left.state
-            self.declare(commit)
-
-
-class _Contended(VersioningError):
-    """A batch was taken back again and again, as others write to its documents."""
-
-    code = "contended"
-
-
-def _cut_of(batch: list[Move]) -> int:
-    """Return where to cut a batch in two, 0 where ids that are the same have to go together."""
-    keys = [move.target.key for move in batch]
-    middle = middle_of(keys)
-    return 0 if len(keys) < 2 or are_twins(keys[middle - 1], keys[middle]) else middle
-
-
-def _is_conflict(error: driver.PyMongoError) -> bool:
-    """Tell whether a transaction met another one that writes to the same document.
-
-    The driver says that it gave up in an error of its own, whose cause is the server's.
-    """
-    return any(getattr(one, "code", None) == _WRITE_CONFLICT for one in (error, error.__cause__))
