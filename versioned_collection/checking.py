@@ -26,8 +26,9 @@ from versioned_collection.errors import (
     VersioningError,
 )
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import reason_of
 from versioned_collection.trackers.base import storable
-from versioned_collection.wire import batches, documents, read_concern, reason_of, run
+from versioned_collection.wire import batches, documents, read_concern, run
 
 MOST_NAMED = 100
 """Documents that the failure of a check names."""

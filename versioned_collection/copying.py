@@ -19,19 +19,16 @@ from versioned_collection.hold import Hold
 from versioned_collection.moves import states_along
 from versioned_collection.observing import Counted
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import (
+    DOCUMENT_VALIDATION_FAILURE,
+    DUPLICATE_KEY,
+    reason_of,
+)
 from versioned_collection.trackers.base import COMPRESSED, identities
 from versioned_collection.trackers.lease import Lease
 from versioned_collection.trackers.replica import ReplicaCollection
 from versioned_collection.tracking import first_state
-from versioned_collection.wire import (
-    DOCUMENT_VALIDATION_FAILURE,
-    DUPLICATE_KEY,
-    copy_on_server,
-    create_collection,
-    create_indexes,
-    documents,
-    reason_of,
-)
+from versioned_collection.wire import copy_on_server, create_collection, create_indexes, documents
 from versioned_collection.worktrees import drop_stray_copies, names_of_copies
 from versioned_collection.writes import raise_write_error, upsert_statement, write
 

@@ -20,6 +20,7 @@ from versioned_collection.capture import capture_for
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, images
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
+from versioned_collection.core.portions import portions
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import fingerprint_text
@@ -34,7 +35,7 @@ from versioned_collection.moves import (
     moves_along,
 )
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import by_keys, portions
+from versioned_collection.wire import by_keys
 
 Keys = Callable[[], Iterator[Sequence[DocumentKey]]]
 

@@ -11,12 +11,13 @@ from versioned_collection.capture import capture_for
 from versioned_collection.core.delta import Delta, compare, images
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
+from versioned_collection.core.portions import portions
 from versioned_collection.erasing import forget_ids
 from versioned_collection.errors import DocumentRejected, WorkingCopyChanged
 from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.replacing import Replacing
-from versioned_collection.wire import by_keys, documents, portions
+from versioned_collection.wire import by_keys, documents
 from versioned_collection.working_copy import WorkingCopy
 
 _ATTEMPTS = 5

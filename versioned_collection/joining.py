@@ -11,6 +11,7 @@ from bson.objectid import ObjectId
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.merging import MergePolicy
+from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
@@ -24,7 +25,6 @@ from versioned_collection.recording import Facts, Recording
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.versions import entry_of, merge_context
-from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
 

@@ -22,12 +22,12 @@ from versioned_collection.core.document import (
     document_key,
     has_duplicate_names,
 )
+from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
-from versioned_collection.wire import portions
 
 T = TypeVar("T")
 
@@ -243,7 +243,7 @@ def move_replica(
     session: ClientSession | None,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Bring the replica's documents to their targets; see `wire.write` for `check`."""
+    """Bring the replica's documents to their targets; see `writes.write` for `check`."""
     removed, added = [], []
     for target, recorded, to_record in moves:
         wanted = target.raw if isinstance(to_record, EllipsisType) else to_record

@@ -14,6 +14,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.document import DocumentKey, document_key, raw_id_in
 from versioned_collection.core.erasing import Erasure
+from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.hold import Hold
 from versioned_collection.holdings import Holdings
 from versioned_collection.moves import BATCH_BYTES
@@ -23,7 +24,7 @@ from versioned_collection.repository import Repository
 from versioned_collection.rewriting import Rewriting, Rewritten, states_of_all
 from versioned_collection.selection import NO_INDEXES, refusals
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.wire import IDS_PER_READ, documents, portions
+from versioned_collection.wire import documents
 from versioned_collection.worktrees import drop_stray_copies
 
 State = tuple[DocumentKey, bytes]

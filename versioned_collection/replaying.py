@@ -13,11 +13,11 @@ from typing import NamedTuple
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, are_twins
 from versioned_collection.core.merging import MergeContext, MergePolicy
+from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.core.tree import Path
 from versioned_collection.merging import Changed, Outcome, decision, joined, kept_apart
 from versioned_collection.moves import batched
 from versioned_collection.repository import Repository
-from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
 
 
 class Step(NamedTuple):

@@ -23,6 +23,7 @@ from versioned_collection.errors import (
     InvalidArgument,
     NotSupported,
 )
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import NAMESPACE_LIMIT, Tracker
 from versioned_collection.trackers.branches import BranchesCollection
 from versioned_collection.trackers.checks import ChecksCollection
@@ -48,7 +49,7 @@ from versioned_collection.trackers.rewritten import RewrittenCollection
 from versioned_collection.trackers.spans import SpansCollection
 from versioned_collection.trackers.stash import StashCollection
 from versioned_collection.trackers.tags import TagsCollection
-from versioned_collection.wire import DOUBLE, lasting, translated
+from versioned_collection.wire import DOUBLE, lasting
 
 CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
 RESERVED = ("__", "system.")

@@ -22,6 +22,7 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.graph import parents_first
 from versioned_collection.core.nesting import Nesting
+from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.version import (
     Version,
@@ -34,7 +35,6 @@ from versioned_collection.errors import CorruptHistory
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.purges import Resealed
-from versioned_collection.wire import IDS_PER_READ, portions
 
 Change = Callable[["bytes | None"], "bytes | None"]
 """Returns what a state of a document becomes; None stands for no document."""

@@ -21,9 +21,11 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.merging.paths import Pattern, PatternLike, patterns
 from versioned_collection.core.partial import take_changes
+from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.hold import Hold
-from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, documents, portions, reason_of
+from versioned_collection.server_errors import reason_of
+from versioned_collection.wire import documents
 from versioned_collection.working_copy import Change, WorkingCopy
 
 LARGEST_DOCUMENT = 16 * 1024 * 1024

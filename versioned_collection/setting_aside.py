@@ -8,6 +8,7 @@ from functools import partial
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.document import document_hash
+from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Path
 from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
@@ -15,7 +16,7 @@ from versioned_collection.observing import Progress
 from versioned_collection.repository import Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.tracking import lasting_options
-from versioned_collection.wire import create_collection, create_indexes, portions
+from versioned_collection.wire import create_collection, create_indexes
 from versioned_collection.working_copy import Change, WorkingCopy
 
 

@@ -15,12 +15,8 @@ from pymongo import errors as driver
 
 from versioned_collection.errors import NotSupported, PermissionDenied
 from versioned_collection.repository import Repository
-from versioned_collection.wire import (
-    NAMESPACE_NOT_FOUND,
-    UNAUTHORIZED,
-    create_collection,
-    translated,
-)
+from versioned_collection.server_errors import NAMESPACE_NOT_FOUND, UNAUTHORIZED, translated
+from versioned_collection.wire import create_collection
 
 REPLICA_KEY = {"_id": "hashed"}
 _KEYS = ({"_id": 1}, REPLICA_KEY)

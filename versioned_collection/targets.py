@@ -28,7 +28,8 @@ from versioned_collection.errors import (
     WorkingCopyChanged,
 )
 from versioned_collection.repository import Repository
-from versioned_collection.wire import DOCUMENT_VALIDATION_FAILURE, DUPLICATE_KEY, by_keys
+from versioned_collection.server_errors import DOCUMENT_VALIDATION_FAILURE, DUPLICATE_KEY
+from versioned_collection.wire import by_keys
 from versioned_collection.writes import (
     WriteOutcome,
     delete_statement,

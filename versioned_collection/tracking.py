@@ -10,9 +10,9 @@ from bson.timestamp import Timestamp
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import FormatMismatch, NotSupported
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import translated
 from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
-from versioned_collection.wire import translated
 
 _OPTIONS_OF_CREATE = (
     "collation",

@@ -1,4 +1,4 @@
-"""Commands to the server with raw documents: batched reads, clear errors. For writes see `writes`.
+"""Commands to the server with raw documents: reads in batches. For writes see `writes`.
 
 Whole replies are handled at once, which is several times faster than the driver's
 iterators, and ids and documents are spliced into commands as bytes, so that nothing that
@@ -7,15 +7,13 @@ Python cannot represent is ever decoded.
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import bson
 import pymongo
-from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
@@ -25,7 +23,6 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.core.document import (
-    PLAIN_OPTIONS,
     RAW_OPTIONS,
     DocumentKey,
     are_twins,
@@ -34,88 +31,16 @@ from versioned_collection.core.document import (
     elements,
     raw_id_in,
 )
-from versioned_collection.errors import (
-    NotSupported,
-    PermissionDenied,
-    SnapshotUnavailable,
-)
-
-T = TypeVar("T")
+from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, middle_of, portions
+from versioned_collection.server_errors import NAMESPACE_EXISTS, not_written, translated
 
 READ_BUDGET = 24 * 1024 * 1024
 """Bytes of documents that one look-up by ids holds in memory (one document may exceed it)."""
 
-IDS_PER_READ = 2_000
-BYTES_OF_IDS = 4 * 1024 * 1024
-
-DUPLICATE_KEY = 11000
-DOCUMENT_VALIDATION_FAILURE = 121
-UNAUTHORIZED = 13
-OVERFLOW = 15
-"""Also what a server says of a document with more than 180 levels, which it does not store."""
-
-NAMESPACE_NOT_FOUND = 26
-NAMESPACE_EXISTS = 48
-UUID_MISMATCH = 361
-SNAPSHOT_UNAVAILABLE = frozenset((239, 246, 250))
-"""Too old, not there yet, or from before a part of the collection came to its shard."""
-NO_LONGER_PRIMARY = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
-
 DOUBLE = "testDouble"
 """The field of the reply to ``hello`` by which a test double says that it is one."""
 
-NOT_IN_DOUBLE = "VersionedCollectionDouble"
-"""The label of errors with which a test double says that it cannot do what a server can."""
-
 _int32 = struct.Struct("<i")
-_LENIENT: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(
-    unicode_decode_error_handler="replace"
-)
-_DENIED = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the server's refusals that a caller can act on into errors of this library."""
-    try:
-        yield
-    except driver.OperationFailure as error:
-        if error.has_error_label("TransientTransactionError"):
-            raise  # the driver repeats the transaction
-        if error.has_error_label(NOT_IN_DOUBLE):
-            reason = reason_of(error)
-            raise NotSupported(
-                f"{reason}; run this test on a real server, such as that of embedded.start()",
-                reason=reason,
-            ) from error
-        if error.code == UNAUTHORIZED:
-            denied = _DENIED.search(str(error))
-            where, action = denied.groups() if denied else ("the database", "a command")
-            raise PermissionDenied(
-                f"the server refused {action!r} on {where}: the user lacks the privilege. "
-                "Grant the role readWrite on the database (dbAdmin to bypass a validator)",
-                action=action,
-                namespace=where,
-            ) from error
-        if error.code in SNAPSHOT_UNAVAILABLE:
-            raise SnapshotUnavailable(
-                "the moment to read has left the server's snapshot window; try again, or raise "
-                "the server parameter minSnapshotHistoryWindowInSeconds",
-            ) from error
-        if isinstance(error.details, RawBSONDocument):
-            raise _readable(error) from None
-        raise
-
-
-def _readable(error: driver.OperationFailure) -> driver.OperationFailure:
-    """Return the error of a command that was asked for a raw reply, as others would get it."""
-    details: dict[str, Any] = bson.decode(cast(RawBSONDocument, error.details).raw, _LENIENT)
-    return type(error)(reason_of(error), error.code, details)
-
-
-def reason_of(error: driver.OperationFailure) -> str:
-    """Return why the server refused something, without the whole of its reply."""
-    return str((error.details or {}).get("errmsg", error))
 
 
 def lasting(db: Database[Any]) -> Database[Any]:
@@ -143,17 +68,6 @@ def run(
     if unsure is not None:  # it was written, and may be taken back by the next primary
         raise not_written(unsure, driver.WriteConcernError)
     return reply
-
-
-def not_written(
-    failure: Mapping[str, Any], otherwise: type[driver.OperationFailure]
-) -> driver.PyMongoError:
-    """Return the driver's error for something that a server says of a write."""
-    facts = dict(failure.items())
-    text = str(facts.get("errmsg"))
-    if facts.get("code") in NO_LONGER_PRIMARY:
-        return driver.NotPrimaryError(text, facts)
-    return otherwise(text, facts.get("code"), facts)
 
 
 def create_collection(db: Database[Any], name: str, **options: Any) -> None:
@@ -354,13 +268,6 @@ def by_keys(
             yield portion, found
 
 
-def middle_of(keys: list[DocumentKey]) -> int:
-    """Return where to cut a list in two; ids that the server takes for one stay together."""
-    half = len(keys) // 2
-    places = sorted(range(1, len(keys)), key=lambda place: abs(place - half))
-    return next((at for at in places if not are_twins(keys[at - 1], keys[at])), half)
-
-
 def _look_up(
     db: Database[Any],
     collection: str,
@@ -378,37 +285,3 @@ def _look_up(
         if size > READ_BUDGET and len(keys) > 1:
             return None
     return found
-
-
-def portions(
-    items: Iterable[T],
-    size: Callable[[T], int],
-    most: int,
-    most_bytes: int,
-    together: Callable[[T, T], bool] | None = None,
-    first: int | None = None,
-) -> Iterator[list[T]]:
-    """Cut items into lists bounded by number and by bytes, never between some neighbours.
-
-    Args:
-        items: The items.
-        size: Returns the bytes of an item.
-        most: How many items a list has at most.
-        most_bytes: How many bytes they have together; a single item may have more.
-        together: Tells whether two neighbours have to stay in one list.
-        first: How many the first list has at most, where work on it is to begin early; each
-            further one may be twice as long.
-    """
-    limit = min(first or most, most)
-    portion: list[T] = []
-    total = 0
-    for item in items:
-        weight = size(item)
-        full = len(portion) >= limit or total + weight > most_bytes
-        if portion and full and not (together and together(portion[-1], item)):
-            yield portion
-            portion, total, limit = [], 0, min(2 * limit, most)
-        portion.append(item)
-        total += weight
-    if portion:
-        yield portion

@@ -12,11 +12,12 @@ from bson.timestamp import Timestamp
 from versioned_collection.capture import Capture, Noticed, capture_for
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_key
+from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.hold import Hold
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Repository
-from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
+from versioned_collection.wire import by_keys, documents
 
 _log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_names
 from versioned_collection.pipeline import side_by_side
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import NAMESPACE_EXISTS, translated
 from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
 from versioned_collection.trackers.metadata import MetadataCollection
-from versioned_collection.wire import NAMESPACE_EXISTS, translated
 
 
 def names_of_copies(repository: Repository) -> tuple[str, str]:

@@ -25,17 +25,10 @@ from versioned_collection.core.document import (
     raw_id_in,
 )
 from versioned_collection.core.guard import exactly
+from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.errors import DocumentRejected
-from versioned_collection.wire import (
-    BYTES_OF_IDS,
-    DUPLICATE_KEY,
-    IDS_PER_READ,
-    NO_LONGER_PRIMARY,
-    by_keys,
-    not_written,
-    portions,
-    run,
-)
+from versioned_collection.server_errors import DUPLICATE_KEY, NO_LONGER_PRIMARY, not_written
+from versioned_collection.wire import by_keys, run
 
 OPERATIONS_PER_WRITE = 5_000
 BYTES_PER_WRITE = 12 * 1024 * 1024

@@ -15,8 +15,9 @@ from versioned_collection.core.document import DocumentKey
 from versioned_collection.errors import NotSupported
 from versioned_collection.pipeline import prefetch
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import run, translated
+from versioned_collection.wire import run
 
 T = TypeVar("T")
 

@@ -19,8 +19,9 @@ from pymongo import errors as driver
 from versioned_collection.capture.base import SPILL, Capture, Noticed
 from versioned_collection.core.document import DocumentKey, document_key, elements
 from versioned_collection.errors import NotSupported
+from versioned_collection.server_errors import reason_of
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import Cursor, kill_cursor, next_reply, reason_of, run
+from versioned_collection.wire import Cursor, kill_cursor, next_reply, run
 
 _log = logging.getLogger(__name__)
 

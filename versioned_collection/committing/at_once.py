@@ -15,9 +15,9 @@ from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, judg
 from versioned_collection.errors import VersioningError, WorkingCopyChanged
 from versioned_collection.moves import Move, is_small
 from versioned_collection.pipeline import prefetch
+from versioned_collection.server_errors import reason_of
 from versioned_collection.sharding import create_if_missing
 from versioned_collection.targets import UniqueClash, ValidatorInTheWay, WorkingCopyWriter
-from versioned_collection.wire import reason_of
 
 _PATIENCE = 5.0
 """Seconds that others get who have written to the same documents in a transaction of theirs."""

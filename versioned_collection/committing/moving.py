@@ -12,12 +12,13 @@ from versioned_collection.commit import Commit
 from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing
 from versioned_collection.core.document import are_twins
 from versioned_collection.core.merging import whole_document
+from versioned_collection.core.portions import middle_of
 from versioned_collection.errors import VersioningError, WorkingCopyChanged
 from versioned_collection.moves import Move
 from versioned_collection.restoring import Batches
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import by_keys, middle_of
+from versioned_collection.wire import by_keys
 
 _WRITE_CONFLICT = 112
 

@@ -24,7 +24,8 @@ from versioned_collection.doubles.refusals import (
     refuse_options,
     refusing,
 )
-from versioned_collection.wire import DOUBLE, NAMESPACE_EXISTS, NAMESPACE_NOT_FOUND, UUID_MISMATCH
+from versioned_collection.server_errors import NAMESPACE_EXISTS, NAMESPACE_NOT_FOUND, UUID_MISMATCH
+from versioned_collection.wire import DOUBLE
 
 Command = Mapping[str, Any]
 Reply = dict[str, Any]

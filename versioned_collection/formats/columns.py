@@ -19,11 +19,11 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from versioned_collection.core.document import document_key, has_duplicate_names, id_value
+from versioned_collection.core.portions import portions
 from versioned_collection.errors import NotSupported
 from versioned_collection.extras import how_to_get
 from versioned_collection.files import unusable
 from versioned_collection.formats import Batches
-from versioned_collection.wire import portions
 
 Path = tuple[str, ...]
 Row = dict[str, Any]

@@ -20,6 +20,7 @@ from versioned_collection.core.document import (
     document_key,
     raw_array,
 )
+from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.observing import Counted
@@ -30,7 +31,7 @@ from versioned_collection.past.reading import Reader
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.selection import refusals
 from versioned_collection.trackers.delta_paths import in_turn
-from versioned_collection.wire import batches, by_keys, portions
+from versioned_collection.wire import batches, by_keys
 
 STATES, STATES_BYTES = 2_000, 8 * 1024 * 1024
 """How much the server judges at once; a single document may be larger."""

@@ -11,6 +11,7 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.core.delta import applied, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash, document_key, exceed
+from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
@@ -24,7 +25,6 @@ from versioned_collection.repository import Repository
 from versioned_collection.spanning import shorten
 from versioned_collection.trackers.overlays import Overlay, new_slot
 from versioned_collection.versions import entry_of
-from versioned_collection.wire import IDS_PER_READ, portions
 
 MOST_TOUCHED = 100_000
 MOST_BYTES_TOUCHED = 3 * 1024 * 1024

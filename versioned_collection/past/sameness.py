@@ -17,12 +17,12 @@ from versioned_collection.core.document import (
     document_key,
     raw_id_in,
 )
+from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.core.version import VersionId
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.repository import Repository
-from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
 
 _COLLATED = frozenset((STRING, SYMBOL, OBJECT, ARRAY))
 """Types of ids in which a collation compares texts."""

@@ -12,6 +12,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import AWARE_OPTIONS, PLAIN_OPTIONS, document_key
+from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Node, Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import NotSupported
@@ -24,7 +25,6 @@ from versioned_collection.trackers.delta_form import unpacked
 from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.tracking import lasting_options
-from versioned_collection.wire import portions
 from versioned_collection.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE
 
 T = TypeVar("T")

@@ -29,9 +29,10 @@ from versioned_collection.remotes.checked import key_in, problem_of_document, re
 from versioned_collection.remotes.proving import prove
 from versioned_collection.remotes.staging import Staging, says_same
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import reason_of
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.tracking import check_target, first_state, refuse_foreign
-from versioned_collection.wire import create_collection, create_indexes, documents, reason_of
+from versioned_collection.wire import create_collection, create_indexes, documents
 from versioned_collection.writes import insert_missing
 
 

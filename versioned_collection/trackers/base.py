@@ -12,12 +12,8 @@ from pymongo.database import Database
 
 from versioned_collection.core.document import AWARE_OPTIONS
 from versioned_collection.errors import FormatMismatch
-from versioned_collection.wire import (
-    NAMESPACE_NOT_FOUND,
-    UUID_MISMATCH,
-    create_collection,
-    translated,
-)
+from versioned_collection.server_errors import NAMESPACE_NOT_FOUND, UUID_MISMATCH, translated
+from versioned_collection.wire import create_collection
 
 FORMAT = 1
 """The format number of everything that this release stores."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from versioned_collection.core.version import VersionId
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session
 from versioned_collection.trackers.references import References
-from versioned_collection.wire import translated
 
 
 class BranchesCollection(References):

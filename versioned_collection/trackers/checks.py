@@ -10,8 +10,8 @@ from bson.binary import Binary
 from pymongo import errors as driver
 
 from versioned_collection.core.document import RAW_OPTIONS
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
-from versioned_collection.wire import translated
 
 
 class ChecksCollection(Tracker):

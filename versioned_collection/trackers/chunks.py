@@ -14,7 +14,7 @@ from gridfs.errors import NoFile
 from pymongo.database import Database
 
 from versioned_collection.errors import CorruptHistory
-from versioned_collection.wire import translated
+from versioned_collection.server_errors import translated
 
 
 class Chunks:

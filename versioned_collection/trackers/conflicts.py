@@ -11,9 +11,10 @@ from pymongo.database import Database
 
 from versioned_collection.core.document import DocumentKey, build, element
 from versioned_collection.core.merging import Conflict
+from versioned_collection.core.portions import portions
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
 from versioned_collection.trackers.chunks import Chunks
-from versioned_collection.wire import portions, translated
 from versioned_collection.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, insert_all
 
 _SIDES = ("base", "ours", "theirs")

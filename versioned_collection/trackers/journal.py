@@ -17,8 +17,9 @@ from versioned_collection.core.document import (
     elements,
     raw_array,
 )
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import Tracker
-from versioned_collection.wire import documents, translated
+from versioned_collection.wire import documents
 from versioned_collection.writes import write
 
 

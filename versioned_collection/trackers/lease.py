@@ -25,8 +25,8 @@ from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.errors import LeaseHeld, LeaseLost
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker
-from versioned_collection.wire import translated
 
 _log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.stretches import Stretches
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import Session, Tracker, check_format, storable
 from versioned_collection.trackers.entries import entry_from_bson
-from versioned_collection.wire import translated
 
 _LARGEST_NUMBER = 2**63 - 1
 _BEHIND_SLASH = chr(ord("/") + 1)

@@ -20,6 +20,7 @@ from pymongo.database import Database
 from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import LeaseLost
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import (
     FORMAT,
     Session,
@@ -28,7 +29,7 @@ from versioned_collection.trackers.base import (
     drop_exactly,
     identities,
 )
-from versioned_collection.wire import documents, translated
+from versioned_collection.wire import documents
 
 _MAIN = "working_copy"
 _POINTER = "worktree"

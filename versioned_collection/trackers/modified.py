@@ -20,14 +20,14 @@ from versioned_collection.core.document import (
     elements,
     raw_id_in,
 )
-from versioned_collection.trackers.base import Tracker, drop_exactly, identities
-from versioned_collection.wire import (
+from versioned_collection.server_errors import (
     DUPLICATE_KEY,
     NAMESPACE_NOT_FOUND,
     UUID_MISMATCH,
-    documents,
     translated,
 )
+from versioned_collection.trackers.base import Tracker, drop_exactly, identities
+from versioned_collection.wire import documents
 from versioned_collection.writes import WriteOutcome, delete_many_statement, write
 
 _SEEN_HASH = b"\x05seen\0\x20\0\0\0\0"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
-from versioned_collection.wire import translated
 
 _FIRST = {"_id": "first"}
 """What is written first, and removed: no operation, also where a process died in between."""

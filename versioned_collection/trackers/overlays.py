@@ -24,7 +24,9 @@ from versioned_collection.core.document import (
     elements,
     raw_array,
 )
+from versioned_collection.core.portions import BYTES_OF_IDS, portions
 from versioned_collection.core.version import VersionId
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import (
     COMPRESSED,
     FORMAT,
@@ -34,13 +36,7 @@ from versioned_collection.trackers.base import (
     drop_exactly,
     identities,
 )
-from versioned_collection.wire import (
-    BYTES_OF_IDS,
-    create_collection,
-    documents,
-    portions,
-    translated,
-)
+from versioned_collection.wire import create_collection, documents
 from versioned_collection.writes import insert_all, put_exactly
 
 _SUFFIX = "[0-9a-f]{8}"

@@ -15,10 +15,11 @@ from bson.objectid import ObjectId
 from pymongo import IndexModel, InsertOne
 
 from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.portions import BYTES_OF_IDS, portions
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
-from versioned_collection.wire import BYTES_OF_IDS, portions, translated
 
 _KEYS_PER_NOTE = 10_000
 _ENTRIES = 2_000

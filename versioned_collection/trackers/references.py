@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from versioned_collection.core.version import VersionId
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import Session, Tracker, storable
-from versioned_collection.wire import translated
 
 
 class References(Tracker):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from bson.objectid import ObjectId
 
 from versioned_collection.core.version import VersionId
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
-from versioned_collection.wire import translated
 
 
 class KnownRemote(NamedTuple):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import Session, Tracker
-from versioned_collection.wire import by_keys, documents, translated
+from versioned_collection.wire import by_keys, documents
 from versioned_collection.writes import put_exactly
 
 

@@ -12,9 +12,9 @@ from pymongo import errors as driver
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, build, element, elements
+from versioned_collection.server_errors import translated
 from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_form import sort_key
-from versioned_collection.wire import translated
 from versioned_collection.writes import write
 
 _LATER = b"later"

@@ -16,6 +16,7 @@ from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.delta import images
 from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.merging import MergeContext, settle
+from versioned_collection.core.portions import portions
 from versioned_collection.errors import (
     InvalidArgument,
     InvalidOperation,
@@ -36,7 +37,7 @@ from versioned_collection.trackers.stash import Step
 from versioned_collection.uniting import take_theirs
 from versioned_collection.unstashing import clear_away, end_of_unstashing
 from versioned_collection.versions import entry_of, merge_context
-from versioned_collection.wire import by_keys, portions
+from versioned_collection.wire import by_keys
 from versioned_collection.working_copy import WorkingCopy
 
 

@@ -17,6 +17,7 @@ from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.delta import Operation, applied, compare
 from versioned_collection.core.diff import deep_diff, text_diff
 from versioned_collection.core.document import DocumentKey, add_by_id
+from versioned_collection.core.portions import portions
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument
@@ -27,7 +28,7 @@ from versioned_collection.onlooking import Onlooker, looking, replica_time, sigh
 from versioned_collection.past.query import number_of
 from versioned_collection.repository import Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
-from versioned_collection.wire import by_keys, portions
+from versioned_collection.wire import by_keys
 
 _FEW = 10_000
 """Changes that are computed before the lease is given back."""

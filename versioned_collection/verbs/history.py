@@ -14,6 +14,7 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.delta import Operation
 from versioned_collection.core.document import DocumentId, DocumentKey
 from versioned_collection.core.leaves import Place, leaves
+from versioned_collection.core.portions import portions
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.observing import iterated, verb
@@ -21,7 +22,6 @@ from versioned_collection.past.plan import Planner
 from versioned_collection.past.trail import Step, Trail, only, trail_of
 from versioned_collection.repository import Repository, missing_version
 from versioned_collection.versions import Resolver, RevisionLike, check_limit, entry_of
-from versioned_collection.wire import portions
 from versioned_collection.writes import BYTES_PER_WRITE
 
 _AT_ONCE = 50

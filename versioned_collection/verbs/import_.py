@@ -21,6 +21,7 @@ from versioned_collection.core.document import (
     id_value,
     is_no_id,
 )
+from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.core.sums import Counts
 from versioned_collection.errors import InvalidArgument, UnusableFile
 from versioned_collection.files import FileLike
@@ -33,7 +34,7 @@ from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.shelf import Shelf
-from versioned_collection.wire import IDS_PER_READ, by_keys, documents, portions
+from versioned_collection.wire import by_keys, documents
 
 _ANYTHING: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="ignore", datetime_conversion=DatetimeConversion.DATETIME_AUTO

@@ -23,6 +23,7 @@ from versioned_collection.core.document import (
     document_key,
     has_zero_timestamp,
 )
+from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import (
@@ -35,21 +36,13 @@ from versioned_collection.lifecycle import create_trackers, drop_trackers
 from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.pipeline import Workers, prefetch
 from versioned_collection.repository import Repository, new_version_id
+from versioned_collection.server_errors import translated
 from versioned_collection.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.tracking import check_target, first_state, refuse_foreign
 from versioned_collection.versions import check_texts, completed
-from versioned_collection.wire import (
-    BYTES_OF_IDS,
-    IDS_PER_READ,
-    by_keys,
-    copy_on_server,
-    create_collection,
-    documents,
-    portions,
-    translated,
-)
+from versioned_collection.wire import by_keys, copy_on_server, create_collection, documents
 
 MAIN = "main"
 

@@ -9,7 +9,7 @@ from versioned_collection.errors import InvalidArgument
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
-from versioned_collection.wire import translated
+from versioned_collection.server_errors import translated
 
 
 def rename(repository: Repository, new_name: str) -> None:

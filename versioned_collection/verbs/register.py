@@ -11,6 +11,7 @@ from versioned_collection.checking import run_checks
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.merging import DEFAULT_POLICY
+from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
@@ -34,7 +35,6 @@ from versioned_collection.spanning import extend_spans
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import check_texts, entry_of, refuse_taken
-from versioned_collection.wire import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.working_copy import Change, Overtaken, WorkingCopy
 
 

@@ -12,6 +12,7 @@ from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.merging.paths import PatternLike, patterns
 from versioned_collection.core.partial import take_changes
+from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.core.sums import Counts
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
@@ -28,7 +29,7 @@ from versioned_collection.replacing import Replacing
 from versioned_collection.selection import LARGEST_DOCUMENT, Chosen, Only, only_of, refusals
 from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike
-from versioned_collection.wire import IDS_PER_READ, by_keys, portions
+from versioned_collection.wire import by_keys
 
 Which = Only | Mapping[str, Any] | Iterable[Any]
 

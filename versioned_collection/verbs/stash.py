@@ -14,6 +14,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.delta import images
 from versioned_collection.core.merging import MergePolicy
+from versioned_collection.core.portions import portions
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.times import utc_text
@@ -26,7 +27,6 @@ from versioned_collection.setting_aside import set_aside
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.unstashing import Unstashing, without_stash
 from versioned_collection.versions import check_texts
-from versioned_collection.wire import portions
 from versioned_collection.working_copy import Change, WorkingCopy
 
 _LARGEST_LIST = 1 << 20

@@ -13,9 +13,9 @@ from versioned_collection.observing import Progress, verb
 from versioned_collection.past.building import make
 from versioned_collection.recovery import holding
 from versioned_collection.repository import RESERVED, Repository
+from versioned_collection.server_errors import NAMESPACE_EXISTS, translated
 from versioned_collection.trackers.base import drop_exactly
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
-from versioned_collection.wire import NAMESPACE_EXISTS, translated
 
 
 def publish_view(
