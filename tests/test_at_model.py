@@ -86,7 +86,7 @@ def test_a_read_is_as_after_a_checkout(db, history, head, dirty, asked):
 
 
 @pytest.mark.sweep
-@tried(250)
+@tried(100)
 @examples
 def test_many_reads_are_as_after_a_checkout(anydb, history, head, dirty, asked):
     _is_as_after_a_checkout(anydb, history, head, dirty, asked)

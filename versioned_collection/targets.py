@@ -58,6 +58,22 @@ class Target(NamedTuple):
     after: bytes | None
 
 
+class _Change(NamedTuple):
+    """A document on its way.
+
+    Attributes:
+        target: Where it has to go.
+        present: The document that is there, None for "there is none".
+        literal: Whether the wanted document has to be written as a literal.
+        anew: Whether it is taken out and put in anew, instead of replaced.
+    """
+
+    target: Target
+    present: bytes | None
+    literal: bool
+    anew: bool
+
+
 class UniqueClash(VersioningError):
     """Documents have to be taken out before others, or themselves, are put in.
 
@@ -123,11 +139,8 @@ class WorkingCopyWriter:
                 if done >= expected:
                     break
                 # without a transaction, another client was faster: look again
-                moves = [
-                    move
-                    for part in self._portions([m[0] for m in moves], session)
-                    for move in part
-                ]
+                left = [move.target for move in moves]
+                moves = [move for part in self._portions(left, session) for move in part]
         self._taken.clear()
 
     def take_out(self, targets: Sequence[Target], session: ClientSession | None) -> None:
@@ -137,24 +150,27 @@ class WorkingCopyWriter:
 
     def _portions(
         self, targets: Sequence[Target], session: ClientSession | None
-    ) -> Iterator[list[tuple[Target, bytes | None]]]:
+    ) -> Iterator[list[_Change]]:
         repository = self._repository
         wanted = {target.key: target for target in targets}
         for portion, present in by_keys(
             repository.db, repository.name, list(wanted), session=session
         ):
-            yield list(self._moves([wanted[key] for key in portion], present))
+            yield list(self._moves([wanted[key] for key in portion], present, session))
 
     def _moves(
-        self, targets: Iterable[Target], present: dict[DocumentKey, bytes]
-    ) -> Iterator[tuple[Target, bytes | None]]:
+        self,
+        targets: Iterable[Target],
+        present: dict[DocumentKey, bytes],
+        session: ClientSession | None,
+    ) -> Iterator[_Change]:
         for target in targets:
             raw = present.get(target.key)
             state = None if raw is None else document_hash(raw)
             if state == target.after:
                 continue
             if state == target.before or (raw is None and self._is_ours(target)):
-                yield target, raw
+                yield self._change(target, raw, session)
             elif self._keep:
                 self.kept.append(target.key)
             else:
@@ -166,58 +182,60 @@ class WorkingCopyWriter:
                     document_id=document_id,
                 )
 
+    def _change(
+        self, target: Target, present: bytes | None, session: ClientSession | None
+    ) -> _Change:
+        """Return how a document gets where it has to go.
+
+        A server with an oplog refuses to replace a document whose ``_id`` is a DBPointer.
+        """
+        wanted = target.raw
+        literal = wanted is not None and needs_literal(wanted)
+        anew = self.displace or (session is not None and target.key[0] == DB_POINTER)
+        if literal and not anew and present is not None and wanted is not None:
+            anew = must_be_put_anew(present, wanted)
+        return _Change(target, present, literal, anew)
+
     def _is_ours(self, target: Target) -> bool:
         """Tell whether a missing document was taken out by us, to come back changed."""
         if self.displace or target.key in self._taken:
             return True
         return self._torn and target.raw is not None and needs_literal(target.raw)
 
-    def _take_out(
-        self, moves: list[tuple[Target, bytes | None]], session: ClientSession | None
-    ) -> int:
+    def _take_out(self, moves: list[_Change], session: ClientSession | None) -> int:
         leaving = [
-            (target, raw)
-            for target, raw in moves
-            if raw is not None
-            and (target.raw is None or self._goes_by_insert(target, raw, session))
+            (target, present)
+            for target, present, _, anew in moves
+            if present is not None and (target.raw is None or anew)
         ]
         if session is None:  # without a transaction they are gone, whatever happens next
             self._taken.update(target.key for target, _ in leaving if target.raw is not None)
         statements = [
-            delete_statement(target.key, self._guard(raw, session)) for target, raw in leaving
+            delete_statement(target.key, self._guard(present, session))
+            for target, present in leaving
         ]
         return self._run("delete", statements, session)
 
-    def _put_in(
-        self, moves: list[tuple[Target, bytes | None]], session: ClientSession | None
-    ) -> int:
+    def _put_in(self, moves: list[_Change], session: ClientSession | None) -> int:
         replacing, inserting, special = [], [], []
-        for target, raw in moves:
-            if target.raw is None:
+        for target, present, literal, anew in moves:
+            raw = target.raw
+            if raw is None:
                 continue
-            if raw is not None and not self._goes_by_insert(target, raw, session):
-                guard = self._guard(raw, session)
-                if guard is not None and len(guard) + len(target.raw) > _LARGEST_GUARDED:
+            if present is not None and not anew:
+                guard = self._guard(present, session)
+                if guard is not None and len(guard) + len(raw) > _LARGEST_GUARDED:
                     raise UniqueClash("old and new document do not fit into one statement")
-                replacing.append(replace_statement(target.raw, guard))
-            elif has_zero_timestamp(target.raw):
-                special.append(upsert_statement(target.raw))
+                replacing.append(replace_statement(raw, guard, literal=literal))
+            elif literal and has_zero_timestamp(raw):
+                special.append(upsert_statement(raw))
             else:
-                inserting.append(RawBSONDocument(target.raw))
+                inserting.append(RawBSONDocument(raw))
         return (
             self._run("update", replacing, session)
             + self._run("insert", inserting, session)
             + self._run("update", special, session)
         )
-
-    def _goes_by_insert(self, target: Target, raw: bytes, session: ClientSession | None) -> bool:
-        """Tell whether a document is taken out and put in anew instead of replaced.
-
-        A server with an oplog refuses to replace a document whose ``_id`` is a DBPointer.
-        """
-        if self.displace or (session is not None and target.key[0] == DB_POINTER):
-            return True
-        return target.raw is not None and must_be_put_anew(raw, target.raw)
 
     def _guard(self, raw: bytes | None, session: ClientSession | None) -> bytes | None:
         """Outside of a transaction the write itself has to check what it overwrites."""

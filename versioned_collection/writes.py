@@ -36,16 +36,19 @@ BYTES_PER_WRITE = 12 * 1024 * 1024
 _STATEMENTS = {"insert": "documents", "update": "updates", "delete": "deletes"}
 
 
-def replace_statement(raw: bytes, guard: bytes | None = None) -> RawBSONDocument:
+def replace_statement(
+    raw: bytes, guard: bytes | None = None, *, literal: bool | None = None
+) -> RawBSONDocument:
     """Return the update statement that makes a document exactly `raw`.
 
     Args:
         raw: The new document; it replaces the one with the same ``_id``.
         guard: The document that must be there now; where another one is, nothing happens.
+        literal: What `needs_literal` says of `raw`, where that is known.
     """
     key = document_key(raw)
     query = raw_id_equals(key) if guard is None else exactly(key, guard)
-    if needs_literal(raw):
+    if needs_literal(raw) if literal is None else literal:
         stage = build(b"\x03$replaceWith\0" + build(b"\x03$literal\0" + raw))
         update = b"\x04u\0" + build(b"\x030\0" + stage)
     else:
@@ -187,8 +190,12 @@ def insert_missing(db: Database[Any], collection: str, raws: Sequence[bytes]) ->
 
 def _insertions(raws: Sequence[bytes]) -> Iterator[tuple[str, list[RawBSONDocument]]]:
     """Iterate over the kinds of statements that insert documents, each with some of them."""
-    plain = [RawBSONDocument(raw) for raw in raws if not has_zero_timestamp(raw)]
-    special = [upsert_statement(raw) for raw in raws if has_zero_timestamp(raw)]
+    plain, special = [], []
+    for raw in raws:
+        if has_zero_timestamp(raw):
+            special.append(upsert_statement(raw))
+        else:
+            plain.append(RawBSONDocument(raw))
     if plain:
         yield "insert", plain
     if special:

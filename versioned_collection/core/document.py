@@ -171,8 +171,22 @@ def raw_array(keys: Iterable[DocumentKey]) -> bytes:
 
 
 def raw_id_equals(key: DocumentKey) -> bytes:
-    """Return the filter ``{_id: {$eq: value}}``, in which no value can pass for an operator."""
-    return build(b"\x03_id\0" + build(element(b"$eq", key)))
+    """Return the filter for an id, in which no value can pass for an operator.
+
+    Only in ``{_id: value}`` does a server see that it needs no plan for the query: an update in
+    a transaction costs it half of what it does with ``{_id: {$eq: value}}``.
+    """
+    return build(b"\x03_id\0" + raw_equal_to(key) if _says_more(key) else element(b"_id", key))
+
+
+def raw_equal_to(key: DocumentKey) -> bytes:
+    """Return the condition ``{$eq: value}``."""
+    return build(element(b"$eq", key))
+
+
+def _says_more(key: DocumentKey) -> bool:
+    """Tell whether a value in a filter is not taken for itself, but for operators or a pattern."""
+    return key[0] in (ARRAY, UNDEFINED, REGEX) or (key[0] == OBJECT and key[6:7] == b"$")
 
 
 def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:

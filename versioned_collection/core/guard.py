@@ -22,7 +22,7 @@ from versioned_collection.core.document import (
     DocumentKey,
     build,
     elements,
-    raw_id_equals,
+    raw_equal_to,
 )
 
 MOST_PATHS = 30
@@ -70,7 +70,7 @@ def exactly(key: DocumentKey, expected: bytes) -> bytes:
     condition = b"\x03$expr\0" + build(b"\x04$and\0" + build(*parts))
     if types:  # apart from the id, whose own type may be among them
         condition += b"\x04$and\0" + build(b"\x030\0" + build(types))
-    return build(raw_id_equals(key)[4:-1], condition)
+    return build(b"\x03_id\0" + raw_equal_to(key), condition)
 
 
 def expected_by(filter_: bytes) -> bytes | None:
