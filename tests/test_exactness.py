@@ -50,7 +50,7 @@ from versioned_collection.core.document import (
     has_duplicate_names,
     has_zero_timestamp,
     needs_literal,
-    raw_id_equals,
+    raw_id_in,
 )
 from versioned_collection.writes import replace_statement, write
 
@@ -135,7 +135,7 @@ class Box:
 
     @staticmethod
     def _asking(key: bytes) -> RawBSONDocument:
-        return raw_document(raw_id_equals(key))
+        return raw_document(raw_id_in([key]))
 
     # -- recording and checking ----------------------------------------------------------
 
@@ -319,7 +319,7 @@ def test_the_server_agrees_about_twins(db: Database[Any]) -> None:
         collection.delete_many({})
         collection.insert_one(raw_document(with_id((one[0], one[1:]), [])))
         for other in keys:
-            found = collection.find_one(raw_document(raw_id_equals(other)))
+            found = collection.find_one(raw_document(raw_id_in([other])))
             assert (found is not None) == are_twins(one, other), (one, other)
 
 
