@@ -6,12 +6,13 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from api_support import edit, grown, problems, raws, step, tracked
+from harness.trap import shrink_limits
 from pymongo import MongoClient, errors, monitoring
 from pymongo.database import Database
 
@@ -155,3 +156,46 @@ def _until_there_is_one(act: Any) -> None:
             if time.monotonic() > until:
                 raise
             time.sleep(0.1)
+
+
+class _Between(monitoring.CommandListener):
+    """Acts after the first commit whose outcome is unsure, before it is asked for again."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+        self.acted = False
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None: ...
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        if not self.acted and event.command_name == "commitTransaction":
+            self.acted = True
+            self._act()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_others_write_before_a_commit_is_asked_for_again(shaky, music, monkeypatch, large):
+    """The time that the server gives then is that of the other client's write."""
+    if large:
+        shrink_limits(monkeypatch.setattr)
+    bands = VersionedCollection(music, "bands")
+    bands.insert_many([{"_id": number, "x": 0} for number in range(9)])
+    bands.init("start")
+    bands.update_many({"_id": {"$lt": 5}}, {"$set": {"x": 1}})
+    bands.register("changed")
+
+    def write() -> None:
+        music["bands"].update_one({"_id": 7}, {"$set": {"x": "acknowledged"}})
+
+    between = _Between(write)
+    host, port = shaky.address or ("", 0)
+    options: dict[str, Any] = {"event_listeners": [between], "heartbeatFrequencyMS": 500}
+    with MongoClient(host, port, directConnection=True, **options) as client:
+        mine = VersionedCollection(client["music"], "bands")
+        with unsure(shaky, "commitTransaction", 91):
+            mine.checkout(0)
+    assert between.acted
+    assert music["bands"].find_one({"_id": 7}) == {"_id": 7, "x": "acknowledged"}
+    assert set(bands.diff()) == {7}
+    assert problems(bands) == []

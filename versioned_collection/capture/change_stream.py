@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
+from bson.binary import Binary
 from bson.timestamp import Timestamp
 from pymongo import errors as driver
 
@@ -20,7 +22,7 @@ from versioned_collection.capture.base import SPILL, Capture, Noticed
 from versioned_collection.core.document import DocumentKey, document_key, elements
 from versioned_collection.errors import NotSupported
 from versioned_collection.server_errors import reason_of
-from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.trackers.metadata import Metadata, OwnCommit
 from versioned_collection.wire import Cursor, kill_cursor, next_reply, run
 
 _log = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class ChangeStreamCapture(Capture):
         noticed.complete()
 
     def _drain(
-        self, start: Timestamp, own: Sequence[Timestamp], noticed: Noticed
+        self, start: Timestamp, own: Sequence[OwnCommit], noticed: Noticed
     ) -> Iterator[list[DocumentKey]]:
         """Add to `noticed`, and iterate over the ids until they spill."""
         has_spilled = False
@@ -147,7 +149,7 @@ class ChangeStreamCapture(Capture):
         return fresh
 
     def _events(
-        self, start: Timestamp, own: Sequence[Timestamp], noticed: Noticed
+        self, start: Timestamp, own: Sequence[OwnCommit], noticed: Noticed
     ) -> Generator[list[_Event], None, None]:
         """Iterate over the events behind `start` up to the time of the look."""
         assert noticed.at is not None
@@ -179,12 +181,12 @@ class ChangeStreamCapture(Capture):
                 if cursor.id:
                     kill_cursor(db, name, cursor.id, session)
 
-    def _open(self, start: Timestamp, own: Sequence[Timestamp]) -> dict[str, Any]:
+    def _open(self, start: Timestamp, own: Sequence[OwnCommit]) -> dict[str, Any]:
         pipeline: list[dict[str, Any]] = [
             {"$changeStream": {"startAtOperationTime": Timestamp(start.time, start.inc + 1)}}
         ]
         if own:
-            pipeline.append({"$match": {"clusterTime": {"$nin": list(own)}}})
+            pipeline.append({"$match": {"$nor": _events_of(own)}})
         fields = {"documentKey._id": 1, "operationType": 1, "clusterTime": 1}
         pipeline.append({"$project": fields})
         return {
@@ -197,6 +199,14 @@ class ChangeStreamCapture(Capture):
     def _limit(self) -> float:
         stored = run(self.repository.db, {"count": self.repository.name})["n"]
         return float(_MORE_THAN_A_SCAN * stored)
+
+
+def _events_of(commits: Iterable[OwnCommit]) -> list[dict[str, Any]]:
+    """Return conditions, one of which the events of each commit meet, and those of no other."""
+    times: defaultdict[Binary, list[Timestamp]] = defaultdict(list)
+    for commit in commits:
+        times[commit.session].append(commit.time)
+    return [{"clusterTime": {"$in": some}, "lsid.id": session} for session, some in times.items()]
 
 
 def _is_history_lost(error: driver.OperationFailure) -> bool:

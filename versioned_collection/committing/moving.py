@@ -76,7 +76,7 @@ class Moving:
         self._keep_stash()
         self._keep_conflicts()
         self._writing.keep(self._writer)
-        self._writing.remember_time()
+        self._writing.remember_commit()
 
     def _write(self, batch: list[Move]) -> None:
         attempts = 0

@@ -12,7 +12,6 @@ from pymongo.client_session import ClientSession
 from versioned_collection.commit import Commit, apply_references
 from versioned_collection.committing.moving import Moving
 from versioned_collection.committing.writing import (
-    MOST_OWN_TIMES,
     Writing,
     judge,
     size_of,
@@ -122,8 +121,7 @@ class Steps:
     def _finish(self, commit: Commit) -> None:
         def finish(session: ClientSession | None) -> None:
             apply_references(self._hold, commit, session)
-            own = {"own": self._writing.own[-MOST_OWN_TIMES:]} if self._writing.own else {}
-            self._hold.update({**commit.state, **own, "intent": None}, session)
+            self._hold.update({**commit.state, **self._writing.noted(), "intent": None}, session)
 
         self._hold.transaction(finish)
 

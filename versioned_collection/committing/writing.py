@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 
 from versioned_collection.checking import run_checks
@@ -18,11 +18,11 @@ from versioned_collection.moves import Move, move_replica
 from versioned_collection.observing import Progress, counted
 from versioned_collection.operations import describe
 from versioned_collection.targets import WorkingCopyWriter
-from versioned_collection.trackers.metadata import with_stashes
+from versioned_collection.trackers.metadata import OwnCommit, with_stashes
 
 _log = logging.getLogger(__name__)
 
-MOST_OWN_TIMES = 200
+MOST_OWN_COMMITS = 200
 
 MOST_ATTEMPTS = 10
 """Attempts at one transaction, before whoever is in the way is given time."""
@@ -40,7 +40,7 @@ class Writing:
         repository: What it is a lease of.
         progress: Told how many documents were written, and how many bytes they have.
         kept: Documents that another client changed, and that were left so.
-        own: Times of commits of ours in the working copy that are not stored yet.
+        own: Commits of ours in the working copy that are not stored yet.
     """
 
     def __init__(self, hold: Hold, progress: Progress | None = None) -> None:
@@ -48,7 +48,7 @@ class Writing:
         self.repository = hold.repository
         self.progress = counted(progress)
         self.kept: list[DocumentKey] = []
-        self.own: list[Timestamp] = []
+        self.own: list[OwnCommit] = []
 
     def write(
         self,
@@ -94,20 +94,25 @@ class Writing:
         return replace(commit, settled=settled, state=state)
 
     def note_own_writes(self) -> None:
-        """Store the commit time, whose events in the change stream are ours."""
-        self.remember_time()
+        """Store the last commit, whose events in the change stream are ours."""
+        self.remember_commit()
         if self.own:
-            own = [*self.repository.state().own, *self.own][-MOST_OWN_TIMES:]
-            self.hold.update({"own": own})
+            self.hold.update(self.noted(self.repository.state().own))
             self.own.clear()
 
-    def remember_time(self) -> None:
-        """Remember the commit time, to be stored with the next change of the metadata."""
-        repository = self.repository
-        time = self.hold.session.operation_time
-        # in a sharded cluster another shard may have written somebody else's change at that time
+    def noted(self, earlier: Iterable[OwnCommit] = ()) -> dict[str, Any]:
+        """Return the field of the metadata that tells of our commits, if there are any."""
+        if not self.own:
+            return {}
+        return {"own": [one.to_bson() for one in (*earlier, *self.own)][-MOST_OWN_COMMITS:]}
+
+    def remember_commit(self) -> None:
+        """Remember the last commit, to be stored with the next change of the metadata."""
+        repository, session = self.repository, self.hold.session
+        time = session.operation_time
+        # in a sharded cluster the shards may have committed at different times
         if time is not None and repository.has_transactions and not repository.is_behind_mongos:
-            self.own.append(time)
+            self.own.append(OwnCommit(time, session.session_id["id"]))
 
     def check(self, commit: Commit, session: ClientSession | None) -> None:
         """Run the checks on what a commit has written.

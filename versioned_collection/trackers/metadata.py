@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
+from bson.binary import Binary
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import ReturnDocument
@@ -36,6 +37,30 @@ _POINTER = "worktree"
 _WORKTREE, _ANY = "_id.worktree", {"$exists": True}
 
 
+class OwnCommit(NamedTuple):
+    """A commit of ours in the working copy.
+
+    The time alone would not do: where the reply to a commit is lost and the driver asks again,
+    the server gives the time of the latest write, which may be anybody's.
+
+    Attributes:
+        time: The cluster time that the server gave for it.
+        session: The id of the session whose transaction it was.
+    """
+
+    time: Timestamp
+    session: Binary
+
+    def to_bson(self) -> dict[str, Any]:
+        """Return the commit as it is stored."""
+        return self._asdict()
+
+    @classmethod
+    def all_of(cls, stored: Iterable[Any]) -> tuple[OwnCommit, ...]:
+        """Return the commits that are stored; once they were times alone, which say too little."""
+        return tuple(cls(**one) for one in stored if isinstance(one, Mapping))
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """What the metadata document says.
@@ -48,7 +73,7 @@ class Metadata:
             without change streams.
         uuid: The identity of the collection when changes were last noticed.
         options: The options with which the collection was created.
-        own: Commit times of our own writes behind `captured`.
+        own: Our own commits behind `captured`.
         stashes: What was set aside, the latest last: ``id``, ``name``, ``message``, ``head``,
             ``branch``, ``created``, ``documents`` (how many) and ``digest`` of each.
         intent: The multi-step operation under way, None where there is none.
@@ -73,7 +98,7 @@ class Metadata:
     captured: Timestamp | None
     uuid: Any
     options: Mapping[str, Any]
-    own: tuple[Timestamp, ...]
+    own: tuple[OwnCommit, ...]
     stashes: tuple[Mapping[str, Any], ...]
     intent: Mapping[str, Any] | None
     scan: bool
@@ -110,7 +135,7 @@ class Metadata:
             stored.get("captured"),
             stored.get("uuid"),
             stored.get("options") or {},
-            tuple(stored.get("own") or ()),
+            OwnCommit.all_of(stored.get("own") or ()),
             _stashes(stored),
             stored.get("intent"),
             bool(stored.get("scan")),
