@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import psutil
@@ -21,7 +22,8 @@ from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection import VersionedCollection, embedded, working_copy
-from versioned_collection.capture import change_stream
+from versioned_collection.capture import change_stream, write_through
+from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.wire import run
 
 Opened = Callable[..., VersionedCollection]
@@ -130,6 +132,52 @@ def test_write_through(standalone_db, name):
     registered_exactly(collection)
     # the journal does not grow for ever
     assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("name", ["update_one upsert by id", "update_one by id"])
+def test_a_write_that_was_never_over_is_given_up(
+    standalone_db, standalone_server, children, name, monkeypatch
+):
+    """It is compared in full for as long as it may be under way, not for ever."""
+    collection = _tracked(standalone_db)
+    journal = standalone_db[f"__journal_{NAME}"]
+    outcome = children.run(
+        "write_and_die",
+        uri=standalone_server.uri,
+        database=standalone_db.name,
+        method=name,
+        only=f" {NAME}",
+        when="before",
+    )
+    assert outcome["signal"], outcome
+    assert not collection.register("nothing")
+    assert journal.count_documents({"settled": False}) == 1
+    monkeypatch.setattr(write_through, "_LONGEST_WRITE", timedelta(seconds=-2))
+    assert not collection.register("nothing")
+    assert journal.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_that_began_before_a_history_did(standalone_db, monkeypatch, name):
+    """Its author has seen no history, and so has noted nothing."""
+    documents = [{"_id": number, "x": number} for number in range(6)]
+    bands, other = (VersionedCollection(standalone_db, NAME) for _ in range(2))
+    bands.insert_many(documents)
+    asked = iter((False,))
+    journals = JournalledWrites._journals
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            JournalledWrites,
+            "_journals",
+            lambda self: next(asked, True) and journals(self),
+        )
+        bands.init("start")
+        assert not bands.has_changes()
+        before = contents(standalone_db, NAME)
+        WRITES[name](other)
+    assert contents(standalone_db, NAME) != before
+    assert bands.has_changes()
+    registered_exactly(bands)
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -376,6 +424,24 @@ def test_aborted_transaction(db, client, bands):
         session.abort_transaction()
     assert not bands.has_changes()
     assert bands.register("nothing") is False
+
+
+def test_commits_of_several_sessions(db, server):
+    """None of them is taken for a change, and what others write between them is one."""
+    bands = _tracked(db)
+    sides = [MongoClient(server.uri) for _ in range(3)]
+    for number in range(3):
+        db[NAME].update_one({"_id": number}, {"$set": {"x": "set aside"}})
+        bands.stash(push=True)
+    for side in sides:
+        VersionedCollection(side[db.name], NAME).stash_apply(merge=True)
+    db[NAME].update_one({"_id": 4}, {"$set": {"x": "theirs"}})
+    own = db[f"__metadata_{NAME}"].find_one({"_id": "working_copy"})["own"]
+    assert len({one["session"] for one in own}) > 1
+    assert set(bands.diff()) == {0, 1, 2, 4}
+    registered_exactly(bands)
+    for side in sides:
+        side.close()
 
 
 def test_transaction_that_commits_after_the_look(db, client, bands):

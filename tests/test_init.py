@@ -176,3 +176,28 @@ def test_what_another_program_keeps_under_the_names_of_trackers(anydb, there):
         assert everything(anydb) == before
         anydb.drop_collection(f"__{tracker}_bands")
     bands.init()
+
+
+@pytest.mark.parametrize("capture", ["auto", "write_through"])
+@pytest.mark.parametrize("step", ["_copy_on_server", "_read", "_start"])
+def test_what_is_written_meanwhile_is_a_change(anydb, monkeypatch, step, capture):
+    """Nobody notes what is written to a collection that is not tracked yet."""
+    bands = untracked(anydb, capture=capture)
+    other = VersionedCollection(anydb, "bands", capture=capture)
+    original = getattr(init._Initialiser, step)
+
+    def overtaken(self, *args):
+        other.update_one({"_id": 1}, {"$set": {"n": "before"}})
+        done = original(self, *args)
+        other.update_one({"_id": 2}, {"$set": {"n": "after"}})
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(init._Initialiser, step, overtaken)
+        bands.init("start")
+    root, now = {d["_id"]: d for d in bands.at(0).find()}, {d["_id"]: d for d in bands.find()}
+    assert set(bands.diff()) == {id_ for id_ in now if root[id_] != now[id_]}
+    assert now[2]["n"] == "after"
+    assert problems(bands) == []
+    assert bands.register("meanwhile") == (root != now)
+    assert problems(bands) == []

@@ -317,6 +317,59 @@ def test_reads_do_the_same(pair):
         assert outcome(call, bands) == outcome(call, plain), number
 
 
+JOBS = [
+    {"_id": "a", "prio": 1, "n": "can"},
+    {"_id": "b", "prio": 9, "n": "CAN"},
+    {"_id": "c", "prio": 9, "n": "no"},
+]
+ANY_CASE = Collation("en", strength=2)
+TAKEN = {"$set": {"taken": 1}}
+IS_NAMED = {"$expr": {"$eq": ["$n", "$$name"]}}
+CHOICES = [
+    lambda c: c.find_one_and_delete({}, sort=[("prio", -1), ("_id", -1)]),
+    lambda c: c.find_one_and_delete({}, None, [("prio", -1), ("_id", 1)]),
+    lambda c: c.find_one_and_update({}, TAKEN, sort={"prio": -1, "_id": -1}),
+    lambda c: c.find_one_and_update({}, TAKEN, None, [("prio", -1), ("_id", 1)]),
+    lambda c: c.find_one_and_replace({}, {"r": 1}, sort=SON([("prio", -1), ("_id", 1)])),
+    lambda c: c.find_one_and_replace({}, {"r": 1}, None, ["prio", "_id"]),
+    lambda c: c.find_one_and_update({}, TAKEN, sort="prio"),
+    lambda c: c.find_one_and_update({}, TAKEN, sort=[1]),
+    lambda c: c.update_one({"prio": 9}, TAKEN, hint=[("_id", -1)]),
+    lambda c: c.update_one({"prio": 9}, TAKEN, hint="none"),
+    lambda c: c.update_one({"_id": "B"}, TAKEN, False, False, ANY_CASE),
+    lambda c: c.replace_one({"_id": "B"}, {"r": 1}, False, False, ANY_CASE),
+    lambda c: c.replace_one({"_id": "z"}, {"r": 1}, True),
+    lambda c: c.update_many({"n": "can"}, TAKEN, False, None, False, ANY_CASE),
+    lambda c: c.delete_one({"_id": "A"}, ANY_CASE),
+    lambda c: c.delete_many({"n": "can"}, ANY_CASE),
+    lambda c: c.delete_many(IS_NAMED, None, None, None, {"name": "can"}),
+    lambda c: c.delete_many(IS_NAMED, let={"name": "CAN"}),
+    lambda c: c.delete_many({}, None, None, None, None, None, None, None),
+    lambda c: c.bulk_write((InsertOne({"_id": 1}),)),
+    lambda c: c.bulk_write(DeleteOne({"_id": one}) for one in "ab"),
+    lambda c: c.bulk_write([DeleteOne({"_id": "B"}, collation=ANY_CASE)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(CHOICES)))
+def test_what_a_write_chooses_by_its_options(standalone_db, db, number):
+    """Noted before they happen or not, they reach what they reach by PyMongo; it is noticed."""
+    for one, capture in ((standalone_db, "auto"), (db, "write_through"), (db, "auto")):
+        bands, plain = VersionedCollection(one, f"jobs_{capture}", capture=capture), one["plain"]
+        for collection in (bands, plain):
+            if collection is plain:
+                plain.drop()
+            collection.insert_many([dict(job) for job in JOBS])
+        bands.init()
+        assert outcome(CHOICES[number], bands) == outcome(CHOICES[number], plain)
+        now = list(bands.find().sort("_id"))
+        assert now == list(plain.find().sort("_id"))
+        assert bands.has_changes() == (now != JOBS)
+        assert bands.register("now") == (now != JOBS)
+        assert list(bands.at("HEAD").find().sort("_id")) == now
+        assert list(bands.verify()) == []
+
+
 def test_sessions_and_transactions(db):
     bands = tracked(db)
     with db.client.start_session() as session:
@@ -328,6 +381,18 @@ def test_sessions_and_transactions(db):
         )
         assert bands.find_one({"_id": 10}, session=session)
     assert bands.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 0}
+
+
+def test_noted_writes_in_a_transaction_reach_its_own_documents(db):
+    bands = tracked(db, capture="write_through")
+    with db.client.start_session() as session, session.start_transaction():
+        bands.insert_one({"_id": 10, "name": "Pulp"}, session=session)
+        found = bands.update_many({"name": "Pulp"}, {"$set": {"a": 1}}, session=session)
+        assert found.matched_count == 2
+        taken = bands.find_one_and_delete({"a": 1}, sort=[("_id", -1)], session=session)
+        assert taken["_id"] == 10
+        assert bands.delete_many({"a": 1}, session=session).deleted_count == 1
+    assert bands.status()["changes"] == {"inserted": 0, "updated": 0, "deleted": 1}
 
 
 def test_watch(db):

@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo import errors as driver
 from pymongo.collection import Collection
 from pymongo.results import (
     BulkWriteResult,
@@ -70,7 +72,7 @@ class JournalledWrites(Collection[DocumentType]):
         self, document: DocumentType | RawBSONDocument, *args: Any, **kwargs: Any
     ) -> InsertOneResult:
         if not self._journals():
-            return super().insert_one(document, *args, **kwargs)
+            return self._unnoted(super().insert_one, document, *args, **kwargs)
         with self._noted(_ids_of([document], self._repository.codec)):
             return super().insert_one(document, *args, **kwargs)
 
@@ -78,55 +80,58 @@ class JournalledWrites(Collection[DocumentType]):
         self, documents: Iterable[DocumentType | RawBSONDocument], *args: Any, **kwargs: Any
     ) -> InsertManyResult:
         if not self._journals():
-            return super().insert_many(documents, *args, **kwargs)
+            return self._unnoted(super().insert_many, documents, *args, **kwargs)
         listed = list(documents)
         with self._noted(_ids_of(listed, self._repository.codec)):
             return super().insert_many(listed, *args, **kwargs)
 
     def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> BulkWriteResult:
-        if not self._journals():
-            return super().bulk_write(requests, *args, **kwargs)
-        listed = list(requests)
-        reach = _reach_of_all(listed, self._repository.codec)
-        collation = next((r._collation for r in listed if getattr(r, "_collation", None)), None)
+        if not isinstance(requests, list) or not self._journals():
+            return self._unnoted(super().bulk_write, requests, *args, **kwargs)
+        reach = _reach_of_all(requests, self._repository.codec)
+        collation = next((r._collation for r in requests if getattr(r, "_collation", None)), None)
         if reach is not None and self._is_collated(reach, collation):
             reach = None
         with self._noted(reach):
-            return super().bulk_write(listed, *args, **kwargs)
+            return super().bulk_write(requests, *args, **kwargs)
 
     def update_one(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
-        return self._one(super().update_one, filter, args, kwargs)
+        return self._one(super().update_one, (filter, *args), kwargs)
 
     def replace_one(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
-        return self._one(super().replace_one, filter, args, kwargs)
+        return self._one(super().replace_one, (filter, *args), kwargs)
 
     def delete_one(self, filter: Any, *args: Any, **kwargs: Any) -> DeleteResult:
-        return self._one(super().delete_one, filter, args, kwargs)
+        return self._one(super().delete_one, (filter, *args), kwargs)
 
     def find_one_and_update(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
-        return self._one(super().find_one_and_update, filter, args, kwargs)
+        return self._one(super().find_one_and_update, (filter, *args), kwargs)
 
     def find_one_and_replace(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
-        return self._one(super().find_one_and_replace, filter, args, kwargs)
+        return self._one(super().find_one_and_replace, (filter, *args), kwargs)
 
     def find_one_and_delete(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
-        return self._one(super().find_one_and_delete, filter, args, kwargs)
+        return self._one(super().find_one_and_delete, (filter, *args), kwargs)
 
     def update_many(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
-        return self._many(super().update_many, filter, args, kwargs)
+        return self._many(super().update_many, (filter, *args), kwargs)
 
     def delete_many(self, filter: Any, *args: Any, **kwargs: Any) -> DeleteResult:
-        return self._many(super().delete_many, filter, args, kwargs)
+        return self._many(super().delete_many, (filter, *args), kwargs)
 
     def aggregate(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self._journals() or not writes(pipeline):
+        if not writes(pipeline):
             return super().aggregate(pipeline, *args, **kwargs)
+        if not self._journals():
+            return self._unnoted(super().aggregate, pipeline, *args, **kwargs)
         with self._noted(None):
             return super().aggregate(pipeline, *args, **kwargs)
 
     def aggregate_raw_batches(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self._journals() or not writes(pipeline):
+        if not writes(pipeline):
             return super().aggregate_raw_batches(pipeline, *args, **kwargs)
+        if not self._journals():
+            return self._unnoted(super().aggregate_raw_batches, pipeline, *args, **kwargs)
         with self._noted(None):
             return super().aggregate_raw_batches(pipeline, *args, **kwargs)
 
@@ -136,6 +141,15 @@ class JournalledWrites(Collection[DocumentType]):
         repository = self._repository
         return repository.capture_mode == "write_through" and repository.known_state() is not None
 
+    def _unnoted(self, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a write of which nobody has to hear, unless a history has begun meanwhile."""
+        try:
+            return method(*args, **kwargs)
+        finally:
+            if self._journals():
+                journal = self._repository.journal
+                journal.settle(journal.begin(None))
+
     def _is_collated(self, keys: Sequence[DocumentKey], collation: Any) -> bool:
         """Tell whether an id may find a document whose own id is spelled differently."""
         if not any(key[0] in (STRING, OBJECT) for key in keys):
@@ -143,47 +157,43 @@ class JournalledWrites(Collection[DocumentType]):
         state = self._repository.known_state()
         return collation is not None or (state is not None and "collation" in state.options)
 
-    def _one(self, method: Callable[..., T], filter_: Any, args: Any, kwargs: dict[str, Any]) -> T:
+    def _one(self, method: Callable[..., T], args: Any, kwargs: dict[str, Any]) -> T:
         """Run a write of at most one document."""
-        if not isinstance(filter_, Mapping) or not self._journals():
-            return method(filter_, *args, **kwargs)
-        exact = _exact_id(filter_, self._repository.codec)
-        if exact is not None and not self._is_collated([exact], kwargs.get("collation")):
+        given = _given(method, args, kwargs)
+        if given is None or not self._journals():
+            return self._unnoted(method, *args, **kwargs)
+        exact = _exact_id(given["filter"], self._repository.codec)
+        if exact is not None and not self._is_collated([exact], given.get("collation")):
             with self._noted([exact]):
-                return method(filter_, *args, **kwargs)
+                return method(**given)
         for _ in range(_ATTEMPTS):
-            found = self._matching(filter_, 1, kwargs)[:1]
+            found = self._matching(given, 1)
             if not found:
                 break
-            narrowed = {k: v for k, v in kwargs.items() if k != "upsert"}
             with self._noted(found):
-                result = method(_restricted(filter_, found), *args, **narrowed)
+                result = method(**_restricted(given, found))
             if _outcome(result, self._repository.codec) != []:
                 return result
-        return self._unknown(method, filter_, args, kwargs)
+        return self._unknown(method, given)
 
-    def _many(
-        self, method: Callable[..., T], filter_: Any, args: Any, kwargs: dict[str, Any]
-    ) -> T:
+    def _many(self, method: Callable[..., T], args: Any, kwargs: dict[str, Any]) -> T:
         """Run a write of any number of documents."""
-        if not isinstance(filter_, Mapping) or not self._journals():
-            return method(filter_, *args, **kwargs)
-        found = self._matching(filter_, MOST_IDS, kwargs)
-        if not found or len(found) > MOST_IDS or kwargs.get("collation") is not None:
-            return self._unknown(method, filter_, args, kwargs)
-        narrowed = {k: v for k, v in kwargs.items() if k != "upsert"}
+        given = _given(method, args, kwargs)
+        if given is None or not self._journals():
+            return self._unnoted(method, *args, **kwargs)
+        found = self._matching(given, MOST_IDS + 1)
+        if not found or len(found) > MOST_IDS or given.get("collation") is not None:
+            return self._unknown(method, given)
         with self._noted(found):
-            return method(_restricted(filter_, found), *args, **narrowed)
+            return method(**_restricted(given, found))
 
-    def _unknown(
-        self, method: Callable[..., T], filter_: Any, args: Any, kwargs: dict[str, Any]
-    ) -> T:
+    def _unknown(self, method: Callable[..., T], given: dict[str, Any]) -> T:
         """Run a write whose reach only its outcome tells."""
         with self._noted(None) as settle:
-            result = method(filter_, *args, **kwargs)
+            result = method(**given)
             touched = _outcome(result, self._repository.codec)
-            upserts = kwargs.get("upsert") or len(args) > 3  # a None may be a new document's past
-            if touched is not None and not (result is None and upserts):
+            # where there was no document before, one may have been inserted
+            if touched is not None and not (result is None and given.get("upsert")):
                 settle(touched)
             return result
 
@@ -208,26 +218,76 @@ class JournalledWrites(Collection[DocumentType]):
                     extra={"collection": self.name},
                 )
 
-    def _matching(self, filter_: Any, limit: int, kwargs: Mapping[str, Any]) -> list[DocumentKey]:
-        """Return the ids that a filter finds now, at most `limit` and one more."""
+    def _matching(self, given: Mapping[str, Any], limit: int) -> list[DocumentKey]:
+        """Return the ids that a write finds now, at most `limit`.
+
+        None is found where the server refuses to look: the write then tells why.
+        """
         codec = self._repository.codec
         options: dict[str, Any] = {}
-        if kwargs.get("sort"):
-            options["sort"] = RawBSONDocument(codec.encode(dict(kwargs["sort"])))
-        if kwargs.get("collation") is not None:
-            collation = kwargs["collation"]
+        if given.get("sort"):
+            options["sort"] = _in_order(given["sort"], codec)
+        if given.get("hint") is not None:
+            hint = given["hint"]
+            options["hint"] = hint if isinstance(hint, str) else _in_order(hint, codec)
+        if given.get("collation") is not None:
+            collation = given["collation"]
             options["collation"] = getattr(collation, "document", collation)
-        if kwargs.get("let"):
-            options["let"] = RawBSONDocument(codec.encode(kwargs["let"]))
+        if given.get("let"):
+            options["let"] = RawBSONDocument(codec.encode(given["let"]))
         batches = documents(
             self._repository.db,
             self.name,
-            RawBSONDocument(codec.encode(filter_)),
+            RawBSONDocument(codec.encode(given["filter"])),
             projection={"_id": 1},
-            limit=limit + 1,
+            limit=limit,
+            session=given.get("session"),  # a transaction sees what it has written itself
             **options,
         )
-        return [document_key(raw) for batch in batches for raw in batch]
+        try:
+            return [document_key(raw) for batch in batches for raw in batch]
+        except driver.OperationFailure:
+            return []
+
+
+def _given(
+    method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the arguments of a method by their names; None for what PyMongo will refuse."""
+    try:
+        given = signature(method).bind(*args, **kwargs).arguments
+    except TypeError:
+        return None
+    others = given.pop("kwargs", {})
+    orders = [given.get("sort"), given.get("hint")]
+    if isinstance(orders[1], str):  # the name of an index
+        orders.pop()
+    if not isinstance(given["filter"], Mapping) or not all(map(_is_order, orders)):
+        return None
+    return {**given, **others}
+
+
+def _is_order(sort: Any) -> bool:
+    """Tell whether PyMongo takes something for an order of documents, or the keys of an index."""
+    if sort is None or isinstance(sort, Mapping):
+        return True
+    pairs = isinstance(sort, Sequence) and not isinstance(sort, (str, bytes))
+    return pairs and all(isinstance(one, str) or _is_pair(one) for one in sort)
+
+
+def _is_pair(one: Any) -> bool:
+    return isinstance(one, (list, tuple)) and len(one) == 2 and isinstance(one[0], str)
+
+
+def _in_order(sort: Any, codec: Codec) -> RawBSONDocument:
+    """Return an order as the server takes it; at the top the driver would put ``_id`` first."""
+    pairs = sort.items() if isinstance(sort, Mapping) else map(_ascending, sort)
+    [(_, _, start, end)] = elements(raw := codec.encode({"sort": dict(pairs)}))
+    return RawBSONDocument(raw[start:end])
+
+
+def _ascending(one: Any) -> Any:
+    return (one, 1) if isinstance(one, str) else one
 
 
 def _exact_id(filter_: Any, codec: Codec) -> DocumentKey | None:
@@ -285,12 +345,14 @@ def _reach_of_all(requests: Sequence[Any], codec: Codec) -> list[DocumentKey] | 
     return keys
 
 
-def _restricted(filter_: Any, keys: Sequence[DocumentKey]) -> dict[str, Any]:
-    """Return a filter that finds what `filter_` finds, among the documents of `keys`."""
+def _restricted(given: Mapping[str, Any], keys: Sequence[DocumentKey]) -> dict[str, Any]:
+    """Return the arguments of a write for which it finds the documents of `keys` alone."""
+    filter_ = given["filter"]
     ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-    if isinstance(filter_, RawBSONDocument) or "_id" in filter_:
-        return {"$and": [filter_, {"_id": ids}]}
-    return {**filter_, "_id": ids}
+    nested = isinstance(filter_, RawBSONDocument) or "_id" in filter_
+    narrow = {"$and": [filter_, {"_id": ids}]} if nested else {**filter_, "_id": ids}
+    others = {name: value for name, value in given.items() if name != "upsert"}
+    return {**others, "filter": narrow}
 
 
 def _outcome(result: Any, codec: Codec) -> list[DocumentKey] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from versioned_collection.core.delta import Delta, Operation, delta_digest, hash_number
+from versioned_collection.core.document import document_hash
 
 MODULUS = 1 << 256
 """Digests and fingerprints are sums modulo this number."""
@@ -15,6 +17,11 @@ COUNTED: dict[Operation, str] = {
     "delete": "deleted",
 }
 """What documents are counted as, by what happened to them."""
+
+
+def content_of(raws: Iterable[bytes]) -> int:
+    """Return what documents add to a fingerprint."""
+    return sum(hash_number(document_hash(raw)) for raw in raws)
 
 
 def no_changes() -> dict[str, int]:

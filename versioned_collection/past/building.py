@@ -9,10 +9,10 @@ from itertools import chain
 
 from pymongo.client_session import ClientSession
 
-from versioned_collection.core.delta import applied, hash_number
-from versioned_collection.core.document import DocumentKey, document_hash, document_key, exceed
+from versioned_collection.core.delta import applied
+from versioned_collection.core.document import DocumentKey, document_key, exceed
 from versioned_collection.core.portions import IDS_PER_READ, portions
-from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
@@ -147,7 +147,7 @@ class _Builder:
                 overlays.put(slot, raws, () if whole else [key for key, _ in batch])
                 self._report("written", len(raws), here)
                 if whole:
-                    total += sum(hash_number(document_hash(raw)) for raw in raws)
+                    total += content_of(raws)
         if whole:
             self._prove(total)
         overlays.index_like(slot, repository.name)

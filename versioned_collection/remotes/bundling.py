@@ -14,9 +14,8 @@ from typing import Any, BinaryIO
 
 import bson
 
-from versioned_collection.core.delta import content_size, encoded_rows, hash_number
-from versioned_collection.core.document import document_hash
-from versioned_collection.core.sums import MODULUS, Sums
+from versioned_collection.core.delta import content_size, encoded_rows
+from versioned_collection.core.sums import MODULUS, Sums, content_of
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import CorruptHistory, SnapshotUnavailable, TransferRefused
@@ -202,7 +201,7 @@ def proved_content(source: Remote, entry: Version) -> Iterator[list[bytes]]:
     content = 0
     with closing(prefetch(source.content(entry.id))) as batches:
         for batch in batches:
-            content += sum(hash_number(document_hash(raw)) for raw in batch)
+            content += content_of(batch)
             yield batch
     if fingerprint_text(content % MODULUS) != entry.fingerprint:
         raise SnapshotUnavailable(

@@ -15,9 +15,8 @@ from pymongo import errors as driver
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
-from versioned_collection.core.delta import hash_number
-from versioned_collection.core.document import DocumentKey, document_hash, document_key
-from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.document import DocumentKey, document_key
+from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
@@ -104,7 +103,7 @@ class MongoFounding:
         repository = self._repository
         total = count = 0
         for batch in documents(repository.db, repository.name):
-            total += sum(hash_number(document_hash(raw)) for raw in batch)
+            total += content_of(batch)
             count += len(batch)
         if count and fingerprint_text(total % MODULUS) != self._tip.fingerprint:
             raise InvalidOperation(
@@ -159,7 +158,7 @@ class MongoFounding:
         self._count_in(documents)
 
     def _count_in(self, raws: Sequence[bytes]) -> None:
-        self._content += sum(hash_number(document_hash(raw)) for raw in raws)
+        self._content += content_of(raws)
         self._count += len(raws)
 
     # -- the commit ----------------------------------------------------------------------

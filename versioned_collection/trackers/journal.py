@@ -1,7 +1,7 @@
 """The journal of write-through capture: what each write is about to touch.
 
 An entry is written before the write and settled after it. A verb only removes settled
-entries: a write that is still under way, or whose process died, stays noted.
+entries: a write that is still under way, or whose process died, stays noted (for a day).
 """
 
 from __future__ import annotations

@@ -14,17 +14,15 @@ from pymongo.client_session import ClientSession
 
 from versioned_collection.capture.base import Noticed
 from versioned_collection.capture.change_stream import ChangeStreamCapture
-from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import (
     NULL,
     UNDEFINED,
     DocumentKey,
-    document_hash,
     document_key,
     has_zero_timestamp,
 )
 from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
-from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import (
     CollectionAlreadyInitialised,
@@ -173,6 +171,8 @@ class _Initialiser:
     ) -> None:
         lease = self._hold.lease
         state = first_state(head, MAIN, at, info, self._repository.indexes())
+        # nobody notes what is written to a collection that is not tracked yet
+        state["scan"] = self._repository.capture_mode == "write_through"
         self._repository.metadata.insert(lease.token, lease.fence, state, session)
 
     # -- copying -------------------------------------------------------------------------
@@ -185,10 +185,10 @@ class _Initialiser:
         """
         if not self._repository.has_transactions:
             self._copy_on_server()
-            fingerprint, count = self._read(None)
+            self._read(None)
             wait()
             self._copy_again(self._special, None)
-            return None, fingerprint, count
+            return None, *self._sums()
         capture = ChangeStreamCapture(self._repository)
         start = capture.pin()
         assert start is not None
@@ -241,11 +241,23 @@ class _Initialiser:
         total = count = 0
         special: list[DocumentKey] = []
         for batch in prefetch(documents(repository.db, repository.name, at=at)):
-            total += sum(hash_number(document_hash(raw)) for raw in batch)
+            total += content_of(batch)
             count += len(batch)
             special += [document_key(raw) for raw in batch if _is_special(raw)]
             self._progress("copied", len(batch), sum(map(len, batch)))
         self._special = special
+        return total % MODULUS, count
+
+    def _sums(self) -> tuple[int, int]:
+        """Return the fingerprint and number of the documents in the replica.
+
+        They need not be those of the collection, where others write to it and nothing shows them
+        as they were at one time.
+        """
+        total = count = 0
+        for batch in self._repository.replica.scan():
+            total += content_of(batch)
+            count += len(batch)
         return total % MODULUS, count
 
     def _notice(

@@ -15,7 +15,7 @@ from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, h
 from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.nesting import Nesting
 from versioned_collection.core.spans import Span
-from versioned_collection.core.sums import MODULUS, Sums
+from versioned_collection.core.sums import MODULUS, Sums, content_of
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import (
     Version,
@@ -183,7 +183,7 @@ def _replica(repository: Repository, head: Version, report: Counted) -> Iterator
     total = 0
     for batch in repository.replica.scan():
         report("documents", len(batch), sum(map(len, batch)))
-        total += sum(hash_number(document_hash(raw)) for raw in batch)
+        total += content_of(batch)
     if fingerprint_text(total % MODULUS) != head.fingerprint:
         yield Problem("replica", "the replica does not hold the documents of HEAD")
 
@@ -210,7 +210,7 @@ def _content(repository: Repository, overlay: Overlay, head: Version) -> str:
     if not overlay.whole:
         total = int(head.fingerprint, 16) - _replaced(repository, overlay.slot)
     for batch in documents(repository.db, repository.overlays.collection_of(overlay.slot)):
-        total += sum(hash_number(document_hash(raw)) for raw in batch)
+        total += content_of(batch)
     return fingerprint_text(total % MODULUS)
 
 
@@ -220,7 +220,7 @@ def _replaced(repository: Repository, slot: str) -> int:
     for keys in repository.overlays.touched(slot):
         for portion, found in repository.replica.by_keys(keys):
             recorded = (found[key] for key in portion if key in found)
-            total += sum(hash_number(document_hash(raw)) for raw in recorded)
+            total += content_of(recorded)
     return total
 
 
