@@ -60,6 +60,17 @@ WRONG_CALLS = [
     (errors.InvalidType, lambda b: b < 5),
 ]
 
+FALSY = [[], {}, (), 0, False, 0.0, b""]
+SAYING = {
+    "register": lambda b, said: b.register(said),
+    "merge": lambda b, said: b.merge("side", said),
+    "revert": lambda b, said: b.revert("HEAD", said),
+    "squash": lambda b, said: b.squash("HEAD~1", "HEAD", said),
+    "init": lambda b, said: b.init(said),
+    "tag": lambda b, said: b.tag("new", message=said),
+    "stash": lambda b, said: b.stash(message=said, push=True),
+}
+
 
 def test_wrong_calls_change_nothing(anydb):
     bands = grown(anydb)
@@ -78,6 +89,16 @@ def test_wrong_calls_change_nothing(anydb):
     assert bands.status() == status
     assert bands.register("all well")
     assert problems(bands) == []
+
+
+@pytest.mark.parametrize("verb", SAYING)
+def test_a_message_is_a_text_also_where_it_is_falsy(anydb, verb):
+    bands = grown(anydb)
+    before = everything(anydb)
+    for said in FALSY:
+        with pytest.raises(errors.InvalidType):
+            SAYING[verb](bands, said)
+        assert everything(anydb) == before, said
 
 
 def test_unusual_but_right(anydb):

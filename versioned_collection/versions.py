@@ -69,6 +69,16 @@ def check_texts(message: Any, author: Any, metadata: Any) -> None:
         )
 
 
+def check_said(message: Any, author: Any, metadata: Any) -> None:
+    """Check what a person says about a version that finds a message itself where there is none.
+
+    Raises:
+        InvalidType: An argument is of the wrong type; the message may be None.
+        InvalidArgument: Together they are too large, or BSON cannot hold them.
+    """
+    check_texts("" if message is None else message, author, metadata)
+
+
 def check_limit(limit: Any) -> None:
     """Check how many entries a person asks for at most, None for all.
 

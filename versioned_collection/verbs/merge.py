@@ -16,7 +16,7 @@ from versioned_collection.observing import Progress
 from versioned_collection.recording import Facts
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_texts, entry_of
+from versioned_collection.versions import Resolver, RevisionLike, check_said, entry_of
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -58,7 +58,7 @@ def merge(
         InvalidCollectionVersion: There is no such version.
         DocumentRejected: A unique index or the validator refuses the merged state.
     """
-    check_texts(wanted.message or "", wanted.author, wanted.metadata)
+    check_said(wanted.message, wanted.author, wanted.metadata)
     if not isinstance(wanted.policy, MergePolicy):
         raise InvalidType("policy is a MergePolicy", argument=wanted.policy)
     with holding(repository, "merge") as hold:

@@ -15,7 +15,7 @@ from versioned_collection.observing import Progress
 from versioned_collection.recording import Facts
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_texts, entry_of
+from versioned_collection.versions import Resolver, RevisionLike, check_said, entry_of
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -68,7 +68,7 @@ def revert(
         InvalidOperation: HEAD is detached, or there are uncommitted changes.
         InvalidCollectionVersion: There is no such version.
     """
-    check_texts(message or "", author, metadata)
+    check_said(message, author, metadata)
     with holding(repository, "revert") as hold:
         version = _entry(hold, revision)
         if message is None:

@@ -34,7 +34,7 @@ from versioned_collection.selection import Chosen, Selection
 from versioned_collection.spanning import extend_spans
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.versions import check_texts, entry_of, refuse_taken
+from versioned_collection.versions import check_said, entry_of, refuse_taken
 from versioned_collection.working_copy import Change, Overtaken, WorkingCopy
 
 
@@ -63,7 +63,7 @@ def register(
         CheckFailed: A check fails.
         InvalidOperation: Conflicts wait for resolution, or a merge is to be registered in part.
     """
-    check_texts(message or "", author, metadata)
+    check_said(message, author, metadata)
     with holding(repository, "register") as hold:
         branch = _branch(repository, hold.state, branch_name)
         if repository.has_conflicts(hold.state):

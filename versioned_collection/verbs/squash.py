@@ -21,7 +21,13 @@ from versioned_collection.observing import Progress
 from versioned_collection.recording import Chain
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_texts, entry_of
+from versioned_collection.versions import (
+    Resolver,
+    RevisionLike,
+    check_said,
+    check_texts,
+    entry_of,
+)
 from versioned_collection.working_copy import Change
 
 
@@ -56,7 +62,7 @@ def squash(
         InvalidOperation: HEAD is detached, or the versions are too many for one step.
         InvalidCollectionVersion: There is no such version.
     """
-    check_texts(said.message or "", said.author, said.metadata)
+    check_said(said.message, said.author, said.metadata)
     with holding(repository, "squash") as hold:
         if hold.state.detached:
             raise InvalidOperation(

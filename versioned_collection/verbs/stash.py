@@ -26,7 +26,7 @@ from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.unstashing import Unstashing, without_stash
-from versioned_collection.versions import check_texts
+from versioned_collection.versions import check_said
 from versioned_collection.working_copy import Change, WorkingCopy
 
 _LARGEST_LIST = 1 << 20
@@ -127,7 +127,7 @@ def stash(
 
 
 def _check_words(name: Any, message: Any) -> None:
-    check_texts("" if message is None else message, None, None)
+    check_said(message, None, None)
     if name is None:
         return
     if not isinstance(name, str):
