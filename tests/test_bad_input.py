@@ -134,6 +134,24 @@ def test_views(anydb):
     assert raws(anydb["bands"]) == raws(anydb["source"])
 
 
+@pytest.mark.parametrize("name", ["admin", "config", "local"])
+def test_databases_of_the_server(anydb, name):
+    theirs = anydb.client[name]
+    assert refused(theirs, errors.NotSupported, "another database").collection == "bands"
+    mine = tracked(anydb)
+    before = sorted(theirs.list_collection_names())
+    copies = [
+        lambda: mine.push(theirs),
+        lambda: VersionedCollection(theirs, "bands").pull(anydb),
+        lambda: VersionedCollection.clone(anydb, theirs, "bands"),
+    ]
+    for copy in copies:
+        with pytest.raises(errors.NotSupported, match=name):
+            copy()
+    assert sorted(theirs.list_collection_names()) == before
+    assert problems(mine) == []
+
+
 def test_time_series(anydb):
     anydb.create_collection("bands", timeseries={"timeField": "t"})
     refused(anydb, errors.NotSupported, "time-series")

@@ -25,6 +25,9 @@ _OPTIONS_OF_CREATE = (
     "storageEngine",
 )
 
+_OF_THE_SERVER = ("admin", "config", "local")
+"""Databases that servers keep their own affairs in: without transactions, or never replicated."""
+
 
 def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return which options of a collection one that takes its place has as well."""
@@ -35,10 +38,18 @@ def check_target(repository: Repository) -> None:
     """Refuse what cannot be tracked.
 
     Raises:
-        NotSupported: The collection is a view, time-series or capped, or sharded by something
-            other than ``_id``; or its changes cannot be noticed in the way that is wanted.
+        NotSupported: The collection is in a database of the server's own; or it is a view,
+            time-series or capped, or sharded by something other than ``_id``; or its changes
+            cannot be noticed in the way that is wanted.
         PermissionDenied: The user may not look how it is sharded.
     """
+    if repository.db.name in _OF_THE_SERVER:
+        raise NotSupported(
+            f"{repository.name!r} cannot be tracked: the database {repository.db.name!r} is kept "
+            "for the server. Copy the documents to another database and track them there",
+            collection=repository.name,
+            reason=f"the database {repository.db.name!r} is kept for the server",
+        )
     repository.capture_mode  # noqa: B018 - raises
     info = repository.collection_info()
     if info is None:

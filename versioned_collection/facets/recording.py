@@ -41,8 +41,8 @@ class Recording(Facet[DocumentType]):
 
         Raises:
             CollectionAlreadyInitialised: It is tracked.
-            NotSupported: It is a view, a time-series or a capped collection, or sharded by
-                something other than ``_id``.
+            NotSupported: It is a view, a time-series or a capped collection, sharded by something
+                other than ``_id``, or in one of the databases ``admin``, ``config`` and ``local``.
             InvalidArgument: Its name is too long for the trackers.
         """
         return init(self._repository, message, *self._said(author, metadata), progress)

@@ -64,6 +64,8 @@ class MongoFounding:
         self._adopted = False
 
     def __enter__(self) -> MongoFounding:
+        self._repository.check_names()
+        check_target(self._repository)
         with ExitStack() as stack:
             self._hold = stack.enter_context(leased(self._repository, "clone"))
             self._prepare()
@@ -82,8 +84,6 @@ class MongoFounding:
 
     def _prepare(self) -> None:
         repository = self._repository
-        repository.check_names()
-        check_target(repository)
         refuse_foreign(repository)
         if repository.known_state() is not None:
             raise InvalidOperation(

@@ -69,8 +69,8 @@ def init(
 
     Raises:
         CollectionAlreadyInitialised: It is tracked.
-        NotSupported: It is a view, a time-series or a capped collection, or sharded by
-            something other than ``_id``.
+        NotSupported: It is a view, a time-series or a capped collection, sharded by something
+            other than ``_id``, or in a database of the server's own.
         InvalidArgument: A tracker's name would be too long.
         FormatMismatch: Something else uses the names of trackers.
     """
