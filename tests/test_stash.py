@@ -63,6 +63,22 @@ def test_occupied(anydb):
     assert problems(bands) == []
 
 
+def test_nothing_to_stash_beside_a_stash(anydb):
+    bands = tracked(anydb)
+    edit(bands, "first")
+    bands.stash()
+    edit(bands, None)
+    bands.update_one({"_id": 1}, {"$unset": {"mark": ""}})  # noticed, and the same as HEAD
+    stashes = bands.stashes()
+    assert bands.stash() is False
+    assert bands.stash(push=True) is False
+    assert bands.stash(name="other") is False
+    assert bands.stashes() == stashes
+    assert bands.stash_apply()
+    assert mark(bands) == "first"
+    assert problems(bands) == []
+
+
 def test_overwrite_without_changes_keeps_the_stash(anydb):
     bands = tracked(anydb)
     edit(bands, "first")

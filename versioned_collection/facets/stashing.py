@@ -33,8 +33,8 @@ class Stashing(Facet[DocumentType]):
             progress: Called with a phase and a number of documents done.
 
         Raises:
-            InvalidOperation: There is a stash already, and none of `overwrite`, `name` and
-                `push` is given; or a merge waits.
+            InvalidOperation: There are changes and a stash already, and none of `overwrite`,
+                `name` and `push` is given; or a merge waits.
             InvalidArgument: The name is malformed or taken, or `push` and `overwrite` are both
                 given (a ValueError).
             InvalidType: `name` or `message` is not a text (a TypeError).

@@ -83,8 +83,8 @@ def stash(
         Whether there were any.
 
     Raises:
-        InvalidOperation: There is a stash already, and neither `overwrite` nor `push` nor a
-            name is given; or there are too many.
+        InvalidOperation: There are changes and a stash already, and neither `overwrite` nor
+            `push` nor a name is given; or there are too many.
         InvalidArgument: The name is malformed or taken, or `push` goes with `overwrite`.
         InvalidType: `name` or `message` is no text.
     """
@@ -95,6 +95,9 @@ def stash(
         state = hold.state
         replaced = _replaced(state, overwrite, name, push)
         copy = WorkingCopy(hold)
+        if replaced is not None and not overwrite:
+            _refuse_changes(copy)
+            return False
         stash_id = ObjectId()
         header: dict[str, Any] = {
             "id": stash_id,
@@ -140,7 +143,7 @@ def _check_words(name: Any, message: Any) -> None:
 def _replaced(
     state: Metadata, overwrite: bool, name: str | None, push: bool
 ) -> Mapping[str, Any] | None:
-    """Return the stash that gives way to the new one, None where the new one is added."""
+    """Return the stash whose place the new one wants, None where the new one is added."""
     if name is not None:
         taken = [header for header in state.stashes if header.get("name") == name]
         if taken and not overwrite:
@@ -150,14 +153,22 @@ def _replaced(
                 name=name,
             )
         return taken[0] if taken else None
-    if push or not state.stashes:
-        return None
-    if not overwrite:
+    return None if push or not state.stashes else state.stashes[-1]
+
+
+def _refuse_changes(copy: WorkingCopy) -> None:
+    """Refuse to replace a stash unasked, which only something to stash would do.
+
+    Raises:
+        InvalidOperation: There are uncommitted changes.
+    """
+    if copy.has_changes():
+        copy.persist()
         raise InvalidOperation(
             "there is a stash already; apply or discard it, pass overwrite=True, or give the "
             "new one a name or push=True to keep both"
         )
-    return state.stashes[-1]
+    copy.settle_unchanged()
 
 
 def _check_size(stashes: list[Any]) -> None:
