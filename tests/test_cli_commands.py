@@ -216,6 +216,7 @@ def test_log_filters(cli: Cli, bands: VersionedCollection) -> None:
     assert labels("--author", "Ada") == ["main@0"]
     assert labels("--author", "b@x") == ["main@1"]
     assert labels("--document", "3") == ["main@1"]
+    assert labels("--document", "1")[-1] == labels("--document", "1", "--graph")[-1] == "main@0"
     assert labels("--document", '{"$numberLong": "3"}') == []
     assert labels("--document", "three") == []
     assert labels("--document", "null") == []

@@ -65,7 +65,7 @@ def test_ids_as_arguments(bands):
     assert [step.op for step in steps] == ["update", "insert"]
     assert steps[1].document == {"_id": U, "v": U, "d": D}
     assert [one.version.number for one in bands.history(D)] == [0]
-    assert [version.number for version in bands.log(document=U)] == [1]
+    assert [version.number for version in bands.log(document=U)] == [1, 0]
     blamed = {one.field: (one.value, one.version.number) for one in bands.blame(U)}
     assert blamed == {"_id": (U, 0), "v": (V, 1), "d": (D, 0)}
 

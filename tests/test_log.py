@@ -126,8 +126,33 @@ def test_log_of_a_document(anydb):
         bands.register(repr(id_))
     for id_ in ids:
         if id_ is not None:
-            assert [v.message for v in bands.log(document=id_)] == [repr(id_)]
+            assert [v.message for v in bands.log(document=id_)] == [repr(id_), "Initial version"]
     assert list(bands.log(document="unknown")) == []
+
+
+def test_log_of_a_document_ends_where_the_document_began(anydb):
+    bands = grown(anydb)  # document 1 changes in each version, 2 and 3 in none
+    bands.insert_one({"_id": "late"})
+    bands.register("inserted")
+    bands.checkout(branch="side")
+    edit(bands, "s2", 3)
+    bands.register("on side alone")
+    bands.insert_one({"_id": "uncommitted"})
+    whole = [version.label for version in bands.log(document=1)]
+    assert whole == ["side@1", "side@0", "main@1", "main@0"]
+    assert labels(bands.log(document=2)) == ["main@0"]
+    assert labels(bands.log(document=3)) == ["side@2", "main@0"]
+    assert labels(bands.log("main", document=3)) == ["main@0"]
+    assert labels(bands.log("main", document="late")) == ["main@4"]
+    assert labels(bands.log(document="late")) == []
+    assert labels(bands.log(document="uncommitted")) == []
+    assert labels(bands.log("main@0", document=1)) == ["main@0"]
+    assert labels(bands.log(document=1, limit=2)) == whole[:2]
+    assert labels(bands.log(document=2, author="Ada")) == []
+    for version in ("main", "side", "main@0"):
+        for id_ in (1, 2, 3, "late"):
+            found = labels(bands.log(version, document=id_))
+            assert found == [one.version.label for one in bands.history(id_, version)]
 
 
 def test_wrong_arguments(db):

@@ -62,7 +62,8 @@ class Looking(Facet[DocumentType]):
         Args:
             revision: Where to start; HEAD by default.
             limit: At most so many.
-            document: Only versions that changed the document with this ``_id``.
+            document: Only versions that changed the document with this ``_id``; the first one
+                where it began with it.
             author: Only versions of this author.
             since: Only versions registered at this time or later (naive times are UTC).
             until: Only versions registered at this time or earlier.
