@@ -60,6 +60,42 @@ WRONG_CALLS = [
     (errors.InvalidType, lambda b: b < 5),
 ]
 
+NAMED = {
+    "delete_branch": lambda b, name: b.delete_branch(name),
+    "rename_branch": lambda b, name: b.rename_branch(name, "new"),
+    "delete_tag": lambda b, name: b.delete_tag(name),
+    "drop_view": lambda b, name: b.drop_view(name),
+    "delete_check": lambda b, name: b.delete_check(name),
+    "remove_remote": lambda b, name: b.remove_remote(name),
+    "remove_worktree": lambda b, name: b.remove_worktree(name),
+    "size": lambda b, name: b.size(name),
+    "collection": lambda b, name: VersionedCollection(b.database, name),
+}
+NAMED_OR_NOT = {
+    "get_log": lambda b, name: b.get_log(name),
+    "checkout": lambda b, name: b.checkout(0, name),
+    "diff": lambda b, name: b.diff(0, name),
+    "register": lambda b, name: b.register("m", name),
+    "delete_version_subtree": lambda b, name: b.delete_version_subtree(0, name),
+    "push": lambda b, name: b.push(b.database.client["there"], branch=name),
+    "pull": lambda b, name: b.pull(b.database, branch=name),
+    "fetch": lambda b, name: b.fetch(b.database, branch=name),
+    "clone": lambda b, name: VersionedCollection.clone(b, b.database.client["there"], branch=name),
+    "stash": lambda b, name: b.stash(name=name),
+}
+TORN = {
+    "collection": lambda b: VersionedCollection(b.database, "\udcff"),
+    "database": lambda b: VersionedCollection(b.database.client["\udcff"], "bands"),
+    "rename": lambda b: b.rename("\udcff"),
+    "worktree": lambda b: b.worktree("side", "\udcff"),
+    "publish_view": lambda b: b.publish_view("HEAD", "\udcff"),
+    "create_branch": lambda b: b.create_branch("\udcff"),
+    "tag": lambda b: b.tag("\udcff"),
+    "stash": lambda b: b.stash(name="\udcff"),
+    "add_check": lambda b: b.add_check("\udcff", []),
+    "add_remote": lambda b: b.add_remote("\udcff", "mongodb://host/music"),
+}
+
 FALSY = [[], {}, (), 0, False, 0.0, b""]
 SAYING = {
     "register": lambda b, said: b.register(said),
@@ -99,6 +135,72 @@ def test_a_message_is_a_text_also_where_it_is_falsy(anydb, verb):
         with pytest.raises(errors.InvalidType):
             SAYING[verb](bands, said)
         assert everything(anydb) == before, said
+
+
+@pytest.mark.parametrize("verb", [*NAMED, *NAMED_OR_NOT])
+def test_names_are_texts(anydb, verb):
+    bands = grown(anydb)
+    before = everything(anydb)
+    wrong = [[], {}, 3, b"x", ("main",), object()]
+    if verb in NAMED and verb != "collection":  # which has a name of its own without one
+        wrong.append(None)
+    for name in wrong:
+        with pytest.raises(errors.InvalidType) as caught:
+            (NAMED | NAMED_OR_NOT)[verb](bands, name)
+        assert str(caught.value), name
+        assert everything(anydb) == before, name
+
+
+@pytest.mark.parametrize("verb", TORN)
+def test_names_with_parts_of_characters(anydb, verb):
+    bands = grown(anydb)
+    before = everything(anydb)
+    with pytest.raises(errors.InvalidArgument):
+        TORN[verb](bands)
+    assert bands.delete_check("\udcff") is False
+    with pytest.raises(errors.RemoteNotFound):
+        bands.remove_remote("\udcff")
+    assert everything(anydb) == before
+
+
+def test_the_empty_text_names_nothing(anydb, there):
+    bands = grown(anydb)
+    copied = VersionedCollection.clone(bands, there)
+    before = everything(anydb), everything(there)
+    calls = [
+        (errors.BranchNotFound, lambda: bands.get_log("")),
+        (errors.BranchNotFound, lambda: bands.push(copied, branch="")),
+        (errors.BranchNotFound, lambda: copied.pull(bands, branch="")),
+        (errors.BranchNotFound, lambda: copied.fetch(bands, branch="")),
+        (errors.RemoteNotFound, lambda: bands.push("")),
+        (errors.RemoteNotFound, lambda: bands.pull("")),
+        (errors.RemoteNotFound, lambda: bands.fetch("")),
+    ]
+    for number, (kind, call) in enumerate(calls):
+        with pytest.raises(kind, match="''"):
+            call()
+        assert (everything(anydb), everything(there)) == before, number
+
+
+def test_the_empty_text_is_no_branch_to_copy(anydb, there):
+    bands = grown(anydb)
+    with pytest.raises(errors.BranchNotFound):
+        VersionedCollection.clone(bands, there, branch="")
+    assert there.list_collection_names() == []
+
+
+def test_limits_beyond_all_there_is(anydb):
+    bands = grown(anydb)
+    for most in (2**63 - 1, 2**63, 10**30):
+        assert list(bands.log(limit=most)) == list(bands.log())
+        assert len(list(bands.history(1, limit=most))) == 4
+        assert len(list(bands.find_versions({"_id": 2}, limit=most))) == 1
+
+
+def test_a_view_with_a_name_that_is_too_long(anydb):
+    bands = grown(anydb)
+    with pytest.raises(errors.InvalidArgument, match="255"):
+        bands.publish_view("HEAD", "v" * 300)
 
 
 def test_unusual_but_right(anydb):

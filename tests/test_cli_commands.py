@@ -211,6 +211,7 @@ def test_log_filters(cli: Cli, bands: VersionedCollection) -> None:
 
     assert labels("-n", "1") == ["main@1"]
     assert labels("--limit", "0") == []
+    assert labels("--limit", str(10**20)) == labels()
     assert labels("HEAD~1") == ["main@0"]
     assert labels("--branch", "main") == ["main@1", "main@0"]
     assert labels("--author", "Ada") == ["main@0"]

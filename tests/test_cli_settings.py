@@ -501,6 +501,8 @@ def test_wrong_settings(cli: Cli, words: tuple[str, ...]) -> None:
         (("use", "a..b"), "the name of a collection holds no '..'"),
         (("config", "set", "collection", ".a"), "has no '.' at an end"),
         (("use", ""), "is not empty"),
+        (("-c", "\udcff\udcfe", "status"), "collection is '\\udcff\\udcfe'"),
+        (("--db", "\udcff", "-c", "bands", "status"), "the name of a database is a text in UTF-8"),
     ],
 )
 def test_names_that_can_never_work(cli: Cli, words: tuple[str, ...], expected: str) -> None:

@@ -13,6 +13,7 @@ from pymongo.database import Database
 
 from versioned_collection.capture.journalled import DocumentType, JournalledWrites
 from versioned_collection.core.codec import Codec
+from versioned_collection.core.revision import check_text
 from versioned_collection.doubles import adopted
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
 from versioned_collection.facets.base import options_of, plain
@@ -30,6 +31,7 @@ from versioned_collection.facets.worktrees import Worktrees
 from versioned_collection.past.plan import Planner
 from versioned_collection.recovery import recover_on_open
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.base import storable
 from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
 from versioned_collection.verbs import lifecycle as lifecycle_verbs
 from versioned_collection.verbs.compare import History, history_of
@@ -72,7 +74,8 @@ class VersionedCollection(
         **options: Options of `pymongo.collection.Collection`, such as ``codec_options``.
 
     Raises:
-        InvalidType: `database` is neither a database nor a collection.
+        InvalidType: `database` is neither a database nor a collection, or the name is no text.
+        InvalidArgument: The name is no text that UTF-8 can hold.
     """
 
     # the type of documents is that of the database, unless one is given
@@ -250,7 +253,8 @@ def _target(
 ) -> tuple[Database[Any], str, dict[str, Any]]:
     database = adopted(database)
     if isinstance(database, Collection):
-        return database.database, name or database.name, {**options_of(database), **options}
+        name = database.name if name is None else name
+        database, options = database.database, {**options_of(database), **options}
     if not isinstance(database, Database):
         raise InvalidType(
             "pass a pymongo Database and a name, or a pymongo Collection, not "
@@ -261,4 +265,9 @@ def _target(
         if cls is VersionedCollection:
             raise InvalidArgument("name the collection: VersionedCollection(database, name)")
         name = cls.__name__.lower()
+    if not storable(f"{database.name}.{check_text(name, 'collection')}"):
+        raise InvalidArgument(
+            f"{name!r} in {database.name!r} has parts of characters, which no name in MongoDB has",
+            name=name,
+        )
     return database, name, options

@@ -257,9 +257,7 @@ class Resolver:
 
     def check_branch(self, branch: Any) -> None:
         """Raise `BranchNotFound` unless there is a branch of this name."""
-        if not isinstance(branch, str):
-            raise InvalidType(f"a branch is a text, not {type(branch).__name__}", branch=branch)
-        self._tip(branch)
+        self._tip(revisions.check_text(branch))
 
     def _tip(self, branch: str) -> VersionId:
         tip = self.tip(branch)

@@ -35,8 +35,9 @@ def conflicts(session: Session, limit: Limit = None) -> None:
     """
     from versioned_collection.cli.clashes import clash_facts, clash_table
     from versioned_collection.cli.comparing import write_array
+    from versioned_collection.core.portions import at_most
 
-    found = islice(session.tracked.conflicts(), limit)
+    found = at_most(session.tracked.conflicts(), limit)
     if session.json:
         write_array(session, "conflicts", map(clash_facts, found))
         return

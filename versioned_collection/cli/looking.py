@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -297,11 +296,12 @@ def changes(
     """
     from versioned_collection.cli.comparing import change_facts, write_array
     from versioned_collection.cli.render import change_line
+    from versioned_collection.core.portions import at_most
 
     count = 0
     with session.working("changes") as progress:
         all_ = session.tracked.changes(revision(a), revision(b), progress=progress)
-    found = islice(all_, limit)
+    found = at_most(all_, limit)
     if session.json:
         count = write_array(session, "changes", map(change_facts, found))
     else:

@@ -122,12 +122,23 @@ def _check_namespace(setting: str, value: str) -> None:
     found = next((one for one in refused if one in value), None)
     if found is not None:
         raise SettingsError(f"the name of a {what} holds no {found!r}: {setting} is {value!r}")
+    if not _is_whole(value):
+        raise SettingsError(f"the name of a {what} is a text in UTF-8: {setting} is {value!r}")
     if value.startswith(".") or value.endswith("."):
         raise SettingsError(f"the name of a {what} has no '.' at an end: {setting} is {value!r}")
-    if len(value.encode(errors="replace")) > longest:
+    if len(value.encode()) > longest:
         raise SettingsError(
             f"the name of a {what} takes at most {longest} bytes: {setting} is {value[:40]!r}..."
         )
+
+
+def _is_whole(value: str) -> bool:
+    """Tell whether a text came without bytes that are no characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def no_such_setting(name: str, more: Iterable[str] = ()) -> str:

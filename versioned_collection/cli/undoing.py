@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -44,9 +43,10 @@ def reflog(session: Session, limit: Limit = None) -> None:
     """List what moved HEAD, branches and tags, the latest first."""
     from versioned_collection.cli.comparing import write_array
     from versioned_collection.cli.render import table
+    from versioned_collection.core.portions import at_most
 
     collection = session.tracked
-    found = islice(collection.reflog(), limit)
+    found = at_most(collection.reflog(), limit)
     if session.json:
         write_array(session, "operations", map(_facts, found))
         return

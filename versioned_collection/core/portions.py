@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 from versioned_collection.core.document import DocumentKey, are_twins
@@ -45,6 +47,11 @@ def portions(
         total += weight
     if portion:
         yield portion
+
+
+def at_most(found: Iterator[T], limit: int | None) -> Iterator[T]:
+    """Iterate over so many of what was found, None for all; more than there can be are all."""
+    return islice(found, None if limit is None else min(limit, sys.maxsize))
 
 
 def middle_of(keys: list[DocumentKey]) -> int:

@@ -23,6 +23,7 @@ from versioned_collection.errors import (
     AmbiguousRevision,
     InvalidArgument,
     InvalidCollectionVersion,
+    InvalidType,
 )
 
 _SUFFIX = re.compile(r"(?:[~^]\d{0,18})+$", re.ASCII)
@@ -227,6 +228,19 @@ def _by_identity(text: str, source: RevisionSource) -> VersionId | None:
             candidates=[str(version) for version in fitting],
         )
     return fitting[0] if fitting else None
+
+
+def check_text(name: object, what: str = "branch") -> str:
+    """Return the name of something that is looked up, which may be there or not.
+
+    Raises:
+        InvalidType: It is no text.
+    """
+    if not isinstance(name, str):
+        raise InvalidType(
+            f"the name of a {what} is a text, not {type(name).__name__}", argument=name
+        )
+    return name
 
 
 def check_name(name: object, what: str = "branch") -> str:

@@ -53,6 +53,7 @@ class Care(Facet[DocumentType]):
 
         Raises:
             InvalidArgument: `per` is something else.
+            InvalidType: It is not a text (a TypeError).
         """
         return maintenance.size(self._repository, per)
 

@@ -43,6 +43,7 @@ class Looking(Facet[DocumentType]):
 
         Raises:
             BranchNotFound: There is no such branch.
+            InvalidType: The branch is not a text (a TypeError).
         """
         return self._unless_untracked(
             lambda repository: log_verbs.get_log(repository, branch), Log()

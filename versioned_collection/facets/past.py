@@ -86,6 +86,7 @@ class Past(Facet[DocumentType]):
 
         Raises:
             InvalidArgument: There is no such view.
+            InvalidType: The name is not a text (a TypeError).
         """
         view_verbs.drop_view(self._repository, name)
 

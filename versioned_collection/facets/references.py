@@ -39,6 +39,7 @@ class References(Facet[DocumentType]):
 
         Raises:
             BranchNotFound: There is no such branch.
+            InvalidType: The name is not a text (a TypeError).
             InvalidOperation: It is checked out, a rebase of it waits, or versions would become
                 unreachable.
         """
@@ -51,6 +52,7 @@ class References(Facet[DocumentType]):
 
         Raises:
             BranchNotFound: There is no branch `old`.
+            InvalidType: `old` is not a text (a TypeError).
             InvalidArgument: `new` is malformed or taken (a ValueError).
         """
         branch_verbs.rename_branch(self._repository, old, new)
@@ -77,5 +79,6 @@ class References(Facet[DocumentType]):
 
         Raises:
             TagNotFound: There is no such tag.
+            InvalidType: The name is not a text (a TypeError).
         """
         tag_verbs.delete_tag(self._repository, name)

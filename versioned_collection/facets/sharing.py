@@ -282,7 +282,7 @@ class Sharing(Facet[DocumentType]):
             UnusableFile: The file is no whole bundle.
         """
         if isinstance(into, Collection):
-            into, name = into.database, name or into.name
+            into, name = into.database, into.name if name is None else name
         if name is None and isinstance(remote, Collection):
             name = remote.name
         if name is None and isinstance(remote, (str, os.PathLike)):
@@ -318,6 +318,7 @@ class Sharing(Facet[DocumentType]):
 
         Raises:
             RemoteNotFound: There is no remote of that name.
+            InvalidType: The name is not a text (a TypeError).
         """
         remote_verbs.remove_remote(self._repository, name)
 

@@ -74,6 +74,7 @@ class Worktrees(Facet[DocumentType]):
 
         Raises:
             InvalidArgument: There is no such worktree (a ValueError).
+            InvalidType: The name is not a text (a TypeError).
             InvalidOperation: It is the main working copy, or it has something that is nowhere
                 else, and `force` is not set.
             CollectionNotTracked: There is no history.

@@ -290,7 +290,7 @@ def _found(repository: Repository, wanted: RemoteLike) -> Iterator[tuple[Reposit
     elif isinstance(wanted, Database):
         yield Repository(wanted, repository.home), None
     elif wanted is None or isinstance(wanted, str):
-        with _opened_at(repository, wanted or DEFAULT) as found:
+        with _opened_at(repository, DEFAULT if wanted is None else wanted) as found:
             yield found
     else:
         raise InvalidType(

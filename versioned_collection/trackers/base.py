@@ -11,7 +11,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.core.document import AWARE_OPTIONS
-from versioned_collection.errors import FormatMismatch
+from versioned_collection.errors import FormatMismatch, InvalidArgument
 from versioned_collection.server_errors import NAMESPACE_NOT_FOUND, UUID_MISMATCH, translated
 from versioned_collection.wire import create_collection
 
@@ -145,6 +145,33 @@ def storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_collection_name(db: Database[Any], name: Any, what: str = "collection") -> None:
+    """Make sure that a collection, or a view, can have a name.
+
+    Raises:
+        InvalidArgument: It cannot.
+    """
+    try:
+        db.get_collection(name)
+    except (driver.PyMongoError, TypeError) as error:
+        raise InvalidArgument(f"not a name for a {what}: {error}", name=name) from error
+    if not storable(name):
+        raise InvalidArgument(
+            f"not a name for a {what}: {name!r} has parts of characters, which no text in UTF-8 "
+            "can have",
+            name=name,
+        )
+    size = len(f"{db.name}.{name}".encode())
+    if size > NAMESPACE_LIMIT:
+        raise InvalidArgument(
+            f"not a name for a {what}: with that of the database it takes {size} bytes, MongoDB "
+            f"allows {NAMESPACE_LIMIT}",
+            name=name,
+            bytes=size,
+            limit=NAMESPACE_LIMIT,
+        )
 
 
 def check_format(document: Mapping[str, Any], where: str) -> None:

@@ -11,7 +11,7 @@ from pymongo import errors as driver
 
 from versioned_collection.core.document import RAW_OPTIONS
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
 
 
 class ChecksCollection(Tracker):
@@ -42,6 +42,8 @@ class ChecksCollection(Tracker):
 
     def remove(self, name: str) -> bool:
         """Remove a check; tell whether there was one."""
+        if not storable(name):
+            return False
         with translated():
             return self.collection.delete_one({"_id": name}).deleted_count > 0
 

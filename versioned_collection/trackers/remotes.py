@@ -101,5 +101,7 @@ class RemotesCollection(Tracker):
 
     def remove(self, name: str) -> bool:
         """Forget a remote; tell whether it was known."""
+        if not storable(name):
+            return False
         with translated():
             return bool(self.collection.delete_one({"_id": name}).deleted_count)

@@ -9,7 +9,7 @@ from bson.objectid import ObjectId
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.graph import ancestors_of
-from versioned_collection.core.revision import check_name
+from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import needed_elsewhere, renamed_elsewhere
 from versioned_collection.errors import BranchNotFound, InvalidOperation
@@ -43,9 +43,11 @@ def delete_branch(repository: Repository, name: str) -> None:
 
     Raises:
         BranchNotFound: There is no such branch.
+        InvalidType: The name is no text.
         InvalidOperation: It is checked out, here or in another working copy, a rebase of it
             waits, or it alone leads to some versions.
     """
+    check_text(name)
     with holding(repository, "delete_branch") as hold:
         tips = repository.branches.all()
         if name not in tips:
@@ -85,9 +87,11 @@ def rename_branch(repository: Repository, old: str, new: str) -> None:
 
     Raises:
         BranchNotFound: There is no branch `old`.
+        InvalidType: `old` is no text.
         InvalidArgument: `new` is malformed or taken.
         InvalidOperation: A rebase of it waits.
     """
+    check_text(old)
     check_name(new)
     with holding(repository, "rename_branch") as hold:
         tip = repository.branches.get(old)

@@ -6,6 +6,7 @@ from typing import Any
 
 from versioned_collection import checking
 from versioned_collection.core.codec import Codec
+from versioned_collection.core.revision import check_text
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 
@@ -33,6 +34,11 @@ def _shown(codec: Codec, does: Any) -> Any:
 
 
 def delete_check(repository: Repository, name: str) -> bool:
-    """Remove a check; tell whether there was one."""
+    """Remove a check; tell whether there was one.
+
+    Raises:
+        InvalidType: The name is no text.
+    """
+    check_text(name, "check")
     with holding(repository, "delete_check"):
         return checking.delete_check(repository, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.observing import Progress, verb
@@ -48,6 +49,8 @@ def fetch(
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.
     """
+    if branch is not None:
+        check_text(branch)
     repository.state()
     with opened(repository, remote, progress) as (name, other):
         refs = other.refs()

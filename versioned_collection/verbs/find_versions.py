@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from versioned_collection.core.portions import at_most
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.observing import Progress, counted, iterated
 from versioned_collection.past.appearances import Appeared, appearances
@@ -59,7 +60,7 @@ def find_versions(
     refuse_nearness(raw)
     start = Resolver(repository, repository.state()).resolve(revision)
     return _described(
-        repository, islice(appearances(planner, start, raw, counted(progress)), limit)
+        repository, at_most(appearances(planner, start, raw, counted(progress)), limit)
     )
 
 

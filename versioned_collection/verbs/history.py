@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Generic, cast
 
 import bson
@@ -14,7 +13,7 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.delta import Operation
 from versioned_collection.core.document import DocumentId, DocumentKey
 from versioned_collection.core.leaves import Place, leaves
-from versioned_collection.core.portions import portions
+from versioned_collection.core.portions import at_most, portions
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.observing import iterated, verb
@@ -92,7 +91,7 @@ def history(
     start = Resolver(repository, repository.state()).resolve(revision)
     key = repository.codec.key(document_id)
     trail = trail_of(planner, key, isinstance(document_id, DocumentId), start, "history")
-    return _described(repository, islice(trail.steps(start), limit))
+    return _described(repository, at_most(trail.steps(start), limit))
 
 
 def _described(repository: Repository, steps: Iterable[Step]) -> Iterator[DocumentVersion[Any]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pymongo import errors as driver
-
 from versioned_collection.elsewhere import refuse_with_others
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import translated
+from versioned_collection.trackers.base import check_collection_name
 
 
 def rename(repository: Repository, new_name: str) -> None:
@@ -28,11 +27,8 @@ def rename(repository: Repository, new_name: str) -> None:
 
 
 def _checked_target(repository: Repository, new_name: str) -> Repository:
-    try:
-        repository.db.get_collection(new_name)  # the trackers' prefix would mend some names
-        target = Repository(repository.db, new_name)
-    except (driver.PyMongoError, TypeError) as error:
-        raise InvalidArgument(f"not a collection name: {error}", name=new_name) from error
+    check_collection_name(repository.db, new_name)  # the trackers' prefix would mend some names
+    target = Repository(repository.db, new_name)
     target.check_names()
     with translated():
         taken = set(repository.db.list_collection_names())

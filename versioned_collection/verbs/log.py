@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.portions import at_most
 from versioned_collection.core.times import utc
 from versioned_collection.core.version import Log, Version, VersionId
 from versioned_collection.errors import InvalidType
@@ -20,12 +20,14 @@ def get_log(repository: Repository, branch: str | None = None) -> Log:
 
     Raises:
         BranchNotFound: There is no such branch.
+        InvalidType: The branch is no text.
     """
     state = repository.state()
     resolver = Resolver(repository, state)
     if branch is None and resolver.tip(state.branch) is None:
         return Log(ancestry(repository, state.head))
-    return Log(ancestry(repository, resolver.resolve(None, branch or state.branch)))
+    wanted = state.branch if branch is None else branch
+    return Log(ancestry(repository, resolver.resolve(None, wanted)))
 
 
 def log(
@@ -62,13 +64,13 @@ def log(
         and (since is None or utc(entry.timestamp) >= utc(since))
         and (until is None or utc(entry.timestamp) <= utc(until))
     )
-    return islice(found, limit)
+    return at_most(found, limit)
 
 
 def _with_document(
     repository: Repository, entries: Iterator[Version], key: DocumentKey
 ) -> Iterator[Version]:
-    """Leave out the versions that did not change a document, nor as the first one began with it."""
+    """Leave out versions that did not change a document, the first one unless it has it."""
     touched = repository.deltas.versions_of(key)
     oldest: VersionId | None = None
     for entry in entries:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
-from versioned_collection.errors import InvalidArgument
+from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_some
 from versioned_collection.observing import Progress, counted, verb
@@ -33,7 +33,10 @@ def size(repository: Repository, per: str = "tracker") -> dict[str, int]:
 
     Raises:
         InvalidArgument: `per` is neither ``tracker`` nor ``branch``.
+        InvalidType: It is no text.
     """
+    if not isinstance(per, str):
+        raise InvalidType(f"per is a text, not {type(per).__name__}", per=per)
     if per not in SIZES:
         raise InvalidArgument(f"sizes are per {' or per '.join(SIZES)}, not {per!r}", per=per)
     return SIZES[per](repository)

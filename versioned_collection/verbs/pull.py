@@ -9,6 +9,7 @@ from typing import NamedTuple
 from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import Relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
+from versioned_collection.core.revision import check_text
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CollectionNotTracked, InvalidOperation, RemoteNotFound
@@ -119,6 +120,8 @@ def pull(
 def _brought(
     repository: Repository, remote: RemoteLike, wanted: Wanted, progress: Progress | None
 ) -> Pulled | None:
+    if wanted.branch is not None:
+        check_text(wanted.branch)
     with (
         opened(repository, remote, progress) as (name, other),
         repository.deltas.fresh.kept(),
@@ -133,7 +136,8 @@ def _brought(
             refuse_waiting(state)
         if wanted.branch is None and state.detached:
             raise InvalidOperation("HEAD is detached; name the branch to pull, or check one out")
-        pulling = _Pulling(repository, name, other, wanted.branch or state.branch, wanted)
+        branch = state.branch if wanted.branch is None else wanted.branch
+        pulling = _Pulling(repository, name, other, branch, wanted)
         return pulling.run(state, refs, progress)
 
 
@@ -172,7 +176,7 @@ def _copy(
     wanted: Wanted,
     progress: Progress | None,
 ) -> Pulled:
-    branch = wanted.branch or _checked_out(refs)
+    branch = _checked_out(refs) if wanted.branch is None else wanted.branch
     refs.tip(branch)
     moved: dict[str, tuple[VersionId | None, VersionId]] = {
         one: (None, tip) for one, tip in refs.branches.items()

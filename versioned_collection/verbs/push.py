@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import ancestors_of
+from versioned_collection.core.revision import check_text
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
@@ -110,6 +111,8 @@ def push(
 
 
 def _check(wanted: Wanted) -> None:
+    if wanted.branch is not None:
+        check_text(wanted.branch)
     if wanted.delete and (wanted.branch is None or wanted.all or wanted.tags):
         raise InvalidArgument("name one branch to delete at the remote, and nothing else")
     if wanted.all and wanted.branch is not None:

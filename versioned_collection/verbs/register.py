@@ -12,7 +12,7 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.merging import DEFAULT_POLICY
 from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
-from versioned_collection.core.revision import check_name
+from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.errors import (
@@ -58,12 +58,14 @@ def register(
 
     Raises:
         AutoMergeFailedError: Another version of a rebase makes conflicts.
-        InvalidType: There is no message, and no merge that has one.
+        InvalidType: There is no message, and no merge that has one; or `branch_name` is no text.
         InvalidArgument: HEAD is detached and `branch_name` is missing, taken or malformed.
         CheckFailed: A check fails.
         InvalidOperation: Conflicts wait for resolution, or a merge is to be registered in part.
     """
     check_said(message, author, metadata)
+    if branch_name is not None:
+        check_text(branch_name)
     with holding(repository, "register") as hold:
         branch = _branch(repository, hold.state, branch_name)
         if repository.has_conflicts(hold.state):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from versioned_collection.core.codec import Codec
+from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, RemoteNotFound
 from versioned_collection.observing import verb
@@ -67,6 +68,8 @@ def remove_remote(repository: Repository, name: str) -> None:
 
     Raises:
         RemoteNotFound: There is no remote of that name.
+        InvalidType: The name is no text.
     """
+    check_text(name, "remote")
     if not repository.remotes.remove(name):
         raise RemoteNotFound(f"there is no remote {name!r}; remotes() lists them", remote=name)

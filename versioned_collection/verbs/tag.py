@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
-from versioned_collection.core.revision import check_name
+from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType, TagNotFound
 from versioned_collection.recovery import holding
@@ -41,7 +41,9 @@ def delete_tag(repository: Repository, name: str) -> None:
 
     Raises:
         TagNotFound: There is no such tag.
+        InvalidType: The name is no text.
     """
+    check_text(name, "tag")
     with holding(repository, "delete_tag") as hold:
         if repository.tags.get(name) is None:
             raise TagNotFound(f"there is no tag {name!r}; tags() lists them", tag=name)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pymongo import errors as driver
 
+from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidArgument, InvalidOperation, NotSupported
 from versioned_collection.hold import Hold
@@ -14,7 +15,7 @@ from versioned_collection.past.building import make
 from versioned_collection.recovery import holding
 from versioned_collection.repository import RESERVED, Repository
 from versioned_collection.server_errors import NAMESPACE_EXISTS, translated
-from versioned_collection.trackers.base import drop_exactly
+from versioned_collection.trackers.base import check_collection_name, drop_exactly
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 
 
@@ -62,10 +63,7 @@ def publish_view(
 
 
 def _check_name(repository: Repository, name: Any) -> None:
-    try:
-        repository.db.get_collection(name)
-    except (driver.PyMongoError, TypeError) as error:
-        raise InvalidArgument(f"not a name for a view: {error}", name=name) from error
+    check_collection_name(repository.db, name, "view")
     if name.startswith(RESERVED):
         raise InvalidArgument(
             "names that start with '__' are kept for trackers, those that start with 'system.' "
@@ -126,7 +124,9 @@ def drop_view(repository: Repository, name: str) -> None:
 
     Raises:
         InvalidArgument: There is no such view.
+        InvalidType: The name is no text.
     """
+    check_text(name, "view")
     if name not in repository.overlays.views():
         raise InvalidArgument(
             f"there is no view {name!r} of a version of {repository.name!r}; views() lists them",

@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo import errors as driver
-
 from versioned_collection.copying import Copying
-from versioned_collection.core.revision import check_name
+from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import checked_out_in, holders
 from versioned_collection.errors import InvalidArgument, InvalidOperation
@@ -21,6 +19,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.repository import Repository
 from versioned_collection.sharding import refuse_worktree
+from versioned_collection.trackers.base import check_collection_name
 from versioned_collection.trackers.lease import Lease
 from versioned_collection.tracking import refuse_foreign
 from versioned_collection.versions import (
@@ -118,10 +117,7 @@ def worktree(
 
 
 def _check_name(repository: Repository, name: Any) -> None:
-    try:
-        repository.db.get_collection(name)  # the trackers' prefix would mend some names
-    except (driver.PyMongoError, TypeError) as error:
-        raise InvalidArgument(f"not a collection name: {error}", name=name) from error
+    check_collection_name(repository.db, name)  # the trackers' prefix would mend some names
     Repository(repository.db, name).check_names()
 
 
@@ -209,9 +205,11 @@ def remove_worktree(repository: Repository, name: str, force: bool = False) -> N
 
     Raises:
         InvalidArgument: There is no such worktree.
+        InvalidType: The name is no text.
         InvalidOperation: It is the main working copy; or it has uncommitted changes, stashes or a
             merge that waits, and `force` is not set.
     """
+    check_text(name, "worktree")
     with holding(repository, "remove_worktree") as hold:
         removed = _found(hold, name)
         if not force:
