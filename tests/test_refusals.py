@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from api_support import edit, problems, step, tracked, untracked
+from api_support import edit, mark, problems, step, tracked, untracked
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
+from pymongo.server_api import ServerApi
 
 from versioned_collection import VersionedCollection
-from versioned_collection.errors import DocumentRejected, InvalidArgument
+from versioned_collection.errors import DocumentRejected, InvalidArgument, NotSupported
 
 BAD = {"$bad": 1}
 
@@ -100,3 +101,29 @@ def test_a_filter_that_only_a_collection_can_answer(db):
     with pytest.raises(InvalidArgument, match="refuses the filter") as caught:
         bands.restore(BAD)
     assert "cannot be" not in str(caught.value)
+
+
+def test_a_client_with_a_strict_api(server, db):
+    bands = untracked(db)
+    with MongoClient(server.uri, server_api=ServerApi("1", strict=True)) as client:
+        strict = VersionedCollection(client[db.name], "bands")
+        with pytest.raises(NotSupported, match="without strict=True") as caught:
+            strict.init()
+        assert caught.value.reason
+        assert db.list_collection_names() == ["bands"]
+        bands.init()
+        step(bands, 1)
+        edit(bands, 2)
+        verbs = {
+            "stash": strict.stash,
+            "size": strict.size,
+            "gc": strict.gc,
+            "at": lambda: strict.at("main@0").count_documents({}),
+        }
+        for name, verb in verbs.items():
+            with pytest.raises(NotSupported, match="without strict=True"):
+                verb()
+            assert mark(bands) == 2, name
+        assert strict.register("what the API has is enough for this") is True
+    assert not bands.has_stash()
+    assert problems(bands) == []

@@ -24,6 +24,7 @@ OVERFLOW = 15
 NAMESPACE_NOT_FOUND = 26
 NAMESPACE_EXISTS = 48
 UUID_MISMATCH = 361
+API_STRICT = 323
 SNAPSHOT_UNAVAILABLE = frozenset((239, 246, 250))
 """Too old, not there yet, or from before a part of the collection came to its shard."""
 NO_LONGER_PRIMARY = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
@@ -60,6 +61,8 @@ def translated() -> Iterator[None]:
                 action=action,
                 namespace=where,
             ) from error
+        if error.code == API_STRICT:
+            raise refused_by_strict_api(reason_of(error)) from error
         if error.code in SNAPSHOT_UNAVAILABLE:
             raise SnapshotUnavailable(
                 "the moment to read has left the server's snapshot window; try again, or raise "
@@ -68,6 +71,16 @@ def translated() -> Iterator[None]:
         if isinstance(error.details, RawBSONDocument):
             raise _readable(error) from None
         raise
+
+
+def refused_by_strict_api(reason: str) -> NotSupported:
+    """Return the error for a client that asks the server to take the Stable API alone."""
+    return NotSupported(
+        "the client was opened with ServerApi(..., strict=True), which forbids some of what "
+        f"history needs: {reason.rstrip('.')}. Open the collection with a client without "
+        "strict=True",
+        reason=reason,
+    )
 
 
 def _readable(error: driver.OperationFailure) -> driver.OperationFailure:

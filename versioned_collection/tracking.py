@@ -10,7 +10,7 @@ from bson.timestamp import Timestamp
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import FormatMismatch, NotSupported
 from versioned_collection.repository import Repository
-from versioned_collection.server_errors import translated
+from versioned_collection.server_errors import refused_by_strict_api, translated
 from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
 
@@ -40,7 +40,7 @@ def check_target(repository: Repository) -> None:
     Raises:
         NotSupported: The collection is in a database of the server's own; or it is a view,
             time-series or capped, or sharded by something other than ``_id``; or its changes
-            cannot be noticed in the way that is wanted.
+            cannot be noticed in the way that is wanted; or the client has a strict API.
         PermissionDenied: The user may not look how it is sharded.
     """
     if repository.db.name in _OF_THE_SERVER:
@@ -50,6 +50,9 @@ def check_target(repository: Repository) -> None:
             collection=repository.name,
             reason=f"the database {repository.db.name!r} is kept for the server",
         )
+    api = repository.db.client.options.pool_options.server_api
+    if api is not None and api.strict:  # the server would say so once something is created
+        raise refused_by_strict_api("trackers are created with options of storage")
     repository.capture_mode  # noqa: B018 - raises
     info = repository.collection_info()
     if info is None:
