@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_support import everything, grown, raws, tracked, untracked
+from bson import ObjectId
 from remote_support import (
     assert_equal,
     assert_whole,
@@ -501,6 +502,114 @@ def test_what_was_fetched_from_another_remote_joins_what_is_here(anydb, there):
         theirs.pull(last)
         assert_equal(mine, theirs)
         assert_whole(mine, theirs, last)
+
+
+@pytest.fixture(params=["small", "in steps"])
+def sides_of_any_size(request, anydb, there):
+    if request.param == "in steps":
+        request.getfixturevalue("small_limits")
+    return pair(anydb, there)
+
+
+def relabel_what_was_fetched(mine, theirs, fetch):
+    """Have x@1 and x@2 of theirs fetched here, and called something else there afterwards."""
+    theirs.create_branch("x")
+    put(theirs, "a")
+    mine.pull(theirs, "x")
+    put(theirs, "b")
+    theirs.update_many({}, {"$set": {"c": True}})
+    theirs.register("c=True")
+    fetch()
+    mine.checkout("x")
+    put(mine, "d", id_=2)
+    theirs.pull(mine)
+    assert labels(theirs) == ["x@2", "x@1", "x@0", "main@0"]
+
+
+def labels_of_versions(bands):
+    return {node.id: (node.branch, node.number) for node in bands.version_tree.nodes.values()}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_fetched_is_called_otherwise_by_now(sides_of_any_size, again):
+    """Its new labels come with its branch, whatever was pulled in between."""
+    mine, theirs = sides_of_any_size
+    relabel_what_was_fetched(mine, theirs, lambda: mine.fetch(theirs))
+    mine.pull(theirs, "main")
+    if again:
+        mine.fetch(theirs)
+    mine.pull(theirs, "x")
+    assert labels_of_versions(mine) == labels_of_versions(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_what_was_fetched_is_called_otherwise_and_more_came(sides_of_any_size):
+    mine, theirs = sides_of_any_size
+    relabel_what_was_fetched(mine, theirs, lambda: mine.fetch(theirs))
+    mine.pull(theirs, "main")
+    put(mine, "e", id_=2)
+    theirs.checkout("main")
+    put(theirs, "f", id_=3)
+    theirs.checkout("x")
+    put(theirs, "g", id_=3)
+    mine.pull(theirs, "x")
+    theirs.pull(mine, "x")
+    mine.pull(theirs, "main")
+    assert labels_of_versions(mine) == labels_of_versions(theirs)
+    assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("main_first", [False, True])
+def test_what_came_in_a_bundle_is_called_otherwise_by_now(sides_of_any_size, main_first, tmp_path):
+    mine, theirs = sides_of_any_size
+
+    def fetch():
+        theirs.export(tmp_path / "bands.bundle")
+        mine.fetch(tmp_path / "bands.bundle")
+
+    relabel_what_was_fetched(mine, theirs, fetch)
+    if main_first:
+        mine.pull(theirs, "main")
+    mine.pull(theirs, "x")
+    assert labels_of_versions(mine) == labels_of_versions(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_labels_that_two_remotes_gave_away(sides_of_any_size):
+    """What was fetched from one goes aside where the other, that is pulled, means another one."""
+    mine, theirs = sides_of_any_size
+    with other_database(theirs.database.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(theirs, "one")
+        put(last, "two", id_=2)
+        mine.fetch(theirs)
+        last.pull(theirs)
+        put(last, "three", id_=3)
+        mine.fetch(last)
+        last.push(theirs)
+        mine.merge(f"{mine.fetch(theirs).remote}/main")
+        assert raws(mine) == raws(theirs)
+        assert mine.resolve("main").id == theirs.resolve("main").id
+        mine.pull(theirs)
+        assert_equal(mine, theirs)
+
+
+def test_a_remote_that_gives_one_label_to_two_versions(sides_of_any_size):
+    """Nothing is begun that could not be completed."""
+    mine, theirs = sides_of_any_size
+    put(theirs, "one")
+    put(theirs, "two")
+    mine.pull(theirs)
+    log = theirs.database["__log_bands"]
+    log.drop_index("branch_1_number_1")
+    log.update_many({"number": {"$gt": 0}}, {"$set": {"number": 5}})
+    theirs.database["__metadata_bands"].update_one({}, {"$set": {"labels": ObjectId()}})
+    before = raws(mine), labels(mine), mine.branches()
+    for _ in range(2):
+        with pytest.raises(errors.InvalidOperation, match="would be called"):
+            mine.pull(theirs)
+    assert (raws(mine), labels(mine), mine.branches()) == before
+    assert_whole(mine)
 
 
 def test_large_changes(anydb, there, small_limits):

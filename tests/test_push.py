@@ -498,3 +498,16 @@ def test_a_branch_whose_rebase_waits_there(anydb, there):
     theirs.abort_merge()
     assert mine.push(theirs) is True
     assert_whole(theirs)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_histories_that_have_nothing_in_common(anydb, there, dry_run):
+    mine, theirs = tracked(anydb), tracked(there)
+    put(mine, "one")
+    mine.create_branch("x")
+    put(mine, "two")
+    before = everything(anydb), everything(there)
+    for wanted in ({"branch": "x"}, {"branch": "main"}, {"all": True}):
+        with pytest.raises(errors.InvalidCollectionState, match="different versions"):
+            mine.push(theirs, **wanted, dry_run=dry_run)
+    assert (everything(anydb), everything(there)) == before

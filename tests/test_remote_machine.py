@@ -6,6 +6,7 @@ deltas or transfers. In the end everybody pulls everything: then all have the sa
 
 from __future__ import annotations
 
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ IDS = (1, 2, 3)
 
 sides = st.integers(0, SIDES - 1)
 others = st.integers(1, SIDES - 1)
+pair_of_sides = st.integers(0, 1)
+branches = st.sampled_from(("main", "side"))
 
 
 class Model:
@@ -145,10 +148,72 @@ class Peers(RuleBasedStateMachine):
             assert problems(side) == []
 
 
-def reachable(side: VersionedCollection) -> set[Any]:
-    """Return what the tip of main contains."""
+class Branches(RuleBasedStateMachine):
+    """Two sides with several branches, of which they bring one at a time; no changes clash.
+
+    What a branch contains has the same labels on it at both sides once it was pulled.
+    """
+
+    database: Any  # makes databases
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.databases = [type(self).database() for _ in range(2)]
+        first = VersionedCollection(self.databases[0], "things")
+        first.insert_one({"_id": 0})
+        first.init()
+        first.create_branch("side")
+        first.insert_one({"_id": "side"})
+        first.register("side")
+        second = VersionedCollection.clone(first, self.databases[1])
+        self.sides = [first, second]
+        self.edits = 0
+
+    def teardown(self) -> None:
+        for side in self.sides:
+            assert problems(side) == []
+        for database in self.databases:
+            database.client.drop_database(database.name)
+
+    @rule(side=pair_of_sides, branch=branches)
+    def edit(self, side: int, branch: str) -> None:
+        self.edits += 1
+        self.sides[side].checkout(branch)
+        self.sides[side].insert_one({"_id": self.edits})
+        assert self.sides[side].register("edit")
+
+    @rule(side=pair_of_sides, branch=st.none() | branches)
+    def fetch(self, side: int, branch: str | None) -> None:
+        self.sides[side].fetch(self.sides[1 - side], branch)
+
+    @rule(side=pair_of_sides)
+    def fetch_a_bundle(self, side: int) -> None:
+        with TemporaryDirectory() as folder:
+            self.sides[1 - side].export(f"{folder}/things.bundle")
+            self.sides[side].fetch(f"{folder}/things.bundle")
+
+    @rule(side=pair_of_sides, branch=branches)
+    def merge(self, side: int, branch: str) -> None:
+        self.sides[side].merge(branch)
+
+    @rule(side=pair_of_sides, branch=branches, rebase=st.booleans())
+    def pull(self, side: int, branch: str, rebase: bool) -> None:
+        here, there = self.sides[side], self.sides[1 - side]
+        here.pull(there, branch, rebase=rebase)
+        ours, theirs = here.version_tree.nodes, there.version_tree.nodes
+        for version in reachable(there, branch):
+            if theirs[version].branch == branch:
+                assert label(ours[version]) == label(theirs[version])
+
+
+def label(node: Any) -> tuple[str, int]:
+    return node.branch, node.number
+
+
+def reachable(side: VersionedCollection, branch: str = "main") -> set[Any]:
+    """Return what the tip of a branch contains."""
     tree = side.version_tree
-    waiting, found = [side.resolve("main").id], set()
+    waiting, found = [side.resolve(branch).id], set()
     while waiting:
         version = waiting.pop()
         if version not in found:
@@ -157,10 +222,10 @@ def reachable(side: VersionedCollection) -> set[Any]:
     return found
 
 
-def run(client: Any, examples: int, steps: int) -> None:
+def run(client: Any, examples: int, steps: int, kind: Any = Peers) -> None:
     counter = iter(range(10**9))
 
-    class Machine(Peers):
+    class Machine(kind):  # type: ignore[misc]
         @staticmethod
         def database() -> Any:
             return client[f"peers_{id(counter)}_{next(counter)}"]
@@ -180,8 +245,18 @@ def test_three_sides(client):
     run(client, examples=4, steps=10)
 
 
+def test_one_branch_at_a_time(client):
+    run(client, examples=6, steps=15, kind=Branches)
+
+
 def test_three_sides_on_a_standalone_server(standalone_client):
     run(standalone_client, examples=2, steps=8)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(7200)
+def test_one_branch_at_a_time_for_long(client):
+    run(client, examples=150, steps=40, kind=Branches)
 
 
 @pytest.mark.sweep

@@ -114,6 +114,42 @@ def test_drop(anydb):
     bands.drop()  # again: nothing there
 
 
+def unfinishable(bands):
+    """Return what is left of a verb that was to call two versions the same, which cannot be."""
+    one, other = bands.get_log()[:2]
+    both = [[one.id, "main", 77], [other.id, "main", 77]]
+    commit = {"labels": both, "working_copy": False, "replica": False}
+    return {"verb": "pull", "phase": "apply", "commit": commit}
+
+
+def test_drop_of_what_cannot_be_completed(anydb):
+    """Every other verb says what stands in the way, and that a new beginning is possible."""
+    bands = grown(anydb)
+    intent = unfinishable(bands)
+    anydb["__metadata_bands"].update_one({}, {"$set": {"intent": intent}})
+    bands = VersionedCollection(anydb, "bands")
+    for verb in (lambda: bands.register("more"), lambda: bands.checkout("side")):
+        with pytest.raises(errors.InvalidOperation, match=r"main@77.*drop\(\)"):
+            verb()
+    bands.drop()
+    assert not any("bands" in name for name in anydb.list_collection_names())
+    bands.insert_one({"_id": 1})
+    assert bands.init()
+
+
+def test_drop_of_worktrees_and_what_cannot_be_completed(anydb):
+    bands = grown(anydb)
+    bands.worktree("side", "trial")
+    intent = unfinishable(bands)
+    anydb["__metadata_bands"].update_one({"_id": "working_copy"}, {"$set": {"intent": intent}})
+    with pytest.raises(errors.InvalidOperation, match="main@77"):
+        bands.register("more")
+    bands.remove_worktree("trial")
+    bands.drop()
+    names = anydb.list_collection_names()
+    assert not any("bands" in name or "trial" in name for name in names)
+
+
 def test_drop_untracked(anydb):
     anydb["bands"].insert_one({})
     VersionedCollection(anydb, "bands").drop()

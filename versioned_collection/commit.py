@@ -21,6 +21,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.hold import Hold
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
+from versioned_collection.trackers.log import label_taken
 
 
 @dataclass(slots=True)
@@ -160,6 +161,25 @@ class Commit:
         if way is not None:
             facts["path"] = Path(tuple(way["backward"]), tuple(way["forward"]))
         return cls(**facts)
+
+
+def refuse_same_labels(repository: Repository, commit: Commit) -> None:
+    """Refuse a commit after which two versions would have the same label.
+
+    Raises:
+        InvalidOperation: It is one.
+    """
+    called = {version: (branch, number) for version, branch, number in commit.labels}
+    called |= {version: (branch, number) for version, branch, number in commit.arrived}
+    if not called:  # the next number on a branch is nobody's
+        return
+    called |= {entry["_id"]: (entry["branch"], entry["number"]) for entry in commit.log}
+    holders = repository.log.labelled_any(called.values())
+    for version, label in called.items():
+        holder = holders.setdefault(label, version)
+        if holder != version and called.get(holder, label) == label:
+            raise label_taken(*label)
+        holders[label] = version
 
 
 def apply_references(hold: Hold, commit: Commit, session: ClientSession | None) -> None:

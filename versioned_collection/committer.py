@@ -8,7 +8,7 @@ from functools import partial
 
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
+from versioned_collection.commit import Commit, refuse_same_labels
 from versioned_collection.committing.at_once import AtOnce, TooLarge
 from versioned_collection.committing.steps import Steps
 from versioned_collection.committing.writing import Writing
@@ -122,8 +122,10 @@ class Committer:
         """Write the commit as an intent: from here on it will happen.
 
         Raises:
-            InvalidOperation: It would take a branch or version from another working copy.
+            InvalidOperation: It would take a branch or version from another working copy, or
+                give two versions the same label, at which every attempt to complete it would fail.
         """
+        refuse_same_labels(self._repository, commit)
         self._steps.declare(commit)
 
     def complete(self, commit: Commit) -> None:

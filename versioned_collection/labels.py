@@ -83,17 +83,20 @@ def relabelled(
     """
     allowed = set(branches)
     changes = {v: label for v, label in wanted.items() if label_of(tree.nodes[v]) != label}
-    holders = {
-        label: holder
-        for label, holder in repository.log.labelled_any(changes.values()).items()
-        if holder not in changes
-    }
-    labels: Labels = []
-    for label, holder in holders.items():
-        if label[0] in allowed:
-            labels.append([holder, *aside(holder, label)])
-    changes = {v: to for v, to in changes.items() if to not in holders or to[0] in allowed}
+    found = repository.log.labelled_any(changes.values())
+    while stuck := [
+        version
+        for version, label in changes.items()
+        if label[0] not in allowed and found.get(label, version) not in changes
+    ]:
+        for version in stuck:  # what it keeps is free for nobody else
+            del changes[version]
     taken = set(changes.values())
+    labels: Labels = [
+        [holder, *aside(holder, label)]
+        for label, holder in found.items()
+        if label in taken and holder not in changes
+    ]
     for version in changes:  # those that change places give their own labels up first
         label = label_of(tree.nodes[version])
         if label in taken:
@@ -113,7 +116,8 @@ def of_remote(
 ) -> dict[VersionId, Label]:
     """Return the labels that a remote gives to versions which were fetched and not pulled yet.
 
-    It is walked from `tip` no further than up to the last of them.
+    They are those of the time when it was last looked at. It is walked from `tip` no further than
+    up to the last of them.
     """
     waiting = {node.id: node for node in repository.log.nodes_under(remote)}
     labels: dict[VersionId, Label] = {}
@@ -132,13 +136,31 @@ def _ancestors(tree: Ancestry, tip: VersionId) -> Iterator[tuple[VersionId, Node
 
 def taken_over(repository: Repository, tree: Ancestry, branch: str, tip: VersionId) -> Labels:
     """Return the labels that fetched versions get once a branch here moves on to them."""
-    wanted = {
-        version: label
-        for remote in repository.remotes.all()
-        for version, label in of_remote(repository, tree, remote.name, tip).items()
-        if label[0] == branch
-    }
+    wanted: dict[VersionId, Label] = {}
+    for remote in repository.remotes.all():
+        claims = of_remote(repository, tree, remote.name, tip)
+        _claim(wanted, {one: label for one, label in claims.items() if label[0] == branch})
     return relabelled(repository, tree, wanted, [branch])
+
+
+def _claim(
+    wanted: dict[VersionId, Label],
+    claims: Mapping[VersionId, Label],
+    taken: Iterable[Label] = (),
+) -> None:
+    """Add labels of fetched versions to those that are wanted; no label is wanted twice.
+
+    A remote may have given a label to another version since it was looked at, and several remotes
+    may have given the same one away. What comes too late for its label goes aside.
+
+    Args:
+        wanted: The labels that are wanted so far, which are added to.
+        claims: The labels that a remote gave.
+        taken: Labels that are not to be had either.
+    """
+    gone = {*wanted.values(), *taken}
+    for version, label in claims.items():
+        wanted.setdefault(version, aside(version, label) if label in gone else label)
 
 
 def adopted(
@@ -159,9 +181,11 @@ def adopted(
     """
     branch = meeting.branch
     wanted: dict[VersionId, Label] = dict(arrived or {})
-    names = {one.name: None for one in repository.remotes.all()} | {meeting.remote: None}
-    for name in names:  # perhaps fetched from another one
-        wanted.update(of_remote(repository, tree, name, meeting.theirs))
+    _claim(wanted, of_remote(repository, tree, meeting.remote, meeting.theirs))
+    for remote in repository.remotes.all():  # perhaps fetched from another one
+        if remote.name != meeting.remote:
+            claims = of_remote(repository, tree, remote.name, meeting.theirs)
+            _claim(wanted, claims, _kept(repository, tree, meeting.theirs, claims))
     if meeting.mine is not None and not is_ancestor(tree, meeting.mine, meeting.theirs):
         known = containing(repository, tree, meeting.mine, meeting.theirs)
         own = ancestors_of(known, meeting.mine) - ancestors_of(known, meeting.theirs)
@@ -170,6 +194,14 @@ def adopted(
             if label[0] == branch:
                 wanted[version] = aside(version, label)
     return relabelled(repository, tree, wanted, [branch])
+
+
+def _kept(
+    repository: Repository, tree: Ancestry, tip: VersionId, claims: Mapping[VersionId, Label]
+) -> list[Label]:
+    """Return which of some labels versions under a remote's tip have here, and so have there."""
+    found = repository.log.labelled_any(claims.values())
+    return [label for label, holder in found.items() if is_ancestor(tree, holder, tip)]
 
 
 def following(tree: Ancestry, meeting: Meeting, labels: Labels) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from pymongo import errors as driver
+
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.erasing import take_back
@@ -46,6 +48,9 @@ _NOT_WHILE_MERGING = frozenset(
         "undo",
     )
 )
+_ENDING = ("drop", "remove_worktree")
+"""Verbs that go on where something can be neither completed nor undone: they are the way out."""
+
 _LONGEST_PAUSE = 0.25
 """Seconds between two looks at the lease of an owner that may be dead."""
 
@@ -69,7 +74,7 @@ def holding(repository: Repository, verb: str) -> Iterator[Hold]:
             raise not_tracked(repository.name)
         _settle_others(hold)
         if hold.state.intent is not None:
-            settle(hold, hold.state)
+            _settle_or_pass(hold, verb)
         if hold.state.merge is not None and verb in _NOT_WHILE_MERGING:
             raise InvalidOperation(
                 f"a {hold.state.merge['verb']} waits: settle its conflicts{_then(hold.state)}, "
@@ -99,8 +104,30 @@ def _settle_others(hold: Hold) -> None:
     for name in half_done:
         other = hold.beside(name)
         with suppress(CollectionNotTracked):  # a worktree whose removal is complete now
-            settle(other, other.state)
+            _settle_or_pass(other, hold.verb)
     if half_done:
+        hold.refresh()
+
+
+def _settle_or_pass(hold: Hold, verb: str) -> None:
+    """Settle what was left half done; where that fails, a verb that ends all of it goes on."""
+    intent = hold.state.intent or {}
+    try:
+        settle(hold, hold.state)
+    except (CollectionNotTracked, LeaseLost, driver.ConnectionFailure):
+        raise
+    except Exception:
+        if verb not in _ENDING or intent["verb"] == "rename":  # which has two names by now
+            raise
+        name = hold.repository.name
+        _log.warning(
+            "%s of %s can be neither completed nor undone; %s leaves it so",
+            intent["verb"],
+            name,
+            verb,
+            exc_info=True,
+            extra={"verb": intent["verb"], "collection": name},
+        )
         hold.refresh()
 
 
@@ -190,7 +217,7 @@ def recover_on_open(repository: Repository) -> None:
             later, _ = repository.leases.peek()
             if later != expires:
                 return
-    except VersioningError:
+    except (VersioningError, driver.OperationFailure):
         return  # the first verb meets the same obstacle and reports it
 
 

@@ -126,6 +126,7 @@ class Sharing(Facet[DocumentType]):
                 diverged, its working copy has changes, the branch grew from one that the remote
                 does not have, or there are uncommitted changes beside a stash.
             BranchNotFound: There is no such branch (an InvalidOperation, too).
+            InvalidCollectionState: The histories begin with different versions.
             InvalidArgument: The remote is a collection of another name, or the arguments
                 contradict each other (a ValueError).
             NotSupported: The remote is a bundle, which `export` writes.

@@ -55,14 +55,23 @@ def plan_fetch(
     here = MongoRemote(repository)
     refuse_purged(here, remote, starts, refs.checksums)
     nodes = missing(remote, starts, here.known)
+    refuse_other_roots(nodes)
+    if nodes:
+        refuse_purged(here, remote, frontier(nodes, starts))
+    return Plan(refs, tips, nodes)
+
+
+def refuse_other_roots(nodes: Sequence[Node]) -> None:
+    """Refuse versions that one side has and the other one lacks, where a first one is among them.
+
+    Raises:
+        InvalidCollectionState: The histories begin with different versions.
+    """
     if any(not node.parents for node in nodes):
         raise InvalidCollectionState(
             "the histories begin with different versions, so they have nothing in common; clone "
             "the remote into another database to get its history",
         )
-    if nodes:
-        refuse_purged(here, remote, frontier(nodes, starts))
-    return Plan(refs, tips, nodes)
 
 
 @contextmanager

@@ -66,9 +66,10 @@ def relabelled_there(
     """Return the versions of a branch under the labels that they have at a remote.
 
     Returns:
-        Their places; None where no labels have changed there since that was last looked at.
+        Their places; None where no labels have changed there since those of the branch were last
+        looked at.
     """
-    if (None if known is None else known.labels) == refs.labels:
+    if (None if known is None else known.labels.get(branch)) == refs.labels:
         return None
     return missing(remote, [refs.branches[branch]], lambda versions: set())
 
@@ -80,7 +81,18 @@ def agree_on_labels(hold: Hold, name: str, refs: Refs, branch: str, nodes: Itera
     if labels:
         state = {"progress": ObjectId(), "labels": ObjectId()}
         Committer(hold).references(Commit(state=state, labels=labels))
-    repository.remotes.agree(name, refs.labels)
+    _note_agreement(repository, name, refs, branch)
+
+
+def _note_agreement(repository: Repository, name: str, refs: Refs, branch: str) -> None:
+    """Note up to which change of its labels a remote is followed, on this branch alone.
+
+    The versions of other branches may have others here than there, until those are pulled.
+    """
+    known = repository.remotes.get(name)
+    earlier = {} if known is None else known.labels
+    kept = {one: stamp for one, stamp in earlier.items() if one in refs.branches}
+    repository.remotes.agree(name, {**kept, branch: refs.labels})
 
 
 def _agreed(
@@ -88,10 +100,11 @@ def _agreed(
 ) -> Labels:
     """Return the labels with which versions are called as they are at a remote."""
     wanted: dict[VersionId, Label] = {}
+    remotes = tuple(f"{one}/" for one in {name, *(one.name for one in repository.remotes.all())})
     for node in nodes:
         if node.id not in tree:
             continue
-        if tree.nodes[node.id].branch.startswith(f"{name}/"):  # fetched, and not pulled yet
+        if tree.nodes[node.id].branch.startswith(remotes):  # fetched, and not pulled yet
             wanted[node.id] = tracking(name, node.branch), node.number
         elif node.branch == branch or is_aside(node.branch):
             wanted[node.id] = label_of(node)

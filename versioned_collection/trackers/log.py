@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from pymongo import IndexModel, UpdateOne
+from pymongo import errors as driver
 from pymongo.database import Database
 
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.stretches import Stretches
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.errors import InvalidOperation
+from versioned_collection.server_errors import DUPLICATE_KEY, translated
 from versioned_collection.trackers.base import Session, Tracker, check_format, storable
 from versioned_collection.trackers.entries import entry_from_bson
 
 _LARGEST_NUMBER = 2**63 - 1
 _BEHIND_SLASH = chr(ord("/") + 1)
+_LABELS = "branch_1_number_1"
+"""The name of the index that keeps labels apart."""
+
 _NODE = {"parents": 1, "number": 1, "branch": 1}
 
 
@@ -34,7 +40,7 @@ class LogCollection(Tracker):
 
     def create_indexes(self) -> None:
         """Create the indexes for labels and checksums."""
-        label = IndexModel([("branch", 1), ("number", 1)], unique=True)
+        label = IndexModel([("branch", 1), ("number", 1)], name=_LABELS, unique=True)
         self.collection.create_indexes([label, IndexModel("checksum")])
 
     def get(self, version: VersionId) -> Version | None:
@@ -201,7 +207,7 @@ class LogCollection(Tracker):
 
     def _write(self, writes: list[UpdateOne], session: Session) -> None:
         if writes:
-            with translated():
+            with translated(), _label_told():
                 self.collection.bulk_write(writes, session=session)
 
     def delete(self, versions: Sequence[VersionId], session: Session = None) -> None:
@@ -270,6 +276,35 @@ class LogCollection(Tracker):
         change = {"$set": {"branch": new}, "$inc": {"number": by}}
         with translated():
             self.collection.update_many(labels, change, session=session)
+
+
+def label_taken(branch: str, number: int) -> InvalidOperation:
+    """Return the error for a label that a second version would get."""
+    return InvalidOperation(
+        f"two versions would be called {branch}@{number}, so neither is; fetch() looks again what "
+        "a remote calls its versions, then try again. Where every verb says this, drop() still "
+        "works, and clone() begins anew",
+        branch=branch,
+        number=number,
+    )
+
+
+@contextmanager
+def _label_told() -> Iterator[None]:
+    """Tell which label the server refuses to store twice."""
+    try:
+        yield
+    except driver.BulkWriteError as error:
+        for failed in error.details["writeErrors"]:
+            if failed["code"] == DUPLICATE_KEY and _LABELS in failed["errmsg"]:
+                raise label_taken(*_label_in(failed["op"])) from error
+        raise
+
+
+def _label_in(write: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the label that a write was to give to a version."""
+    fields: Mapping[str, Any] = next(iter(write["u"].values()))
+    return fields["branch"], fields["number"]
 
 
 def _can_be_asked_for(branch: str, number: int) -> bool:

@@ -21,14 +21,15 @@ class KnownRemote(NamedTuple):
         url: Where it is, with references instead of secrets; None where it was never added.
         tips: Where its branches were when last seen.
         seen: When that was (UTC, server's clock), None for never.
-        labels: What its metadata said then about its labels.
+        labels: What its metadata said about its labels when those of a branch were last taken
+            over, by the names of branches.
     """
 
     name: str
     url: str | None
     tips: Mapping[str, VersionId]
     seen: datetime | None
-    labels: ObjectId | None = None
+    labels: Mapping[str, ObjectId | None] = {}
 
 
 class RemotesCollection(Tracker):
@@ -52,9 +53,12 @@ class RemotesCollection(Tracker):
 
     def _decoded(self, stored: Mapping[str, Any]) -> KnownRemote:
         check_format(stored, self.name)
-        tips = dict(stored.get("tips", ()))
-        facts = (stored.get(name) for name in ("seen", "labels"))
-        return KnownRemote(stored["_id"], stored.get("url"), tips, *facts)
+        tips, labels = dict(stored.get("tips", ())), stored.get("labels")
+        if not isinstance(labels, list):  # of a build that noted for all branches what one had
+            labels = ()
+        return KnownRemote(
+            stored["_id"], stored.get("url"), tips, stored.get("seen"), dict(labels)
+        )
 
     def add(self, name: str, url: str) -> bool:
         """Keep where a remote is; tell whether the name was free."""
@@ -88,16 +92,17 @@ class RemotesCollection(Tracker):
     def begin(self, first: KnownRemote) -> None:
         """Know one remote and no other: that from which a collection becomes a copy."""
         facts = {**first._asdict(), "format": FORMAT, "tips": list(first.tips.items())}
+        facts["labels"] = list(first.labels.items())
         facts["_id"] = facts.pop("name")
         self.create_once()
         with translated():
             self.collection.delete_many({})
             self.collection.insert_one(facts)
 
-    def agree(self, name: str, labels: ObjectId | None) -> None:
-        """Note that versions have the labels here that they have at a remote."""
+    def agree(self, name: str, labels: Mapping[str, ObjectId | None]) -> None:
+        """Note for each branch as of when its versions have the labels here of a remote."""
         with translated():
-            self.collection.update_one({"_id": name}, {"$set": {"labels": labels}})
+            self.collection.update_one({"_id": name}, {"$set": {"labels": list(labels.items())}})
 
     def remove(self, name: str) -> bool:
         """Forget a remote; tell whether it was known."""

@@ -188,7 +188,8 @@ def _copy(
         known, url = wanted.origin or (name, None)
 
         def note() -> None:
-            first = KnownRemote(known, url, refs.branches, repository.now(), refs.labels)
+            labels = dict.fromkeys(refs.branches, refs.labels)
+            first = KnownRemote(known, url, refs.branches, repository.now(), labels)
             repository.remotes.begin(first)
 
         count = found(remote, here, refs.branches, refs.tags, branch, report, note)

@@ -18,6 +18,7 @@ from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
+from versioned_collection.remotes.fetching import refuse_other_roots
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.purged import frontier, refuse_purged
 from versioned_collection.remotes.transfer import found, missing, send
@@ -89,6 +90,7 @@ def push(
             has diverged, its working copy has changes, or the branch grew from one that the
             remote does not have.
         BranchNotFound: There is no such branch (an InvalidOperation, too).
+        InvalidCollectionState: The histories begin with different versions.
         InvalidArgument: The arguments contradict each other, or the remote is a collection of
             another name.
         NotSupported: The remote is a bundle.
@@ -192,6 +194,7 @@ class _Push:
 
         Raises:
             HistoryPurged: One of the sides was purged.
+            InvalidCollectionState: The histories begin with different versions.
         """
         refs = self._refs
         assert refs is not None
@@ -205,6 +208,7 @@ class _Push:
         tags = {name: tag for name, tag in self._tags().items() if name not in refs.tags}
         starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
         nodes = missing(self._here, starts, self._remote.known)
+        refuse_other_roots(nodes)
         if nodes or moved:
             refuse_purged(self._here, self._remote, frontier(nodes, starts))
         for name, (there, here) in moved.items():
