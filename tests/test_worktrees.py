@@ -360,6 +360,28 @@ def test_undo_moves_nothing_under_another_working_copy(anydb):
     assert place(bands) == ("main", 3, False)
 
 
+def test_undo_takes_no_tag_that_another_working_copy_gave(anydb):
+    bands = grown(anydb)
+    other = bands.worktree("side", "other")
+    bands.tag("release", "main@0")
+    other.delete_tag("release")
+    given = other.tag("release", "main@1")
+    with pytest.raises(errors.InvalidOperation, match="tag 'release'"):
+        bands.undo()
+    assert bands.tags()["release"] == given
+    other.undo()
+    other.undo()
+    assert bands.tags()["release"].label == "main@0"
+    bands.undo()
+    assert "release" not in other.tags()
+    bands.delete_tag("v1")
+    other.tag("v1", "main@2")
+    with pytest.raises(errors.InvalidOperation, match="tag 'v1'"):
+        bands.undo()
+    assert other.tags()["v1"].label == "main@2"
+    assert problems(bands) == []
+
+
 def test_a_branch_that_is_renamed_takes_its_working_copy_along(anydb):
     bands = grown(anydb)
     aside = bands.worktree("side", "aside")
