@@ -109,7 +109,8 @@ def settle(hold: Hold, state: Metadata) -> None:
 
     Raises:
         CollectionNotTracked: The operation was a drop, a rename or the removal of a worktree,
-            which is complete now, or a worktree could not be made.
+            which is complete now, or a worktree could not be made. A rename to a name that
+            another client has taken is undone.
     """
     intent: Mapping[str, Any] = state.intent or {}
     repository = hold.repository
@@ -128,8 +129,11 @@ def settle(hold: Hold, state: Metadata) -> None:
         hold.refresh()
         return
     if intent["verb"] == "rename":
-        complete_rename(hold, intent["to"])
-        raise not_tracked(repository.name)
+        identity = intent.get("uuid", state.uuid)  # earlier releases did not note it
+        if complete_rename(hold, intent["to"], identity, resumed=True):
+            raise not_tracked(repository.name)
+        hold.refresh()
+        return
     if intent["verb"] == "remove_worktree":
         complete_removal(hold)
         raise not_tracked(repository.name)
