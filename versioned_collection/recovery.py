@@ -21,7 +21,12 @@ from versioned_collection.hold import Hold, leased
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.worktrees import complete_removal, complete_worktree, discard_copies
+from versioned_collection.worktrees import (
+    complete_removal,
+    complete_worktree,
+    discard_copies,
+    show,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +139,7 @@ def settle(hold: Hold, state: Metadata) -> None:
             raise not_tracked(repository.name)
         hold.refresh()
         return
-    if intent["verb"] == "remove_worktree":
+    if intent["verb"] == "remove_worktree" and intent["phase"] == "apply":
         complete_removal(hold)
         raise not_tracked(repository.name)
     if intent["verb"] == "worktree" and intent["phase"] == "apply":
@@ -162,6 +167,8 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     worktree = intent.get("worktree")
     if worktree is not None and worktree["name"] not in hold.others:
         discard_copies(repository, worktree)
+    if intent.get("hidden") is not None:
+        show(repository, intent)
     if intent.get("purge") is not None:
         take_back(hold, intent["purge"], intent["stash"])
     hold.update({"intent": None})
