@@ -126,6 +126,7 @@ ELSEWHERE = (
     "purge of fields",
     "purge that a worktree refuses",
     "purge beside a worktree",
+    "remove worktree without changes",
 )
 """Verbs that a default run also tries without transactions, every other one as a large change."""
 

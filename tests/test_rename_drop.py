@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from api_support import edit, everything, grown, labels, mark, problems, raws, step, tracked
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import VersionedCollection, errors, lifecycle
+from versioned_collection.trackers.lease import LeaseCollection
+from versioned_collection.trackers.metadata import MetadataCollection
 
 
 def test_rename_takes_everything_along(anydb):
@@ -70,6 +74,74 @@ def test_rename_refusals_change_nothing(anydb):
             bands.rename(name)
     assert everything(anydb) == before
     assert not bands.has_changes()
+
+
+class Killed(BaseException):
+    """The end of a process, at some command."""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_another_client_takes_the_new_name_meanwhile(anydb, monkeypatch, late):
+    """It does so before the names are looked at, or right before the collection is renamed."""
+    bands = grown(anydb)
+    edit(bands, "uncommitted")
+    before = raws(bands)
+    where, what = (
+        (lifecycle, "rename_exactly") if late else (MetadataCollection, "announce_rename")
+    )
+    original = getattr(where, what)
+
+    def overtaken(*args: Any, **options: Any) -> None:
+        if "groups" not in anydb.list_collection_names():
+            anydb["groups"].insert_one({"_id": "theirs"})
+        original(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, what, overtaken)
+        with pytest.raises(errors.InvalidOperation, match="another client"):
+            bands.rename("groups")
+    assert anydb["groups"].find_one() == {"_id": "theirs"}
+    assert [one for one in anydb.list_collection_names() if "groups" in one] == ["groups"]
+    assert raws(bands) == before
+    assert bands.status()["changes"]["updated"] == 1
+    assert problems(bands) == []
+    assert mark(bands.rename("others")) == "uncommitted"
+
+
+def test_the_new_name_is_taken_after_a_process_died(anydb, monkeypatch):
+    bands = grown(anydb)
+    before = raws(bands)
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "_rename_collection", dies)
+        with pytest.raises(Killed):
+            bands.rename("groups")
+    anydb["groups"].insert_one({"_id": "theirs"})
+    again = VersionedCollection(anydb, "bands")
+    assert raws(again) == before
+    assert not again.has_changes()
+    assert anydb["groups"].find_one() == {"_id": "theirs"}
+    assert [one for one in anydb.list_collection_names() if "groups" in one] == ["groups"]
+    assert problems(again) == []
+
+
+def test_the_old_name_is_used_again_after_a_process_died(anydb, monkeypatch):
+    bands = grown(anydb)
+    before = raws(bands)
+    with monkeypatch.context() as patch:
+        patch.setattr(LeaseCollection, "carry_on", dies)
+        with pytest.raises(Killed):
+            bands.rename("groups")
+    anydb["bands"].insert_one({"_id": "theirs"})
+    groups = VersionedCollection(anydb, "groups")
+    assert raws(groups) == before
+    assert not groups.has_changes()
+    assert anydb["bands"].find_one() == {"_id": "theirs"}
+    assert [one for one in anydb.list_collection_names() if "bands" in one] == ["bands"]
+    assert problems(groups) == []
+
+
+def dies(*args: Any) -> None:
+    raise Killed
 
 
 @pytest.mark.parametrize("name", ["a.b.c", "ünïcödé", "with blank", "🎸", "UPPER"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_support import BANDS, edit, everything, grown, mark, problems, raws, tracked
+from api_support import BANDS, edit, everything, grown, mark, problems, raws, step, tracked
 from bson import Int64
 from cli_support import Cli
 from pymongo.database import Database
@@ -14,12 +14,14 @@ from pymongo.database import Database
 from versioned_collection import (
     DocumentId,
     Only,
+    Retention,
     VersionedCollection,
     embedded,
     errors,
     replacing,
 )
 from versioned_collection.core.document import key_of
+from versioned_collection.verbs import restore
 
 
 def counts(restored: Any) -> tuple[int, int, int]:
@@ -147,6 +149,36 @@ def test_another_client_writes_meanwhile(db, monkeypatch, large):
     assert mark(bands) == "theirs"
     assert bands._repository.stash.versions() == []
     assert {one.document_id for one in bands.changes()} == ({1} if large else {1, 2})
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize(
+    ("removed", "error"),
+    [
+        (lambda bands: bands.delete_version_subtree("side@0"), errors.InvalidCollectionVersion),
+        (lambda bands: bands.thin_out(Retention(keep_last=1)), errors.VersionThinnedOut),
+    ],
+    ids=["deleted", "thinned out"],
+)
+def test_the_version_is_removed_meanwhile(anydb, monkeypatch, removed, error):
+    bands = grown(anydb)
+    bands.checkout("side")
+    step(bands, "s2")
+    bands.checkout("main")
+    other = VersionedCollection(anydb, "bands")
+    holding = restore.holding
+
+    def late(*args: Any) -> Any:
+        removed(other)
+        return holding(*args)
+
+    before = raws(bands)
+    with monkeypatch.context() as patch:
+        patch.setattr(restore, "holding", late)
+        with pytest.raises(error):
+            bands.restore([1], "side@0")
+    assert raws(bands) == before
+    assert not bands.has_changes()
     assert problems(bands) == []
 
 

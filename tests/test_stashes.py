@@ -21,6 +21,7 @@ from versioned_collection import (
     VersionedCollection,
     errors,
 )
+from versioned_collection.committer import Committer
 from versioned_collection.core.document import build
 
 
@@ -622,6 +623,48 @@ def test_a_change_while_many_are_written_keeps_the_stash(anydb, small_limits):
     assert bands.resolve_conflicts(resolver="theirs")
     assert bands.count_documents({"n": "stashed"}) == 8
     assert not bands.has_stash()
+    assert problems(bands) == []
+
+
+def test_a_change_while_many_are_overwritten_keeps_the_stash(anydb, small_limits):
+    bands = numbered(anydb)
+    other = anydb["bands"] if bands.capture_mode == "change_stream" else bands
+
+    def disturb(phase: str, count: int) -> None:
+        if not other.find_one({"_id": 7, "n": "theirs"}):
+            other.update_one({"_id": 7}, {"$set": {"n": "theirs"}})
+
+    assert bands.stash_apply(progress=disturb)
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == ["stashed"] * 7 + ["theirs"]
+    assert bands.status()["changes"]["updated"] == 8
+    assert bands.gc()["stashes"] == 0
+    assert bands.discard_changes()
+    assert bands.stash_apply(), "it was kept, as one of its changes was nowhere else"
+    assert bands.count_documents({"n": "stashed"}) == 8
+    assert not bands.has_stash()
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("theirs", [{"$set": {"n": "theirs"}}, None])
+def test_a_change_before_few_are_overwritten_stops_it(db, monkeypatch, theirs):
+    bands = numbered(db)
+    bring_back = Committer.bring_back
+
+    def late(self: Committer, *args: Any) -> None:
+        if theirs is None:
+            db["bands"].delete_one({"_id": 3})
+        else:
+            db["bands"].update_one({"_id": 3}, theirs)
+        bring_back(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "bring_back", late)
+        with pytest.raises(errors.WorkingCopyChanged):
+            bands.stash_apply()
+    left = [] if theirs is None else ["theirs"]
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [0, 1, 2, *left, 4, 5, 6, 7]
+    assert bands.has_stash()
+    assert {one.document_id for one in bands.changes()} == {3}
     assert problems(bands) == []
 
 

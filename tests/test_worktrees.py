@@ -26,6 +26,7 @@ from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from versioned_collection import Retention, VersionedCollection, errors
+from versioned_collection.verbs import worktree as verbs
 
 ODD = [
     {"_id": 1, "t": Timestamp(0, 0)},
@@ -360,6 +361,28 @@ def test_undo_moves_nothing_under_another_working_copy(anydb):
     assert place(bands) == ("main", 3, False)
 
 
+def test_undo_takes_no_tag_that_another_working_copy_gave(anydb):
+    bands = grown(anydb)
+    other = bands.worktree("side", "other")
+    bands.tag("release", "main@0")
+    other.delete_tag("release")
+    given = other.tag("release", "main@1")
+    with pytest.raises(errors.InvalidOperation, match="tag 'release'"):
+        bands.undo()
+    assert bands.tags()["release"] == given
+    other.undo()
+    other.undo()
+    assert bands.tags()["release"].label == "main@0"
+    bands.undo()
+    assert "release" not in other.tags()
+    bands.delete_tag("v1")
+    other.tag("v1", "main@2")
+    with pytest.raises(errors.InvalidOperation, match="tag 'v1'"):
+        bands.undo()
+    assert other.tags()["v1"].label == "main@2"
+    assert problems(bands) == []
+
+
 def test_a_branch_that_is_renamed_takes_its_working_copy_along(anydb):
     bands = grown(anydb)
     aside = bands.worktree("side", "aside")
@@ -631,6 +654,100 @@ def test_what_is_nowhere_else_is_kept_unless_forced(anydb):
     bands.remove_worktree("aside", force=True)
     assert leftovers(anydb, "aside") == []
     assert problems(bands) == []
+
+
+class Killed(BaseException):
+    """The end of a process, at some command."""
+
+
+@pytest.mark.parametrize("capture", ["auto", "scan", "write_through"])
+@pytest.mark.parametrize("write", ["update_one", "delete_one", "insert_one"])
+def test_what_is_written_behind_the_look_is_kept(anydb, monkeypatch, capture, write):
+    bands = grown(anydb)
+    aside = bands.worktree("side", "aside")
+    changes = {
+        "update_one": lambda: aside.update_one({"_id": 1}, {"$set": {"mark": "late"}}),
+        "delete_one": lambda: aside.delete_one({"_id": 1}),
+        "insert_one": lambda: aside.insert_one({"_id": "late"}),
+    }
+    hide = verbs.hide
+
+    def late(*args: Any) -> Any:
+        changes[write]()
+        return hide(*args)
+
+    remover = VersionedCollection(anydb, "bands", capture=capture)
+    with monkeypatch.context() as patch:
+        patch.setattr(verbs, "hide", late)
+        with pytest.raises(errors.InvalidOperation, match="uncommitted changes"):
+            remover.remove_worktree("aside")
+    assert [one.name for one in bands.worktrees()] == ["bands", "aside"]
+    assert hidden(anydb) == []
+    assert [one.document_id for one in aside.changes()] == ["late" if write == "insert_one" else 1]
+    assert problems(aside) == []
+    aside.register("late")
+    bands.remove_worktree("aside")
+    assert leftovers(anydb, "aside") == []
+
+
+def test_only_what_was_written_behind_the_look_is_compared(db, monkeypatch):
+    bands = grown(db)
+    bands.worktree("side", "aside")
+    monkeypatch.delattr(verbs, "compare_everything")
+    bands.remove_worktree("aside")
+    assert leftovers(db, "aside") == []
+
+
+def test_a_worktree_comes_back_from_hiding_after_a_process_died(anydb, monkeypatch):
+    bands = grown(anydb)
+    aside = bands.worktree("side", "aside")
+    before = raws(aside)
+
+    def dies(*args: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verbs, "_has_changed", dies)
+        patch.setattr(verbs, "_take_back", dies)
+        with pytest.raises(Killed):
+            bands.remove_worktree("aside")
+    assert len(hidden(anydb)) == 1
+    again = VersionedCollection(anydb, "bands")
+    assert [one.name for one in again.worktrees()] == ["bands", "aside"]
+    assert hidden(anydb) == []
+    assert raws(aside) == before
+    assert not aside.has_changes()
+    assert problems(aside) == []
+
+
+def test_a_worktree_whose_name_is_taken_while_it_is_hidden(anydb, monkeypatch):
+    bands = grown(anydb)
+    aside = bands.worktree("side", "aside")
+    hide = verbs.hide
+
+    def late(*args: Any) -> Any:
+        aside.update_one({"_id": 1}, {"$set": {"mark": "late"}})
+        note = hide(*args)
+        anydb["aside"].insert_one({"_id": "theirs"})
+        return note
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verbs, "hide", late)
+        with pytest.raises(errors.InvalidOperation, match="the documents are in '__gone_"):
+            bands.remove_worktree("aside")
+    (name,) = hidden(anydb)
+    assert anydb[name].find_one({"_id": 1})["mark"] == "late"
+    assert anydb["aside"].find_one() == {"_id": "theirs"}
+    anydb["aside"].drop()
+    anydb[name].rename("aside")
+    assert mark(aside) == "late"
+    assert [one.document_id for one in aside.changes()] == [1]
+    assert problems(aside) == []
+
+
+def hidden(db: Database[Any]) -> list[str]:
+    """Return the collections that have no name while it is seen whether they may go."""
+    return [one for one in db.list_collection_names() if one.startswith("__gone_")]
 
 
 def test_removing_what_is_none(anydb):

@@ -162,7 +162,8 @@ class VersionedCollection(
 
         Raises:
             InvalidArgument: The name is malformed, too long or taken.
-            InvalidOperation: There are worktrees, or this is one.
+            InvalidOperation: There are worktrees, or this is one; or another client has made a
+                collection of that name meanwhile, and nothing was done.
             NotSupported: An option such as ``dropTarget`` was given for a tracked collection.
         """
         if self.is_tracked():

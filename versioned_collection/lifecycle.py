@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
+
+from pymongo import errors as driver
 
 from versioned_collection.hold import Hold
 from versioned_collection.pipeline import side_by_side
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import NAMESPACE_EXISTS
 from versioned_collection.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import Tracker, drop_exactly, identities, rename_exactly
 
@@ -58,24 +62,59 @@ def drop_names(hold: Hold, names: Sequence[str]) -> None:
         drop_exactly(db, last, found[last])
 
 
-def complete_rename(hold: Hold, new_name: str) -> None:
-    """Rename the collection and its trackers; whatever is renamed already is fine."""
+def complete_rename(hold: Hold, new_name: str, identity: Any, *, resumed: bool = False) -> bool:
+    """Rename the collection and its trackers; whatever is renamed already is fine.
+
+    Args:
+        hold: The lease.
+        new_name: The new name.
+        identity: The UUID of the collection, None where there is none.
+        resumed: Whether this may have been begun by a process that died.
+
+    Returns:
+        Whether it could have its name; else another client has made a collection of that name
+        meanwhile, and everything is as before.
+    """
     repository = hold.repository
     target = Repository(repository.db, new_name)
-    old_names = [repository.name, *_names(repository)]
-    new_names = [new_name]
-    for tracker in repository.trackers:
-        new_names += tracker.names_under(new_name)
-    found = identities(repository.db, [*old_names, *new_names])
+    old_names = _names(repository)
+    new_names = [name for tracker in repository.trackers for name in tracker.names_under(new_name)]
+    found = identities(repository.db, [repository.name, new_name, *old_names, *new_names])
     hold.lease.check()  # see `drop_names`
+    if not _rename_collection(repository, new_name, identity, found, resumed):
+        target.metadata.withdraw_rename(repository.name)
+        hold.update({"intent": None})
+        return False
     target.leases.carry_on(hold.lease.fence)
     for old, new in zip(old_names, new_names, strict=True):
         is_last = old == repository.metadata.name  # it replaces the announcement
         if is_last:
             target.overlays.carry_views_over(repository.name)
-        # a client may have gone on to write under the old name after the first attempt
         if old in found and (is_last or new not in found):
             rename_exactly(repository.db, old, new, found[old], over=is_last)
     target.metadata.update(hold.lease.token, {"intent": None})
     repository.turns.remove()
     repository.leases.forget(hold.lease.token)
+    return True
+
+
+def _rename_collection(
+    repository: Repository, new_name: str, identity: Any, found: Mapping[str, Any], resumed: bool
+) -> bool:
+    """Rename the collection itself, before any tracker; False where another one has the name."""
+    db, name = repository.db, repository.name
+    if new_name in found:
+        # a client may have gone on to write under the old name after the first attempt
+        is_done = identity is not None and found[new_name] == identity
+        # where ours is under neither name, the trackers may have been on their way already
+        return is_done or (resumed and (identity is None or found.get(name) != identity))
+    if name not in found:
+        return True
+    try:
+        rename_exactly(db, name, new_name, found[name])
+    except driver.OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:
+            raise
+        # a late owner of the lease may have been faster, with the same collection
+        return bool(identities(db, [new_name]).get(new_name) == found[name])
+    return True

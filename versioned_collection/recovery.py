@@ -23,7 +23,12 @@ from versioned_collection.hold import Hold, leased
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.worktrees import complete_removal, complete_worktree, discard_copies
+from versioned_collection.worktrees import (
+    complete_removal,
+    complete_worktree,
+    discard_copies,
+    show,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +141,8 @@ def settle(hold: Hold, state: Metadata) -> None:
 
     Raises:
         CollectionNotTracked: The operation was a drop, a rename or the removal of a worktree,
-            which is complete now, or a worktree could not be made.
+            which is complete now, or a worktree could not be made. A rename to a name that
+            another client has taken is undone.
     """
     intent: Mapping[str, Any] = state.intent or {}
     repository = hold.repository
@@ -155,9 +161,12 @@ def settle(hold: Hold, state: Metadata) -> None:
         hold.refresh()
         return
     if intent["verb"] == "rename":
-        complete_rename(hold, intent["to"])
-        raise not_tracked(repository.name)
-    if intent["verb"] == "remove_worktree":
+        identity = intent.get("uuid", state.uuid)  # earlier releases did not note it
+        if complete_rename(hold, intent["to"], identity, resumed=True):
+            raise not_tracked(repository.name)
+        hold.refresh()
+        return
+    if intent["verb"] == "remove_worktree" and intent["phase"] == "apply":
         complete_removal(hold)
         raise not_tracked(repository.name)
     if intent["verb"] == "worktree" and intent["phase"] == "apply":
@@ -185,6 +194,8 @@ def undo(hold: Hold, intent: Mapping[str, Any]) -> None:
     worktree = intent.get("worktree")
     if worktree is not None and worktree["name"] not in hold.others:
         discard_copies(repository, worktree)
+    if intent.get("hidden") is not None:
+        show(repository, intent)
     if intent.get("purge") is not None:
         take_back(hold, intent["purge"], intent["stash"])
     hold.update({"intent": None})

@@ -1,6 +1,6 @@
 """The documents that go back where they were, or come back out of a stash.
 
-Unlike those of a path, these move from whatever state they were seen in.
+Unlike those of a path, these move from a state that they were seen in, or proved to be in.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _making_room(repository: Repository, moves: Iterable[Move]) -> Iterator[Move
 
 
 def unstashed(repository: Repository, stash: ObjectId) -> Batches:
-    """Iterate over the moves that bring a stash back over the present documents."""
+    """Iterate over the moves that bring a stash back over the documents of HEAD."""
     stored = repository.stash.of_version(stash)
     for batch in batched(stored, lambda one: (one,)):
         yield from _overwriting(repository, {delta.key: delta.new for delta in batch})
@@ -100,15 +100,26 @@ def _seen(delta: Delta, later: set[bytes | None], state: bytes | None) -> bytes 
 def _overwriting(
     repository: Repository, images: Mapping[DocumentKey, bytes | None]
 ) -> Iterator[list[Move]]:
+    """Iterate over the moves from HEAD's documents, which the working copy was equal to.
+
+    What another client has written since that was seen is in another state, and is not ours to
+    overwrite.
+    """
     # what the server takes for the same id, such as 1.0 for 1, makes room
     put = [key for key, raw in images.items() if raw is not None]
     for portion, present in by_keys(repository.db, repository.name, put):
-        seen = {key: document_hash(raw) for key, raw in present.items()}
-        twins = seen.keys() - set(portion)
+        twins = present.keys() - set(portion)
         repository.modified.add(twins)  # before it is written, as the stashed ids are
-        moves = [restoration(key, seen.get(key), images[key]) for key in portion]
-        yield [*(restoration(key, seen[key], None) for key in twins), *moves]
+        recorded = _recorded(repository, [*twins, *portion])
+        moves = [restoration(key, recorded.get(key), images[key]) for key in portion]
+        yield [*(restoration(key, recorded.get(key), None) for key in twins), *moves]
     gone = [key for key, raw in images.items() if raw is None]
-    for portion, present in by_keys(repository.db, repository.name, gone):
-        seen = {key: document_hash(raw) for key, raw in present.items()}
-        yield [restoration(key, seen.get(key), None) for key in portion]
+    for portion, present in repository.replica.by_keys(gone):
+        states = {key: document_hash(raw) for key, raw in present.items()}
+        yield [restoration(key, states.get(key), None) for key in portion]
+
+
+def _recorded(repository: Repository, keys: list[DocumentKey]) -> dict[DocumentKey, bytes]:
+    """Return the states of documents as of HEAD."""
+    found = (present for _, present in repository.replica.by_keys(keys))
+    return {key: document_hash(raw) for present in found for key, raw in present.items()}

@@ -233,7 +233,10 @@ def _place(key: DocumentKey) -> tuple[int, bytes]:
 
 
 def compare_everything(
-    repository: Repository, at: Timestamp | None, recorded_at: Timestamp | None = None
+    repository: Repository,
+    at: Timestamp | None,
+    recorded_at: Timestamp | None = None,
+    name: str | None = None,
 ) -> Iterator[list[Change]]:
     """Compare the whole collection with the replica, streaming.
 
@@ -244,12 +247,12 @@ def compare_everything(
         repository: The trackers.
         at: The cluster time whose state is read, None for the present.
         recorded_at: The same for the replica, which does not move under the lease.
+        name: The name that the collection has at the moment, where that is not its own.
     """
-    present = prefetch(
-        documents(repository.db, repository.name, sort={"_id": 1}, at=at, batch_size=10_000)
-    )
+    name = name or repository.name
+    present = prefetch(documents(repository.db, name, sort={"_id": 1}, at=at, batch_size=10_000))
     recorded = prefetch(repository.replica.scan(recorded_at))
-    waiting = _Waiting(repository, at, recorded_at)
+    waiting = _Waiting(repository, name, at, recorded_at)
     streams = [(present, True), (recorded, False)]
     while streams:
         for stream in list(streams):
@@ -267,9 +270,14 @@ class _Waiting:
     """Documents of each side that have not met their partner yet."""
 
     def __init__(
-        self, repository: Repository, at: Timestamp | None, recorded_at: Timestamp | None
+        self,
+        repository: Repository,
+        name: str,
+        at: Timestamp | None,
+        recorded_at: Timestamp | None,
     ) -> None:
         self._repository = repository
+        self._name = name
         self._at = at
         self._recorded_at = recorded_at
         self._present: dict[DocumentKey, bytes] = {}
@@ -310,7 +318,7 @@ class _Waiting:
             twins = [(key, raw, None) for key, raw in found.items() if key not in present]
             self._settled.update(key for key in found if recorded.pop(key, None) is None)
             yield differing([*((k, found.get(k), present[k]) for k in portion), *twins])
-        for portion, found in by_keys(repository.db, repository.name, list(recorded), at=self._at):
+        for portion, found in by_keys(repository.db, self._name, list(recorded), at=self._at):
             came = [(key, None, raw) for key, raw in found.items() if key not in recorded]
             self._settled.update(found)
             yield differing([*((k, recorded[k], found.get(k)) for k in portion), *came])

@@ -2,10 +2,13 @@
 
 A worktree is made under names of its own, which nobody else knows. Its state is the commit
 point; then its collections get their names. A removal is noted in the state, which goes last.
+Where nothing may be lost with it, the collection is hidden first, so that nobody writes to it
+behind the last look.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +25,8 @@ from versioned_collection.repository import Repository
 from versioned_collection.server_errors import NAMESPACE_EXISTS, translated
 from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
 from versioned_collection.trackers.metadata import MetadataCollection
+
+_log = logging.getLogger(__name__)
 
 
 def names_of_copies(repository: Repository) -> tuple[str, str]:
@@ -106,6 +111,46 @@ def _position(repository: Repository, since: Timestamp | None) -> dict[str, Any]
     if at is None:
         return {"captured": repository.operation_time(), "scan": True}
     return {"captured": at}
+
+
+def hide(hold: Hold, identity: Any) -> dict[str, Any]:
+    """Take a worktree's collection from its name, so that nobody writes to it any more.
+
+    Args:
+        hold: The lease, and the worktree.
+        identity: The UUID of its collection.
+
+    Returns:
+        What `show` needs to take that back, which whoever finds it noted does as well.
+    """
+    repository = hold.repository
+    note = {"hidden": f"__gone_{str(ObjectId())[-8:]}_{repository.home}", "uuid": identity}
+    hold.begin({"verb": "remove_worktree", "phase": "prepare", **note})
+    rename_exactly(repository.db, repository.name, note["hidden"], identity)
+    return note
+
+
+def show(repository: Repository, note: Mapping[str, Any]) -> bool:
+    """Give a worktree's collection its name back; whatever is done already is fine.
+
+    Returns:
+        Whether it could have it; else another client has made a collection of that name
+        meanwhile, and both stay.
+    """
+    try:
+        rename_exactly(repository.db, note["hidden"], repository.name, note["uuid"])
+    except driver.OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:
+            raise
+        _log.warning(
+            "another client has made a collection %s while the worktree of that name was about to "
+            "be removed; the documents of the worktree are in %s",
+            repository.name,
+            note["hidden"],
+            extra={"collection": repository.name, "hidden": note["hidden"]},
+        )
+        return False
+    return True
 
 
 def remove(hold: Hold, collection: str, identity: Any) -> None:

@@ -720,6 +720,11 @@ SCENARIOS = {
         (with_history, with_side, on_main, make_worktree, stashed_there),
         anew=True,
     ),
+    "remove worktree without changes": Scenario(
+        lambda c: c.remove_worktree(NEW_NAME),
+        (with_history, with_side, on_main, make_worktree),
+        anew=True,
+    ),
     "register in a worktree": Scenario(
         lambda c: there(c).register("there"),
         (with_history, with_side, on_main, dirty, make_worktree, dirty_there),
@@ -848,7 +853,7 @@ def leftovers(database: Database[Any], name: str) -> dict[str, int]:
         if copy.name != name:
             trackers += repository.beside(copy.name).own_trackers
     names = database.list_collection_names()
-    copies = {one: 0 for one in names if one.startswith(("__copy_", "__base_"))}
+    copies = {one: 0 for one in names if one.startswith(("__copy_", "__base_", "__gone_"))}
     return copies | {
         tracker.name: tracker.collection.count_documents({})
         for tracker in trackers

@@ -12,6 +12,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from typing import Any, NamedTuple
 
 from bson.binary import Binary
@@ -129,6 +130,26 @@ class ChangeStreamCapture(Capture):
                     for kind, time, _ in events:
                         if kind == b"rename":
                             return Timestamp(time >> 32, time & 0xFFFFFFFF)
+        except driver.OperationFailure as error:
+            if not _is_history_lost(error):
+                raise
+        return None
+
+    def written_until_renamed(self, since: Timestamp) -> set[DocumentKey] | None:
+        """Return the documents written behind a time, before the collection lost its name.
+
+        None where that is not to be told: there are too many, or the server has forgotten.
+        """
+        noticed, keys = Noticed(self.pin()), set[DocumentKey]()
+        try:
+            with closing(self._events(since, (), noticed)) as batches:
+                for kind, _, raw in chain.from_iterable(batches):
+                    if kind in _ENDING_EVENTS:
+                        return keys if kind == b"rename" else None
+                    if kind in _DOCUMENT_EVENTS:
+                        keys.add(document_key(raw))
+                    if len(keys) > SPILL:
+                        return None
         except driver.OperationFailure as error:
             if not _is_history_lost(error):
                 raise

@@ -158,7 +158,7 @@ class Moving:
 
     def _keep_stash(self) -> None:
         """Drop no stash of which something was not brought back, now or when it is settled."""
-        if not (self._commit.guarded and self._writer.kept):
+        if self._commit.stash is None or not self._writer.kept:
             return
         merge = self._commit.state.get("merge")
         if merge and merge.get("drop"):

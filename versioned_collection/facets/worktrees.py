@@ -68,6 +68,9 @@ class Worktrees(Facet[DocumentType]):
     def remove_worktree(self, name: str, *, force: bool = False) -> None:
         """Remove a worktree: its collection, and what is its own; no version is lost.
 
+        Without `force`, what other clients write until the end is not lost either: the collection
+        has no name for a moment, while it is seen whether anybody wrote to it.
+
         Args:
             name: The name of its collection.
             force: Remove it with uncommitted changes, stashes and a merge that waits, too.

@@ -336,6 +336,15 @@ class MetadataCollection(Tracker):
                 {"_id": "rename"}, {"format": FORMAT, "from": old_name}, upsert=True
             )
 
+    def withdraw_rename(self, old_name: str) -> None:
+        """Take an announcement back; drop the tracker if it holds nothing else."""
+        identity = identities(self.db, [self.name]).get(self.name)
+        with translated():
+            self.collection.delete_one({"_id": "rename", "from": old_name})
+            found = self.collection.find_one({}, {"_id": 1})
+        if found is None and identity is not None:
+            drop_exactly(self.db, self.name, identity)
+
     def announced_rename(self) -> str | None:
         """Return the old name of a rename under way to this name."""
         with translated():

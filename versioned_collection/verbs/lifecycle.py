@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from versioned_collection.elsewhere import refuse_with_others
-from versioned_collection.errors import InvalidArgument
+from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import check_collection_name
+from versioned_collection.trackers.base import check_collection_name, identities
 
 
 def rename(repository: Repository, new_name: str) -> None:
@@ -16,14 +16,21 @@ def rename(repository: Repository, new_name: str) -> None:
 
     Raises:
         InvalidArgument: The name is malformed, too long or taken.
-        InvalidOperation: There are worktrees, or this is one.
+        InvalidOperation: There are worktrees, or this is one; or another client has made a
+            collection of that name meanwhile.
     """
     target = _checked_target(repository, new_name)
     with holding(repository, "rename") as hold:
         refuse_with_others(hold, "rename")
-        hold.begin({"phase": "apply", "to": new_name})
+        identity = identities(repository.db, [repository.name]).get(repository.name)
+        hold.begin({"phase": "apply", "to": new_name, "uuid": identity})
         target.metadata.announce_rename(repository.name)
-        complete_rename(hold, new_name)
+        if not complete_rename(hold, new_name, identity):
+            raise InvalidOperation(
+                f"another client has made a collection {new_name!r} meanwhile; everything is as "
+                "before, choose another name",
+                name=new_name,
+            )
 
 
 def _checked_target(repository: Repository, new_name: str) -> Repository:

@@ -72,12 +72,14 @@ def restore(
     Raises:
         WorkingCopyChanged: Another client wrote to one of them meanwhile; nothing was done.
         DocumentRejected: The server refuses one; nothing was done.
+        InvalidCollectionVersion: There is no such version.
     """
     repository = planner.repository
     only = _chosen(which, fields, repository.codec)
     version = Resolver(repository, repository.state()).resolve(revision)
     keys = _keys(planner, version, only)
     with holding(repository, "restore") as hold:
+        Resolver(repository, hold.state).resolve(version)  # it may have been removed meanwhile
         ensure_collection(hold)
         return _Restoring(hold, version, only, progress).run(keys, dry_run)
 

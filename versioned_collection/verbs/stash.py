@@ -25,7 +25,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import set_aside
 from versioned_collection.trackers.metadata import Metadata, with_stashes
-from versioned_collection.unstashing import Unstashing, without_stash
+from versioned_collection.unstashing import Unstashing, clear_away, without_stash
 from versioned_collection.versions import check_said
 from versioned_collection.working_copy import Change, WorkingCopy
 
@@ -227,6 +227,7 @@ def stash_apply(
         InvalidOperation: There are uncommitted changes, which only a merge goes with.
         InvalidArgument: There is no such stash.
         AutoMergeFailedError: Conflicts wait for decisions.
+        WorkingCopyChanged: Another client wrote to one of few documents; nothing was done.
     """
     _check_which(which)
     if policy is not None and not isinstance(policy, MergePolicy):
@@ -247,7 +248,7 @@ def stash_apply(
         commit = Commit(state=without_stash(hold.state, stash_id) if drop else {})
         Committer(hold, progress).bring_back(commit, stash_id)
         if drop:
-            repository.stash.delete([stash_id])
+            clear_away(hold, [stash_id])
         return True
 
 

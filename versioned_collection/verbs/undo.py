@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bson.objectid import ObjectId
 
@@ -42,7 +43,8 @@ def undo(repository: Repository, progress: Progress | None = None) -> Operation:
 
     Raises:
         InvalidOperation: There is none, it removed versions for good, the documents have
-            uncommitted changes in the way, or another working copy has checked out what it moved.
+            uncommitted changes in the way, or another working copy has checked out what it moved,
+            or has moved it since.
     """
     with holding(repository, "undo") as hold:
         operation = _latest(repository)
@@ -97,6 +99,7 @@ def _check(hold: Hold, operation: Operation) -> None:
             f"HEAD or a branch is not where {operation.verb} left it, so it cannot be undone",
             operation=operation.id,
         )
+    _refuse_other_tags(repository, operation)
     if operation.relabelled and repository.log.last_number(operation.relabelled[0]) >= 0:
         raise InvalidOperation(
             f"there are versions labelled {operation.relabelled[0]!r} again, so the branch cannot "
@@ -112,6 +115,27 @@ def _check(hold: Hold, operation: Operation) -> None:
             f"a version that {operation.verb} left is not in the log any more",
             operation=operation.id,
         )
+
+
+def _refuse_other_tags(repository: Repository, operation: Operation) -> None:
+    """Refuse to take a tag back that was given anew, or deleted, in another working copy.
+
+    Raises:
+        InvalidOperation: There is one.
+    """
+    tags = repository.tags.documents() if operation.tags else {}
+    for name, (_, after) in operation.tags.items():
+        if _facts(tags.get(name)) != _facts(after):
+            raise InvalidOperation(
+                f"the tag {name!r} is not as {operation.verb} left it, so it cannot be undone",
+                operation=operation.id,
+                tag=name,
+            )
+
+
+def _facts(tag: Mapping[str, Any] | None) -> list[Any] | None:
+    """Return what a tag says, however it is stored."""
+    return None if tag is None else [tag[fact] for fact in ("version", "message", "timestamp")]
 
 
 def _reverse(hold: Hold, operation: Operation) -> Commit:
