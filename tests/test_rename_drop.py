@@ -237,3 +237,27 @@ def test_drop_by_another_client_is_survived(anydb):
     assert bands.checkout(0)
     assert bands.count_documents({}) == 3
     assert problems(bands) == []
+
+
+@pytest.mark.parametrize("begin", ["init", "clone"])
+def test_a_history_that_begins_under_the_new_name_meanwhile(anydb, there, monkeypatch, begin):
+    """It would drop the trackers that have that name already."""
+    bands = tracked(anydb)
+    edit(bands, 1)
+    bands.register("edited")
+    away = tracked(there, "groups")
+    original, refused = lifecycle.rename_exactly, []
+
+    def late(db, old, new, *args, **options):
+        if old == "__replica_bands":
+            groups = VersionedCollection(db, "groups")
+            with pytest.raises(errors.InvalidOperation, match="being renamed"):
+                groups.init("other") if begin == "init" else groups.pull(away)
+            refused.append(old)
+        return original(db, old, new, *args, **options)
+
+    monkeypatch.setattr(lifecycle, "rename_exactly", late)
+    groups = bands.rename("groups")
+    assert refused
+    assert [version.message for version in groups.log()] == ["edited", "start"]
+    assert problems(groups) == []

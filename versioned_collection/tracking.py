@@ -8,7 +8,7 @@ from typing import Any
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import FormatMismatch, NotSupported
+from versioned_collection.errors import FormatMismatch, InvalidOperation, NotSupported
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import refused_by_strict_api, translated
 from versioned_collection.sharding import check_shard_key
@@ -95,6 +95,22 @@ def refuse_foreign(repository: Repository) -> None:
                 supported=FORMAT,
                 where=name,
             )
+
+
+def refuse_renamed(repository: Repository) -> None:
+    """Refuse the name that a collection is about to get: its trackers may have it already.
+
+    Raises:
+        InvalidOperation: A collection is being renamed to it.
+    """
+    old_name = repository.metadata.announced_rename()
+    state = None if old_name is None else Repository(repository.db, old_name).known_state()
+    if state is not None and (state.intent or {}).get("verb") == "rename":
+        raise InvalidOperation(
+            f"the collection {old_name!r} is being renamed to {repository.name!r}; choose another "
+            "name",
+            name=repository.name,
+        )
 
 
 def first_state(

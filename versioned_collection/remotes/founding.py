@@ -30,7 +30,7 @@ from versioned_collection.remotes.staging import Staging, says_same
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import reason_of
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.tracking import check_target, first_state, refuse_foreign
+from versioned_collection.tracking import check_target, first_state, refuse_foreign, refuse_renamed
 from versioned_collection.wire import create_collection, create_indexes, documents
 from versioned_collection.writes import insert_missing
 
@@ -90,6 +90,7 @@ class MongoFounding:
                 f"the collection {repository.name!r} is tracked already",
                 collection=repository.name,
             )
+        refuse_renamed(repository)
         self._adopted = self._has_documents()
         if repository.incoming.founding() != self._tip.id:
             drop_trackers(self._hold)  # of an attempt with another version, or of init

@@ -38,7 +38,12 @@ from versioned_collection.server_errors import translated
 from versioned_collection.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.tracking import check_target, first_state, refuse_foreign
+from versioned_collection.tracking import (
+    check_target,
+    first_state,
+    refuse_foreign,
+    refuse_renamed,
+)
 from versioned_collection.versions import check_texts, completed
 from versioned_collection.wire import by_keys, copy_on_server, create_collection, documents
 
@@ -72,6 +77,7 @@ def init(
         NotSupported: It is a view, a time-series or a capped collection, sharded by something
             other than ``_id``, or in a database of the server's own.
         InvalidArgument: A tracker's name would be too long.
+        InvalidOperation: A collection is being renamed to that name.
         FormatMismatch: Something else uses the names of trackers.
     """
     message = DEFAULT_MESSAGE if message is None else message
@@ -82,6 +88,7 @@ def init(
     refuse_foreign(repository)
     with leased(repository, "init") as hold:
         _refuse_tracked(repository)
+        refuse_renamed(repository)
         drop_trackers(hold)  # what a killed init may have left
         _drop_copies(repository)
         return _Initialiser(hold, counted(progress)).run(message, author, metadata)

@@ -25,7 +25,7 @@ from versioned_collection.repository import Repository
 from versioned_collection.sharding import refuse_worktree
 from versioned_collection.trackers.base import check_collection_name, identities
 from versioned_collection.trackers.lease import Lease
-from versioned_collection.tracking import refuse_foreign
+from versioned_collection.tracking import refuse_foreign, refuse_renamed
 from versioned_collection.versions import (
     Resolver,
     RevisionLike,
@@ -180,11 +180,7 @@ def _refuse_taken(wanted: Repository) -> None:
             name=wanted.name,
         )
     refuse_foreign(wanted)
-    if wanted.metadata.announced_rename() is not None:
-        raise InvalidOperation(
-            f"a collection is being renamed to {wanted.name!r}; choose another name",
-            name=wanted.name,
-        )
+    refuse_renamed(wanted)
 
 
 def _complete(hold: Hold, name: str) -> None:
