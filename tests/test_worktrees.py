@@ -26,7 +26,7 @@ from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from versioned_collection import Retention, VersionedCollection, errors
-from versioned_collection.verbs import worktree as verbs
+from versioned_collection.verbs import remove_worktree
 
 ODD = [
     {"_id": 1, "t": Timestamp(0, 0)},
@@ -670,7 +670,7 @@ def test_what_is_written_behind_the_look_is_kept(anydb, monkeypatch, capture, wr
         "delete_one": lambda: aside.delete_one({"_id": 1}),
         "insert_one": lambda: aside.insert_one({"_id": "late"}),
     }
-    hide = verbs.hide
+    hide = remove_worktree.hide
 
     def late(*args: Any) -> Any:
         changes[write]()
@@ -678,7 +678,7 @@ def test_what_is_written_behind_the_look_is_kept(anydb, monkeypatch, capture, wr
 
     remover = VersionedCollection(anydb, "bands", capture=capture)
     with monkeypatch.context() as patch:
-        patch.setattr(verbs, "hide", late)
+        patch.setattr(remove_worktree, "hide", late)
         with pytest.raises(errors.InvalidOperation, match="uncommitted changes"):
             remover.remove_worktree("aside")
     assert [one.name for one in bands.worktrees()] == ["bands", "aside"]
@@ -693,7 +693,7 @@ def test_what_is_written_behind_the_look_is_kept(anydb, monkeypatch, capture, wr
 def test_only_what_was_written_behind_the_look_is_compared(db, monkeypatch):
     bands = grown(db)
     bands.worktree("side", "aside")
-    monkeypatch.delattr(verbs, "compare_everything")
+    monkeypatch.delattr(remove_worktree, "compare_everything")
     bands.remove_worktree("aside")
     assert leftovers(db, "aside") == []
 
@@ -707,8 +707,8 @@ def test_a_worktree_comes_back_from_hiding_after_a_process_died(anydb, monkeypat
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(verbs, "_has_changed", dies)
-        patch.setattr(verbs, "_take_back", dies)
+        patch.setattr(remove_worktree, "_has_changed", dies)
+        patch.setattr(remove_worktree, "_take_back", dies)
         with pytest.raises(Killed):
             bands.remove_worktree("aside")
     assert len(hidden(anydb)) == 1
@@ -723,7 +723,7 @@ def test_a_worktree_comes_back_from_hiding_after_a_process_died(anydb, monkeypat
 def test_a_worktree_whose_name_is_taken_while_it_is_hidden(anydb, monkeypatch):
     bands = grown(anydb)
     aside = bands.worktree("side", "aside")
-    hide = verbs.hide
+    hide = remove_worktree.hide
 
     def late(*args: Any) -> Any:
         aside.update_one({"_id": 1}, {"$set": {"mark": "late"}})
@@ -732,7 +732,7 @@ def test_a_worktree_whose_name_is_taken_while_it_is_hidden(anydb, monkeypatch):
         return note
 
     with monkeypatch.context() as patch:
-        patch.setattr(verbs, "hide", late)
+        patch.setattr(remove_worktree, "hide", late)
         with pytest.raises(errors.InvalidOperation, match="the documents are in '__gone_"):
             bands.remove_worktree("aside")
     (name,) = hidden(anydb)

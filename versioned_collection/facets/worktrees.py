@@ -8,6 +8,7 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.facets.base import Facet
 from versioned_collection.observing import Progress
 from versioned_collection.verbs import worktree as verbs
+from versioned_collection.verbs.remove_worktree import remove_worktree
 from versioned_collection.verbs.worktree import Worktree
 from versioned_collection.versions import RevisionLike
 
@@ -82,4 +83,4 @@ class Worktrees(Facet[DocumentType]):
                 else, and `force` is not set.
             CollectionNotTracked: There is no history.
         """
-        verbs.remove_worktree(self._repository, name, force)
+        remove_worktree(self._repository, name, force)
