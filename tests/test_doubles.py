@@ -100,6 +100,7 @@ def test_both_see_the_same_documents(mock, bands):
 
 
 def test_other_clients_of_mongomock_are_noticed_by_comparison(mock, bands):
+    assert not bands.has_changes()
     mock.bands.update_one({"_id": 1}, {"$set": {"mark": 1}})
     assert not bands.has_changes()
     scanning = VersionedCollection(mock, "bands", capture="scan")

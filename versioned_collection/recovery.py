@@ -228,7 +228,7 @@ def recover_on_open(repository: Repository) -> None:
             later, _ = repository.leases.peek()
             if later != expires:
                 return
-    except (VersioningError, driver.OperationFailure):
+    except (VersioningError, driver.WriteError, driver.BulkWriteError):
         return  # the first verb meets the same obstacle and reports it
 
 

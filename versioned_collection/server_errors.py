@@ -76,9 +76,8 @@ def translated() -> Iterator[None]:
 def refused_by_strict_api(reason: str) -> NotSupported:
     """Return the error for a client that asks the server to take the Stable API alone."""
     return NotSupported(
-        "the client was opened with ServerApi(..., strict=True), which forbids some of what "
-        f"history needs: {reason.rstrip('.')}. Open the collection with a client without "
-        "strict=True",
+        "the client keeps strictly to the Stable API, which forbids some of what history needs: "
+        f"{reason.rstrip('.')}. Open the collection with a client that is not strict",
         reason=reason,
     )
 
