@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from inspect import signature
+from functools import cache
+from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -143,6 +144,8 @@ class JournalledWrites(Collection[DocumentType]):
 
     def _unnoted(self, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a write of which nobody has to hear, unless a history has begun meanwhile."""
+        if self._repository.capture_mode != "write_through":
+            return method(*args, **kwargs)
         try:
             return method(*args, **kwargs)
         finally:
@@ -159,9 +162,11 @@ class JournalledWrites(Collection[DocumentType]):
 
     def _one(self, method: Callable[..., T], args: Any, kwargs: dict[str, Any]) -> T:
         """Run a write of at most one document."""
-        given = _given(method, args, kwargs)
-        if given is None or not self._journals():
+        if not self._journals():
             return self._unnoted(method, *args, **kwargs)
+        given = _given(method, args, kwargs)
+        if given is None:
+            return method(*args, **kwargs)
         exact = _exact_id(given["filter"], self._repository.codec)
         if exact is not None and not self._is_collated([exact], given.get("collation")):
             with self._noted([exact]):
@@ -178,9 +183,11 @@ class JournalledWrites(Collection[DocumentType]):
 
     def _many(self, method: Callable[..., T], args: Any, kwargs: dict[str, Any]) -> T:
         """Run a write of any number of documents."""
-        given = _given(method, args, kwargs)
-        if given is None or not self._journals():
+        if not self._journals():
             return self._unnoted(method, *args, **kwargs)
+        given = _given(method, args, kwargs)
+        if given is None:
+            return method(*args, **kwargs)
         found = self._matching(given, MOST_IDS + 1)
         if not found or len(found) > MOST_IDS or given.get("collation") is not None:
             return self._unknown(method, given)
@@ -255,9 +262,10 @@ def _given(
 ) -> dict[str, Any] | None:
     """Return the arguments of a method by their names; None for what PyMongo will refuse."""
     try:
-        given = signature(method).bind(*args, **kwargs).arguments
+        given = _signature_of(method.__name__).bind(None, *args, **kwargs).arguments
     except TypeError:
         return None
+    del given["self"]
     others = given.pop("kwargs", {})
     orders = [given.get("sort"), given.get("hint")]
     if isinstance(orders[1], str):  # the name of an index
@@ -265,6 +273,11 @@ def _given(
     if not isinstance(given["filter"], Mapping) or not all(map(_is_order, orders)):
         return None
     return {**given, **others}
+
+
+@cache
+def _signature_of(name: str) -> Signature:
+    return signature(getattr(Collection, name))
 
 
 def _is_order(sort: Any) -> bool:
