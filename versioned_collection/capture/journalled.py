@@ -97,28 +97,28 @@ class JournalledWrites(Collection[DocumentType]):
             return super().bulk_write(requests, *args, **kwargs)
 
     def update_one(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
-        return self._one(super().update_one, (filter, *args), kwargs)
+        return self._choosing(self._one, super().update_one, (filter, *args), kwargs)
 
     def replace_one(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
-        return self._one(super().replace_one, (filter, *args), kwargs)
+        return self._choosing(self._one, super().replace_one, (filter, *args), kwargs)
 
     def delete_one(self, filter: Any, *args: Any, **kwargs: Any) -> DeleteResult:
-        return self._one(super().delete_one, (filter, *args), kwargs)
+        return self._choosing(self._one, super().delete_one, (filter, *args), kwargs)
 
     def find_one_and_update(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
-        return self._one(super().find_one_and_update, (filter, *args), kwargs)
+        return self._choosing(self._one, super().find_one_and_update, (filter, *args), kwargs)
 
     def find_one_and_replace(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
-        return self._one(super().find_one_and_replace, (filter, *args), kwargs)
+        return self._choosing(self._one, super().find_one_and_replace, (filter, *args), kwargs)
 
     def find_one_and_delete(self, filter: Any, *args: Any, **kwargs: Any) -> DocumentType | None:
-        return self._one(super().find_one_and_delete, (filter, *args), kwargs)
+        return self._choosing(self._one, super().find_one_and_delete, (filter, *args), kwargs)
 
     def update_many(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
-        return self._many(super().update_many, (filter, *args), kwargs)
+        return self._choosing(self._many, super().update_many, (filter, *args), kwargs)
 
     def delete_many(self, filter: Any, *args: Any, **kwargs: Any) -> DeleteResult:
-        return self._many(super().delete_many, (filter, *args), kwargs)
+        return self._choosing(self._many, super().delete_many, (filter, *args), kwargs)
 
     def aggregate(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
         if not writes(pipeline):
@@ -144,8 +144,6 @@ class JournalledWrites(Collection[DocumentType]):
 
     def _unnoted(self, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a write of which nobody has to hear, unless a history has begun meanwhile."""
-        if self._repository.capture_mode != "write_through":
-            return method(*args, **kwargs)
         try:
             return method(*args, **kwargs)
         finally:
@@ -160,13 +158,21 @@ class JournalledWrites(Collection[DocumentType]):
         state = self._repository.known_state()
         return collation is not None or (state is not None and "collation" in state.options)
 
-    def _one(self, method: Callable[..., T], args: Any, kwargs: dict[str, Any]) -> T:
-        """Run a write of at most one document."""
+    def _choosing(
+        self,
+        noting: Callable[[Callable[..., T], dict[str, Any]], T],
+        method: Callable[..., T],
+        args: Any,
+        kwargs: dict[str, Any],
+    ) -> T:
+        """Run a write that chooses its documents by a filter, noting them as `noting` does."""
         if not self._journals():
             return self._unnoted(method, *args, **kwargs)
         given = _given(method, args, kwargs)
-        if given is None:
-            return method(*args, **kwargs)
+        return method(*args, **kwargs) if given is None else noting(method, given)
+
+    def _one(self, method: Callable[..., T], given: dict[str, Any]) -> T:
+        """Run a write of at most one document."""
         exact = _exact_id(given["filter"], self._repository.codec)
         if exact is not None and not self._is_collated([exact], given.get("collation")):
             with self._noted([exact]):
@@ -181,13 +187,8 @@ class JournalledWrites(Collection[DocumentType]):
                 return result
         return self._unknown(method, given)
 
-    def _many(self, method: Callable[..., T], args: Any, kwargs: dict[str, Any]) -> T:
+    def _many(self, method: Callable[..., T], given: dict[str, Any]) -> T:
         """Run a write of any number of documents."""
-        if not self._journals():
-            return self._unnoted(method, *args, **kwargs)
-        given = _given(method, args, kwargs)
-        if given is None:
-            return method(*args, **kwargs)
         found = self._matching(given, MOST_IDS + 1)
         if not found or len(found) > MOST_IDS or given.get("collation") is not None:
             return self._unknown(method, given)
