@@ -134,6 +134,20 @@ def test_write_through(standalone_db, name):
     assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
 
 
+def _killed_at_the_write(
+    children: Nursery, server: embedded.Server, db: Database[Any], name: str, when: str
+) -> None:
+    outcome = children.run(
+        "write_and_die",
+        uri=server.uri,
+        database=db.name,
+        method=name,
+        only=f" {NAME}",
+        when=when,
+    )
+    assert outcome["signal"], outcome
+
+
 @pytest.mark.parametrize("name", ["update_one upsert by id", "update_one by id"])
 def test_a_write_that_was_never_over_is_given_up(
     standalone_db, standalone_server, children, name, monkeypatch
@@ -141,15 +155,7 @@ def test_a_write_that_was_never_over_is_given_up(
     """It is compared in full for as long as it may be under way, not for ever."""
     collection = _tracked(standalone_db)
     journal = standalone_db[f"__journal_{NAME}"]
-    outcome = children.run(
-        "write_and_die",
-        uri=standalone_server.uri,
-        database=standalone_db.name,
-        method=name,
-        only=f" {NAME}",
-        when="before",
-    )
-    assert outcome["signal"], outcome
+    _killed_at_the_write(children, standalone_server, standalone_db, name, "before")
     assert not collection.register("nothing")
     assert journal.count_documents({"settled": False}) == 1
     monkeypatch.setattr(write_through, "_LONGEST_WRITE", timedelta(seconds=-2))
@@ -213,15 +219,7 @@ def test_killed_between_note_and_write(standalone_db, standalone_server, childre
     """Killed around the write itself, its documents are noted already."""
     collection = _tracked(standalone_db)
     before = contents(standalone_db, NAME)
-    outcome = children.run(
-        "write_and_die",
-        uri=standalone_server.uri,
-        database=standalone_db.name,
-        method=name,
-        only=f" {NAME}",
-        when=when,
-    )
-    assert outcome["signal"], outcome
+    _killed_at_the_write(children, standalone_server, standalone_db, name, when)
     changed = contents(standalone_db, NAME) != before
     assert collection.has_changes() is changed
     if changed:

@@ -123,16 +123,10 @@ class ChangeStreamCapture(Capture):
 
     def named_at(self, since: Timestamp) -> Timestamp | None:
         """Return when the collection got its name by a rename behind a time, if it did."""
-        noticed = Noticed(self.pin())
-        try:
-            with closing(self._events(since, (), noticed)) as batches:
-                for events in batches:
-                    for kind, time, _ in events:
-                        if kind == b"rename":
-                            return Timestamp(time >> 32, time & 0xFFFFFFFF)
-        except driver.OperationFailure as error:
-            if not _is_history_lost(error):
-                raise
+        with closing(self._remembered(since)) as events:
+            for kind, time, _ in events:
+                if kind == b"rename":
+                    return Timestamp(time >> 32, time & 0xFFFFFFFF)
         return None
 
     def written_until_renamed(self, since: Timestamp) -> set[DocumentKey] | None:
@@ -140,20 +134,26 @@ class ChangeStreamCapture(Capture):
 
         None where that is not to be told: there are too many, or the server has forgotten.
         """
-        noticed, keys = Noticed(self.pin()), set[DocumentKey]()
+        keys = set[DocumentKey]()
+        with closing(self._remembered(since)) as events:
+            for kind, _, raw in events:
+                if kind in _ENDING_EVENTS:
+                    return keys if kind == b"rename" else None
+                if kind in _DOCUMENT_EVENTS:
+                    keys.add(document_key(raw))
+                if len(keys) > SPILL:
+                    return None
+        return None
+
+    def _remembered(self, since: Timestamp) -> Generator[_Event, None, None]:
+        """Iterate over the events behind a time; none where the server has forgotten."""
+        noticed = Noticed(self.pin())
         try:
             with closing(self._events(since, (), noticed)) as batches:
-                for kind, _, raw in chain.from_iterable(batches):
-                    if kind in _ENDING_EVENTS:
-                        return keys if kind == b"rename" else None
-                    if kind in _DOCUMENT_EVENTS:
-                        keys.add(document_key(raw))
-                    if len(keys) > SPILL:
-                        return None
+                yield from chain.from_iterable(batches)
         except driver.OperationFailure as error:
             if not _is_history_lost(error):
                 raise
-        return None
 
     @staticmethod
     def _take(events: Iterable[_Event], noticed: Noticed) -> list[DocumentKey]:
