@@ -6,6 +6,7 @@ delegates to its module in `verbs`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from pymongo.collection import Collection
@@ -128,9 +129,19 @@ class VersionedCollection(
             "lease_seconds": lease_seconds,
             "lease_wait_seconds": lease_wait_seconds,
         }
-        self._repository = self._repository_named(name)
-        self._planner = Planner(self._repository)
+        self._opened = self._repository_named(name)
         recover_on_open(self._repository)
+
+    # found when they are needed: PyMongo asks for a copy of the collection for each bulk of
+    # writes, and only for its options
+
+    @cached_property
+    def _repository(self) -> Repository:  # type: ignore[override]
+        return self._opened.seen_by(Codec(self.codec_options))
+
+    @cached_property
+    def _planner(self) -> Planner:  # type: ignore[override]
+        return Planner(self._repository)
 
     def _repository_named(self, name: str) -> Repository:
         codec = Codec(self.codec_options)
@@ -149,9 +160,9 @@ class VersionedCollection(
         """Return a copy of this object on a collection as PyMongo knows it."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
+        for found in ("_repository", "_planner"):
+            twin.__dict__.pop(found, None)
         Collection.__init__(twin, plain.database, plain.name, **options_of(plain))
-        twin._repository = self._repository.seen_by(Codec(twin.codec_options))
-        twin._planner = Planner(twin._repository)
         return twin
 
     def rename(self, new_name: str, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
@@ -181,9 +192,8 @@ class VersionedCollection(
     def _named(self, name: str) -> Self:
         """Return an object like this one on another collection of the database."""
         other = self._like(self.database.get_collection(name, **options_of(self)))
-        other._repository = self._repository_named(name)
+        other._opened = self._repository_named(name)
         other._repository.find_home()
-        other._planner = Planner(other._repository)
         other._repository.own_checks.update(self._repository.own_checks)
         return other
 
