@@ -292,6 +292,8 @@ def test_tombstones(anydb):
     assert second.timestamp >= first.timestamp
     assert WHY in str(first)
     assert untracked(anydb, "others").purges() == []
+    bands.purge([3], reason=WHY, author="")
+    assert bands.purges()[0].by == ""
 
 
 def test_undo_goes_on_before_it(anydb):

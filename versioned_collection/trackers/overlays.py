@@ -26,7 +26,7 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.portions import BYTES_OF_IDS, portions
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.server_errors import UNAUTHORIZED, translated
 from versioned_collection.trackers.base import (
     COMPRESSED,
     FORMAT,
@@ -193,8 +193,10 @@ class OverlaysCollection(Tracker):
         with translated():
             try:
                 found = list(self.db[name].list_indexes())
-            except driver.OperationFailure:
-                return []
+            except driver.OperationFailure as error:
+                if error.code == UNAUTHORIZED:
+                    raise
+                return []  # a view has taken its place
         return [
             {name: value for name, value in index.items() if name not in _OF_AN_INDEX}
             for index in found
@@ -214,7 +216,7 @@ class OverlaysCollection(Tracker):
             try:
                 self.db.command("createIndexes", self.collection_of(slot), indexes=[index])
             except driver.OperationFailure as error:
-                if error.code == 13:  # any other refusal costs speed alone
+                if error.code == UNAUTHORIZED:  # any other refusal costs speed alone
                     raise
 
     def finish(self, overlay: Overlay, session: Session = None) -> None:

@@ -86,7 +86,7 @@ def purge(
         if dry_run:
             found = purging.look()
         else:
-            found = purging.run(author or _somebody(hold), str(reason))
+            found = purging.run(_somebody(hold) if author is None else author, str(reason))
         return _purged(repository, found, erasure)
 
 
