@@ -25,6 +25,7 @@ from harness.scenarios import (
     NAME,
     NEW_NAME,
     SCENARIOS,
+    UNCHANGING,
     Scenario,
     State,
     attempt,
@@ -203,6 +204,7 @@ class Sweep:
             outcome = self._run(database)
             assert outcome["error"] is None, outcome
             new = state_of(database)
+            assert (new == old) == (self._name in UNCHANGING), "the verb is not what it is called"
             left = leftovers(database, self._scenario.new_name)
             return Expected(scene, old, new, left, outcome["result"]["commands"])
 

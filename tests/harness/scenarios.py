@@ -511,7 +511,9 @@ SCENARIOS = {
         lambda c: c.register("two"), (with_odd_documents, with_odd_changes)
     ),
     "merge": Scenario(merge_theirs, (with_history, with_side, with_conflicts), large=True),
-    "merge fast forward": Scenario(merge, (with_history, with_side, _at(1), _behind), large=True),
+    "merge fast forward": Scenario(
+        merge, (with_history, with_side, _at("main@1"), _behind), large=True
+    ),
     "merge with conflicts": Scenario(merge, (with_history, with_side, with_conflicts), large=True),
     "resolve conflicts": Scenario(
         lambda c: c.resolve_conflicts(resolver="theirs"),
@@ -564,7 +566,7 @@ SCENARIOS = {
     "undo checkout": Scenario(undo("checkout"), (with_history, _at(0)), large=True),
     "undo merge": Scenario(undo("merge"), _MERGED, large=True),
     "undo fast forward": Scenario(
-        undo("merge"), (with_history, with_side, _at(1), _behind, merge), large=True
+        undo("merge"), (with_history, with_side, _at("main@1"), _behind, merge), large=True
     ),
     "undo revert": Scenario(
         undo("revert"), (with_history, lambda c: c.revert("main@2")), large=True
@@ -759,6 +761,21 @@ def prepare(scenario: Scenario, database: Database[Any]) -> None:
     collection = VersionedCollection(database, NAME)
     for step in scenario.steps:
         step(collection)
+
+
+UNCHANGING = frozenset(
+    (
+        "at",
+        "at again",
+        "delete what was merged",
+        "gc",
+        "gc during a merge",
+        "gc of spans",
+        "has_changes",
+        "purge that a worktree refuses",
+    )
+)
+"""Scenarios that look, collect garbage or are refused: a state does not tell them from nothing."""
 
 
 def attempt(act: Verb, collection: VersionedCollection) -> Any:
