@@ -35,12 +35,13 @@ def verb(
     large: bool = False,
     only: str = "",
     at_writes: bool = False,
+    leases: int = 0,
 ) -> dict[str, Any]:
     """Call a verb, and die or freeze at one of its commands."""
     if large:
         shrink_limits()
     strike = signal.SIGSTOP if freeze else signal.SIGKILL
-    trap = Trap(number, when, strike, only, at_writes)
+    trap = Trap(number, when, strike, only, at_writes, leases)
     with MongoClient(uri, event_listeners=[trap]) as client:
         collection = opened(client[database], lease_seconds=LEASE_SECONDS)
         trap.set()

@@ -59,6 +59,8 @@ READING = frozenset(
 )
 """Commands that change nothing; others may, an `aggregate` by where it ends."""
 
+ASKS_FOR_LEASE = "findAndModify __vc_lock"
+
 
 def writing(texts: Iterable[str]) -> list[str]:
     """Return those of the commands that a trap has seen that may change something."""
@@ -74,6 +76,8 @@ class Trap(monitoring.CommandListener):
         strike: SIGKILL, or SIGSTOP to freeze until somebody sends SIGCONT.
         only: Count commands only whose name and target (``update __log_x``) hold this text.
         at_writes: Count only commands that may change something.
+        leases: Count only commands behind so many leases that were asked for, as threads make
+            it uncertain how many commands come before.
     """
 
     def __init__(
@@ -83,10 +87,13 @@ class Trap(monitoring.CommandListener):
         strike: int = signal.SIGKILL,
         only: str = "",
         at_writes: bool = False,
+        leases: int = 0,
     ) -> None:
         self.seen: list[str] = []
         self._number, self._when, self._strike, self._only = number, when, strike, only
         self._at_writes = at_writes
+        self._leases = leases
+        self._asking: set[int] = set()
         self._is_set = False
         self._begun = self._done = 0
         self._counted: set[int] = set()
@@ -101,6 +108,10 @@ class Trap(monitoring.CommandListener):
             return
         with self._lock:
             text = f"{event.command_name} {event.command.get(event.command_name)}"
+            if self._leases:
+                if text == ASKS_FOR_LEASE:
+                    self._asking.add(event.request_id)
+                return
             if self._only not in text or (self._at_writes and not writing([text])):
                 return
             self.seen.append(text)
@@ -117,6 +128,8 @@ class Trap(monitoring.CommandListener):
 
     def _over(self, event: Any) -> None:
         with self._lock:
+            if event.request_id in self._asking:
+                self._leases = max(self._leases - 1, 0)
             if event.request_id not in self._counted:
                 return
             self._done += 1

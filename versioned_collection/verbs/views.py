@@ -56,6 +56,7 @@ def publish_view(
         overlay = repository.overlays.of(version, whole=True)
         assert overlay is not None
         if exists:
+            hold.lease.check()
             repository.overlays.turn_view(name, overlay.slot)
         else:
             _create(hold, name, overlay.slot)
