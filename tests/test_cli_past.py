@@ -111,6 +111,8 @@ def test_an_id_that_never_was(cli: Cli, bands: VersionedCollection) -> None:
         assert failed["code"] == "invalid_argument"
         assert failed["facts"]["document_id"] == 99
         assert "99" in failed["message"]
+    for text in ('{"$numberDecimal": "xx"}', "[" * 3_000):  # texts, as nothing else can be meant
+        assert cli("history", text, "--json", code=2).error["facts"]["document_id"] == text
     assert cli("history", "1", "--limit", "0").out == ""
 
 

@@ -185,6 +185,8 @@ def test_output_that_has_no_room(cli: Cli, db: Database[Any]) -> None:
         assert (done.returncode, done.stderr.count("output_failed")) == (10, 1), done
         assert "No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
+    for words, code in ((("log", "nope"), 5), (("--json", "log", "nope"), 5), (("nope",), 2)):
+        assert closed(cli, "2>/dev/full", *words).returncode == code
 
 
 def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:

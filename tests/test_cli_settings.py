@@ -375,6 +375,13 @@ def test_malformed_profiles(tmp_path: Path, text: str) -> None:
         ConfigurationFile(path, pytest.fail).read()
 
 
+def test_a_setting_that_the_file_cannot_hold(tmp_path: Path) -> None:
+    file = ConfigurationFile(tmp_path / "config.toml", pytest.fail)
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        file.set({"author": "\udcff"})
+    assert not file.path.exists()
+
+
 def test_a_profile_names_what_belongs_together(cli: Cli) -> None:
     cli("--uri", REFERRING, "--db", "music", "use", "bands")
     cli("config", "set", "author", "Ada")

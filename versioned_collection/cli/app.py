@@ -70,7 +70,7 @@ class Program(TyperGroup):
             session.fail(failure)
             code = failure.exit
         if code == Exit.READER_GONE:
-            streams.silence()
+            streams.silence(sys.stdout)
         if code == Exit.INTERRUPTED:
             session.fail(Failure(Exit.INTERRUPTED, "interrupted", "interrupted"))
         sys.exit(int(code or 0))
@@ -100,7 +100,8 @@ def _usage(session: Session, error: Any, meant: str | None) -> Exit:
         return Exit.USAGE
     if context is not None and not session.json:
         usage = redact(context.get_usage(), session.secrets())
-        sys.stderr.write(f"{usage}\nTry '{context.command_path} --help' for help.\n")
+        with streams.telling():
+            sys.stderr.write(f"{usage}\nTry '{context.command_path} --help' for help.\n")
     if meant is not None:
         message = f"that is how git calls it: did you mean {meant!r}?"
     session.fail(Failure(Exit.USAGE, USAGE, message))

@@ -174,6 +174,8 @@ class ConfigurationFile:
             self._found = None
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be written: {_reason(error)}") from error
+        except UnicodeEncodeError as error:
+            raise ConfigurationError("a setting is a text that UTF-8 can hold") from error
 
     def _protect(self) -> None:
         """Make sure that only the owner can read the file.

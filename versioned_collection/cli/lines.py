@@ -95,7 +95,8 @@ def load(text: str) -> Any:
     options = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
     try:
         return json_util.loads(text, json_options=options)
-    except (TypeError, KeyError, BSONError) as error:  # malformed wrappers such as {"$oid": 1}
+    except (TypeError, KeyError, ArithmeticError, RecursionError, BSONError) as error:
+        # malformed wrappers such as {"$oid": 1}, or more levels than anybody reads
         raise ValueError(str(error)) from error
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from versioned_collection.cli.failures import Failure, UsageFailure
 from versioned_collection.cli.lines import dump, plain, printable
 from versioned_collection.cli.redact import hide, redact
-from versioned_collection.cli.streams import ESCAPES, fitting, writing
+from versioned_collection.cli.streams import ESCAPES, fitting, telling, writing
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -82,6 +82,10 @@ class Output:
 
     def fail(self, failure: Failure) -> None:
         """Print an error, with its code."""
+        with telling():
+            self._tell(failure)
+
+    def _tell(self, failure: Failure) -> None:
         secrets = self.secrets()
         message = redact(failure.message, secrets)
         if self.json:

@@ -64,14 +64,25 @@ def writing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        silence()
+        silence(sys.stdout)
         reason = error.strerror or error
         raise Unwritten(f"standard output cannot be written: {reason}") from error
 
 
-def silence() -> None:
-    """Throw away what standard output could not take, which Python would try again at its end."""
+@contextmanager
+def telling() -> Iterator[None]:
+    """Go on where standard error cannot be written: the exit code still says what happened."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Throw away what a stream could not take, which Python would try again at its end."""
     with suppress(OSError):
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
