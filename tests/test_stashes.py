@@ -256,6 +256,28 @@ def test_a_subtree_goes_and_the_stashes_stay(anydb, limits):
 # -- with a merge --------------------------------------------------------------------------
 
 
+def test_elements_at_odds_leave_their_list(anydb, limits):
+    bands = tracked(anydb)
+    field(bands, "members", [1, 2, 3])
+    bands.register("members")
+    field(bands, "members", [11, 12, 3])
+    bands.stash()
+    field(bands, "members", [21, 22, 3])
+    changed = raws(bands)
+    for again in (True, False):
+        with pytest.raises(errors.AutoMergeFailedError):
+            bands.stash_apply(merge=True)
+        first, second = bands.conflicts()
+        bands.resolve_conflict(first, MISSING)
+        if again:
+            assert bands.abort_merge()
+            assert raws(bands) == changed
+    bands.resolve_conflict(second, Side.THEIRS)
+    assert bands.find_one({"_id": 1})["members"] == [12, 3]
+    assert not bands.has_stash()
+    assert problems(bands) == []
+
+
 def test_merged_into_a_later_version(anydb, limits):
     bands = tracked(anydb)
     put_aside(bands)
