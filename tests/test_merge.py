@@ -229,6 +229,45 @@ def test_ids_that_the_server_takes_for_one(bands):
     assert problems(bands) == []
 
 
+@pytest.fixture
+def letters(anydb) -> VersionedCollection:
+    """A collection that takes ``a`` and ``A`` for one id: they replaced some that we changed."""
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": letter} for letter in "abcdefgh"])
+    bands.init()
+
+    def theirs(bands: Any) -> None:
+        bands.delete_many({"_id": {"$in": list("abcde")}})
+        bands.insert_many([{"_id": letter, "theirs": True} for letter in "ABCDE"])
+
+    fork(bands, theirs, lambda bands: bands.update_one({"_id": "b"}, {"$set": {"n": "ours"}}))
+    return bands
+
+
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_ids_that_the_collation_takes_for_one(letters, limits, request):
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    with pytest.raises(errors.AutoMergeFailedError):
+        letters.merge("side")
+    found = {(one.document_id, one.kind) for one in letters.conflicts()}
+    assert found == {("b", "deleted_by_them"), ("B", "both_added")}
+    assert sorted(letters.distinct("_id")) == ["A", "C", "D", "E", "b", "f", "g", "h"]
+    letters.resolve_conflicts(resolver="theirs")
+    assert letters.register()
+    assert letters.find_one({"_id": "b"}) == {"_id": "B", "theirs": True}
+    assert problems(letters) == []
+
+
+@pytest.mark.parametrize(("side", "there"), [("ours", "b"), ("theirs", "B")])
+def test_ids_that_the_collation_takes_for_one_by_a_rule(letters, side, there):
+    letters.merge("side", resolver=side)
+    assert letters.find_one({"_id": "b"})["_id"] == there
+    assert letters.count_documents({}) == 8
+    assert problems(letters) == []
+
+
 def test_ids_that_became_another(bands):
     def theirs(bands: Any) -> None:
         bands.delete_many({"_id": {"$in": [1, 2]}})
