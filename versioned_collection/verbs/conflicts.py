@@ -193,11 +193,23 @@ def discard_local_changes(repository: Repository, progress: Progress | None = No
 
     Returns:
         True; None where no pull waits.
+
+    Raises:
+        InvalidOperation: A rebase has conflicts, whose other side are the local changes.
     """
     with holding(repository, "resolve_conflicts") as hold:
         plan = waiting(hold.state)
-        if plan is None or plan.remote is None:
+        if plan is None:
             return None
+        if plan.remote is None:
+            if not repository.has_conflicts(hold.state):
+                return None
+            raise InvalidOperation(
+                f"in a rebase the changes of {plan.branch!r} are the other side: "
+                "resolver='ours' discards them where they conflict, resolver='theirs' keeps "
+                "them, and abort_merge() takes the rebase back",
+                branch=plan.branch,
+            )
         merge = _id_of(hold.state.merge)
         take_theirs(hold, plan, progress)
         repository.conflicts.delete([merge])
