@@ -393,6 +393,22 @@ def test_settled_for_their_side(bands):
     assert bands.register()
 
 
+@pytest.mark.parametrize(("late", "names"), [(False, "_id n at tags"), (True, "_id at tags n")])
+def test_where_a_field_comes_back(bands, late, names):
+    fork(
+        bands,
+        sets(1, n="theirs"),
+        lambda bands: bands.update_one({"_id": 1}, {"$unset": {"n": 1}}),
+    )
+    if late:
+        with pytest.raises(errors.AutoMergeFailedError):
+            bands.merge("side")
+        bands.resolve_conflicts(resolver="theirs")
+    else:
+        bands.merge("side", resolver="theirs")
+    assert list(bands.find_one({"_id": 1})) == names.split()
+
+
 def test_settled_in_part_by_a_rule(bands):
     clash(bands)
 

@@ -277,7 +277,7 @@ class _Draft:
             PlaceGone: What the path leads through is gone.
         """
         before, place = self.raw, self._taken_out.place_of(path)
-        self.raw = settle(before, place, value, before)
+        self.raw = settle(before, place, value)
         leaves = value is None and bool(path) and isinstance(path[-1], int)
         if leaves and self.raw != before:
             self._taken_out.add(path)
