@@ -146,6 +146,8 @@ BEYOND_DOUBLES = frozenset(
         "case_insensitive_collation",
         "every_kind_of_write_is_noticed",
         "ids_that_the_collation_takes_for_the_id_of_the_version",
+        "ids_that_the_collation_takes_for_one",
+        "ids_that_the_collation_takes_for_one_by_a_rule",
         "ids_that_the_collation_takes_for_the_same",
         "ids_that_a_collation_takes_for_equal",
         "ids_that_a_collation_takes_for_equal_go_together",

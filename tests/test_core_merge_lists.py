@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from strategies import NULL, array, document, embedded, int32, values, with_id
 from test_core_merge import KEY, agrees, conflicts_at, doc, found, merge, mirrored, quick, raw
 
-from versioned_collection.core.merging import Merged, MergePolicy, merge_documents
+from versioned_collection.core.merging import (
+    MISSING,
+    ElementKey,
+    Merged,
+    MergePolicy,
+    TakenOut,
+    merge_documents,
+    settle,
+)
 from versioned_collection.core.merging.lists import align, edits, merge_sets, union_of
 
 KEYED: Any = {"list_keys": {"a": "k"}}
@@ -89,6 +97,27 @@ def test_conflicts_of_elements_name_their_place_in_the_merged_list() -> None:
     lists_conflict([1, 2, 3, 4], [1, 7, 3, 4], [1, 9, 8, 4], "a[1]")  # one ends later
     merged = merge({"a": [1, 2, 3]}, {"a": [4, 2, 3]}, {"a": [5, 2, 6]})
     assert merged.raw == doc({"a": [4, 2, 6]})
+
+
+def test_places_behind_elements_that_left_their_lists() -> None:
+    gone = TakenOut([("a", 3), ("a", 0), ("a", 4, "b", 1), ("b", 0)])
+    assert gone.place_of(("a", 1)) == ("a", 0)
+    assert gone.place_of(("a", 4, "b", 2, "c")) == ("a", 2, "b", 1, "c")
+    assert gone.place_of(("a", 4, "b", 0)) == ("a", 2, "b", 0)
+    key = ElementKey.of("k", 1)
+    for place in ((), ("c",), ("a", key, 1), ("a", "x", 4), (1,)):
+        assert gone.place_of(place) == place
+    assert TakenOut().place_of(("a", 1)) == ("a", 1)
+
+
+def test_a_resolver_of_a_place_takes_out_one_element() -> None:
+    states = ({"a": [side + 1, side + 2, {"x": side}, 0]} for side in (10, 20, 30))
+    merged = merge(*states, resolvers={"a.0": lambda conflict, context: MISSING})
+    assert merged.raw == doc({"a": [22, {"x": 20}, 0]})
+    assert [one.path for one in merged.settled] == [("a", 0)]
+    assert [one.path for one in merged.conflicts] == [("a", 0), ("a", 1, "x")]
+    for conflict in merged.conflicts:
+        assert settle(merged.raw, conflict.path, conflict.ours) == merged.raw
 
 
 def test_elements_are_compared_by_bytes() -> None:

@@ -82,6 +82,18 @@ def test_a_path_leads_up_to_the_common_ancestor_and_down(
     ]
 
 
+@quick
+@given(trees(), st.data())
+def test_distances_are_the_lengths_of_paths(
+    made: tuple[VersionTree, dict[ObjectId, ObjectId | None]], data: st.DataObject
+) -> None:
+    tree, parents = made
+    start = data.draw(st.sampled_from(sorted(parents)))
+    found = tree.distances(start)
+    assert found == {other: len(tree.path(start, other)) for other in parents}
+    assert list(found.values()) == sorted(found.values())
+
+
 def test_the_path_to_itself_is_empty() -> None:
     id_ = ObjectId()
     tree = VersionTree([Node(id_, (), 0, "main")])

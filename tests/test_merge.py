@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from itertools import count
 from typing import Any
 
 import pytest
@@ -228,6 +229,45 @@ def test_ids_that_the_server_takes_for_one(bands):
     assert problems(bands) == []
 
 
+@pytest.fixture
+def letters(anydb) -> VersionedCollection:
+    """A collection that takes ``a`` and ``A`` for one id: they replaced some that we changed."""
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": letter} for letter in "abcdefgh"])
+    bands.init()
+
+    def theirs(bands: Any) -> None:
+        bands.delete_many({"_id": {"$in": list("abcde")}})
+        bands.insert_many([{"_id": letter, "theirs": True} for letter in "ABCDE"])
+
+    fork(bands, theirs, lambda bands: bands.update_one({"_id": "b"}, {"$set": {"n": "ours"}}))
+    return bands
+
+
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_ids_that_the_collation_takes_for_one(letters, limits, request):
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    with pytest.raises(errors.AutoMergeFailedError):
+        letters.merge("side")
+    found = {(one.document_id, one.kind) for one in letters.conflicts()}
+    assert found == {("b", "deleted_by_them"), ("B", "both_added")}
+    assert sorted(letters.distinct("_id")) == ["A", "C", "D", "E", "b", "f", "g", "h"]
+    letters.resolve_conflicts(resolver="theirs")
+    assert letters.register()
+    assert letters.find_one({"_id": "b"}) == {"_id": "B", "theirs": True}
+    assert problems(letters) == []
+
+
+@pytest.mark.parametrize(("side", "there"), [("ours", "b"), ("theirs", "B")])
+def test_ids_that_the_collation_takes_for_one_by_a_rule(letters, side, there):
+    letters.merge("side", resolver=side)
+    assert letters.find_one({"_id": "b"})["_id"] == there
+    assert letters.count_documents({}) == 8
+    assert problems(letters) == []
+
+
 def test_ids_that_became_another(bands):
     def theirs(bands: Any) -> None:
         bands.delete_many({"_id": {"$in": [1, 2]}})
@@ -353,6 +393,22 @@ def test_settled_for_their_side(bands):
     assert bands.register()
 
 
+@pytest.mark.parametrize(("late", "names"), [(False, "_id n at tags"), (True, "_id at tags n")])
+def test_where_a_field_comes_back(bands, late, names):
+    fork(
+        bands,
+        sets(1, n="theirs"),
+        lambda bands: bands.update_one({"_id": 1}, {"$unset": {"n": 1}}),
+    )
+    if late:
+        with pytest.raises(errors.AutoMergeFailedError):
+            bands.merge("side")
+        bands.resolve_conflicts(resolver="theirs")
+    else:
+        bands.merge("side", resolver="theirs")
+    assert list(bands.find_one({"_id": 1})) == names.split()
+
+
 def test_settled_in_part_by_a_rule(bands):
     clash(bands)
 
@@ -364,6 +420,62 @@ def test_settled_in_part_by_a_rule(bands):
     assert bands.resolve_conflicts(resolver=rule) is False
     assert [one.path for one in bands.conflicts()] == [()]
     assert bands.find_one({"_id": 1})["n"] == "ours+"
+
+
+def at_odds(base: Any, side: str) -> Any:
+    """Return what a side made of the numbers in nested lists: a text for each."""
+    if isinstance(base, list):
+        return [at_odds(one, side) for one in base]
+    return base if base < 0 else f"{side} {base}"
+
+
+def lists_clash(bands: VersionedCollection, base: list[Any]) -> None:
+    """Leave a conflict at every number in nested lists that is not negative."""
+    bands.insert_one({"_id": "list", "l": base})
+    bands.register("a list")
+    fork(bands, sets("list", l=at_odds(base, "theirs")), sets("list", l=at_odds(base, "ours")))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"), [(MISSING, [-1]), (Side.THEIRS, ["theirs 2", -1])]
+)
+def test_elements_that_leave_their_list(bands, decision, expected):
+    lists_clash(bands, [1, 2, -1])
+    first, second = bands.conflicts()
+    bands.resolve_conflict(first, MISSING)
+    (moved,) = bands.conflicts()
+    assert (moved.id, moved.path, second.path) == (second.id, ("l", 0), ("l", 1))
+    bands.resolve_conflict(second, decision)
+    assert bands.find_one("list")["l"] == expected
+    assert bands.register()
+    assert problems(bands) == []
+
+
+def test_elements_that_leave_their_list_by_a_rule(bands):
+    lists_clash(bands, [1, 2, -1])
+    assert bands.resolve_conflicts(resolver=lambda conflict, context: MISSING) is True
+    assert bands.find_one("list")["l"] == [-1]
+
+
+def test_elements_leave_lists_in_a_large_change(bands, small_limits):
+    ids = [7, 8, 9]
+    bands.insert_many([{"_id": one, "l": [1, 2, -1]} for one in ids])
+    bands.register("lists")
+    every = {"_id": {"$in": ids}}
+    fork(
+        bands,
+        lambda bands: bands.update_many(every, {"$set": {"l": [11, 12, -1]}}),
+        lambda bands: bands.update_many(every, {"$set": {"l": [21, 22, -1]}}),
+    )
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    rule = lambda conflict, context: MISSING if conflict.base == 1 else Side.THEIRS  # noqa: E731
+    assert bands.resolve_conflicts(resolver=rule) is True
+    assert [one["l"] for one in bands.find(every)] == [[12, -1]] * 3
+    assert bands.register()
+    assert problems(bands) == []
 
 
 def test_a_merge_of_nothing_is_a_version_too(bands):
@@ -616,6 +728,48 @@ def _apply(changes: Any) -> Any:
                 bands.update_one({"_id": id_}, {"$set": fields})
 
     return apply
+
+
+_LISTS = st.recursive(st.integers(-1, 3), lambda one: st.lists(one, min_size=1, max_size=4))
+_DECISIONS = st.sampled_from([MISSING, MISSING, Side.THEIRS, Side.OURS])
+
+
+def _numbered(lists: Any, numbers: Any) -> Any:
+    if isinstance(lists, list):
+        return [_numbered(one, numbers) for one in lists]
+    return lists if lists < 0 else next(numbers)
+
+
+def _decided(base: Any, decisions: dict[str, Any]) -> Any:
+    """Return nested lists with each number as it was decided."""
+    if isinstance(base, list):
+        parts = (one for one in base if decisions.get(str(one)) is not MISSING)
+        return [_decided(one, decisions) for one in parts]
+    return base if base < 0 else f"{decisions[str(base)].value} {base}"
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_lists_are_the_same_in_whichever_order_their_conflicts_are_settled(db, small_limits, data):
+    lists = data.draw(st.lists(_LISTS, min_size=2, max_size=5))
+    base = _numbered(lists, count())
+    bands = started(db)
+    try:
+        with contextlib.suppress(pytest.fail.Exception):  # maybe there is no number
+            lists_clash(bands, base)
+        found = data.draw(st.permutations(list(bands.conflicts())))
+        decisions = {str(one.base): data.draw(_DECISIONS) for one in found}
+        alone = data.draw(st.integers(0, len(found)))
+        for one in found[:alone]:
+            bands.resolve_conflict(one, decisions[str(one.base)])
+        bands.resolve_conflicts(resolver=lambda one, context: decisions[str(one.base)])
+        assert bands.find_one("list")["l"] == _decided(base, decisions)
+    finally:
+        bands.drop()
 
 
 @settings(

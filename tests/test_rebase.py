@@ -396,6 +396,17 @@ def test_settled_it_goes_on(anydb, limits):
     assert problems(bands) == []
 
 
+def test_local_changes_are_not_discarded_for_themselves(anydb):
+    """The other side of its conflicts are they."""
+    bands = stopped(started(anydb))
+    before = everything(anydb)
+    with pytest.raises(errors.InvalidOperation, match="resolver='ours'"):
+        bands.resolve_conflicts(discard_local_changes=True)
+    assert everything(anydb) == before
+    assert bands.resolve_conflicts(resolver="ours") is True
+    assert bands.resolve_conflicts(discard_local_changes=True) is False
+
+
 def test_undo_after_it_stopped_takes_all_of_it_back(anydb, limits):
     bands = started(anydb)
     conflicting(bands)

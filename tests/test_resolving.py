@@ -27,6 +27,7 @@ from versioned_collection import MISSING, Side, VersionedCollection, errors
 from versioned_collection.core.document import RAW_OPTIONS, build, element, key_of
 
 TEXT = struct.pack("<i", 4) + b"abc\0"
+NAN = b"\x01" + struct.pack("<Q", 0x7FF8_0000_0000_0ABC)
 VALUES: dict[str, bytes] = {
     **{
         repr(value): key_of(value)
@@ -38,7 +39,7 @@ VALUES: dict[str, bytes] = {
             *({"a": {"b": []}}, [1, [2.5, {"c": Int64(1)}]]),
         )
     },
-    "NaN with a payload": b"\x01" + struct.pack("<Q", 0x7FF8_0000_0000_0ABC),
+    "NaN with a payload": NAN,
     "symbol": b"\x0e" + TEXT,
     "undefined": b"\x06",
     "pointer": b"\x0c" + TEXT + b"y" * 12,
@@ -135,6 +136,31 @@ def test_what_is_missing_is_seen_as_such(db):
     bands.merge("side", resolver=look)
     assert seen == [(MISSING, None, {"_id": 1, "v": "theirs"})]
     assert bands.find_one(1) is None
+
+
+def test_a_value_of_a_conflict_whose_element_has_moved_is_exact(db):
+    bands = parted(db, key_of("ours"))
+    odd = RawBSONDocument(
+        build(
+            element(b"_id", key_of(1)),
+            element(b"v", b"\x04" + build(element(b"0", key_of(1)), element(b"1", NAN))),
+        ),
+        RAW_OPTIONS,
+    )
+    for branch, list_ in (("lists", [0, 0]), ("aside", [2, 2])):
+        bands.create_branch(branch)
+        bands.update_one({"_id": 1}, {"$set": {"v": list_}})
+        bands.register(branch)
+    bands.checkout("lists")
+    bands.replace_one({"_id": 1}, odd)
+    bands.register("ours")
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("aside")
+    first, second = bands.conflicts()
+    bands.resolve_conflict(first, MISSING)
+    bands.resolve_conflict(second, second.ours)
+    (raw,) = raws(bands)
+    assert raw.endswith(NAN[1:] + b"\0\0")
 
 
 def test_conflicts_are_told_apart(db):

@@ -256,6 +256,47 @@ def test_a_subtree_goes_and_the_stashes_stay(anydb, limits):
 # -- with a merge --------------------------------------------------------------------------
 
 
+def test_ids_that_the_collation_takes_for_one(anydb, limits):
+    anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": letter} for letter in "abcd"])
+    bands.init()
+    bands.delete_many({"_id": {"$in": list("abc")}})
+    bands.insert_many([{"_id": letter} for letter in "ABC"])
+    bands.stash()
+    bands.update_one({"_id": "b"}, {"$set": {"n": 1}})
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.stash_apply(merge=True)
+    found = {(one.document_id, one.kind) for one in bands.conflicts()}
+    assert found == {("b", "deleted_by_them"), ("B", "both_added")}
+    assert sorted(bands.distinct("_id")) == ["A", "C", "b", "d"]
+    bands.resolve_conflicts(resolver="theirs")
+    assert sorted(bands.distinct("_id")) == ["A", "B", "C", "d"]
+    assert problems(bands) == []
+
+
+def test_elements_at_odds_leave_their_list(anydb, limits):
+    bands = tracked(anydb)
+    field(bands, "members", [1, 2, 3])
+    bands.register("members")
+    field(bands, "members", [11, 12, 3])
+    bands.stash()
+    field(bands, "members", [21, 22, 3])
+    changed = raws(bands)
+    for again in (True, False):
+        with pytest.raises(errors.AutoMergeFailedError):
+            bands.stash_apply(merge=True)
+        first, second = bands.conflicts()
+        bands.resolve_conflict(first, MISSING)
+        if again:
+            assert bands.abort_merge()
+            assert raws(bands) == changed
+    bands.resolve_conflict(second, Side.THEIRS)
+    assert bands.find_one({"_id": 1})["members"] == [12, 3]
+    assert not bands.has_stash()
+    assert problems(bands) == []
+
+
 def test_merged_into_a_later_version(anydb, limits):
     bands = tracked(anydb)
     put_aside(bands)

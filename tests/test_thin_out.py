@@ -18,7 +18,7 @@ from remote_support import assert_equal, assert_whole, other_database, put
 
 from versioned_collection import Retention, ThinnedOut, VersionedCollection, errors
 from versioned_collection.core.retention import needed, runs
-from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.remotes import transfer
 from versioned_collection.verbs import thin_out as verb
 
@@ -284,6 +284,50 @@ def test_one_step_at_a_time(anydb, monkeypatch):
     done = bands.thin_out(LAST)
     assert found == [3, 2, 1]
     assert len(done.versions) == 5
+    assert_whole(bands)
+
+
+def test_planning_goes_through_the_history_a_few_times(anydb, monkeypatch):
+    """Not once for each run of versions that goes."""
+    bands = tracked(anydb)
+    steps = 0
+    parent = Ancestry.parent
+
+    def counted(tree: Ancestry, version: ObjectId) -> Any:
+        nonlocal steps
+        steps += 1
+        return parent(tree, version)
+
+    monkeypatch.setattr(Ancestry, "parent", counted)
+    found = []
+    for turns in (range(20), range(20, 60)):
+        for turn in turns:
+            step(bands, turn)
+            if turn % 2:
+                bands.tag(f"t{turn}")
+        steps = 0
+        assert len(bands.thin_out(LAST, dry_run=True).versions) == len(bands.tags())
+        found.append(steps)
+    assert found[1] < 4 * found[0]
+
+
+def test_spans_are_read_once_for_many_runs(anydb, monkeypatch):
+    monkeypatch.setattr(verb, "MOST_SECONDS", 1e6)
+    bands = tracked(anydb)
+    for turn in range(9):
+        step(bands, turn)
+        if turn % 2:
+            bands.tag(f"t{turn}")
+    spans, read = bands._repository.spans, []
+    every = type(spans).all
+
+    def counted(tracker: Any) -> Any:
+        read.append(tracker)
+        return every(tracker)
+
+    monkeypatch.setattr(type(spans), "all", counted)
+    assert len(bands.thin_out(LAST).versions) == 4
+    assert len(read) == 1
     assert_whole(bands)
 
 

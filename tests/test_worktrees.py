@@ -585,6 +585,25 @@ def test_push_and_pull_from_a_worktree(anydb, there):
     assert problems(aside) == problems(other) == []
 
 
+def test_what_a_pull_gives_up_stays_where_another_working_copy_stands_on_it(anydb, there):
+    bands = grown(anydb)
+    bands.push(there)
+    other = VersionedCollection(there, "bands")
+    other.checkout("main")
+    step(other, "theirs")
+    for mine in ("mine", "mine too"):
+        step(bands, mine)
+    aside = bands.worktree("HEAD~1", "aside")
+    before = raws(aside)
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.pull(there)
+    assert bands.resolve_conflicts(discard_local_changes=True) is True
+    assert raws(bands) == raws(other)
+    assert raws(aside) == before
+    assert aside.is_detached()
+    assert problems(aside) == problems(bands) == []
+
+
 def test_pull_moves_no_branch_of_another_working_copy(anydb, there):
     bands = grown(anydb)
     bands.push(there)

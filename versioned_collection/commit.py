@@ -44,6 +44,7 @@ class Commit:
         strict: Whether a validator or unique index that refuses a document fails the commit,
             as the state is a new one; else the validator is bypassed.
         settled: Conflicts to remove.
+        taken_out: Those of them by which an element leaves its list.
         tagged: Tags to set, as they are stored.
         untagged: Tags to remove.
         operation: What the log of operations says about it, None where no reference moves
@@ -88,6 +89,7 @@ class Commit:
     replica: bool = True
     strict: bool = False
     settled: list[ObjectId] = field(default_factory=list)
+    taken_out: list[ObjectId] = field(default_factory=list)
     restore: bool = False
     stash: ObjectId | None = None
     guarded: bool = False
@@ -123,6 +125,7 @@ class Commit:
             "replica": self.replica,
             "strict": self.strict,
             "settled": self.settled,
+            "taken_out": self.taken_out,
             "restore": self.restore,
             "stash": self.stash,
             "guarded": self.guarded,
@@ -223,6 +226,8 @@ def _reference_steps(
         yield partial(repository.purges.bury, [commit.purge["tombstone"]], session)
     if commit.seen is not None:
         yield partial(_see, repository, commit.seen, session)
+    if commit.taken_out:  # while these are there, which say where that was
+        yield partial(repository.conflicts.move_up, commit.taken_out, commit.settled, session)
     if commit.settled:
         yield partial(repository.conflicts.remove, commit.settled, session)
     if commit.bridged is not None:  # before what it stands for goes, so that the tree is one

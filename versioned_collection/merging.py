@@ -6,7 +6,7 @@ two sides changed. The replica holds our documents; base and theirs are computed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -20,8 +20,10 @@ from versioned_collection.core.merging import (
     merge_documents,
     run_resolver,
 )
+from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.moves import batched
+from versioned_collection.namesakes import kept_out
 from versioned_collection.repository import Repository
 
 
@@ -86,7 +88,7 @@ def merge_sides(
     """
     tree = repository.log.ancestry()
     paths = (tree.path(sides.base, end) for end in (sides.ours, sides.theirs))
-    ways = map(repository.way, paths)
+    ways = tuple(map(repository.way, paths))
     theirs = (Changed(*found) for found in repository.deltas.changed_by_them(*ways))
     decide = decision(policy, context)
     # twins are neighbours in the order of ids, and have to be looked at together
@@ -97,7 +99,37 @@ def merge_sides(
                 _merged(by_key[key], recorded.get(key), policy, context) for key in portion
             ]
             untouched = recorded.keys() - by_key.keys()
-            yield list(kept_apart(outcomes, untouched, decide))
+            out = kept_out(
+                repository,
+                arriving(outcomes),
+                lambda keys: _staying(repository, ways, keys, policy, context),
+            )
+            yield list(kept_apart(outcomes, untouched, decide, out=out))
+
+
+def arriving(outcomes: Iterable[Outcome]) -> list[DocumentKey]:
+    """Return the documents that come in."""
+    return [one.key for one in outcomes if one.ours is None and one.merged is not None]
+
+
+def _staying(
+    repository: Repository,
+    ways: Sequence[Path],
+    keys: set[DocumentKey],
+    policy: MergePolicy,
+    context: MergeContext,
+) -> set[DocumentKey]:
+    """Return which documents of ours, of all that a merge may concern, are there behind it."""
+    staying = set(keys)
+    by_key = {
+        key: Changed(key, ours, theirs)
+        for key, (ours, theirs) in repository.deltas.along_all(ways, sorted(keys))
+        if key in keys and theirs
+    }
+    for portion, recorded in repository.replica.by_keys(sorted(by_key)):
+        outcomes = (_merged(by_key[key], recorded.get(key), policy, context) for key in portion)
+        staying.difference_update(one.key for one in outcomes if one.merged is None)
+    return staying
 
 
 def decision(policy: MergePolicy, context: MergeContext) -> Callable[[Conflict], Any]:
@@ -155,6 +187,7 @@ def kept_apart(
     decide: Callable[[Conflict], Any],
     *,
     swapped: bool = False,
+    out: Collection[DocumentKey] = (),
 ) -> Iterator[Outcome]:
     """Let no document come in beside one of ours whose id the server takes for the same.
 
@@ -166,6 +199,7 @@ def kept_apart(
         untouched: Documents of ours under such ids that they did not touch.
         decide: What settles conflicts.
         swapped: Whether conflicts see the sides the other way round.
+        out: Documents that a collation keeps out.
     """
     for place, one in enumerate(outcomes):
         if one.ours is not None or one.merged is None:
@@ -175,7 +209,7 @@ def kept_apart(
             *_run(outcomes[max(place - 4, 0) : place][::-1], one.key),
             *_run(outcomes[place + 1 : place + 5], one.key),
         ]
-        if near or any(are_twins(key, one.key) for key in untouched):
+        if near or one.key in out or any(are_twins(key, one.key) for key in untouched):
             theirs = bytes((OBJECT,)) + one.merged
             sides = (theirs, None) if swapped else (None, theirs)
             conflict = Conflict(one.key, (), "both_added", None, *sides)

@@ -14,10 +14,10 @@ from versioned_collection.committer import Committer
 from versioned_collection.composing import Ways, compose, nearer_end
 from versioned_collection.containing import MOST_NAMED
 from versioned_collection.core.delta import encoded_rows
-from versioned_collection.core.retention import Run
+from versioned_collection.core.retention import Run, bridge
 from versioned_collection.core.spans import Span
 from versioned_collection.core.sums import MODULUS, Sums
-from versioned_collection.core.tree import Path, VersionTree
+from versioned_collection.core.tree import Ancestry, Path, VersionTree
 from versioned_collection.core.version import Gap, Version, VersionId
 from versioned_collection.hold import Hold
 from versioned_collection.repository import Repository, new_version_id
@@ -25,47 +25,66 @@ from versioned_collection.trackers.entries import gap_to_bson
 from versioned_collection.versions import entry_of
 
 
-def thin_out(hold: Hold, tree: VersionTree, run: Run, tags: Sequence[str]) -> None:
-    """Let the version at the end of a run stand for all of the run.
+class Thinning:
+    """Lets runs of versions go, one after the other under one lease.
 
     Args:
         hold: The lease.
         tree: All versions.
-        run: The versions that go.
-        tags: The tags that go with them.
     """
-    draft = new_version_id()
-    hold.begin({"phase": "prepare", "version": draft})
-    _compose(hold, tree, run, draft)
-    repository = hold.repository
-    repository.spans.remove([span.id for span in _spans_over(repository.spans.all(), tree, run)])
-    entry = entry_of(repository, run.end)
-    commit = Commit(
-        forgotten=list(run.versions),
-        untagged=list(tags),
-        bridged={
-            "version": run.end,
-            "parents": [run.start, *entry.parents[1:]],
-            "gap": gap_to_bson(_gap(hold, run, entry)),
-            "draft": draft,
-            "moved": False,
-        },
-        operation={},  # names and HEAD stay, so there is nothing to undo
-    )
-    committer = Committer(hold)
-    committer.declare(commit)
-    committer.complete(commit)
-    hold.refresh()
 
+    def __init__(self, hold: Hold, tree: VersionTree) -> None:
+        self._hold = hold
+        self._nodes = dict(tree.nodes)
+        self._left = Ancestry(self._nodes)
+        self._spans = _by_version(hold.repository.spans.all(), tree)
 
-def _compose(hold: Hold, tree: VersionTree, run: Run, draft: VersionId) -> None:
-    """Store what changes between the ends of a run under a draft."""
-    repository = hold.repository
-    here, is_end = nearer_end(tree, hold.state.head, run.start, run.end)
-    through = repository.way(Path((), (*run.versions, run.end)))
-    for deltas, _ in compose(repository, Ways(through, repository.way(here), is_end)):
-        hold.lease.check()
-        repository.deltas.append(draft, deltas)
+    def let_go(self, run: Run, tags: Sequence[str]) -> None:
+        """Let the version at the end of a run stand for all of the run.
+
+        Args:
+            run: The versions that go.
+            tags: The tags that go with them.
+        """
+        hold, draft = self._hold, new_version_id()
+        hold.begin({"phase": "prepare", "version": draft})
+        self._compose(run, draft)
+        hold.repository.spans.remove(self._spans_over(run))
+        entry = entry_of(hold.repository, run.end)
+        commit = Commit(
+            forgotten=list(run.versions),
+            untagged=list(tags),
+            bridged={
+                "version": run.end,
+                "parents": [run.start, *entry.parents[1:]],
+                "gap": gap_to_bson(_gap(hold, run, entry)),
+                "draft": draft,
+                "moved": False,
+            },
+            operation={},  # names and HEAD stay, so there is nothing to undo
+        )
+        committer = Committer(hold)
+        committer.declare(commit)
+        committer.complete(commit)
+        hold.refresh()
+        bridge(self._nodes, run)
+
+    def _compose(self, run: Run, draft: VersionId) -> None:
+        """Store what changes between the ends of a run under a draft."""
+        hold, repository = self._hold, self._hold.repository
+        here, is_end = nearer_end(self._left, hold.state.head, run.start, run.end)
+        through = repository.way(Path((), (*run.versions, run.end)))
+        for deltas, _ in compose(repository, Ways(through, repository.way(here), is_end)):
+            hold.lease.check()
+            repository.deltas.append(draft, deltas)
+
+    def _spans_over(self, run: Run) -> list[VersionId]:
+        """Return the spans that stand for versions of a run, or for the one behind it.
+
+        That one's changes become others, and so one that begins with it would lack some of them.
+        """
+        concerned = (*run.versions, run.end)
+        return list(dict.fromkeys(span for one in concerned for span in self._spans.get(one, ())))
 
 
 def _gap(hold: Hold, run: Run, entry: Version) -> Gap:
@@ -95,15 +114,11 @@ def _names(entry: Version, *, is_gone: bool) -> Iterable[tuple[VersionId, str, i
         yield entry.id, entry.branch, entry.number
 
 
-def _spans_over(spans: Iterable[Span], tree: VersionTree, run: Run) -> list[Span]:
-    """Return the spans that stand for versions of a run, or for the one behind it.
-
-    That one's changes become others, and so one that begins with it would lack some of them.
-    """
-    concerned = {*run.versions, run.end}
-    return [span for span in spans if span.end in tree and concerned & _covered(span, tree)]
-
-
-def _covered(span: Span, tree: VersionTree) -> set[VersionId]:
-    line = zip(range(span.versions), tree.ancestors(span.end), strict=False)
-    return {version for _, version in line}
+def _by_version(spans: Iterable[Span], tree: VersionTree) -> dict[VersionId, list[VersionId]]:
+    """Return which spans stand for each version."""
+    found: dict[VersionId, list[VersionId]] = {}
+    for span in spans:
+        if span.end in tree:
+            for _, version in zip(range(span.versions), tree.ancestors(span.end), strict=False):
+                found.setdefault(version, []).append(span.id)
+    return found

@@ -16,12 +16,12 @@ from versioned_collection.core.graph import ancestors_of, merge_base
 from versioned_collection.core.merging import MergeContext, MergePolicy
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.elsewhere import needed_elsewhere
 from versioned_collection.hold import Hold
 from versioned_collection.labels import stamp
 from versioned_collection.observing import Progress
 from versioned_collection.rebasing import Plan, Rebasing, ended
 from versioned_collection.replaying import Step
-from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import ensure_collection, set_aside_and_move
 from versioned_collection.versions import entry_of, merge_context
 
@@ -74,7 +74,7 @@ def take_theirs(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     ensure_collection(hold)
     tree = repository.log.tree()
     labels, _ = plan.labels(repository)
-    doomed = _only_here(repository, tree, plan)
+    doomed = _only_here(hold, tree, plan)
     commit = Commit(
         state={**ended(plan, plan.onto), **stamp(labels)},
         path=tree.path(hold.state.head, plan.onto),
@@ -85,10 +85,11 @@ def take_theirs(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     set_aside_and_move(hold, commit, progress)
 
 
-def _only_here(repository: Repository, tree: VersionTree, plan: Plan) -> set[VersionId]:
+def _only_here(hold: Hold, tree: VersionTree, plan: Plan) -> set[VersionId]:
     """Return the versions of a branch that neither the remote nor anything else here needs."""
+    repository = hold.repository
     tips = {name: tip for name, tip in repository.branches.all().items() if name != plan.branch}
-    needed = [plan.onto, *tips.values()]
+    needed = [plan.onto, *tips.values(), *needed_elsewhere(hold)]
     needed += [tag["version"] for tag in repository.tags.documents().values()]
     needed += [tip for remote in repository.remotes.all() for tip in remote.tips.values()]
     kept = ancestors_of(tree, *(version for version in needed if version in tree))

@@ -7,6 +7,7 @@ one transaction is carried out from there, and so is the way back while conflict
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -25,8 +26,9 @@ from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.hold import Hold
 from versioned_collection.joining import carry_out
-from versioned_collection.merging import Outcome, waiting
+from versioned_collection.merging import Outcome, arriving, waiting
 from versioned_collection.moves import Move, batched, is_small
+from versioned_collection.namesakes import kept_out
 from versioned_collection.observing import Progress
 from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import ensure_collection
@@ -108,7 +110,20 @@ class Unstashing:
                 outcomes = [
                     _merged(deltas[key], present.get(key), policy, context) for key in portion
                 ]
-                yield list(_apart(outcomes, present.keys() - set(portion)))
+                staying = partial(self._staying, policy, context)
+                out = kept_out(repository, arriving(outcomes), staying)
+                yield list(_apart(outcomes, present.keys() - set(portion), out))
+
+    def _staying(
+        self, policy: MergePolicy, context: MergeContext, keys: set[DocumentKey]
+    ) -> set[DocumentKey]:
+        """Return which present documents are there behind the merge."""
+        repository, staying = self._repository, set(keys)
+        deltas = {delta.key: delta for delta in repository.stash.among(self._header["id"], keys)}
+        for portion, present in by_keys(repository.db, repository.name, sorted(deltas)):
+            outcomes = (_merged(deltas[key], present.get(key), policy, context) for key in portion)
+            staying.difference_update(one.key for one in outcomes if one.merged is None)
+        return staying
 
     def _put_aside(self, outcomes: list[Outcome]) -> None:
         repository = self._repository
@@ -172,18 +187,22 @@ def _merged(
     return Outcome(delta.key, ours, merged.raw, merged.conflicts)
 
 
-def _apart(outcomes: list[Outcome], untouched: set[DocumentKey]) -> Iterator[Outcome]:
+def _apart(
+    outcomes: list[Outcome], untouched: set[DocumentKey], out: set[DocumentKey]
+) -> Iterator[Outcome]:
     """Let no document come in beside a present one whose id the server takes for the same.
 
     Args:
         outcomes: The merged documents, in the order of their ids.
         untouched: Documents that are there under such an id, and stay.
+        out: Documents that a collation keeps out.
     """
+    coming = set(arriving(outcomes))
     for place, one in enumerate(outcomes):
         around = outcomes[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS + 1]
         staying = [near.key for near in around if near is not one and near.merged is not None]
-        arrives = one.ours is None and one.merged is not None
-        if arrives and any(are_twins(key, one.key) for key in (*staying, *untouched)):
+        is_twin = any(are_twins(key, one.key) for key in (*staying, *untouched))
+        if one.key in coming and (is_twin or one.key in out):
             theirs = bytes((OBJECT,)) + (one.merged or b"")
             conflict = Conflict(one.key, (), "both_added", None, None, theirs)
             yield one._replace(merged=None, conflicts=[conflict])

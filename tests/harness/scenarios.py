@@ -15,7 +15,7 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
-from versioned_collection import Only, Retention, VersionedCollection
+from versioned_collection import MISSING, Only, Retention, VersionedCollection
 from versioned_collection.core import spans
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import build, document_hash, element, key_of
@@ -185,6 +185,21 @@ def with_many_conflicts(collection: VersionedCollection) -> None:
         collection.register(f"at odds on {branch}")
 
 
+def with_conflicts_in_a_list(collection: VersionedCollection) -> None:
+    """Have three elements of a list at odds on side and main, and be on main."""
+
+    def change(first: Any, message: str) -> None:
+        elements = [first, {"of": first}, first, "same"]
+        collection.update_one({"_id": 5}, {"$set": {"elements": elements}})
+        collection.register(message)
+
+    change("base", "a list")
+    collection.create_branch("side")
+    change("theirs", "at odds aside")
+    collection.checkout("main")
+    change("ours", "at odds with side")
+
+
 def unless_conflicts(act: Verb) -> Verb:
     """Return a verb whose conflicts are no failure."""
 
@@ -244,6 +259,12 @@ def resolve_one(collection: VersionedCollection, document_id: Any = 5) -> Any:
     """Settle the conflict in one place, while it waits."""
     found = [one for one in collection.conflicts() if one.document_id == document_id]
     return found and collection.resolve_conflict(found[0], {"settled": [1.5]})
+
+
+def take_element_out(collection: VersionedCollection) -> Any:
+    """Have the first of the elements at odds leave its list, while all of them wait."""
+    found = list(collection.conflicts())
+    return len(found) == 3 and collection.resolve_conflict(found[0], MISSING)
 
 
 def resolve_one_of_a_stash(collection: VersionedCollection) -> Any:
@@ -530,6 +551,9 @@ SCENARIOS = {
         large=True,
     ),
     "resolve a conflict": Scenario(resolve_one, (*_AT_ODDS, merge)),
+    "resolve a conflict by taking an element out": Scenario(
+        take_element_out, (with_history, with_conflicts_in_a_list, merge)
+    ),
     "resolve conflicts page by page": Scenario(
         lambda c: c.resolve_conflicts(resolver="theirs"),
         (with_history, with_side, with_many_conflicts, merge),

@@ -32,6 +32,8 @@ PHRASES = {
     "settle with MISSING": "settle with --remove",
     "resolve_conflicts() without a resolver": "'vc resolve-conflicts --as-they-are'",
     "with delete_version_subtree": "with 'vc delete-version-subtree'",
+    "resolver='ours'": "--ours",
+    "resolver='theirs'": "--theirs",
     "get_log()": "'vc log'",
     "read again, or call prepare(whole=True) first, which makes a copy that is not bound to a "
     "moment": "read again",

@@ -175,7 +175,8 @@ class Moving:
         """Settle no conflict where what was decided is not written."""
         left = self._writing.without_overtaken(self._commit, self._writer, None)
         if left is not self._commit:
-            self._commit.settled, self._commit.state = left.settled, left.state
+            self._commit.settled, self._commit.taken_out = left.settled, left.taken_out
+            self._commit.state = left.state
             self._declare(self._commit)
 
 

@@ -89,9 +89,10 @@ class Writing:
             return commit
         waiting = self.repository.conflicts.of_documents(commit.settled, writer.kept, session)
         settled = [one for one in commit.settled if one not in waiting]
+        taken_out = [one for one in commit.taken_out if one not in waiting]
         ends = {"merge", *with_stashes(())}
         state = {name: value for name, value in commit.state.items() if name not in ends}
-        return replace(commit, settled=settled, state=state)
+        return replace(commit, settled=settled, taken_out=taken_out, state=state)
 
     def note_own_writes(self) -> None:
         """Store the last commit, whose events in the change stream are ours."""

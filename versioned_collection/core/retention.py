@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
 from versioned_collection.core.times import ago, utc
-from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
 
@@ -170,13 +170,12 @@ class Run:
     end: VersionId
 
 
-def bridged(tree: VersionTree, run: Run) -> VersionTree:
-    """Return the versions that are left once a run is gone."""
-    end = tree.nodes[run.end]
-    left = {**tree.nodes, run.end: replace(end, parents=(run.start, *end.parents[1:]))}
+def bridge(nodes: MutableMapping[VersionId, Node], run: Run) -> None:
+    """Leave a run out of the nodes of a tree."""
+    end = nodes[run.end]
+    nodes[run.end] = replace(end, parents=(run.start, *end.parents[1:]))
     for version in run.versions:
-        del left[version]
-    return VersionTree(left.values())
+        del nodes[version]
 
 
 def runs(tree: VersionTree, kept: Collection[VersionId]) -> list[Run]:

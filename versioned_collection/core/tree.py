@@ -194,3 +194,14 @@ class VersionTree(Ancestry):
             current = waiting.pop()
             yield current
             waiting.extend(reversed(self._children.get(current, ())))
+
+    def distances(self, version: VersionId) -> dict[VersionId, int]:
+        """Return how long the path to each version is, nearest first, in one walk."""
+        found = {version: 0}
+        for current in (walked := [version]):  # which grows meanwhile
+            near = [*self.children(current), self.parent(current)]
+            for one in near:
+                if one is not None and one not in found:
+                    found[one] = found[current] + 1
+                    walked.append(one)
+        return found

@@ -318,7 +318,8 @@ class Merging(Facet[DocumentType]):
         Args:
             discard_local_changes: Take the other side's values. Of a `pull` this takes the
                 remote's side altogether: the branch is as it is there, and local versions that
-                nothing else leads to are removed.
+                nothing else leads to are removed. A `rebase` takes `resolver`, as the other side
+                are the local changes there.
             resolver: What settles them; see `merge`. Without it the documents stand as they
                 are now: with our values, or as they were edited since.
             progress: Called with a phase and a number of conflicts done.
@@ -329,6 +330,7 @@ class Merging(Facet[DocumentType]):
             another client wrote to the document just now. `conflicts` lists those.
 
         Raises:
+            InvalidOperation: A rebase waits, and `discard_local_changes` was asked for.
             InvalidArgument: There is no such resolver.
             ResolverFailed: The resolver raised.
         """

@@ -24,13 +24,13 @@ from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.repository import Repository
 
-_COLLATED = frozenset((STRING, SYMBOL, OBJECT, ARRAY))
+COLLATED = frozenset((STRING, SYMBOL, OBJECT, ARRAY))
 """Types of ids in which a collation compares texts."""
 
 
 def is_collated(repository: Repository, key: DocumentKey) -> bool:
     """Tell whether a collation says which ids are the same as one."""
-    return key[0] in _COLLATED and bool(repository.state().options.get("collation"))
+    return key[0] in COLLATED and bool(repository.state().options.get("collation"))
 
 
 def with_same_ids(
@@ -44,7 +44,7 @@ def with_same_ids(
         keys: The ids.
     """
     found = set(keys)
-    texts = sorted(key for key in found if key[0] in _COLLATED)
+    texts = sorted(key for key in found if key[0] in COLLATED)
     if not texts or not is_collated(planner.repository, texts[0]):
         return found
     reader = Reader(planner, version)

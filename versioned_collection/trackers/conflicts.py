@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import bson
 from bson.objectid import ObjectId
+from pymongo import UpdateOne
 from pymongo.database import Database
 
 from versioned_collection.core.document import DocumentKey, build, element
-from versioned_collection.core.merging import Conflict
+from versioned_collection.core.merging import Conflict, TakenOut
 from versioned_collection.core.portions import portions
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
@@ -150,6 +153,51 @@ class ConflictsCollection(Tracker):
         """Return how many conflicts of a merge wait."""
         with translated():
             return self.collection.count_documents({"merge": merge})
+
+    def move_up(
+        self,
+        taken_out: Sequence[ObjectId],
+        settled: Sequence[ObjectId],
+        session: Session = None,
+    ) -> None:
+        """Have conflicts name their places as they are once elements have left their lists.
+
+        This can be repeated, also when some of `settled` have been removed since.
+
+        Args:
+            taken_out: The conflicts by which the elements leave, each for the first time.
+            settled: All that go together with them.
+            session: The session of a transaction.
+        """
+        mark = taken_out[0]
+        gone: defaultdict[DocumentKey, TakenOut] = defaultdict(TakenOut)
+        merges: set[ObjectId] = set()
+        for stored in self._places({"_id": {"$in": list(taken_out)}}, session):
+            merges.add(stored["merge"])
+            conflict = Conflict.from_bson(stored)
+            gone[conflict.key].add(conflict.path)
+        waiting = {
+            "merge": {"$in": list(merges)},
+            "key": {"$in": list(gone)},
+            "_id": {"$nin": list(settled)},
+            "moved": {"$ne": mark},
+        }
+        moves: list[UpdateOne] = []
+        for stored in self._places(waiting, session):
+            conflict = Conflict.from_bson(stored)
+            place = replace(conflict, path=gone[conflict.key].place_of(conflict.path))
+            if place != conflict:
+                change = {"path": place.to_bson()["path"], "moved": mark}
+                same = {"_id": stored["_id"], "moved": {"$ne": mark}}
+                moves.append(UpdateOne(same, {"$set": change}))
+        if moves:
+            with translated():
+                self.collection.bulk_write(moves, ordered=False, session=session)
+
+    def _places(self, filter_: Mapping[str, Any], session: Session) -> Iterator[dict[str, Any]]:
+        fields = {"merge": 1, "key": 1, "path": 1, "kind": 1}
+        with translated(), self.collection.find(filter_, fields, session=session) as found:
+            yield from found
 
     def remove(self, conflicts: Sequence[ObjectId], session: Session = None) -> None:
         """Remove conflicts that are settled."""

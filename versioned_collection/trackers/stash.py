@@ -48,6 +48,11 @@ class StashCollection(ErasableDeltas):
         with translated():
             return self.collection.count_documents({"version": stash})
 
+    def among(self, stash: ObjectId, keys: Iterable[DocumentKey]) -> Iterator[Delta]:
+        """Iterate over the changes that a stash has of these very documents."""
+        filter_ = {"version": stash, "key": {"$in": list(map(sort_key, keys))}}
+        return (delta for _, delta in self.find(filter_))
+
     def note_steps(self, stash: ObjectId, steps: Mapping[DocumentKey, Step]) -> None:
         """Note what is about to happen to documents that a stash has changed.
 

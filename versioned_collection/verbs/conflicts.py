@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -15,7 +15,7 @@ from versioned_collection.core import merging
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.delta import images
 from versioned_collection.core.document import DocumentKey, document_hash
-from versioned_collection.core.merging import MergeContext, settle
+from versioned_collection.core.merging import MergeContext, Path, TakenOut, settle
 from versioned_collection.core.portions import portions
 from versioned_collection.errors import (
     InvalidArgument,
@@ -115,7 +115,7 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
                 conflict=wanted,
             )
         shown = Conflict(*found[0][0], repository.codec)
-        if isinstance(conflict, Conflict) and conflict == shown:
+        if isinstance(conflict, Conflict) and _is_same(conflict, shown):
             shown = conflict  # its own values, given back, are exact
         settling = _Settling(hold, lambda _: merging.resolved_value(shown, value))
         settling.settle(found[0])
@@ -127,6 +127,11 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
                 "another client meanwhile, so its conflict still waits; settle it again",
                 conflict=wanted,
             )
+
+
+def _is_same(one: Conflict, other: Conflict) -> bool:
+    """Tell whether conflicts are one, whose place may have moved within its list."""
+    return replace(one.raw, path=other.path) == other.raw
 
 
 def resolve_conflicts(
@@ -188,11 +193,23 @@ def discard_local_changes(repository: Repository, progress: Progress | None = No
 
     Returns:
         True; None where no pull waits.
+
+    Raises:
+        InvalidOperation: A rebase has conflicts, whose other side are the local changes.
     """
     with holding(repository, "resolve_conflicts") as hold:
         plan = waiting(hold.state)
-        if plan is None or plan.remote is None:
+        if plan is None:
             return None
+        if plan.remote is None:
+            if not repository.has_conflicts(hold.state):
+                return None
+            raise InvalidOperation(
+                f"in a rebase the changes of {plan.branch!r} are the other side: "
+                "resolver='ours' discards them where they conflict, resolver='theirs' keeps "
+                "them, and abort_merge() takes the rebase back",
+                branch=plan.branch,
+            )
         merge = _id_of(hold.state.merge)
         take_theirs(hold, plan, progress)
         repository.conflicts.delete([merge])
@@ -239,6 +256,35 @@ def _id_of(merge: Any) -> ObjectId:
     return ObjectId() if merge is None else merge["id"]
 
 
+class _Draft:
+    """A document while conflicts of it are settled.
+
+    Attributes:
+        raw: The document, None where there is none.
+    """
+
+    def __init__(self, raw: bytes | None) -> None:
+        self.raw = raw
+        self._taken_out = TakenOut()
+
+    def settle(self, path: Path, value: merging.Value | None) -> bool:
+        """Put a value at a place, which is named as it was before anything was settled.
+
+        Returns:
+            Whether an element has left its list by it.
+
+        Raises:
+            PlaceGone: What the path leads through is gone.
+        """
+        before, place = self.raw, self._taken_out.place_of(path)
+        self.raw = settle(before, place, value)
+        leaves = value is None and bool(path) and isinstance(path[-1], int)
+        if leaves and self.raw != before:
+            self._taken_out.add(path)
+            return True
+        return False
+
+
 class _Settling:
     """Settles conflicts, a page at a time.
 
@@ -261,41 +307,41 @@ class _Settling:
         whose place is gone wait on as well.
         """
         if self._decide is None:
-            self._commit([one.id for one in page], {}, {})
+            self._commit(Commit(settled=[one.id for one in page]), {}, {})
             return
         keys = sorted({one.conflict.key for one in page})
         present: dict[DocumentKey, bytes | None] = dict.fromkeys(keys)
         for portion, found in by_keys(self._repository.db, self._repository.name, keys):
             present.update((key, found.get(key)) for key in portion)
+        drafts = {key: _Draft(raw) for key, raw in present.items()}
         settled: list[ObjectId] = []
-        wanted: dict[DocumentKey, bytes | None] = {}
-        for key, group in groupby(page, key=lambda one: one.conflict.key):
-            raw = wanted.get(key, present[key])  # one that came late is not in its row
-            for one in group:
-                value = self._decide(one.conflict)
-                if value is merging.UNRESOLVED:
-                    continue
-                try:
-                    raw = settle(raw, one.conflict.path, value, raw)
-                except PlaceGone as error:
-                    self.gone.append(error)
-                else:
-                    settled.append(one.id)
-            wanted[key] = raw
+        taken_out: list[ObjectId] = []
+        for one in page:
+            value = self._decide(one.conflict)
+            if value is merging.UNRESOLVED:
+                continue
+            try:
+                if drafts[one.conflict.key].settle(one.conflict.path, value):
+                    taken_out.append(one.id)
+            except PlaceGone as error:
+                self.gone.append(error)
+            else:
+                settled.append(one.id)
         if settled:
-            self._commit(settled, present, wanted)
+            commit = Commit(settled=settled, taken_out=taken_out)
+            self._commit(commit, present, {key: one.raw for key, one in drafts.items()})
 
     def _commit(
         self,
-        settled: list[ObjectId],
+        commit: Commit,
         present: dict[DocumentKey, bytes | None],
         wanted: dict[DocumentKey, bytes | None],
     ) -> None:
         merge: Mapping[str, Any] = self._hold.state.merge or {}
         changed = [key for key, raw in wanted.items() if raw != present[key]]
-        is_last = self._is_last_of_stash(settled)
-        state = end_of_unstashing(self._hold.state) if is_last else {"progress": ObjectId()}
-        commit = Commit(settled=settled, state=state)
+        is_last = self._is_last_of_stash(commit.settled)
+        ended = end_of_unstashing(self._hold.state) if is_last else None
+        commit.state = ended or {"progress": ObjectId()}
         committer = Committer(self._hold)
         self._repository.modified.add(changed)
         if merge.get("stash") is not None:

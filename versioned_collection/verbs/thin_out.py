@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from versioned_collection.core.retention import Retention, Run, bridged, needed, runs
+from versioned_collection.core.retention import Retention, Run, needed, runs
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidType
@@ -16,7 +16,7 @@ from versioned_collection.hold import Hold
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
-from versioned_collection.thinning import thin_out as thin_out_run
+from versioned_collection.thinning import Thinning
 from versioned_collection.trackers.metadata import Metadata
 
 MOST_SECONDS = 2.0
@@ -98,14 +98,13 @@ def thin_out(
 def _carry_out(hold: Hold, plan: _Plan) -> ThinnedOut:
     """Let some runs go, one at least; return which."""
     until = time.monotonic() + MOST_SECONDS
-    tree = plan.tree
+    thinning = Thinning(hold, plan.tree)
     gone: list[Run] = []
     for run in plan.runs:
         if gone and time.monotonic() > until:
             break
-        thin_out_run(hold, tree, run, plan.tags_of(run))
+        thinning.let_go(run, plan.tags_of(run))
         gone.append(run)
-        tree = bridged(tree, run)
     return plan._replace(runs=gone).outcome()
 
 
@@ -125,8 +124,8 @@ def _planned(hold: Hold, retention: Retention, now: datetime) -> _Plan:
     tips = [tip for tip in repository.branches.all().values() if tip in tree]
     kept = needed(tree, (*named, *tips))
     kept |= retention.kept(tree, repository.log.times(), tips, now)
-    head = hold.state.head
-    found = sorted(runs(tree, kept), key=lambda run: len(tree.path(head, run.end)))
+    distances = tree.distances(hold.state.head)
+    found = sorted(runs(tree, kept), key=lambda run: distances[run.end])
     return _Plan(tree, found, tags)
 
 

@@ -17,6 +17,7 @@ from versioned_collection.core.merging.paths import (
     Pattern,
     PatternLike,
     Step,
+    TakenOut,
     path_text,
     pattern,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "ShownConflict",
     "Side",
     "Step",
+    "TakenOut",
     "Value",
     "merge_documents",
     "path_text",

@@ -12,14 +12,14 @@ there is no conflict, and the conflicts are the same with their sides swapped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from versioned_collection.core.document import ARRAY, OBJECT, DocumentKey
 from versioned_collection.core.merging.conflict import Conflict, ConflictKind
 from versioned_collection.core.merging.coupling import coupled_paths
 from versioned_collection.core.merging.lists import Stretch, merge_sets, stretches
 from versioned_collection.core.merging.orders import merge_orders
-from versioned_collection.core.merging.paths import ElementKey, Path, step_of
+from versioned_collection.core.merging.paths import ElementKey, Path, TakenOut, step_of
 from versioned_collection.core.merging.policy import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.merging.resolvers import MergeContext, run_resolver
 from versioned_collection.core.merging.values import (
@@ -88,7 +88,7 @@ def merge_documents(
         merger.coupled = coupled_paths(policy, values[0], values[1], values[2])
     value = merger.merge((), *values)
     raw = None if value is None else value[1:]
-    return Merged(raw, merger.conflicts, merger.settled)
+    return Merged(raw, merger.waiting(), merger.settled)
 
 
 class _Merger:
@@ -99,6 +99,12 @@ class _Merger:
         self.coupled: Mapping[Path, bool] = {}
         self.conflicts: list[Conflict] = []
         self.settled: list[Conflict] = []
+        self.taken_out = TakenOut()
+
+    def waiting(self) -> list[Conflict]:
+        """Return what could not be merged, with places as they are in the merged document."""
+        place_of = self.taken_out.place_of
+        return [replace(one, path=place_of(one.path)) for one in self.conflicts]
 
     def merge(
         self, path: Path, base: Value | None, ours: Value | None, theirs: Value | None
@@ -193,17 +199,19 @@ class _Merger:
     def _stretches(self, path: Path, parts: list[Stretch]) -> Value | None:
         if any(part.plain is None and not part.aligned for part in parts):
             return None  # before any element is merged, so that nothing is reported twice
-        merged: list[Value] = []
+        merged: list[Value | None] = []
         for part in parts:
             plain = part.plain
             if plain is not None and not (self.policy.watches and part.aligned):
                 merged += plain
                 continue
             for values in zip(*part, strict=True):
-                value = self.merge((*path, len(merged)), *values)
-                if value is not None:
-                    merged.append(value)
-        return array_of(merged)
+                # also what a resolver takes out counts: its neighbour is not asked for as itself
+                place = (*path, len(merged))
+                merged.append(self.merge(place, *values))
+                if merged[-1] is None:
+                    self.taken_out.add(place)
+        return array_of([value for value in merged if value is not None])
 
     def _leaf(
         self, path: Path, base: Value | None, ours: Value | None, theirs: Value | None

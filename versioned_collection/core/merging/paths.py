@@ -8,10 +8,11 @@ reached.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from versioned_collection.core.merging.values import Value, python_value, raw_value
 from versioned_collection.errors import InvalidArgument
@@ -93,6 +94,32 @@ def path_text(path: Path) -> str:
 def _name_text(name: str) -> str:
     plain = name and not set(name) & set(".[]'\"") and name.isprintable()
     return name if plain else ascii(name)
+
+
+class TakenOut:
+    """Elements that left their lists, so that those behind them stand further in front.
+
+    All places are given as they were before any of these elements left.
+    """
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        self._indexes: dict[Path, list[int]] = {}
+        for path in paths:
+            self.add(path)
+
+    def add(self, path: Path) -> None:
+        """Let the element at a place leave its list."""
+        *around, index = path
+        insort(self._indexes.setdefault(tuple(around), []), cast(int, index))
+
+    def place_of(self, path: Path) -> Path:
+        """Return where a place is, now that these elements have left."""
+        return tuple(
+            step - bisect_left(self._indexes.get(path[:depth], ()), step)
+            if isinstance(step, int)
+            else step
+            for depth, step in enumerate(path)
+        )
 
 
 @dataclass(frozen=True, slots=True)
