@@ -83,6 +83,89 @@ def test_what_was_fetched_can_be_merged_where_both_have_gone_on(sides):
     assert_equal(mine, theirs)
 
 
+def merged(mine, revision):
+    mine.merge(revision)
+
+
+def merged_with_conflicts(mine, revision):
+    put(mine, "one", "mine")
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.merge(revision)
+    mine.resolve_conflicts(resolver="ours")
+    mine.register()
+
+
+def rebased(mine, revision):
+    mine.rebase(revision)
+
+
+def rebased_with_conflicts(mine, revision):
+    put(mine, "one", "mine")
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.rebase(revision)
+    mine.resolve_conflicts(resolver="theirs")
+    mine.register()
+
+
+def reset(mine, revision):
+    mine.reset(revision)
+    mine.discard_changes()
+
+
+def created_again(mine, revision):
+    mine.tag("own")
+    mine.checkout(revision)
+    mine.delete_branch("main")
+    mine.create_branch("main")
+
+
+def registered_under_its_name(mine, revision):
+    mine.tag("own")
+    mine.checkout(revision)
+    mine.delete_branch("main")
+    mine.update_one({"_id": 2}, {"$set": {"new": True}})
+    mine.register("new", branch_name="main")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        merged,
+        merged_with_conflicts,
+        rebased,
+        rebased_with_conflicts,
+        reset,
+        created_again,
+        registered_under_its_name,
+    ],
+)
+def test_what_was_fetched_has_the_labels_of_the_remote_once_the_branch_has_it(sides, way):
+    mine, theirs = sides
+    put(theirs, "one")
+    put(theirs, "two")
+    put(mine, "own", id_=2)
+    way(mine, f"{mine.fetch(theirs).remote}/main")
+    put(mine, "more", id_=2)
+    called = labels_of_versions(theirs)
+    mine.push(theirs, tags=True)
+    assert called.items() <= labels_of_versions(theirs).items()
+    assert_equal(mine, theirs)
+    mine.pull(theirs)
+    assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("way", [merged, rebased, reset, created_again])
+def test_undo_gives_what_was_fetched_its_labels_back(sides, way):
+    mine, theirs = sides
+    put(theirs, "one")
+    put(mine, "own", id_=2)
+    name = mine.fetch(theirs).remote
+    called = labels_of_versions(mine)
+    way(mine, f"{name}/main")
+    mine.undo()
+    assert called.items() <= labels_of_versions(mine).items()
+
+
 def test_fetch_of_one_branch(anydb, there):
     mine, theirs = grown_pair(anydb, there)
     put(theirs, "main")
@@ -591,6 +674,22 @@ def test_labels_that_two_remotes_gave_away(sides_of_any_size):
         assert raws(mine) == raws(theirs)
         assert mine.resolve("main").id == theirs.resolve("main").id
         mine.pull(theirs)
+        assert_equal(mine, theirs)
+
+
+def test_labels_that_the_remote_of_a_branch_has_given_since(sides_of_any_size):
+    """What another remote called so when it was fetched goes aside in a merge, as it did there."""
+    mine, theirs = sides_of_any_size
+    with other_database(theirs.database.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(theirs, "one")
+        mine.pull(theirs)
+        put(last, "two", id_=2)
+        mine.fetch(last)
+        last.pull(theirs)
+        last.push(theirs)
+        mine.merge(f"{mine.fetch(theirs).remote}/main")
+        assert labels_of_versions(mine) == labels_of_versions(theirs)
         assert_equal(mine, theirs)
 
 

@@ -9,6 +9,8 @@ from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
+from versioned_collection.core.graph import ancestors_of
+from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.hold import Hold
@@ -19,6 +21,7 @@ from versioned_collection.labels import (
     Meeting,
     adopted,
     aside,
+    numbered_behind,
     stamp,
     tracking,
 )
@@ -156,7 +159,8 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
         for name in update.branches:
             for waiting in (hold.state, *hold.others.values()):
                 refuse_rebased(waiting, name)
-        wanted = arrival.labels(lambda entry: (entry.branch, entry.number))
+        brought = arrival.labels(lambda entry: (entry.branch, entry.number))
+        wanted = _behind_those_contained(repository, arrival.tree, brought, update)
         commit = Commit(
             state={"progress": ObjectId()},
             arrived=_stored(wanted),
@@ -168,9 +172,35 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
         _leave_behind(hold, commit, update.checkout)
         returns = update.checkout and left_behind(repository, hold.state) is not None
         with following(hold, commit, arrival.tree, update.checkout, returns=returns) as moves:
-            commit.state |= stamp(commit.labels)
+            others = {"labels": ObjectId()} if wanted != brought else stamp(commit.labels)
+            commit.state |= others
             carry_out(hold, commit, moves, progress)
         arrival.forget()
+
+
+def _behind_those_contained(
+    repository: Repository,
+    tree: Ancestry,
+    brought: Mapping[VersionId, Label],
+    update: Update,
+) -> dict[VersionId, Label]:
+    """Return the labels under which versions enter the log, given those that they bring.
+
+    What a branch contains keeps its label, by which others know it. What arrives gets the numbers
+    behind instead, which whoever sent it takes over with the next pull.
+    """
+    wanted = dict(brought)
+    found = repository.log.labelled_any(brought.values())
+    for branch in {branch for branch, _ in found}:
+        _, tip = update.branches.get(branch, (None, None))
+        contained = set() if tip is None else ancestors_of(tree, tip)
+        kept = [
+            number for (name, number), one in found.items() if name == branch and one in contained
+        ]
+        if kept:
+            last = repository.log.last_number(branch)
+            wanted |= numbered_behind(brought, (branch, min(kept)), last)
+    return wanted
 
 
 def _check_expected(repository: Repository, update: Update) -> None:
