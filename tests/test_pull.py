@@ -782,6 +782,83 @@ def test_remotes(sides, monkeypatch):
         mine.pull()
 
 
+@pytest.mark.parametrize("by_uri", [False, True])
+def test_what_was_fetched_from_a_remote_that_was_removed(sides, by_uri):
+    """Its labels are known for what they are, whatever name the remote has now."""
+    mine, theirs = sides
+    url = uri_of(theirs.database)
+    mine.add_remote("up", url)
+    put(theirs, "one")
+    mine.fetch("up")
+    mine.remove_remote("up")
+    assert "up" not in {remote.name for remote in mine.remotes()}
+    if by_uri:
+        mine.pull(url)
+    else:
+        mine.add_remote("origin", url)
+        mine.pull()
+    assert labels(mine) == ["main@1", "main@0"]
+    put(theirs, "two")
+    mine.add_remote("up", url)
+    mine.pull("up")
+    assert_equal(mine, theirs)
+
+
+def test_a_remote_that_gets_a_name_later(sides):
+    """What was known of its address is known of it, and the branch is nowhere else ahead."""
+    mine, theirs = sides
+    put(theirs, "one")
+    address = mine.fetch(theirs).remote
+    tips = {remote.name: remote.branches for remote in mine.remotes()}
+    added = mine.add_remote("origin", uri_of(theirs.database))
+    assert added.branches == tips[address]
+    assert [remote.name for remote in mine.remotes()] == ["origin"]
+    assert mine.resolve("origin/main").id == theirs.resolve("main").id
+    mine.merge("origin/main")
+    assert labels(mine) == ["main@1", "main@0"]
+    put(mine, "two")
+    mine.push()
+    assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_remote_whose_branches_would_pass_for_those_here(sides, deleted):
+    mine, theirs = sides
+    url = uri_of(theirs.database)
+    mine.create_branch("ada/fix")
+    put(mine, "own")
+    mine.checkout("main")
+    if deleted:
+        mine.tag("kept", "ada/fix")
+        mine.delete_branch("ada/fix")
+    before = everything(mine.database)
+    with pytest.raises(errors.InvalidArgument, match="'ada/fix' here would pass for one"):
+        mine.add_remote("ada", url)
+    assert everything(mine.database) == before
+    mine.add_remote("origin", url)
+    mine.fetch()
+
+
+@pytest.mark.parametrize("verb", ["fetch", "pull"])
+def test_a_branch_that_has_the_name_of_one_of_a_remote(sides, verb):
+    mine, theirs = sides
+    mine.add_remote("ada", uri_of(theirs.database))
+    mine.create_branch("ada/fix")
+    put(mine, "own")
+    mine.checkout("main")
+    theirs.create_branch("fix")
+    put(theirs, "fix")
+    called = labels_of_versions(mine)
+    with pytest.raises(errors.InvalidOperation, match="'ada/fix' here has the name"):
+        getattr(mine, verb)("ada", "fix")
+    assert labels_of_versions(mine) == called
+    mine.rename_branch("ada/fix", "mine")
+    mine.pull("ada", "fix")
+    assert labels(mine, "fix") == ["fix@0", "main@0"]
+    assert labels(mine, "mine") == ["mine@0", "main@0"]
+    assert_whole(mine)
+
+
 @pytest.mark.parametrize(
     ("name", "url", "error"),
     [

@@ -168,9 +168,9 @@ def _ancestors(tree: Ancestry, tip: VersionId) -> Iterator[tuple[VersionId, Node
 def taken_over(repository: Repository, tree: Ancestry, branch: str, *tips: VersionId) -> Labels:
     """Return the labels that fetched versions get once a branch here contains some versions."""
     wanted: dict[VersionId, Label] = {}
-    for remote in repository.remotes.all():
+    for remote in repository.remotes.prefixes():
         for tip in tips:
-            claims = of_remote(repository, tree, remote.name, tip, branch)
+            claims = of_remote(repository, tree, remote, tip, branch)
             _claim(wanted, claims, _kept(repository, tree, tip, claims))
     return relabelled(repository, tree, wanted, [branch])
 
@@ -223,9 +223,9 @@ def adopted(
     branch = meeting.branch
     wanted: dict[VersionId, Label] = dict(arrived or {})
     _claim(wanted, of_remote(repository, tree, meeting.remote, meeting.theirs))
-    for remote in repository.remotes.all():  # perhaps fetched from another one
-        if remote.name != meeting.remote:
-            claims = of_remote(repository, tree, remote.name, meeting.theirs)
+    for remote in repository.remotes.prefixes():  # perhaps fetched from another one
+        if remote != meeting.remote:
+            claims = of_remote(repository, tree, remote, meeting.theirs)
             _claim(wanted, claims, _kept(repository, tree, meeting.theirs, claims))
     if meeting.mine is not None and not is_ancestor(tree, meeting.mine, meeting.theirs):
         known = containing(repository, tree, meeting.mine, meeting.theirs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
@@ -57,12 +57,14 @@ def fetched(hold: Hold, news: News, progress: Progress | None = None) -> None:
 
     Raises:
         TransferRefused: Their changes do not lead from one to the next.
+        InvalidOperation: A branch here has the name that one of the remote would have.
     """
     repository = hold.repository
     arrival = Arrival(hold, news.versions)
     arrival.prove()
     wanted = arrival.labels(lambda entry: (tracking(news.remote, entry.branch), entry.number))
     branches = {branch for branch, _ in wanted.values()}
+    _refuse_own(repository, branches)
     commit = _noting(hold, news)
     commit.arrived = _stored(wanted)
     commit.labels = _out_of_the_way(repository, wanted, branches)
@@ -83,7 +85,8 @@ def fetched_and_followed(
 
     Raises:
         TransferRefused: Their changes do not lead from one to the next.
-        InvalidOperation: The branch is checked out and has uncommitted changes.
+        InvalidOperation: The branch is checked out and has uncommitted changes, or a branch here
+            has the name that one of the remote would have.
     """
     arrival = Arrival(hold, news.versions, news.remote)
     entering, others = _labels_of_branch(hold.repository, arrival, meeting)
@@ -104,6 +107,21 @@ def fetched_and_followed(
             with arrival.refused():
                 carry_out(hold, commit, moves, progress, arrival.prove)
     arrival.forget()
+
+
+def _refuse_own(repository: Repository, branches: Iterable[str]) -> None:
+    """Refuse to take versions in under labels that belong to a branch here.
+
+    Raises:
+        InvalidOperation: One does.
+    """
+    own = repository.branches.all().keys() & set(branches)
+    if own:
+        raise InvalidOperation(
+            f"branch {min(own)!r} here has the name under which one of the remote would be known; "
+            "rename_branch() it, then try again",
+            branch=min(own),
+        )
 
 
 def _noting(hold: Hold, news: News) -> Commit:
@@ -129,6 +147,7 @@ def _labels_of_branch(
     A version that cannot be called as it is at the remote enters as one that was fetched.
     """
     entering = arrival.fetched_labels()
+    _refuse_own(repository, {branch for branch, _ in entering.values()})
     there = arrival.labels(lambda entry: (entry.branch, entry.number))
     changes = adopted(repository, arrival.tree, meeting, there)
     changing = {version for version, *_ in changes}
