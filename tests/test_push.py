@@ -316,6 +316,25 @@ def test_a_remote_that_is_ahead(anydb, there):
         mine.push(theirs)
 
 
+def test_a_remote_that_is_ahead_on_another_branch(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    theirs.checkout("side")
+    put(theirs, "side")
+    with pytest.raises(errors.InvalidOperation, match="tip of another branch is behind: 'side'"):
+        mine.push(theirs, all=True)
+
+
+def test_a_branch_of_a_remote_that_has_none(anydb, there):
+    mine, theirs = pair(anydb, there)
+    mine.tag("kept")
+    put(mine, "one")
+    mine.checkout("kept")
+    mine.tag("last", "main")
+    mine.delete_branch("main")
+    with pytest.raises(errors.BranchNotFound, match="it has none"):
+        theirs.pull(mine)
+
+
 def test_diverged(anydb, there):
     mine, theirs = pair(anydb, there)
     put(mine, "mine")
