@@ -169,10 +169,14 @@ BEYOND_DOUBLES = frozenset(
         "every_type_travels_to_the_byte",
         "exact_bytes_of_what_was_decided_and_taken_back",
         # an address
+        "a_branch_that_has_the_name_of_one_of_a_remote",
+        "a_remote_that_gets_a_name_later",
+        "a_remote_whose_branches_would_pass_for_those_here",
         "clone",
         "remotes",
         "the_same_collection",
         "what_a_remote_may_be",
+        "what_was_fetched_from_a_remote_that_was_removed",
         # views, indexes, queries and commands that only a server has
         "a_clustered_collection_stays_one",
         "a_worktree_of_a_clustered_collection_is_one",

@@ -83,6 +83,89 @@ def test_what_was_fetched_can_be_merged_where_both_have_gone_on(sides):
     assert_equal(mine, theirs)
 
 
+def merged(mine, revision):
+    mine.merge(revision)
+
+
+def merged_with_conflicts(mine, revision):
+    put(mine, "one", "mine")
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.merge(revision)
+    mine.resolve_conflicts(resolver="ours")
+    mine.register()
+
+
+def rebased(mine, revision):
+    mine.rebase(revision)
+
+
+def rebased_with_conflicts(mine, revision):
+    put(mine, "one", "mine")
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.rebase(revision)
+    mine.resolve_conflicts(resolver="theirs")
+    mine.register()
+
+
+def reset(mine, revision):
+    mine.reset(revision)
+    mine.discard_changes()
+
+
+def created_again(mine, revision):
+    mine.tag("own")
+    mine.checkout(revision)
+    mine.delete_branch("main")
+    mine.create_branch("main")
+
+
+def registered_under_its_name(mine, revision):
+    mine.tag("own")
+    mine.checkout(revision)
+    mine.delete_branch("main")
+    mine.update_one({"_id": 2}, {"$set": {"new": True}})
+    mine.register("new", branch_name="main")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        merged,
+        merged_with_conflicts,
+        rebased,
+        rebased_with_conflicts,
+        reset,
+        created_again,
+        registered_under_its_name,
+    ],
+)
+def test_what_was_fetched_has_the_labels_of_the_remote_once_the_branch_has_it(sides, way):
+    mine, theirs = sides
+    put(theirs, "one")
+    put(theirs, "two")
+    put(mine, "own", id_=2)
+    way(mine, f"{mine.fetch(theirs).remote}/main")
+    put(mine, "more", id_=2)
+    called = labels_of_versions(theirs)
+    mine.push(theirs, tags=True)
+    assert called.items() <= labels_of_versions(theirs).items()
+    assert_equal(mine, theirs)
+    mine.pull(theirs)
+    assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("way", [merged, rebased, reset, created_again])
+def test_undo_gives_what_was_fetched_its_labels_back(sides, way):
+    mine, theirs = sides
+    put(theirs, "one")
+    put(mine, "own", id_=2)
+    name = mine.fetch(theirs).remote
+    called = labels_of_versions(mine)
+    way(mine, f"{name}/main")
+    mine.undo()
+    assert called.items() <= labels_of_versions(mine).items()
+
+
 def test_fetch_of_one_branch(anydb, there):
     mine, theirs = grown_pair(anydb, there)
     put(theirs, "main")
@@ -594,6 +677,22 @@ def test_labels_that_two_remotes_gave_away(sides_of_any_size):
         assert_equal(mine, theirs)
 
 
+def test_labels_that_the_remote_of_a_branch_has_given_since(sides_of_any_size):
+    """What another remote called so when it was fetched goes aside in a merge, as it did there."""
+    mine, theirs = sides_of_any_size
+    with other_database(theirs.database.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(theirs, "one")
+        mine.pull(theirs)
+        put(last, "two", id_=2)
+        mine.fetch(last)
+        last.pull(theirs)
+        last.push(theirs)
+        mine.merge(f"{mine.fetch(theirs).remote}/main")
+        assert labels_of_versions(mine) == labels_of_versions(theirs)
+        assert_equal(mine, theirs)
+
+
 def test_a_remote_that_gives_one_label_to_two_versions(sides_of_any_size):
     """Nothing is begun that could not be completed."""
     mine, theirs = sides_of_any_size
@@ -681,6 +780,83 @@ def test_remotes(sides, monkeypatch):
     monkeypatch.delenv("HOST_OF_TEST")
     with pytest.raises(errors.InvalidArgument, match="HOST_OF_TEST"):
         mine.pull()
+
+
+@pytest.mark.parametrize("by_uri", [False, True])
+def test_what_was_fetched_from_a_remote_that_was_removed(sides, by_uri):
+    """Its labels are known for what they are, whatever name the remote has now."""
+    mine, theirs = sides
+    url = uri_of(theirs.database)
+    mine.add_remote("up", url)
+    put(theirs, "one")
+    mine.fetch("up")
+    mine.remove_remote("up")
+    assert "up" not in {remote.name for remote in mine.remotes()}
+    if by_uri:
+        mine.pull(url)
+    else:
+        mine.add_remote("origin", url)
+        mine.pull()
+    assert labels(mine) == ["main@1", "main@0"]
+    put(theirs, "two")
+    mine.add_remote("up", url)
+    mine.pull("up")
+    assert_equal(mine, theirs)
+
+
+def test_a_remote_that_gets_a_name_later(sides):
+    """What was known of its address is known of it, and the branch is nowhere else ahead."""
+    mine, theirs = sides
+    put(theirs, "one")
+    address = mine.fetch(theirs).remote
+    tips = {remote.name: remote.branches for remote in mine.remotes()}
+    added = mine.add_remote("origin", uri_of(theirs.database))
+    assert added.branches == tips[address]
+    assert [remote.name for remote in mine.remotes()] == ["origin"]
+    assert mine.resolve("origin/main").id == theirs.resolve("main").id
+    mine.merge("origin/main")
+    assert labels(mine) == ["main@1", "main@0"]
+    put(mine, "two")
+    mine.push()
+    assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_remote_whose_branches_would_pass_for_those_here(sides, deleted):
+    mine, theirs = sides
+    url = uri_of(theirs.database)
+    mine.create_branch("ada/fix")
+    put(mine, "own")
+    mine.checkout("main")
+    if deleted:
+        mine.tag("kept", "ada/fix")
+        mine.delete_branch("ada/fix")
+    before = everything(mine.database)
+    with pytest.raises(errors.InvalidArgument, match="'ada/fix' here would pass for one"):
+        mine.add_remote("ada", url)
+    assert everything(mine.database) == before
+    mine.add_remote("origin", url)
+    mine.fetch()
+
+
+@pytest.mark.parametrize("verb", ["fetch", "pull"])
+def test_a_branch_that_has_the_name_of_one_of_a_remote(sides, verb):
+    mine, theirs = sides
+    mine.add_remote("ada", uri_of(theirs.database))
+    mine.create_branch("ada/fix")
+    put(mine, "own")
+    mine.checkout("main")
+    theirs.create_branch("fix")
+    put(theirs, "fix")
+    called = labels_of_versions(mine)
+    with pytest.raises(errors.InvalidOperation, match="'ada/fix' here has the name"):
+        getattr(mine, verb)("ada", "fix")
+    assert labels_of_versions(mine) == called
+    mine.rename_branch("ada/fix", "mine")
+    mine.pull("ada", "fix")
+    assert labels(mine, "fix") == ["fix@0", "main@0"]
+    assert labels(mine, "mine") == ["mine@0", "main@0"]
+    assert_whole(mine)
 
 
 @pytest.mark.parametrize(

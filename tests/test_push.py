@@ -10,6 +10,7 @@ from remote_support import (
     assert_whole,
     grown_pair,
     labels,
+    other_database,
     pair,
     put,
 )
@@ -315,6 +316,25 @@ def test_a_remote_that_is_ahead(anydb, there):
         mine.push(theirs)
 
 
+def test_a_remote_that_is_ahead_on_another_branch(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    theirs.checkout("side")
+    put(theirs, "side")
+    with pytest.raises(errors.InvalidOperation, match="tip of another branch is behind: 'side'"):
+        mine.push(theirs, all=True)
+
+
+def test_a_branch_of_a_remote_that_has_none(anydb, there):
+    mine, theirs = pair(anydb, there)
+    mine.tag("kept")
+    put(mine, "one")
+    mine.checkout("kept")
+    mine.tag("last", "main")
+    mine.delete_branch("main")
+    with pytest.raises(errors.BranchNotFound, match="it has none"):
+        theirs.pull(mine)
+
+
 def test_diverged(anydb, there):
     mine, theirs = pair(anydb, there)
     put(mine, "mine")
@@ -335,6 +355,28 @@ def test_force(anydb, there):
     assert mine.push(theirs, force=True) is True
     assert raws(theirs) == raws(mine)
     assert_equal(mine, theirs)
+
+
+def test_labels_of_the_remote_stay(anydb, there):
+    """What arrives under labels that others know otherwise gets those behind."""
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(mine, third)
+        put(theirs, "one")
+        put(last, "two", id_=2)
+        mine.pull(theirs)
+        mine.pull(last)
+        called = {version.id: version.label for version in theirs.log()}
+        mine.push(theirs)
+        assert {one: theirs.resolve(one).label for one in called} == called
+        assert theirs.resolve("HEAD").label == "main@3"
+        mine.pull(theirs)
+        assert_equal(mine, theirs)
+        put(mine, "three")
+        mine.push(theirs)
+        last.pull(theirs)
+        assert_equal(mine, theirs)
+        assert_equal(last, theirs)
 
 
 def test_merges_come_along(anydb, there):

@@ -88,7 +88,9 @@ class Peers(RuleBasedStateMachine):
     def push(self, side: int, step: int) -> None:
         model, other = self.model, (side + step) % SIDES
         if model.known[other] <= model.known[side]:
+            called = labels_on(self.sides[other])
             self.sides[side].push(self.sides[other])
+            assert called.items() <= labels_on(self.sides[other]).items()
             model.known[other] = set(model.known[side])
             model.documents[other] = {k: dict(v) for k, v in model.documents[side].items()}
             return
@@ -98,11 +100,17 @@ class Peers(RuleBasedStateMachine):
             self.sides[side].push(self.sides[other])
         assert raws(self.sides[other]) == before
 
-    @rule(side=sides, step=others, rule_=st.sampled_from(("ours", "theirs")))
-    def pull(self, side: int, step: int, rule_: str) -> None:
+    @rule(
+        side=sides, step=others, rule_=st.sampled_from(("ours", "theirs")), by_hand=st.booleans()
+    )
+    def pull(self, side: int, step: int, rule_: str, by_hand: bool) -> None:
         model, other = self.model, (side + step) % SIDES
         ours, theirs = model.known[side], model.known[other]
-        self.sides[side].pull(self.sides[other], resolver=rule_)
+        if by_hand:
+            name = self.sides[side].fetch(self.sides[other]).remote
+            self.sides[side].merge(f"{name}/main", resolver=rule_)
+        else:
+            self.sides[side].pull(self.sides[other], resolver=rule_)
         if theirs <= ours:
             return
         if ours <= theirs:
@@ -208,6 +216,12 @@ class Branches(RuleBasedStateMachine):
 
 def label(node: Any) -> tuple[str, int]:
     return node.branch, node.number
+
+
+def labels_on(side: VersionedCollection) -> dict[Any, tuple[str, int]]:
+    """Return the labels of what main contains."""
+    nodes = side.version_tree.nodes
+    return {version: label(nodes[version]) for version in reachable(side)}
 
 
 def reachable(side: VersionedCollection, branch: str = "main") -> set[Any]:

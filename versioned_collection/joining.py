@@ -16,7 +16,7 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.hold import Hold
-from versioned_collection.labels import stamp, taken_over
+from versioned_collection.labels import joined, stamp, taken_over
 from versioned_collection.merging import Outcome, Sides, merge_sides, waiting
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.observing import Progress
@@ -175,11 +175,14 @@ class Joining:
         Raises:
             _Undecided: There are conflicts; nothing moved.
         """
+        tree = self._repository.log.ancestry()
+        labels, number = joined(self._repository, tree, self._facts.branch, *self._parents)
         commit = Commit(
             path=Path((), (self._recording.id,)),
             strict=True,
             checked="collection",
             private_checks=bool(self._repository.own_checks),
+            labels=labels,
         )
         made: list[Version] = []
 
@@ -190,8 +193,9 @@ class Joining:
             if self._sieve.conflicts:
                 raise _Undecided
             parents = [ours, *(entry_of(self._repository, one) for one in self._parents)]
-            version = self._recording.version(self._facts, parents)
-            commit.state = {"head": version.id, **self._copy.noticed.position()}
+            version = self._recording.version(self._facts, parents, number)
+            position = self._copy.noticed.position()
+            commit.state = {"head": version.id, **position, **stamp(labels)}
             commit.log = [entry_to_bson(version)]
             commit.branches = {version.branch: version.id}
             made.append(version)

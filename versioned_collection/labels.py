@@ -105,6 +105,22 @@ def relabelled(
     return labels
 
 
+def numbered_behind(
+    labels: Mapping[VersionId, Label], first: Label, last: int
+) -> dict[VersionId, Label]:
+    """Return other labels for versions of a branch, in the same order.
+
+    Args:
+        labels: The labels of versions.
+        first: The first of these that is not to be had.
+        last: The number behind which they come instead.
+    """
+    branch, least = first
+    late = [one for one, (name, number) in labels.items() if name == branch and number >= least]
+    late.sort(key=lambda one: labels[one])
+    return {one: (branch, number) for number, one in enumerate(late, last + 1)}
+
+
 def stamp(labels: Labels) -> dict[str, Any]:
     """Return what the metadata keeps so that others see that labels changed which they know."""
     moved = any(is_aside(str(branch)) for _, branch, _ in labels)
@@ -112,14 +128,29 @@ def stamp(labels: Labels) -> dict[str, Any]:
 
 
 def of_remote(
-    repository: Repository, tree: Ancestry, remote: str, tip: VersionId
+    repository: Repository,
+    tree: Ancestry,
+    remote: str,
+    tip: VersionId,
+    branch: str | None = None,
 ) -> dict[VersionId, Label]:
     """Return the labels that a remote gives to versions which were fetched and not pulled yet.
 
     They are those of the time when it was last looked at. It is walked from `tip` no further than
     up to the last of them.
+
+    Args:
+        repository: The trackers.
+        tree: The versions.
+        remote: The name of the remote.
+        tip: The version that contains them.
+        branch: The branch of their labels there; all where it is left out.
     """
-    waiting = {node.id: node for node in repository.log.nodes_under(remote)}
+    waiting = {
+        node.id: node
+        for node in repository.log.nodes_under(remote)
+        if branch is None or node.branch == tracking(remote, branch)
+    }
     labels: dict[VersionId, Label] = {}
     for version in walk(tree, tip) if waiting else ():
         node = waiting.pop(version, None)
@@ -134,13 +165,23 @@ def _ancestors(tree: Ancestry, tip: VersionId) -> Iterator[tuple[VersionId, Node
     return ((version, tree.nodes[version]) for version in ancestors_of(tree, tip))
 
 
-def taken_over(repository: Repository, tree: Ancestry, branch: str, tip: VersionId) -> Labels:
-    """Return the labels that fetched versions get once a branch here moves on to them."""
+def taken_over(repository: Repository, tree: Ancestry, branch: str, *tips: VersionId) -> Labels:
+    """Return the labels that fetched versions get once a branch here contains some versions."""
     wanted: dict[VersionId, Label] = {}
-    for remote in repository.remotes.all():
-        claims = of_remote(repository, tree, remote.name, tip)
-        _claim(wanted, {one: label for one, label in claims.items() if label[0] == branch})
+    for remote in repository.remotes.prefixes():
+        for tip in tips:
+            claims = of_remote(repository, tree, remote, tip, branch)
+            _claim(wanted, claims, _kept(repository, tree, tip, claims))
     return relabelled(repository, tree, wanted, [branch])
+
+
+def joined(
+    repository: Repository, tree: Ancestry, branch: str, *parents: VersionId
+) -> tuple[Labels, int]:
+    """Return what `taken_over` does, and the number of a version on top that is to come."""
+    labels = taken_over(repository, tree, branch, *parents)
+    numbers = [number for _, name, number in labels if name == branch]
+    return labels, max([repository.log.last_number(branch), *numbers]) + 1
 
 
 def _claim(
@@ -182,9 +223,9 @@ def adopted(
     branch = meeting.branch
     wanted: dict[VersionId, Label] = dict(arrived or {})
     _claim(wanted, of_remote(repository, tree, meeting.remote, meeting.theirs))
-    for remote in repository.remotes.all():  # perhaps fetched from another one
-        if remote.name != meeting.remote:
-            claims = of_remote(repository, tree, remote.name, meeting.theirs)
+    for remote in repository.remotes.prefixes():  # perhaps fetched from another one
+        if remote != meeting.remote:
+            claims = of_remote(repository, tree, remote, meeting.theirs)
             _claim(wanted, claims, _kept(repository, tree, meeting.theirs, claims))
     if meeting.mine is not None and not is_ancestor(tree, meeting.mine, meeting.theirs):
         known = containing(repository, tree, meeting.mine, meeting.theirs)

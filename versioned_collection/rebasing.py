@@ -23,7 +23,15 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError, InvalidOperation, WorkingCopyChanged
 from versioned_collection.hold import Hold
 from versioned_collection.joining import Sieve, carry_out, note_modified
-from versioned_collection.labels import Labels, Meeting, adopted, following, room_for, stamp
+from versioned_collection.labels import (
+    Labels,
+    Meeting,
+    adopted,
+    following,
+    joined,
+    room_for,
+    stamp,
+)
 from versioned_collection.merging import count_of
 from versioned_collection.moves import moves_along
 from versioned_collection.observing import Progress
@@ -80,14 +88,11 @@ class Plan:
             "merges": self.merges,
         }
 
-    def labels(self, repository: Repository) -> tuple[Labels, int | None]:
-        """Return the labels that change once it is over, and the number of a version to come.
-
-        The number is None where it is simply the next one.
-        """
-        if self.remote is None:
-            return [], None
+    def labels(self, repository: Repository) -> tuple[Labels, int]:
+        """Return the labels that change once it is over, and the number of a version to come."""
         tree = repository.log.tree()
+        if self.remote is None:
+            return joined(repository, tree, self.branch, self.onto)
         meeting = Meeting(self.remote, self.branch, self.tip, self.onto)
         labels = adopted(repository, tree, meeting)
         number = following(tree, meeting, labels)

@@ -318,7 +318,7 @@ def _holder(repository: Repository, name: str) -> str | None:
         return "tag"
     if "/" not in name or repository.log.last_number(name) < 0:
         return None
-    fetched = any(name.startswith(f"{one.name}/") for one in repository.remotes.all())
+    fetched = any(name.startswith(f"{one}/") for one in repository.remotes.prefixes())
     return "branch of a remote" if fetched else None
 
 

@@ -301,6 +301,8 @@ class Sharing(Facet[DocumentType]):
     def add_remote(self, name: str, url: str) -> RemoteInfo:
         """Give another side of this collection a name.
 
+        What was fetched from it by its address counts as fetched by this name.
+
         Args:
             name: The name, such as ``origin``.
             url: Where it is: ``mongodb://host/database``, or the path of a bundle. A password is
@@ -308,8 +310,8 @@ class Sharing(Facet[DocumentType]):
                 variable, or ``${keyring:SERVICE:USER}`` for an entry of the keyring.
 
         Raises:
-            InvalidArgument: The name is malformed or taken, or the URI is none, or holds a
-                password (a ValueError).
+            InvalidArgument: The name is malformed or taken, or branches or labels here begin with
+                it and a ``/``, or the URI is none, or holds a password (a ValueError).
             CollectionNotTracked: There is no history; `clone` takes a URI.
         """
         return remote_verbs.add_remote(self._repository, name, url)

@@ -370,12 +370,13 @@ def _state(other: Repository) -> Metadata | None:
 def _known_name(repository: Repository, address: str) -> str:
     """Return the name of the remote with this address, or the address itself."""
     for known in repository.remotes.all():
-        if known.url is not None and _address(known.url) == address:
+        if known.url is not None and address_in(known.url) == address:
             return known.name
     return address
 
 
-def _address(url: str) -> str:
+def address_in(url: str) -> str:
+    """Return the address of a remote, of whose URI no reference is looked up, or its path."""
     path = path_of(url)
     if path is not None:
         return path

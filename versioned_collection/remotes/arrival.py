@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
+from versioned_collection.core.graph import ancestors_of
+from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.hold import Hold
@@ -19,6 +21,7 @@ from versioned_collection.labels import (
     Meeting,
     adopted,
     aside,
+    numbered_behind,
     stamp,
     tracking,
 )
@@ -54,12 +57,14 @@ def fetched(hold: Hold, news: News, progress: Progress | None = None) -> None:
 
     Raises:
         TransferRefused: Their changes do not lead from one to the next.
+        InvalidOperation: A branch here has the name that one of the remote would have.
     """
     repository = hold.repository
     arrival = Arrival(hold, news.versions)
     arrival.prove()
     wanted = arrival.labels(lambda entry: (tracking(news.remote, entry.branch), entry.number))
     branches = {branch for branch, _ in wanted.values()}
+    _refuse_own(repository, branches)
     commit = _noting(hold, news)
     commit.arrived = _stored(wanted)
     commit.labels = _out_of_the_way(repository, wanted, branches)
@@ -80,7 +85,8 @@ def fetched_and_followed(
 
     Raises:
         TransferRefused: Their changes do not lead from one to the next.
-        InvalidOperation: The branch is checked out and has uncommitted changes.
+        InvalidOperation: The branch is checked out and has uncommitted changes, or a branch here
+            has the name that one of the remote would have.
     """
     arrival = Arrival(hold, news.versions, news.remote)
     entering, others = _labels_of_branch(hold.repository, arrival, meeting)
@@ -101,6 +107,21 @@ def fetched_and_followed(
             with arrival.refused():
                 carry_out(hold, commit, moves, progress, arrival.prove)
     arrival.forget()
+
+
+def _refuse_own(repository: Repository, branches: Iterable[str]) -> None:
+    """Refuse to take versions in under labels that belong to a branch here.
+
+    Raises:
+        InvalidOperation: One does.
+    """
+    own = repository.branches.all().keys() & set(branches)
+    if own:
+        raise InvalidOperation(
+            f"branch {min(own)!r} here has the name under which one of the remote would be known; "
+            "rename_branch() it, then try again",
+            branch=min(own),
+        )
 
 
 def _noting(hold: Hold, news: News) -> Commit:
@@ -126,6 +147,7 @@ def _labels_of_branch(
     A version that cannot be called as it is at the remote enters as one that was fetched.
     """
     entering = arrival.fetched_labels()
+    _refuse_own(repository, {branch for branch, _ in entering.values()})
     there = arrival.labels(lambda entry: (entry.branch, entry.number))
     changes = adopted(repository, arrival.tree, meeting, there)
     changing = {version for version, *_ in changes}
@@ -156,7 +178,8 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
         for name in update.branches:
             for waiting in (hold.state, *hold.others.values()):
                 refuse_rebased(waiting, name)
-        wanted = arrival.labels(lambda entry: (entry.branch, entry.number))
+        brought = arrival.labels(lambda entry: (entry.branch, entry.number))
+        wanted = _behind_those_contained(repository, arrival.tree, brought, update)
         commit = Commit(
             state={"progress": ObjectId()},
             arrived=_stored(wanted),
@@ -168,9 +191,35 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
         _leave_behind(hold, commit, update.checkout)
         returns = update.checkout and left_behind(repository, hold.state) is not None
         with following(hold, commit, arrival.tree, update.checkout, returns=returns) as moves:
-            commit.state |= stamp(commit.labels)
+            others = {"labels": ObjectId()} if wanted != brought else stamp(commit.labels)
+            commit.state |= others
             carry_out(hold, commit, moves, progress)
         arrival.forget()
+
+
+def _behind_those_contained(
+    repository: Repository,
+    tree: Ancestry,
+    brought: Mapping[VersionId, Label],
+    update: Update,
+) -> dict[VersionId, Label]:
+    """Return the labels under which versions enter the log, given those that they bring.
+
+    What a branch contains keeps its label, by which others know it. What arrives gets the numbers
+    behind instead, which whoever sent it takes over with the next pull.
+    """
+    wanted = dict(brought)
+    found = repository.log.labelled_any(brought.values())
+    for branch in {branch for branch, _ in found}:
+        _, tip = update.branches.get(branch, (None, None))
+        contained = set() if tip is None else ancestors_of(tree, tip)
+        kept = [
+            number for (name, number), one in found.items() if name == branch and one in contained
+        ]
+        if kept:
+            last = repository.log.last_number(branch)
+            wanted |= numbered_behind(brought, (branch, min(kept)), last)
+    return wanted
 
 
 def _check_expected(repository: Repository, update: Update) -> None:

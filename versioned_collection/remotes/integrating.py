@@ -100,7 +100,7 @@ def _agreed(
 ) -> Labels:
     """Return the labels with which versions are called as they are at a remote."""
     wanted: dict[VersionId, Label] = {}
-    remotes = tuple(f"{one}/" for one in {name, *(one.name for one in repository.remotes.all())})
+    remotes = tuple(f"{one}/" for one in {name, *repository.remotes.prefixes()})
     for node in nodes:
         if node.id not in tree:
             continue

@@ -32,8 +32,15 @@ class KnownRemote(NamedTuple):
     labels: Mapping[str, ObjectId | None] = {}
 
 
+_HERE = {"removed": {"$ne": True}}
+_BACK = {"$unset": {"removed": ""}}
+
+
 class RemotesCollection(Tracker):
-    """The tracker ``__remotes_<name>``: one document per remote."""
+    """The tracker ``__remotes_<name>``: one document per remote.
+
+    Of one that was removed the name stays as long as labels of what was fetched begin with it.
+    """
 
     prefix = "remotes"
     at_first_use = True
@@ -43,13 +50,21 @@ class RemotesCollection(Tracker):
         if not storable(name):
             return None
         with translated():
-            stored = self.collection.find_one({"_id": name})
+            stored = self.collection.find_one({"_id": name, **_HERE})
         return None if stored is None else self._decoded(stored)
 
     def all(self) -> list[KnownRemote]:
         """Return what is known about all remotes, in the order of their names."""
         with translated():
-            return [self._decoded(stored) for stored in self.collection.find({}).sort("_id", 1)]
+            found = self.collection.find(_HERE).sort("_id", 1)
+            return [self._decoded(stored) for stored in found]
+
+    def prefixes(self) -> list[str]:
+        """Return the names with which labels of what was fetched may begin."""
+        with translated():
+            return [
+                stored["_id"] for stored in self.collection.find({}, {"_id": 1}).sort("_id", 1)
+            ]
 
     def _decoded(self, stored: Mapping[str, Any]) -> KnownRemote:
         check_format(stored, self.name)
@@ -60,17 +75,18 @@ class RemotesCollection(Tracker):
             stored["_id"], stored.get("url"), tips, stored.get("seen"), dict(labels)
         )
 
-    def add(self, name: str, url: str) -> bool:
-        """Keep where a remote is; tell whether the name was free."""
+    def add(self, known: KnownRemote) -> bool:
+        """Keep where a remote is, and its branches; tell whether the name was free."""
         self.create_once()
+        facts = _facts(known)
         with translated():
             result = self.collection.update_one(
-                {"_id": name, "url": None}, {"$set": {"format": FORMAT, "url": url}}
+                {"_id": known.name, "url": None}, {"$set": facts, **_BACK}
             )
             if result.matched_count:
                 return True
             found = self.collection.update_one(
-                {"_id": name}, {"$setOnInsert": {"format": FORMAT, "url": url}}, upsert=True
+                {"_id": known.name}, {"$setOnInsert": facts}, upsert=True
             )
         return found.upserted_id is not None
 
@@ -86,27 +102,44 @@ class RemotesCollection(Tracker):
         facts = {"format": FORMAT, "tips": list(tips.items()), "seen": seen}
         with translated():
             self.collection.update_one(
-                {"_id": name}, {"$set": facts}, upsert=True, session=session
+                {"_id": name}, {"$set": facts, **_BACK}, upsert=True, session=session
             )
 
     def begin(self, first: KnownRemote) -> None:
         """Know one remote and no other: that from which a collection becomes a copy."""
-        facts = {**first._asdict(), "format": FORMAT, "tips": list(first.tips.items())}
-        facts["labels"] = list(first.labels.items())
-        facts["_id"] = facts.pop("name")
         self.create_once()
         with translated():
             self.collection.delete_many({})
-            self.collection.insert_one(facts)
+            self.collection.insert_one({"_id": first.name, **_facts(first)})
 
     def agree(self, name: str, labels: Mapping[str, ObjectId | None]) -> None:
         """Note for each branch as of when its versions have the labels here of a remote."""
         with translated():
             self.collection.update_one({"_id": name}, {"$set": {"labels": list(labels.items())}})
 
-    def remove(self, name: str) -> bool:
-        """Forget a remote; tell whether it was known."""
+    def remove(self, name: str, *, keeps_name: bool = False) -> bool:
+        """Forget a remote; tell whether it was known.
+
+        Args:
+            name: Its name.
+            keeps_name: Whether labels begin with its name.
+        """
         if not storable(name):
             return False
+        known = {"_id": name, **_HERE}
         with translated():
-            return bool(self.collection.delete_one({"_id": name}).deleted_count)
+            if keeps_name:
+                left = {"format": FORMAT, "removed": True}
+                return bool(self.collection.replace_one(known, left).matched_count)
+            return bool(self.collection.delete_one(known).deleted_count)
+
+
+def _facts(known: KnownRemote) -> dict[str, Any]:
+    """Return what is stored about a remote, beside its name."""
+    return {
+        "format": FORMAT,
+        "url": known.url,
+        "tips": list(known.tips.items()),
+        "seen": known.seen,
+        "labels": list(known.labels.items()),
+    }

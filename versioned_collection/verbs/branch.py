@@ -14,6 +14,7 @@ from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import needed_elsewhere, renamed_elsewhere
 from versioned_collection.errors import BranchNotFound, InvalidOperation
 from versioned_collection.hold import Hold
+from versioned_collection.labels import stamp, taken_over
 from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
@@ -33,8 +34,10 @@ def create_branch(repository: Repository, name: str) -> Version:
     with holding(repository, "create_branch") as hold:
         refuse_taken(repository, name)
         head = hold.state.head
-        state = {"branch": name, "detached": False}
-        Committer(hold).references(Commit(state=state, branches={name: head}))
+        labels = taken_over(repository, repository.log.ancestry(), name, head)
+        state = {"branch": name, "detached": False, **stamp(labels)}
+        commit = Commit(state=state, branches={name: head}, labels=labels)
+        Committer(hold).references(commit)
         return entry_of(repository, head)
 
 

@@ -248,9 +248,11 @@ class _Push:
         if self._wanted.force:
             self._check_lease(name, there)
         elif way == "behind":
+            state = self._repository.state()
+            is_current = not state.detached and state.branch == name
             raise InvalidOperation(
-                f"the tip of your current branch is behind: {name!r} has moved on at the remote; "
-                "pull first",
+                f"the tip of {'your current branch' if is_current else 'another branch'} is "
+                f"behind: {name!r} has moved on at the remote; pull it first",
                 branch=name,
             )
         else:

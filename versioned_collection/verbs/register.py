@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from typing import Any
@@ -22,7 +22,7 @@ from versioned_collection.errors import (
     LeaseLost,
 )
 from versioned_collection.hold import Hold
-from versioned_collection.labels import stamp
+from versioned_collection.labels import Labels, joined, stamp
 from versioned_collection.moves import Move
 from versioned_collection.observing import Progress
 from versioned_collection.pipeline import prefetch
@@ -237,9 +237,9 @@ def _completed(
     hold: Hold, commit: Commit, copy: WorkingCopy, recording: Recording, facts: Facts
 ) -> Version:
     """Complete the commit with the version, once all its changes are recorded."""
-    plan = waiting(hold.state)
-    labels, number = ([], None) if plan is None else plan.labels(hold.repository)
-    version = recording.version(facts, _parents(hold), number)
+    plan, parents = waiting(hold.state), _parents(hold)
+    labels, number = _labels(hold, facts.branch, parents)
+    version = recording.version(facts, parents, number)
     commit.state = {
         "head": version.id,
         "branch": version.branch,
@@ -255,6 +255,15 @@ def _completed(
     commit.branches = {version.branch: version.id}
     if plan is not None:
         describe_all(hold, commit, plan)
-        commit.labels = labels
-        commit.state |= stamp(labels)
+    commit.labels = labels
+    commit.state |= stamp(labels)
     return version
+
+
+def _labels(hold: Hold, branch: str, parents: Sequence[Version]) -> tuple[Labels, int | None]:
+    """Return the labels that change with a version, and its number; None for the next one."""
+    plan, repository = waiting(hold.state), hold.repository
+    if plan is not None:
+        return plan.labels(repository)
+    new = [parent.id for parent in parents[0 if hold.state.detached else 1 :]]
+    return joined(repository, repository.log.ancestry(), branch, *new) if new else ([], None)

@@ -11,7 +11,7 @@ from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, RemoteNotFound
 from versioned_collection.observing import verb
-from versioned_collection.remotes.address import check_remote_name, check_url
+from versioned_collection.remotes.address import address_in, check_remote_name, check_url
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
 
@@ -46,20 +46,44 @@ def _info(codec: Codec, known: KnownRemote) -> RemoteInfo:
 
 @verb("add_remote")
 def add_remote(repository: Repository, name: str, url: str) -> RemoteInfo:
-    """Give another side a name.
+    """Give another side a name; what is known of its address is known of it.
 
     Raises:
-        InvalidArgument: The name is malformed or taken, the URI is none, or holds a password.
+        InvalidArgument: The name is malformed or taken, branches or labels here begin with it, the
+            URI is none, or holds a password.
         CollectionNotTracked: There is no history.
     """
     check_remote_name(name)
     url = check_url(url)
     repository.state()
-    if not repository.remotes.add(name, url):
+    _refuse_prefix(repository, name)
+    address = address_in(url)
+    earlier = repository.remotes.get(address) or KnownRemote(address, None, {}, None)
+    known = earlier._replace(name=name, url=url)
+    if not repository.remotes.add(known):
         raise InvalidArgument(
             f"there is a remote {name!r} already; remove_remote({name!r}) first", remote=name
         )
-    return RemoteInfo(name, url)
+    _remove(repository, address)
+    return _info(repository.codec, known)
+
+
+def _refuse_prefix(repository: Repository, name: str) -> None:
+    """Refuse a name under which branches here would pass for those of the remote.
+
+    Raises:
+        InvalidArgument: It is one.
+    """
+    taken = [branch for branch in repository.branches.all() if branch.startswith(f"{name}/")]
+    if not taken and name not in repository.remotes.prefixes():
+        taken = [node.branch for node in repository.log.nodes_under(name)]
+    if taken:
+        raise InvalidArgument(
+            f"the branch {min(taken)!r} here would pass for one of a remote {name!r}; choose "
+            "another name",
+            remote=name,
+            branch=min(taken),
+        )
 
 
 @verb("remove_remote")
@@ -71,5 +95,10 @@ def remove_remote(repository: Repository, name: str) -> None:
         InvalidType: The name is no text.
     """
     check_text(name, "remote")
-    if not repository.remotes.remove(name):
+    if not _remove(repository, name):
         raise RemoteNotFound(f"there is no remote {name!r}; remotes() lists them", remote=name)
+
+
+def _remove(repository: Repository, name: str) -> bool:
+    keeps_name = bool(repository.log.nodes_under(name))
+    return repository.remotes.remove(name, keeps_name=keeps_name)

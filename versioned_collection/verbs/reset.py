@@ -8,6 +8,7 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.elsewhere import branches_elsewhere
 from versioned_collection.hold import Hold
+from versioned_collection.labels import stamp, taken_over
 from versioned_collection.observing import Progress
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
@@ -36,12 +37,18 @@ def reset(
     with holding(repository, "reset") as hold:
         target = Resolver(repository, hold.state).resolve(revision)
         state = hold.state
-        path = repository.log.ancestry().path(state.head, target)
+        tree = repository.log.ancestry()
+        path = tree.path(state.head, target)
         if state.detached:
             taken = branches_elsewhere(hold)
             commit = Commit(state=attachment(repository, state, target, taken=taken))
         else:
-            commit = Commit(state={"head": target}, branches={state.branch: target})
+            labels = taken_over(repository, tree, state.branch, target)
+            commit = Commit(
+                state={"head": target, **stamp(labels)},
+                branches={state.branch: target},
+                labels=labels,
+            )
         commit.path = path
         if hard:
             set_aside_and_move(hold, commit, progress)
