@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 import pymongo
 import pytest
+from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 from harness import Nursery, nursery
@@ -18,7 +20,9 @@ from harness.actors import WRITES
 from harness.scenarios import NAME, contents
 from pymongo import MongoClient
 from pymongo import errors as driver
+from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection import VersionedCollection, embedded, working_copy
@@ -502,6 +506,88 @@ def test_unacknowledged_writes(anydb, capture, name):
     assert collection.discard_changes()
 
 
+NOT_ANSWERED = [
+    driver.NetworkTimeout("timed out"),
+    driver.ExecutionTimeout("operation would exceed time limit", 50, {"ok": 0, "code": 50}),
+    KeyboardInterrupt(),
+    UpdateResult({}, acknowledged=False),
+]
+
+
+@pytest.mark.parametrize("outcome", NOT_ANSWERED, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("name", ["insert_many", "update_one", "delete_many", "bulk_write"])
+def test_a_write_whose_outcome_is_not_known(standalone_db, monkeypatch, name, outcome):
+    """The server may carry it out after any look, which must not take it for over."""
+    collection = _tracked(standalone_db)
+    with monkeypatch.context() as patch:
+        carry_out = _put_off(patch, name, outcome)
+        if isinstance(outcome, BaseException):
+            with pytest.raises(type(outcome)):
+                WRITES[name](collection)
+        else:
+            assert WRITES[name](collection) is outcome
+    assert not collection.has_changes()
+    assert not collection.register("nothing")
+    carry_out(standalone_db[NAME])
+    assert collection.has_changes()
+    registered_exactly(collection)
+
+
+def _put_off(
+    patch: pytest.MonkeyPatch, name: str, outcome: Any
+) -> Callable[[Collection[Any]], None]:
+    """Have a write of PyMongo end before the server has carried it out.
+
+    Returns:
+        What carries it out, on a collection of PyMongo.
+    """
+    method = getattr(Collection, name)
+    sent: list[Callable[[Collection[Any]], Any]] = []
+
+    @functools.wraps(method)
+    def send(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(lambda target: method(target, *args, **kwargs))
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    patch.setattr(Collection, name, send)
+    return lambda target: [one(target) for one in sent] and None
+
+
+def test_a_write_that_nobody_wants_to_hear_of_is_over_in_the_end(standalone_db, monkeypatch):
+    """Where it may have reached any document, looks compare everything for an hour."""
+    collection = _tracked(standalone_db)
+    journal = standalone_db[f"__journal_{NAME}"]
+    WRITES["update_one upsert"](collection.with_options(write_concern=WriteConcern(w=0)))
+    _wait_until(lambda: standalone_db[NAME].count_documents({}) == 6)
+    assert collection.register("upserted")
+    assert journal.count_documents({"scan": True, "settled": False}) == 1
+    monkeypatch.setattr(write_through, "_LONGEST_UNHEARD", timedelta(seconds=-2))
+    assert not collection.register("nothing")
+    assert journal.count_documents({}) == 0
+
+
+def test_a_refused_write_is_over(standalone_db):
+    """Whoever refuses it: nothing of it is under way."""
+    collection = _tracked(standalone_db)
+    refused: list[Callable[[], Any]] = [
+        lambda: collection.insert_one({"_id": 1}),
+        lambda: collection.insert_one({"_id": "no", "x": object()}),
+        lambda: collection.insert_one({"_id": "no", "x": 2**64}),
+        lambda: collection.update_one({"x": 99}, {"$no": 1}, upsert=True),
+        lambda: collection.update_many({}, {"x": 1}),
+        lambda: list(collection.aggregate([{"$no": 1}, {"$out": NAME}])),
+    ]
+    for write in refused:
+        with pytest.raises(
+            (driver.OperationFailure, BSONError, TypeError, ValueError, OverflowError)
+        ):
+            write()
+    assert not collection.has_changes()
+    assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
 def _wait_until(condition: Callable[[], bool]) -> None:
     waiting = threading.Event()
     for _ in range(500):
@@ -509,6 +595,43 @@ def _wait_until(condition: Callable[[], bool]) -> None:
             return
         waiting.wait(0.01)
     raise AssertionError("it never happened")
+
+
+@pytest.mark.parametrize("name", ["insert_many", "update_one by id", "update_one upsert"])
+def test_a_noted_write_becomes_visible_with_its_transaction(db, client, name):
+    """A look before the commit does not take the note of what it cannot see yet."""
+    collection = _tracked(db, capture="write_through")
+    for verb in ("abort", "commit"):
+        with client.start_session() as session:
+            session.start_transaction()
+            WRITES[name](_Within(collection, session))
+            assert not collection.has_changes()
+            assert not collection.register("nothing")
+            getattr(session, f"{verb}_transaction")()
+        assert collection.has_changes() is (verb == "commit")
+    registered_exactly(collection)
+    assert db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
+class _Within:
+    """The writes of a collection in a session."""
+
+    def __init__(self, collection: Any, session: Any) -> None:
+        self._collection, self._session = collection, session
+
+    def __getattr__(self, name: str) -> Any:
+        return functools.partial(getattr(self._collection, name), session=self._session)
+
+
+def test_a_write_refused_in_a_transaction(db, client):
+    collection = _tracked(db, capture="write_through")
+    with (
+        pytest.raises(driver.DuplicateKeyError),
+        client.start_session() as session,
+        session.start_transaction(),
+    ):
+        collection.insert_one({"_id": 1}, session=session)
+    assert not collection.has_changes()
 
 
 # -- other modes ---------------------------------------------------------------------------
