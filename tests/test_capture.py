@@ -648,6 +648,21 @@ def test_scan_sees_foreign_writes(anydb):
     registered_exactly(collection)
 
 
+def test_a_look_that_is_blind_for_foreign_writes_hides_none(db, bands):
+    """What other modes are to notice stays where they left off."""
+    blind = VersionedCollection(db, NAME, capture="write_through")
+    db[NAME].insert_one({"_id": "foreign"})
+    db[NAME].update_one({"_id": 1}, {"$set": {"x": "foreign"}})
+    assert not blind.has_changes()
+    blind.insert_one({"_id": "noted"})
+    assert blind.register("noted")
+    assert blind.checkout("HEAD~1")
+    assert blind.checkout("main")
+    assert not blind.register("nothing")
+    assert set(bands.diff()) == {"foreign", 1}
+    registered_exactly(bands)
+
+
 def test_scan_keeps_ids_together_that_the_server_takes_for_one(anydb, monkeypatch):
     """Few documents may wait for their partner here, so the equal ids are looked up apart."""
     monkeypatch.setattr(working_copy, "_UNMATCHED", 3)

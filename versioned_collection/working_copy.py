@@ -163,7 +163,7 @@ class WorkingCopy:
     def _is_old(self) -> bool:
         """Tell whether the position is so old that reading on from it begins to cost."""
         captured = self.hold.state.captured
-        now = self.noticed.at
+        now = self.noticed.at if self.noticed.sees_all else None
         return captured is not None and now is not None and now.time - captured.time > 30
 
     def settle_unchanged(self) -> None:

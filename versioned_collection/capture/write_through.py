@@ -28,7 +28,7 @@ class WriteThroughCapture(Capture):
     def look(self, state: Metadata) -> Noticed:
         """Return what changed since the position in `state`."""
         uuid, options = self.identity()
-        noticed = Noticed(None, uuid=uuid, options=options)
+        noticed = Noticed(None, uuid=uuid, options=options, is_blind=True)
         # a collection that is missing may have been there since, by a checkout for instance
         if state.scan or uuid is None or uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or not followed"
