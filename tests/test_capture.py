@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from string import ascii_lowercase as LETTERS
 from typing import Any
 
 import psutil
@@ -28,7 +29,8 @@ from pymongo.write_concern import WriteConcern
 from versioned_collection import VersionedCollection, embedded, working_copy
 from versioned_collection.capture import change_stream, write_through
 from versioned_collection.capture.journalled import JournalledWrites
-from versioned_collection.wire import run
+from versioned_collection.trackers import replica
+from versioned_collection.wire import documents, run
 
 Opened = Callable[..., VersionedCollection]
 
@@ -674,6 +676,37 @@ def test_scan_keeps_ids_together_that_the_server_takes_for_one(anydb, monkeypatc
     registered_exactly(collection)
     collection.checkout("HEAD~1")
     assert {type(document["_id"]) for document in collection.find({"_id": 1})} == {int}
+
+
+def test_scan_tells_ids_that_a_collation_takes_for_equal_once(db, monkeypatch):
+    """The replica is read in another order, and knows them for different ones."""
+    monkeypatch.setattr(working_copy, "_UNMATCHED", 3)
+    for module in (working_copy, replica):
+        monkeypatch.setattr(module, "documents", _by_twos)
+    db.create_collection(NAME, collation={"locale": "en", "strength": 2})
+    collection = VersionedCollection(db, NAME, capture="scan")
+    ids = [letter.upper() if place % 2 else letter for place, letter in enumerate(LETTERS)]
+    collection.insert_many([{"_id": one} for one in ids])
+    collection.init()
+    for settle in (_discarded, registered_exactly):
+        for one in ids[::3]:
+            db[NAME].delete_one({"_id": one})
+            db[NAME].insert_one({"_id": one.swapcase()})
+        db[NAME].update_many({"_id": {"$in": ids[1::3]}}, {"$set": {"x": 1}})
+        db[NAME].delete_many({"_id": {"$in": ids[2::6]}})
+        assert collection.status()["changes"] == {"inserted": 9, "updated": 9, "deleted": 13}
+        told = [change.document_id for change in collection.changes()]
+        assert len(told) == len(set(told)) == 31
+        settle(collection)
+
+
+def _discarded(collection: VersionedCollection) -> None:
+    assert collection.discard_changes()
+    assert not collection.has_changes()
+
+
+def _by_twos(*args: Any, **options: Any) -> Iterator[list[bytes]]:
+    return documents(*args, **{**options, "batch_size": 2})
 
 
 def test_listen(db, bands):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from bson.timestamp import Timestamp
 
 from versioned_collection.capture import Capture, Noticed, capture_for
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, document_key
+from versioned_collection.core.document import DocumentKey, document_key, twin_token
 from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.hold import Hold
@@ -309,7 +309,9 @@ class _Waiting:
         """Settle all that wait by asking for their partners, which may still come by.
 
         Where the server finds a document under an equal id (``1`` for ``1.0``), one has made
-        way for the other: they are yielded together.
+        way for the other: they are yielded together. What is equal by the collation of the
+        collection alone is left to its own stream: it may have come by long ago, since the
+        replica, which has none, does not know them for the same.
         """
         repository = self._repository
         present, recorded = self._present, self._recorded
@@ -319,14 +321,22 @@ class _Waiting:
             self._settled.update(key for key in found if recorded.pop(key, None) is None)
             yield differing([*((k, found.get(k), present[k]) for k in portion), *twins])
         for portion, found in by_keys(repository.db, self._name, list(recorded), at=self._at):
-            came = [(key, None, raw) for key, raw in found.items() if key not in recorded]
-            self._settled.update(found)
-            yield differing([*((k, recorded[k], found.get(k)) for k in portion), *came])
+            came = _twins_in(found, portion)
+            self._settled.update(came, (key for key in portion if key in found))
+            inserted = [(key, None, found[key]) for key in came]
+            yield differing([*((k, recorded[k], found.get(k)) for k in portion), *inserted])
 
     def rest(self) -> list[Change]:
         """Return those whose partner cannot come any more."""
         removed = [Change(key, raw, None) for key, raw in self._recorded.items()]
         return removed + [Change(key, None, raw) for key, raw in self._present.items()]
+
+
+def _twins_in(found: Iterable[DocumentKey], asked: Sequence[DocumentKey]) -> list[DocumentKey]:
+    """Return the ids that were found for equal ones, whatever the collation."""
+    others = set(found).difference(asked)
+    tokens = {twin_token(key) for key in asked} if others else set()
+    return [key for key in others if twin_token(key) in tokens]
 
 
 def differing(triples: Iterable[tuple[DocumentKey, bytes | None, bytes | None]]) -> list[Change]:
