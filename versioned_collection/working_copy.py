@@ -107,25 +107,13 @@ class WorkingCopy:
             raise Overtaken(self.noticed.reason)
 
     def _compare_noted(self) -> Iterator[list[Change]]:
-        turns = _Turns(self.repository)
+        turns = Turns(self.repository)
         for keys in self.noticed.arriving():
-            for portion in portions(keys, len, IDS_PER_READ, 1 << 22):
-                yield from self._compare(turns.first(portion), turns)
+            yield from compare_noticed(self.repository, keys, turns, self.noticed.at)
         if self.noticed.scan:
             raise Overtaken(self.noticed.reason)
         for keys in self.repository.modified.all():
-            yield from self._compare(turns.second(keys), turns)
-
-    def _compare(self, keys: list[DocumentKey], turns: _Turns) -> Iterator[list[Change]]:
-        repository = self.repository
-        for portion, present in by_keys(repository.db, repository.name, keys, at=self.noticed.at):
-            asked = turns.still(portion)
-            wanted = [*asked, *turns.unasked(present.keys() - set(portion), asked)]
-            for part, recorded in repository.replica.by_keys(wanted):
-                unasked = turns.unasked(recorded.keys() - set(wanted), asked)
-                yield differing(
-                    (key, recorded.get(key), present.get(key)) for key in [*part, *unasked]
-                )
+            yield from _compare(self.repository, turns.second(keys), turns, self.noticed.at)
 
     def has_changes(self) -> bool:
         """Tell whether any document differs from HEAD."""
@@ -183,7 +171,7 @@ class Overtaken(Exception):
     """An eager comparison of the noticed documents has to give way to a full one."""
 
 
-class _Turns:
+class Turns:
     """When a document is compared, so that each is once.
 
     First come the ids that were just noticed, then those of the modified set, in the order
@@ -230,6 +218,43 @@ class _Turns:
 def _place(key: DocumentKey) -> tuple[int, bytes]:
     """Return what orders ids as the modified set is read."""
     return len(key), key
+
+
+def compare_noticed(
+    repository: Repository,
+    keys: Iterable[DocumentKey],
+    turns: Turns,
+    at: Timestamp | None,
+    recorded_at: Timestamp | None = None,
+) -> Iterator[list[Change]]:
+    """Compare documents that were noticed, and those whose ids the server takes for theirs.
+
+    Args:
+        repository: The trackers.
+        keys: The ids of the documents.
+        turns: What has been compared.
+        at: The cluster time whose state is read, None for the present.
+        recorded_at: The same for the replica, which does not move under the lease.
+    """
+    for portion in portions(keys, len, IDS_PER_READ, 1 << 22):
+        yield from _compare(repository, turns.first(portion), turns, at, recorded_at)
+
+
+def _compare(
+    repository: Repository,
+    keys: list[DocumentKey],
+    turns: Turns,
+    at: Timestamp | None,
+    recorded_at: Timestamp | None = None,
+) -> Iterator[list[Change]]:
+    for portion, present in by_keys(repository.db, repository.name, keys, at=at):
+        asked = turns.still(portion)
+        wanted = [*asked, *turns.unasked(present.keys() - set(portion), asked)]
+        for part, recorded in repository.replica.by_keys(wanted, recorded_at):
+            unasked = turns.unasked(recorded.keys() - set(wanted), asked)
+            yield differing(
+                (key, recorded.get(key), present.get(key)) for key in [*part, *unasked]
+            )
 
 
 def compare_everything(
