@@ -21,6 +21,7 @@ from harness.actors import WRITES
 from harness.scenarios import NAME, contents
 from pymongo import MongoClient
 from pymongo import errors as driver
+from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.results import UpdateResult
@@ -29,7 +30,7 @@ from pymongo.write_concern import WriteConcern
 from versioned_collection import VersionedCollection, embedded, working_copy
 from versioned_collection.capture import change_stream, write_through
 from versioned_collection.capture.journalled import JournalledWrites
-from versioned_collection.trackers import replica
+from versioned_collection.trackers import journal, replica
 from versioned_collection.wire import documents, run
 
 Opened = Callable[..., VersionedCollection]
@@ -160,13 +161,13 @@ def test_a_write_that_was_never_over_is_given_up(
 ):
     """It is compared in full for as long as it may be under way, not for ever."""
     collection = _tracked(standalone_db)
-    journal = standalone_db[f"__journal_{NAME}"]
+    notes = standalone_db[f"__journal_{NAME}"]
     _killed_at_the_write(children, standalone_server, standalone_db, name, "before")
     assert not collection.register("nothing")
-    assert journal.count_documents({"settled": False}) == 1
+    assert notes.count_documents({"settled": False}) == 1
     monkeypatch.setattr(write_through, "_LONGEST_WRITE", timedelta(seconds=-2))
     assert not collection.register("nothing")
-    assert journal.count_documents({}) == 0
+    assert notes.count_documents({}) == 0
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -535,6 +536,71 @@ def test_a_write_whose_outcome_is_not_known(standalone_db, monkeypatch, name, ou
     registered_exactly(collection)
 
 
+def test_ids_too_large_to_be_noted(standalone_db):
+    """PyMongo writes them in several commands; a note is one document."""
+    collection = _tracked(standalone_db)
+    ids = [f"{number}" + "x" * 900_000 for number in range(20)]
+    collection.insert_many([{"_id": one} for one in ids])
+    assert collection.register("inserted")
+    changed = collection.update_many({"x": {"$exists": False}}, {"$set": {"x": 1}})
+    assert changed.modified_count == 20
+    assert collection.has_changes()
+    collection.bulk_write([pymongo.DeleteOne({"_id": one}) for one in ids])
+    assert collection.status()["changes"]["deleted"] == 20
+    assert collection.register("deleted")
+
+
+def test_a_journal_of_many_entries_is_emptied(standalone_db, monkeypatch):
+    monkeypatch.setattr(journal, "BATCH", 2)
+    collection = _tracked(standalone_db)
+    for number in range(5):
+        collection.insert_one({"_id": f"new {number}"})
+    assert collection.register("new")
+    assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
+@pytest.fixture
+def meanwhile(monkeypatch) -> Callable[[Callable[[], Any]], None]:
+    """Does something once, between the note of a write and the write."""
+
+    def arrange(act: Callable[[], Any]) -> None:
+        begin = journal.JournalCollection.begin
+        acts = [act]
+
+        def noted(self: Any, *args: Any) -> Any:
+            entry = begin(self, *args)
+            if acts:
+                acts.pop()()
+            return entry
+
+        monkeypatch.setattr(journal.JournalCollection, "begin", noted)
+
+    return arrange
+
+
+def test_a_document_that_goes_while_its_write_is_noted(standalone_db, meanwhile):
+    """An upsert inserts one after all, as PyMongo's does."""
+    collection = _tracked(standalone_db)
+    meanwhile(lambda: collection.delete_one({"_id": 1}))
+    result = collection.update_many({"x": 1}, {"$set": {"y": 1}}, upsert=True)
+    assert result.upserted_id is not None
+    assert collection.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 1}
+    registered_exactly(collection)
+
+
+@pytest.mark.parametrize("name", ["update_one", "update_many"])
+def test_a_document_whose_place_another_one_takes_by_its_collation(standalone_db, meanwhile, name):
+    collection = VersionedCollection(standalone_db, NAME)
+    collection.insert_many([{"_id": "ab", "x": 1}, {"_id": "AB", "x": 1}])
+    collection.init()
+    assert not collection.has_changes()  # the first look compares everything
+    meanwhile(lambda: collection.delete_one({"_id": "ab"}))
+    any_case = Collation("en", strength=2)
+    getattr(collection, name)({"x": 1}, {"$set": {"x": 2}}, collation=any_case)
+    assert set(collection.diff()) == {"ab", "AB"}
+    registered_exactly(collection)
+
+
 def _put_off(
     patch: pytest.MonkeyPatch, name: str, outcome: Any
 ) -> Callable[[Collection[Any]], None]:
@@ -560,14 +626,14 @@ def _put_off(
 def test_a_write_that_nobody_wants_to_hear_of_is_over_in_the_end(standalone_db, monkeypatch):
     """Where it may have reached any document, looks compare everything for an hour."""
     collection = _tracked(standalone_db)
-    journal = standalone_db[f"__journal_{NAME}"]
+    notes = standalone_db[f"__journal_{NAME}"]
     WRITES["update_one upsert"](collection.with_options(write_concern=WriteConcern(w=0)))
     _wait_until(lambda: standalone_db[NAME].count_documents({}) == 6)
     assert collection.register("upserted")
-    assert journal.count_documents({"scan": True, "settled": False}) == 1
+    assert notes.count_documents({"scan": True, "settled": False}) == 1
     monkeypatch.setattr(write_through, "_LONGEST_UNHEARD", timedelta(seconds=-2))
     assert not collection.register("nothing")
-    assert journal.count_documents({}) == 0
+    assert notes.count_documents({}) == 0
 
 
 def test_a_refused_write_is_over(standalone_db):

@@ -39,6 +39,7 @@ from versioned_collection.core.document import (
     DocumentKey,
     document_key,
     elements,
+    exceed,
     raw_id_in,
 )
 from versioned_collection.repository import Repository
@@ -57,7 +58,9 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_IDS = 20_000
-"""Ids that one journal entry holds; a write that reaches more is followed by a scan."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Ids that one journal entry holds, and their bytes; a write that reaches more is followed by a
+scan."""
 
 _ATTEMPTS = 3
 _REGEX = 0x0B
@@ -170,6 +173,12 @@ class JournalledWrites(Collection[DocumentType]):
         state = self._repository.known_state()
         return collation is not None or (state is not None and "collation" in state.options)
 
+    def _is_beyond(self, found: Sequence[DocumentKey], given: Mapping[str, Any]) -> bool:
+        """Tell whether a write cannot be restricted to what it finds now."""
+        collation = given.get("collation")
+        is_loose = collation is not None and self._is_collated(found, collation)
+        return is_loose or _are_too_many(found)
+
     def _choosing(
         self,
         noting: Callable[[Callable[..., T], dict[str, Any]], T],
@@ -190,7 +199,7 @@ class JournalledWrites(Collection[DocumentType]):
             return self._noted([exact], method, **given)
         for _ in range(_ATTEMPTS):
             found = self._matching(given, 1)
-            if not found:
+            if not found or self._is_beyond(found, given):
                 break
             result = self._noted(found, method, **_restricted(given, found))
             if _outcome(result, self._repository.codec) != []:
@@ -200,9 +209,12 @@ class JournalledWrites(Collection[DocumentType]):
     def _many(self, method: Callable[..., T], given: dict[str, Any]) -> T:
         """Run a write of any number of documents."""
         found = self._matching(given, MOST_IDS + 1)
-        if not found or len(found) > MOST_IDS or given.get("collation") is not None:
+        if not found or self._is_beyond(found, given):
             return self._unknown(method, given)
-        return self._noted(found, method, **_restricted(given, found))
+        result = self._noted(found, method, **_restricted(given, found))
+        if given.get("upsert") and _outcome(result, self._repository.codec) == []:
+            return self._unknown(method, given)  # nothing that was found is left
+        return result
 
     def _unknown(self, method: Callable[..., T], given: dict[str, Any]) -> T:
         """Run a write whose reach only its outcome tells."""
@@ -244,7 +256,7 @@ class JournalledWrites(Collection[DocumentType]):
             touched: Returns of its result what it touched, where `keys` did not tell.
         """
         journal = self._repository.journal
-        if keys is not None and len(keys) > MOST_IDS:
+        if keys is not None and _are_too_many(keys):
             keys = None
         entry = journal.begin(keys, transaction)
         told: Sequence[DocumentKey] | None = None
@@ -272,7 +284,7 @@ class JournalledWrites(Collection[DocumentType]):
         )
 
     def _matching(self, given: Mapping[str, Any], limit: int) -> list[DocumentKey]:
-        """Return the ids that a write finds now, at most `limit`.
+        """Return the ids that a write finds now, at most `limit`, or too many for an entry.
 
         None is found where the server refuses to look: the write then tells why.
         """
@@ -297,10 +309,19 @@ class JournalledWrites(Collection[DocumentType]):
             session=given.get("session"),  # a transaction sees what it has written itself
             **options,
         )
+        found: list[DocumentKey] = []
         try:
-            return [document_key(raw) for batch in batches for raw in batch]
+            for batch in batches:
+                found += map(document_key, batch)
+                if _are_too_many(found):
+                    break
         except driver.OperationFailure:
             return []
+        return found
+
+
+def _are_too_many(keys: Sequence[DocumentKey]) -> bool:
+    return exceed(keys, MOST_IDS, MOST_BYTES)
 
 
 def _given(

@@ -26,6 +26,9 @@ from versioned_collection.trackers.base import Session, Tracker
 from versioned_collection.wire import documents
 from versioned_collection.writes import write
 
+BATCH = 20_000
+"""Entries that one command removes."""
+
 
 class Entry(NamedTuple):
     """A write in the journal.
@@ -116,9 +119,10 @@ class JournalCollection(Tracker):
 
     def remove(self, entries: Sequence[ObjectId]) -> None:
         """Remove entries that are covered by a version or by the modified set."""
-        if entries:
+        for start in range(0, len(entries), BATCH):
+            portion = list(entries[start : start + BATCH])
             with translated():
-                self.collection.delete_many({"_id": {"$in": list(entries)}})
+                self.collection.delete_many({"_id": {"$in": portion}})
 
 
 def _flag(value: bool) -> bytes:
