@@ -75,6 +75,8 @@ _ANSWERS = (
 )
 """Errors after which nothing is under way: the server has refused, or nothing was sent to it."""
 
+_RESULTS = BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
+
 _FAITHFUL = (ObjectId, int, float, bool, UUID)
 """Types of ids that come back from the driver as they were written."""
 
@@ -270,7 +272,7 @@ class JournalledWrites(Collection[DocumentType]):
         finally:
             if keys is None and told is None:
                 self._tell_of_unknown_reach()
-        if not getattr(result, "acknowledged", True):
+        if isinstance(result, _RESULTS) and not result.acknowledged:
             journal.leave(entry)
         elif transaction is None or told is not None:
             journal.settle(entry, told, transaction)
