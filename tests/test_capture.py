@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from string import ascii_lowercase as LETTERS
 from typing import Any
 
 import psutil
 import pymongo
 import pytest
+from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 from harness import Nursery, nursery
@@ -18,13 +21,17 @@ from harness.actors import WRITES
 from harness.scenarios import NAME, contents
 from pymongo import MongoClient
 from pymongo import errors as driver
+from pymongo.collation import Collation
+from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection import VersionedCollection, embedded, working_copy
 from versioned_collection.capture import change_stream, write_through
 from versioned_collection.capture.journalled import JournalledWrites
-from versioned_collection.wire import run
+from versioned_collection.trackers import journal, replica
+from versioned_collection.wire import documents, run
 
 Opened = Callable[..., VersionedCollection]
 
@@ -154,13 +161,13 @@ def test_a_write_that_was_never_over_is_given_up(
 ):
     """It is compared in full for as long as it may be under way, not for ever."""
     collection = _tracked(standalone_db)
-    journal = standalone_db[f"__journal_{NAME}"]
+    notes = standalone_db[f"__journal_{NAME}"]
     _killed_at_the_write(children, standalone_server, standalone_db, name, "before")
     assert not collection.register("nothing")
-    assert journal.count_documents({"settled": False}) == 1
+    assert notes.count_documents({"settled": False}) == 1
     monkeypatch.setattr(write_through, "_LONGEST_WRITE", timedelta(seconds=-2))
     assert not collection.register("nothing")
-    assert journal.count_documents({}) == 0
+    assert notes.count_documents({}) == 0
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -502,6 +509,153 @@ def test_unacknowledged_writes(anydb, capture, name):
     assert collection.discard_changes()
 
 
+NOT_ANSWERED = [
+    driver.NetworkTimeout("timed out"),
+    driver.ExecutionTimeout("operation would exceed time limit", 50, {"ok": 0, "code": 50}),
+    KeyboardInterrupt(),
+    UpdateResult({}, acknowledged=False),
+]
+
+
+@pytest.mark.parametrize("outcome", NOT_ANSWERED, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("name", ["insert_many", "update_one", "delete_many", "bulk_write"])
+def test_a_write_whose_outcome_is_not_known(standalone_db, monkeypatch, name, outcome):
+    """The server may carry it out after any look, which must not take it for over."""
+    collection = _tracked(standalone_db)
+    with monkeypatch.context() as patch:
+        carry_out = _put_off(patch, name, outcome)
+        if isinstance(outcome, BaseException):
+            with pytest.raises(type(outcome)):
+                WRITES[name](collection)
+        else:
+            assert WRITES[name](collection) is outcome
+    assert not collection.has_changes()
+    assert not collection.register("nothing")
+    carry_out(standalone_db[NAME])
+    assert collection.has_changes()
+    registered_exactly(collection)
+
+
+def test_ids_too_large_to_be_noted(standalone_db):
+    """PyMongo writes them in several commands; a note is one document."""
+    collection = _tracked(standalone_db)
+    ids = [f"{number}" + "x" * 900_000 for number in range(20)]
+    collection.insert_many([{"_id": one} for one in ids])
+    assert collection.register("inserted")
+    changed = collection.update_many({"x": {"$exists": False}}, {"$set": {"x": 1}})
+    assert changed.modified_count == 20
+    assert collection.has_changes()
+    collection.bulk_write([pymongo.DeleteOne({"_id": one}) for one in ids])
+    assert collection.status()["changes"]["deleted"] == 20
+    assert collection.register("deleted")
+
+
+def test_a_journal_of_many_entries_is_emptied(standalone_db, monkeypatch):
+    monkeypatch.setattr(journal, "BATCH", 2)
+    collection = _tracked(standalone_db)
+    for number in range(5):
+        collection.insert_one({"_id": f"new {number}"})
+    assert collection.register("new")
+    assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
+@pytest.fixture
+def meanwhile(monkeypatch) -> Callable[[Callable[[], Any]], None]:
+    """Does something once, between the note of a write and the write."""
+
+    def arrange(act: Callable[[], Any]) -> None:
+        begin = journal.JournalCollection.begin
+        acts = [act]
+
+        def noted(self: Any, *args: Any) -> Any:
+            entry = begin(self, *args)
+            if acts:
+                acts.pop()()
+            return entry
+
+        monkeypatch.setattr(journal.JournalCollection, "begin", noted)
+
+    return arrange
+
+
+def test_a_document_that_goes_while_its_write_is_noted(standalone_db, meanwhile):
+    """An upsert inserts one after all, as PyMongo's does."""
+    collection = _tracked(standalone_db)
+    meanwhile(lambda: collection.delete_one({"_id": 1}))
+    result = collection.update_many({"x": 1}, {"$set": {"y": 1}}, upsert=True)
+    assert result.upserted_id is not None
+    assert collection.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 1}
+    registered_exactly(collection)
+
+
+@pytest.mark.parametrize("name", ["update_one", "update_many"])
+def test_a_document_whose_place_another_one_takes_by_its_collation(standalone_db, meanwhile, name):
+    collection = VersionedCollection(standalone_db, NAME)
+    collection.insert_many([{"_id": "ab", "x": 1}, {"_id": "AB", "x": 1}])
+    collection.init()
+    assert not collection.has_changes()  # the first look compares everything
+    meanwhile(lambda: collection.delete_one({"_id": "ab"}))
+    any_case = Collation("en", strength=2)
+    getattr(collection, name)({"x": 1}, {"$set": {"x": 2}}, collation=any_case)
+    assert set(collection.diff()) == {"ab", "AB"}
+    registered_exactly(collection)
+
+
+def _put_off(
+    patch: pytest.MonkeyPatch, name: str, outcome: Any
+) -> Callable[[Collection[Any]], None]:
+    """Have a write of PyMongo end before the server has carried it out.
+
+    Returns:
+        What carries it out, on a collection of PyMongo.
+    """
+    method = getattr(Collection, name)
+    sent: list[Callable[[Collection[Any]], Any]] = []
+
+    @functools.wraps(method)
+    def send(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(lambda target: method(target, *args, **kwargs))
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    patch.setattr(Collection, name, send)
+    return lambda target: [one(target) for one in sent] and None
+
+
+def test_a_write_that_nobody_wants_to_hear_of_is_over_in_the_end(standalone_db, monkeypatch):
+    """Where it may have reached any document, looks compare everything for an hour."""
+    collection = _tracked(standalone_db)
+    notes = standalone_db[f"__journal_{NAME}"]
+    WRITES["update_one upsert"](collection.with_options(write_concern=WriteConcern(w=0)))
+    _wait_until(lambda: standalone_db[NAME].count_documents({}) == 6)
+    assert collection.register("upserted")
+    assert notes.count_documents({"scan": True, "settled": False}) == 1
+    monkeypatch.setattr(write_through, "_LONGEST_UNHEARD", timedelta(seconds=-2))
+    assert not collection.register("nothing")
+    assert notes.count_documents({}) == 0
+
+
+def test_a_refused_write_is_over(standalone_db):
+    """Whoever refuses it: nothing of it is under way."""
+    collection = _tracked(standalone_db)
+    refused: list[Callable[[], Any]] = [
+        lambda: collection.insert_one({"_id": 1}),
+        lambda: collection.insert_one({"_id": "no", "x": object()}),
+        lambda: collection.insert_one({"_id": "no", "x": 2**64}),
+        lambda: collection.update_one({"x": 99}, {"$no": 1}, upsert=True),
+        lambda: collection.update_many({}, {"x": 1}),
+        lambda: list(collection.aggregate([{"$no": 1}, {"$out": NAME}])),
+    ]
+    for write in refused:
+        with pytest.raises(
+            (driver.OperationFailure, BSONError, TypeError, ValueError, OverflowError)
+        ):
+            write()
+    assert not collection.has_changes()
+    assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
 def _wait_until(condition: Callable[[], bool]) -> None:
     waiting = threading.Event()
     for _ in range(500):
@@ -509,6 +663,43 @@ def _wait_until(condition: Callable[[], bool]) -> None:
             return
         waiting.wait(0.01)
     raise AssertionError("it never happened")
+
+
+@pytest.mark.parametrize("name", ["insert_many", "update_one by id", "update_one upsert"])
+def test_a_noted_write_becomes_visible_with_its_transaction(db, client, name):
+    """A look before the commit does not take the note of what it cannot see yet."""
+    collection = _tracked(db, capture="write_through")
+    for verb in ("abort", "commit"):
+        with client.start_session() as session:
+            session.start_transaction()
+            WRITES[name](_Within(collection, session))
+            assert not collection.has_changes()
+            assert not collection.register("nothing")
+            getattr(session, f"{verb}_transaction")()
+        assert collection.has_changes() is (verb == "commit")
+    registered_exactly(collection)
+    assert db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
+class _Within:
+    """The writes of a collection in a session."""
+
+    def __init__(self, collection: Any, session: Any) -> None:
+        self._collection, self._session = collection, session
+
+    def __getattr__(self, name: str) -> Any:
+        return functools.partial(getattr(self._collection, name), session=self._session)
+
+
+def test_a_write_refused_in_a_transaction(db, client):
+    collection = _tracked(db, capture="write_through")
+    with (
+        pytest.raises(driver.DuplicateKeyError),
+        client.start_session() as session,
+        session.start_transaction(),
+    ):
+        collection.insert_one({"_id": 1}, session=session)
+    assert not collection.has_changes()
 
 
 # -- other modes ---------------------------------------------------------------------------
@@ -525,6 +716,21 @@ def test_scan_sees_foreign_writes(anydb):
     registered_exactly(collection)
 
 
+def test_a_look_that_is_blind_for_foreign_writes_hides_none(db, bands):
+    """What other modes are to notice stays where they left off."""
+    blind = VersionedCollection(db, NAME, capture="write_through")
+    db[NAME].insert_one({"_id": "foreign"})
+    db[NAME].update_one({"_id": 1}, {"$set": {"x": "foreign"}})
+    assert not blind.has_changes()
+    blind.insert_one({"_id": "noted"})
+    assert blind.register("noted")
+    assert blind.checkout("HEAD~1")
+    assert blind.checkout("main")
+    assert not blind.register("nothing")
+    assert set(bands.diff()) == {"foreign", 1}
+    registered_exactly(bands)
+
+
 def test_scan_keeps_ids_together_that_the_server_takes_for_one(anydb, monkeypatch):
     """Few documents may wait for their partner here, so the equal ids are looked up apart."""
     monkeypatch.setattr(working_copy, "_UNMATCHED", 3)
@@ -536,6 +742,37 @@ def test_scan_keeps_ids_together_that_the_server_takes_for_one(anydb, monkeypatc
     registered_exactly(collection)
     collection.checkout("HEAD~1")
     assert {type(document["_id"]) for document in collection.find({"_id": 1})} == {int}
+
+
+def test_scan_tells_ids_that_a_collation_takes_for_equal_once(db, monkeypatch):
+    """The replica is read in another order, and knows them for different ones."""
+    monkeypatch.setattr(working_copy, "_UNMATCHED", 3)
+    for module in (working_copy, replica):
+        monkeypatch.setattr(module, "documents", _by_twos)
+    db.create_collection(NAME, collation={"locale": "en", "strength": 2})
+    collection = VersionedCollection(db, NAME, capture="scan")
+    ids = [letter.upper() if place % 2 else letter for place, letter in enumerate(LETTERS)]
+    collection.insert_many([{"_id": one} for one in ids])
+    collection.init()
+    for settle in (_discarded, registered_exactly):
+        for one in ids[::3]:
+            db[NAME].delete_one({"_id": one})
+            db[NAME].insert_one({"_id": one.swapcase()})
+        db[NAME].update_many({"_id": {"$in": ids[1::3]}}, {"$set": {"x": 1}})
+        db[NAME].delete_many({"_id": {"$in": ids[2::6]}})
+        assert collection.status()["changes"] == {"inserted": 9, "updated": 9, "deleted": 13}
+        told = [change.document_id for change in collection.changes()]
+        assert len(told) == len(set(told)) == 31
+        settle(collection)
+
+
+def _discarded(collection: VersionedCollection) -> None:
+    assert collection.discard_changes()
+    assert not collection.has_changes()
+
+
+def _by_twos(*args: Any, **options: Any) -> Iterator[list[bytes]]:
+    return documents(*args, **{**options, "batch_size": 2})
 
 
 def test_listen(db, bands):

@@ -9,6 +9,7 @@ from typing import Any
 import bson
 import pytest
 from api_support import edit, everything, grown, mark, problems, raws, step, untracked
+from harness.trap import shrink_limits
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -225,6 +226,23 @@ def test_reader_looks_at_what_is_uncommitted(connect):
     assert reading.compare("main~1").updated == bands.compare("main~1").updated
     assert reading.status() == bands.status()
     assert everything(bands.database) == seen
+
+
+def test_reader_is_told_once_of_ids_that_the_server_takes_for_the_same(connect, monkeypatch):
+    """Their bytes are far apart, so they are not looked up in one portion."""
+    shrink_limits(monkeypatch.setattr, {"IDS_PER_READ": 2})
+    bands = grown(connect("writer"))
+    reading = VersionedCollection(connect("reader"), "bands")
+    if not reading._repository.has_transactions:
+        pytest.skip("a standalone server reads no moments")
+    numbers = range(10, 15)
+    bands.insert_many([{"_id": number} for number in numbers])
+    assert bands.register("numbers")
+    bands.delete_many({"_id": {"$in": list(numbers)}})
+    bands.insert_many([{"_id": float(number)} for number in numbers])
+    assert reading.status()["changes"] == {"inserted": 5, "updated": 0, "deleted": 5}
+    assert len(list(reading.changes())) == 10
+    assert in_order(reading.changes()) == in_order(bands.changes())
 
 
 def test_reader_looks_where_everything_has_to_be_compared(connect):

@@ -11,15 +11,19 @@ from contextlib import ExitStack, contextmanager
 
 from bson.timestamp import Timestamp
 
-from versioned_collection.core.document import DocumentKey
 from versioned_collection.errors import PermissionDenied
 from versioned_collection.hold import Hold
 from versioned_collection.observing import observed
 from versioned_collection.past.moment import look
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository, not_tracked
-from versioned_collection.wire import by_keys
-from versioned_collection.working_copy import Change, WorkingCopy, compare_everything, differing
+from versioned_collection.working_copy import (
+    Change,
+    Turns,
+    WorkingCopy,
+    compare_everything,
+    compare_noticed,
+)
 
 
 class Onlooker:
@@ -50,18 +54,9 @@ class Onlooker:
         if self._modified is None:
             found = compare_everything(self.repository, self.at, self.at)
         else:
-            found = self._compare(sorted(self._modified))
+            keys, turns = sorted(self._modified), Turns(self.repository)
+            found = compare_noticed(self.repository, keys, turns, self.at, self.at)
         return filter(None, found)
-
-    def _compare(self, keys: list[DocumentKey]) -> Iterator[list[Change]]:
-        repository = self.repository
-        for portion, present in by_keys(repository.db, repository.name, keys, at=self.at):
-            wanted = sorted({*portion, *present})  # the server finds 1.0 where 1 was asked for
-            for part, recorded in repository.replica.by_keys(wanted, self.at):
-                yield differing(
-                    (key, recorded.get(key), present.get(key))
-                    for key in sorted({*part, *recorded})
-                )
 
     def has_changes(self) -> bool:
         """Tell whether any document differs from HEAD."""

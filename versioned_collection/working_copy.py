@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from bson.timestamp import Timestamp
 
 from versioned_collection.capture import Capture, Noticed, capture_for
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import DocumentKey, document_key
+from versioned_collection.core.document import DocumentKey, document_key, twin_token
 from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.hold import Hold
@@ -107,25 +107,13 @@ class WorkingCopy:
             raise Overtaken(self.noticed.reason)
 
     def _compare_noted(self) -> Iterator[list[Change]]:
-        turns = _Turns(self.repository)
+        turns = Turns(self.repository)
         for keys in self.noticed.arriving():
-            for portion in portions(keys, len, IDS_PER_READ, 1 << 22):
-                yield from self._compare(turns.first(portion), turns)
+            yield from compare_noticed(self.repository, keys, turns, self.noticed.at)
         if self.noticed.scan:
             raise Overtaken(self.noticed.reason)
         for keys in self.repository.modified.all():
-            yield from self._compare(turns.second(keys), turns)
-
-    def _compare(self, keys: list[DocumentKey], turns: _Turns) -> Iterator[list[Change]]:
-        repository = self.repository
-        for portion, present in by_keys(repository.db, repository.name, keys, at=self.noticed.at):
-            asked = turns.still(portion)
-            wanted = [*asked, *turns.unasked(present.keys() - set(portion), asked)]
-            for part, recorded in repository.replica.by_keys(wanted):
-                unasked = turns.unasked(recorded.keys() - set(wanted), asked)
-                yield differing(
-                    (key, recorded.get(key), present.get(key)) for key in [*part, *unasked]
-                )
+            yield from _compare(self.repository, turns.second(keys), turns, self.noticed.at)
 
     def has_changes(self) -> bool:
         """Tell whether any document differs from HEAD."""
@@ -163,7 +151,7 @@ class WorkingCopy:
     def _is_old(self) -> bool:
         """Tell whether the position is so old that reading on from it begins to cost."""
         captured = self.hold.state.captured
-        now = self.noticed.at
+        now = self.noticed.at if self.noticed.sees_all else None
         return captured is not None and now is not None and now.time - captured.time > 30
 
     def settle_unchanged(self) -> None:
@@ -183,7 +171,7 @@ class Overtaken(Exception):
     """An eager comparison of the noticed documents has to give way to a full one."""
 
 
-class _Turns:
+class Turns:
     """When a document is compared, so that each is once.
 
     First come the ids that were just noticed, then those of the modified set, in the order
@@ -230,6 +218,43 @@ class _Turns:
 def _place(key: DocumentKey) -> tuple[int, bytes]:
     """Return what orders ids as the modified set is read."""
     return len(key), key
+
+
+def compare_noticed(
+    repository: Repository,
+    keys: Iterable[DocumentKey],
+    turns: Turns,
+    at: Timestamp | None,
+    recorded_at: Timestamp | None = None,
+) -> Iterator[list[Change]]:
+    """Compare documents that were noticed, and those whose ids the server takes for theirs.
+
+    Args:
+        repository: The trackers.
+        keys: The ids of the documents.
+        turns: What has been compared.
+        at: The cluster time whose state is read, None for the present.
+        recorded_at: The same for the replica, which does not move under the lease.
+    """
+    for portion in portions(keys, len, IDS_PER_READ, 1 << 22):
+        yield from _compare(repository, turns.first(portion), turns, at, recorded_at)
+
+
+def _compare(
+    repository: Repository,
+    keys: list[DocumentKey],
+    turns: Turns,
+    at: Timestamp | None,
+    recorded_at: Timestamp | None = None,
+) -> Iterator[list[Change]]:
+    for portion, present in by_keys(repository.db, repository.name, keys, at=at):
+        asked = turns.still(portion)
+        wanted = [*asked, *turns.unasked(present.keys() - set(portion), asked)]
+        for part, recorded in repository.replica.by_keys(wanted, recorded_at):
+            unasked = turns.unasked(recorded.keys() - set(wanted), asked)
+            yield differing(
+                (key, recorded.get(key), present.get(key)) for key in [*part, *unasked]
+            )
 
 
 def compare_everything(
@@ -309,7 +334,9 @@ class _Waiting:
         """Settle all that wait by asking for their partners, which may still come by.
 
         Where the server finds a document under an equal id (``1`` for ``1.0``), one has made
-        way for the other: they are yielded together.
+        way for the other: they are yielded together. What is equal by the collation of the
+        collection alone is left to its own stream: it may have come by long ago, since the
+        replica, which has none, does not know them for the same.
         """
         repository = self._repository
         present, recorded = self._present, self._recorded
@@ -319,14 +346,22 @@ class _Waiting:
             self._settled.update(key for key in found if recorded.pop(key, None) is None)
             yield differing([*((k, found.get(k), present[k]) for k in portion), *twins])
         for portion, found in by_keys(repository.db, self._name, list(recorded), at=self._at):
-            came = [(key, None, raw) for key, raw in found.items() if key not in recorded]
-            self._settled.update(found)
-            yield differing([*((k, recorded[k], found.get(k)) for k in portion), *came])
+            came = _twins_in(found, portion)
+            self._settled.update(came, (key for key in portion if key in found))
+            inserted = [(key, None, found[key]) for key in came]
+            yield differing([*((k, recorded[k], found.get(k)) for k in portion), *inserted])
 
     def rest(self) -> list[Change]:
         """Return those whose partner cannot come any more."""
         removed = [Change(key, raw, None) for key, raw in self._recorded.items()]
         return removed + [Change(key, None, raw) for key, raw in self._present.items()]
+
+
+def _twins_in(found: Iterable[DocumentKey], asked: Sequence[DocumentKey]) -> list[DocumentKey]:
+    """Return the ids that were found for equal ones, whatever the collation."""
+    others = set(found).difference(asked)
+    tokens = {twin_token(key) for key in asked} if others else set()
+    return [key for key in others if twin_token(key) in tokens]
 
 
 def differing(triples: Iterable[tuple[DocumentKey, bytes | None, bytes | None]]) -> list[Change]:

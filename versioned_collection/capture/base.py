@@ -40,6 +40,7 @@ class Noticed:
         options: How it was created, or changed since; None where it is missing.
         settled: Journal entries that a version at this look covers.
         reason: Why everything has to be compared.
+        is_blind: Whether writes of other clients pass it by, unless everything is compared.
     """
 
     at: Timestamp | None
@@ -49,6 +50,7 @@ class Noticed:
     options: Mapping[str, Any] | None = None
     settled: Sequence[ObjectId] = ()
     reason: str = ""
+    is_blind: bool = False
     _source: Iterator[list[DocumentKey]] | None = None
     _is_complete: threading.Event | None = None
 
@@ -83,9 +85,21 @@ class Noticed:
             self._is_complete.wait()
 
     def position(self) -> dict[str, Any]:
-        """Return the fields of the metadata that say how far changes have been noticed."""
-        found = {} if self.options is None else {"options": self.options}
-        return {"captured": self.at, "uuid": self.uuid, "own": [], "scan": False, **found}
+        """Return the fields of the metadata that say how far changes have been noticed.
+
+        After a look that did not see all of them, other modes go on where they were.
+        """
+        position = {"uuid": self.uuid, "scan": False}
+        if self.sees_all:
+            position |= {"captured": self.at, "own": []}
+        if self.options is not None:
+            position["options"] = self.options
+        return position
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether no change passes it by, whoever made it."""
+        return self.scan or not self.is_blind
 
 
 def _telling(source: Iterator[T], event: threading.Event) -> Iterator[T]:

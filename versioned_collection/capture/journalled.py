@@ -3,23 +3,25 @@
 Only in write-through mode: elsewhere every call goes straight to PyMongo. A write whose
 reach is known is noted with its ids. One whose reach is not (an upsert, a change of very
 many documents) is noted as "unknown" until its outcome tells; if the process dies in
-between, the next verb compares everything.
+between, the next verb compares everything. A note is settled once the outcome is known: what
+timed out or was interrupted, the server may still be carrying out.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from functools import cache, partial
 from inspect import Signature, signature
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from uuid import UUID
 
+from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo import errors as driver
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.results import (
     BulkWriteResult,
@@ -37,6 +39,7 @@ from versioned_collection.core.document import (
     DocumentKey,
     document_key,
     elements,
+    exceed,
     raw_id_in,
 )
 from versioned_collection.repository import Repository
@@ -55,10 +58,24 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_IDS = 20_000
-"""Ids that one journal entry holds; a write that reaches more is followed by a scan."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Ids that one journal entry holds, and their bytes; a write that reaches more is followed by a
+scan."""
 
 _ATTEMPTS = 3
 _REGEX = 0x0B
+
+_ANSWERS = (
+    driver.OperationFailure,
+    driver.ConfigurationError,
+    BSONError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""Errors after which nothing is under way: the server has refused, or nothing was sent to it."""
+
+_RESULTS = BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
 _FAITHFUL = (ObjectId, int, float, bool, UUID)
 """Types of ids that come back from the driver as they were written."""
@@ -74,8 +91,8 @@ class JournalledWrites(Collection[DocumentType]):
     ) -> InsertOneResult:
         if not self._journals():
             return self._unnoted(super().insert_one, document, *args, **kwargs)
-        with self._noted(_ids_of([document], self._repository.codec)):
-            return super().insert_one(document, *args, **kwargs)
+        keys = _ids_of([document], self._repository.codec)
+        return self._noted(keys, super().insert_one, document, *args, **kwargs)
 
     def insert_many(
         self, documents: Iterable[DocumentType | RawBSONDocument], *args: Any, **kwargs: Any
@@ -83,8 +100,8 @@ class JournalledWrites(Collection[DocumentType]):
         if not self._journals():
             return self._unnoted(super().insert_many, documents, *args, **kwargs)
         listed = list(documents)
-        with self._noted(_ids_of(listed, self._repository.codec)):
-            return super().insert_many(listed, *args, **kwargs)
+        keys = _ids_of(listed, self._repository.codec)
+        return self._noted(keys, super().insert_many, listed, *args, **kwargs)
 
     def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> BulkWriteResult:
         if not isinstance(requests, list) or not self._journals():
@@ -93,8 +110,7 @@ class JournalledWrites(Collection[DocumentType]):
         collation = next((r._collation for r in requests if getattr(r, "_collation", None)), None)
         if reach is not None and self._is_collated(reach, collation):
             reach = None
-        with self._noted(reach):
-            return super().bulk_write(requests, *args, **kwargs)
+        return self._noted(reach, super().bulk_write, requests, *args, **kwargs)
 
     def update_one(self, filter: Any, *args: Any, **kwargs: Any) -> UpdateResult:
         return self._choosing(self._one, super().update_one, (filter, *args), kwargs)
@@ -125,16 +141,14 @@ class JournalledWrites(Collection[DocumentType]):
             return super().aggregate(pipeline, *args, **kwargs)
         if not self._journals():
             return self._unnoted(super().aggregate, pipeline, *args, **kwargs)
-        with self._noted(None):
-            return super().aggregate(pipeline, *args, **kwargs)
+        return self._noted(None, super().aggregate, pipeline, *args, **kwargs)
 
     def aggregate_raw_batches(self, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
         if not writes(pipeline):
             return super().aggregate_raw_batches(pipeline, *args, **kwargs)
         if not self._journals():
             return self._unnoted(super().aggregate_raw_batches, pipeline, *args, **kwargs)
-        with self._noted(None):
-            return super().aggregate_raw_batches(pipeline, *args, **kwargs)
+        return self._noted(None, super().aggregate_raw_batches, pipeline, *args, **kwargs)
 
     # -- how -----------------------------------------------------------------------------
 
@@ -145,11 +159,14 @@ class JournalledWrites(Collection[DocumentType]):
     def _unnoted(self, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a write of which nobody has to hear, unless a history has begun meanwhile."""
         try:
-            return method(*args, **kwargs)
-        finally:
-            if self._journals():
-                journal = self._repository.journal
-                journal.settle(journal.begin(None))
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            if self._journals() and _transaction_of(method, args, kwargs) is None:
+                self._note(None, partial(_raise, error), None)
+            raise
+        if self._journals():
+            self._note(None, lambda: result, _transaction_of(method, args, kwargs))
+        return result
 
     def _is_collated(self, keys: Sequence[DocumentKey], collation: Any) -> bool:
         """Tell whether an id may find a document whose own id is spelled differently."""
@@ -157,6 +174,12 @@ class JournalledWrites(Collection[DocumentType]):
             return False
         state = self._repository.known_state()
         return collation is not None or (state is not None and "collation" in state.options)
+
+    def _is_beyond(self, found: Sequence[DocumentKey], given: Mapping[str, Any]) -> bool:
+        """Tell whether a write cannot be restricted to what it finds now."""
+        collation = given.get("collation")
+        is_loose = collation is not None and self._is_collated(found, collation)
+        return is_loose or _are_too_many(found)
 
     def _choosing(
         self,
@@ -175,14 +198,12 @@ class JournalledWrites(Collection[DocumentType]):
         """Run a write of at most one document."""
         exact = _exact_id(given["filter"], self._repository.codec)
         if exact is not None and not self._is_collated([exact], given.get("collation")):
-            with self._noted([exact]):
-                return method(**given)
+            return self._noted([exact], method, **given)
         for _ in range(_ATTEMPTS):
             found = self._matching(given, 1)
-            if not found:
+            if not found or self._is_beyond(found, given):
                 break
-            with self._noted(found):
-                result = method(**_restricted(given, found))
+            result = self._noted(found, method, **_restricted(given, found))
             if _outcome(result, self._repository.codec) != []:
                 return result
         return self._unknown(method, given)
@@ -190,44 +211,82 @@ class JournalledWrites(Collection[DocumentType]):
     def _many(self, method: Callable[..., T], given: dict[str, Any]) -> T:
         """Run a write of any number of documents."""
         found = self._matching(given, MOST_IDS + 1)
-        if not found or len(found) > MOST_IDS or given.get("collation") is not None:
+        if not found or self._is_beyond(found, given):
             return self._unknown(method, given)
-        with self._noted(found):
-            return method(**_restricted(given, found))
+        result = self._noted(found, method, **_restricted(given, found))
+        if given.get("upsert") and _outcome(result, self._repository.codec) == []:
+            return self._unknown(method, given)  # nothing that was found is left
+        return result
 
     def _unknown(self, method: Callable[..., T], given: dict[str, Any]) -> T:
         """Run a write whose reach only its outcome tells."""
-        with self._noted(None) as settle:
-            result = method(**given)
-            touched = _outcome(result, self._repository.codec)
-            # where there was no document before, one may have been inserted
-            if touched is not None and not (result is None and given.get("upsert")):
-                settle(touched)
-            return result
 
-    @contextmanager
+        def touched(result: T) -> list[DocumentKey] | None:
+            # where there was no document before, one may have been inserted
+            if result is None and given.get("upsert"):
+                return None
+            return _outcome(result, self._repository.codec)
+
+        transaction = _transaction_of(method, (), given)
+        return self._note(None, partial(method, **given), transaction, touched)
+
     def _noted(
-        self, keys: Sequence[DocumentKey] | None
-    ) -> Iterator[Callable[[Sequence[DocumentKey]], None]]:
+        self,
+        keys: Sequence[DocumentKey] | None,
+        method: Callable[..., T],
+        /,
+        *args: Any,
+        **kwargs: Any,
+    ) -> T:
+        """Run a write that can touch the documents of `keys`, None where that is not known."""
+        transaction = _transaction_of(method, args, kwargs)
+        return self._note(keys, partial(method, *args, **kwargs), transaction)
+
+    def _note(
+        self,
+        keys: Sequence[DocumentKey] | None,
+        write: Callable[[], T],
+        transaction: ClientSession | None,
+        touched: Callable[[T], list[DocumentKey] | None] = lambda _: None,
+    ) -> T:
+        """Note a write and run it.
+
+        Args:
+            keys: The documents that it can touch, None where they are not known.
+            write: The write.
+            transaction: The session, where the write is part of a transaction: so is its note.
+            touched: Returns of its result what it touched, where `keys` did not tell.
+        """
         journal = self._repository.journal
-        if keys is not None and len(keys) > MOST_IDS:
+        if keys is not None and _are_too_many(keys):
             keys = None
-        entry = journal.begin(keys)
-        touched: list[Sequence[DocumentKey]] = []
+        entry = journal.begin(keys, transaction)
+        told: Sequence[DocumentKey] | None = None
         try:
-            yield touched.append
+            result = write()
+            told = touched(result)
+        except _ANSWERS as error:
+            if transaction is None and not _has_given_up(error):
+                journal.settle(entry)
+            raise
         finally:
-            # also after an error: what the server did of it is done, and the ids are noted
-            journal.settle(entry, touched[0] if touched else None)
-            if keys is None and not touched:
-                _log.info(
-                    "a write to %s may have reached any document: the next look compares all",
-                    self.name,
-                    extra={"collection": self.name},
-                )
+            if keys is None and told is None:
+                self._tell_of_unknown_reach()
+        if isinstance(result, _RESULTS) and not result.acknowledged:
+            journal.leave(entry)
+        elif transaction is None or told is not None:
+            journal.settle(entry, told, transaction)
+        return result
+
+    def _tell_of_unknown_reach(self) -> None:
+        _log.info(
+            "a write to %s may have reached any document: the next look compares all",
+            self.name,
+            extra={"collection": self.name},
+        )
 
     def _matching(self, given: Mapping[str, Any], limit: int) -> list[DocumentKey]:
-        """Return the ids that a write finds now, at most `limit`.
+        """Return the ids that a write finds now, at most `limit`, or too many for an entry.
 
         None is found where the server refuses to look: the write then tells why.
         """
@@ -252,10 +311,19 @@ class JournalledWrites(Collection[DocumentType]):
             session=given.get("session"),  # a transaction sees what it has written itself
             **options,
         )
+        found: list[DocumentKey] = []
         try:
-            return [document_key(raw) for batch in batches for raw in batch]
+            for batch in batches:
+                found += map(document_key, batch)
+                if _are_too_many(found):
+                    break
         except driver.OperationFailure:
             return []
+        return found
+
+
+def _are_too_many(keys: Sequence[DocumentKey]) -> bool:
+    return exceed(keys, MOST_IDS, MOST_BYTES)
 
 
 def _given(
@@ -279,6 +347,30 @@ def _given(
 @cache
 def _signature_of(name: str) -> Signature:
     return signature(getattr(Collection, name))
+
+
+def _transaction_of(
+    method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> ClientSession | None:
+    """Return the session of a call that is part of a transaction, None for any other."""
+    try:
+        given = _signature_of(method.__name__).bind(None, *args, **kwargs).arguments
+    except TypeError:
+        return None  # PyMongo refuses it
+    session = given.get("session", given.get("kwargs", {}).get("session"))
+    is_within = isinstance(session, ClientSession) and session.in_transaction
+    return session if is_within else None
+
+
+def _has_given_up(error: BaseException) -> bool:
+    """Tell whether the driver ran out of time, which it says as a server does of itself."""
+    if not isinstance(error, driver.ExecutionTimeout):
+        return False
+    return "codeName" not in (error.details or {})
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _is_order(sort: Any) -> bool:

@@ -7,15 +7,19 @@ are seen only by ``capture="scan"``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bson.objectid import ObjectId
 
 from versioned_collection.capture.base import SPILL, Capture, Noticed
+from versioned_collection.trackers.journal import Entry
 from versioned_collection.trackers.metadata import Metadata
 
 _LONGEST_WRITE = timedelta(days=1)
 """How long a write may be under way, and the clocks of its process and the server apart."""
+
+_LONGEST_UNHEARD = timedelta(hours=1)
+"""The same for one that was sent, and whose outcome nobody wanted to hear (``w=0``)."""
 
 
 class WriteThroughCapture(Capture):
@@ -24,17 +28,20 @@ class WriteThroughCapture(Capture):
     def look(self, state: Metadata) -> Noticed:
         """Return what changed since the position in `state`."""
         uuid, options = self.identity()
-        noticed = Noticed(None, uuid=uuid, options=options)
+        noticed = Noticed(None, uuid=uuid, options=options, is_blind=True)
         # a collection that is missing may have been there since, by a checkout for instance
         if state.scan or uuid is None or uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or not followed"
         settled: list[ObjectId] = []
-        unsettled: list[ObjectId] = []
-        for entry, keys, scan, is_settled in self.repository.journal.entries():
-            noticed.keys.update(keys)
-            if scan:
+        unsettled: list[Entry] = []
+        for entry in self.repository.journal.entries():
+            noticed.keys.update(entry.keys)
+            if entry.is_unknown:
                 noticed.scan, noticed.reason = True, "a write of unknown reach"
-            (settled if is_settled else unsettled).append(entry)
+            if entry.is_settled:
+                settled.append(entry.id)
+            else:
+                unsettled.append(entry._replace(keys=[]))
             if len(noticed.keys) > SPILL:
                 self.repository.modified.add(noticed.keys)
                 noticed.keys.clear()
@@ -42,11 +49,15 @@ class WriteThroughCapture(Capture):
         noticed.at = self.pin()  # behind all writes that the journal calls settled
         return noticed
 
-    def _abandoned(self, entries: Sequence[ObjectId]) -> Iterator[ObjectId]:
-        """Iterate over the entries of writes whose processes died before they were over.
+    def _abandoned(self, entries: Sequence[Entry]) -> Iterator[ObjectId]:
+        """Iterate over the entries of writes that must be over, though nobody has said so.
 
-        Without that, each look would compare everything for ever, where one had an unknown reach.
+        Their processes died, or lost the server. Without that, each look would compare
+        everything for ever, where one had an unknown reach.
         """
-        if entries:
-            oldest = self.repository.now() - _LONGEST_WRITE
-            yield from (entry for entry in entries if entry.generation_time < oldest)
+        now = self.repository.now() if entries else datetime.max
+        for entry in entries:
+            begun = entry.id.generation_time + _LONGEST_WRITE
+            over = begun if entry.sent is None else min(begun, entry.sent + _LONGEST_UNHEARD)
+            if over < now:
+                yield entry.id
