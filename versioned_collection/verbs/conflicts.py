@@ -24,6 +24,7 @@ from versioned_collection.errors import (
     WorkingCopyChanged,
 )
 from versioned_collection.hold import Hold
+from versioned_collection.merging import refuse_too_large
 from versioned_collection.moves import BATCH
 from versioned_collection.observing import Progress, counted
 from versioned_collection.rebasing import take_back, waiting
@@ -66,6 +67,8 @@ class Conflict(merging.ShownConflict):
         return hash(self.id)
 
 
+_SMALLER = "its conflicts still wait. Settle them with what is smaller"
+
 _Decided = Mapping[DocumentKey, tuple[bytes | None, bytes | None]]
 """Documents as they are and as they shall be."""
 
@@ -102,6 +105,7 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
             that is gone altogether.
         WorkingCopyChanged: Another client writes to the document just now.
         InvalidArgument: The value cannot stand there.
+        DocumentRejected: The document would become too large, or the server refuses it.
     """
     wanted = conflict.id if isinstance(conflict, Conflict) else conflict
     if not isinstance(wanted, ObjectId):
@@ -149,6 +153,7 @@ def resolve_conflicts(
     Raises:
         InvalidArgument: There is no such rule.
         ResolverFailed: The rule raised.
+        DocumentRejected: A document would become too large, or the server refuses it.
     """
     rule = None if resolver is None else merging.resolver(resolver)
     with holding(repository, "resolve_conflicts") as hold:
@@ -259,6 +264,9 @@ class _Settling:
 
         A document that another client changes just now stays, and so do its conflicts. Those
         whose place is gone wait on as well.
+
+        Raises:
+            DocumentRejected: A document would become too large, or the server refuses it.
         """
         if self._decide is None:
             self._commit([one.id for one in page], {}, {})
@@ -281,6 +289,7 @@ class _Settling:
                     self.gone.append(error)
                 else:
                     settled.append(one.id)
+            refuse_too_large(self._repository, key, raw, _SMALLER)
             wanted[key] = raw
         if settled:
             self._commit(settled, present, wanted)
