@@ -12,6 +12,7 @@ from pymongo.monitoring import CommandListener
 
 from versioned_collection import VersionedCollection
 from versioned_collection.committing import at_once, moving
+from versioned_collection.committing.writing import Writing
 from versioned_collection.errors import AutoMergeFailedError, WorkingCopyChanged
 
 
@@ -176,6 +177,52 @@ def test_a_transaction_that_the_cache_cannot_hold_at_its_end(db, monkeypatch):
     assert bands.checkout("main~1")
     assert refused
     assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+@pytest.fixture
+def suspicious(monkeypatch):
+    """Have any commit be one that a cache may not hold."""
+    monkeypatch.setattr(at_once, "_PATIENCE", 0.0)
+    monkeypatch.setattr(at_once, "_MAY_FILL_CACHE", 0)
+
+
+def test_a_full_cache_is_not_taken_for_another_client(db, monkeypatch, suspicious):
+    bands = apart(db, False)
+    first, write = raws(bands), Writing.write
+
+    def in_little_cache(self, batch, *rest):
+        if len(batch) > 1:  # the server calls it a conflict, and says no more
+            labels = {"errorLabels": ["TransientTransactionError"]}
+            raise OperationFailure("WriteConflict error", 112, labels)
+        write(self, batch, *rest)
+
+    monkeypatch.setattr(Writing, "write", in_little_cache)
+    bands.update_many({}, {"$set": {"w": 1}})
+    second = raws(bands)
+    assert bands.register("second")
+    assert bands.checkout("main~1")
+    assert raws(bands) == first
+    assert bands.checkout("main")
+    assert raws(bands) == second
+    assert bands.merge("side").parents
+    assert {one["x"] for one in bands.find()} == {1}
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("verb", ["checkout", "merge", "stash"])
+def test_a_transaction_of_somebody_else_is_told_from_a_full_cache(db, suspicious, verb):
+    bands = apart(db, verb in DIRTY)
+    before, log = raws(bands), bands.get_log()
+    with db.client.start_session() as session:
+        session.start_transaction()
+        db.bands.update_one({"_id": 1}, {"$set": {"theirs": 1}}, session=session)
+        with pytest.raises(WorkingCopyChanged, match="transaction open"):
+            VERBS[verb](bands)
+        session.abort_transaction()
+    assert (raws(bands), bands.get_log()) == (before, log)
+    assert bands.has_changes() == (verb in DIRTY)
     assert problems(bands) == []
 
 

@@ -23,8 +23,11 @@ from versioned_collection import (
     VersionedCollection,
     cli,
     errors,
+    moves,
 )
 from versioned_collection.cli.command import COMMANDS
+from versioned_collection.committing import at_once
+from versioned_collection.trackers import delta_chunks
 
 SHORT = {
     # one question to the server, whatever the history
@@ -258,6 +261,22 @@ def test_an_overlay_tells_what_it_writes(db):
     view = grown(db).at("main@0")
     view.prepare(whole=True, progress=lambda phase, count: told.update({phase: count}))
     assert told == {"written": 3}
+
+
+@pytest.mark.parametrize("inline", [1_000, 1_000_000])
+def test_a_step_is_bounded_by_the_size_of_its_changes(db, monkeypatch, inline):
+    """Fields that changed count, wherever they are stored, and not only whole documents."""
+    monkeypatch.setattr(delta_chunks, "LARGEST_INLINE", inline)
+    monkeypatch.setattr(moves, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(at_once, "is_small", lambda *_: False)
+    bands = untracked(db)
+    bands.insert_many([{"_id": f"large {n}", "text": "a" * 20_000, "n": n} for n in range(6)])
+    bands.init()
+    bands.update_many({"n": {"$gte": 0}}, {"$set": {"text": "b" * 20_000}})
+    bands.register("longer")
+    told: list[int] = []
+    bands.checkout("main~1", progress=lambda phase, count: told.append(count))
+    assert told == [2, 2, 2]
 
 
 REFUSED_BY_DEFAULT = {

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from api_support import edit, mark, problems, step, tracked, untracked
+from api_support import edit, mark, problems, raws, step, tracked, untracked
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from pymongo.server_api import ServerApi
 
-from versioned_collection import VersionedCollection
-from versioned_collection.errors import DocumentRejected, InvalidArgument, NotSupported
+from versioned_collection import VersionedCollection, merging
+from versioned_collection.committing.steps import Steps
+from versioned_collection.errors import (
+    AutoMergeFailedError,
+    DocumentRejected,
+    InvalidArgument,
+    NotSupported,
+)
 
 BAD = {"$bad": 1}
 
@@ -126,4 +132,91 @@ def test_a_client_with_a_strict_api(server, db):
             assert mark(bands) == 2, name
         assert strict.register("what the API has is enough for this") is True
     assert not bands.has_stash()
+    assert problems(bands) == []
+
+
+HALF = b"x" * (9 << 20)
+"""Of what no document can hold twice."""
+
+JOINS = {
+    "merge": lambda bands: bands.merge("side"),
+    "rebase": lambda bands: bands.rebase("side"),
+    "cherry_pick": lambda bands: bands.cherry_pick("side"),
+    "stash_apply": lambda bands: bands.stash_apply(merge=True),
+}
+
+
+def halves(db):
+    """Return a collection whose branches gave one document a large field each; so does a stash."""
+    bands = tracked(db)
+    bands.create_branch("side")
+    bands.update_one({"_id": 1}, {"$set": {"theirs": HALF}})
+    bands.register("theirs")
+    bands.checkout("main")
+    bands.update_one({"_id": 1}, {"$set": {"stashed": HALF}})
+    bands.stash()
+    bands.update_one({"_id": 1}, {"$set": {"ours": HALF}})
+    bands.register("ours")
+    return bands
+
+
+@pytest.fixture(params=["db", "standalone_db"])
+def each_db(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "not sent by the driver"])
+def test_sides_that_are_too_large_together(each_db, known, monkeypatch):
+    bands = halves(each_db)
+    before, log = raws(bands), bands.get_log()
+    if not known:
+        monkeypatch.setattr(merging, "LARGEST_DOCUMENT", 1 << 30)
+    for verb in JOINS if known else ("merge", "stash_apply"):
+        expected = "_id 1 would take .* Make it smaller" if known else "too large"
+        with pytest.raises(DocumentRejected, match=expected):
+            JOINS[verb](bands)
+        bands = VersionedCollection(each_db, "bands")
+        assert (raws(bands), bands.get_log()) == (before, log)
+        states = (bands.has_changes(), bands.has_conflicts(), len(bands.stashes()))
+        assert states == (False, False, 1)
+    assert problems(bands) == []
+
+
+def test_whoever_opens_the_collection_takes_back_what_is_too_large(standalone_db, monkeypatch):
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    bands = halves(standalone_db)
+    before = raws(bands)
+    with monkeypatch.context() as patch:
+        patch.setattr(merging, "LARGEST_DOCUMENT", 1 << 30)
+        patch.setattr(Steps, "_back_out", dies)
+        with pytest.raises(KeyboardInterrupt):
+            bands.merge("side")
+    assert raws(bands) != before
+    bands = VersionedCollection(standalone_db, "bands")
+    assert raws(bands) == before
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+def test_a_decision_that_is_too_large(each_db):
+    bands = tracked(each_db)
+    bands.create_branch("side")
+    step(bands, "theirs")
+    bands.checkout("main")
+    step(bands, "ours")
+    with pytest.raises(AutoMergeFailedError):
+        bands.merge("side")
+    before, (conflict,) = raws(bands), bands.conflicts()
+    for settle in (
+        lambda: bands.resolve_conflict(conflict, HALF * 2),
+        lambda: bands.resolve_conflicts(resolver=lambda conflict, context: HALF * 2),
+    ):
+        with pytest.raises(DocumentRejected, match="conflicts still wait") as caught:
+            settle()
+        assert caught.value.document_id == 1
+        opened = VersionedCollection(each_db, "bands")
+        assert (raws(opened), list(opened.conflicts())) == (before, [conflict])
+    assert bands.abort_merge()
     assert problems(bands) == []

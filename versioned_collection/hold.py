@@ -146,6 +146,14 @@ class Hold:
             write_concern=WriteConcern("majority"),
         )
 
+    def rehearse(self, work: Callable[[ClientSession], object]) -> None:
+        """Run `work` once in a transaction that is then taken back."""
+        with self.session.start_transaction(
+            read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
+        ):
+            work(self.session)
+            self.session.abort_transaction()
+
     def _tell_of_attempt(self, number: int) -> None:
         _log.debug(
             "a transaction of %s of %s was taken back by the server; attempt %d",

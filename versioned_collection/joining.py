@@ -17,7 +17,13 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.hold import Hold
 from versioned_collection.labels import joined, stamp, taken_over
-from versioned_collection.merging import Outcome, Sides, merge_sides, waiting
+from versioned_collection.merging import (
+    Outcome,
+    Sides,
+    merge_sides,
+    refuse_too_large,
+    waiting,
+)
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.observing import Progress
 from versioned_collection.pipeline import prefetch
@@ -85,8 +91,14 @@ class Sieve:
         self.conflicts = 0
 
     def changes(self, outcomes: Iterator[list[Outcome]]) -> Iterator[list[Change]]:
-        """Store the conflicts, and iterate over the changes."""
+        """Store the conflicts, and iterate over the changes.
+
+        Raises:
+            DocumentRejected: A merged document is too large.
+        """
         for batch in outcomes:
+            for one in batch:
+                refuse_too_large(self._repository, one.key, one.merged)
             conflicts = [conflict for one in batch for conflict in one.conflicts]
             self._repository.conflicts.add(self._merge, conflicts)
             self.conflicts += len(conflicts)

@@ -22,9 +22,11 @@ from versioned_collection.core.merging import (
 )
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
+from versioned_collection.errors import DocumentRejected
 from versioned_collection.moves import batched
 from versioned_collection.namesakes import kept_out
 from versioned_collection.repository import Repository
+from versioned_collection.selection import LARGEST_DOCUMENT
 
 
 def waiting(conflicts: int) -> str:
@@ -35,6 +37,27 @@ def waiting(conflicts: int) -> str:
 def count_of(conflicts: int) -> str:
     """Return how many conflicts there are, in words."""
     return "1 conflict" if conflicts == 1 else f"{conflicts:,} conflicts"
+
+
+def refuse_too_large(
+    repository: Repository,
+    key: DocumentKey,
+    raw: bytes | None,
+    way_out: str = "everything is as before. Make it smaller on one of the sides, then try again",
+) -> None:
+    """Refuse to make a document that no server stores, before anything is decided on.
+
+    Raises:
+        DocumentRejected: It is one; `way_out` says what to do.
+    """
+    if raw is not None and len(raw) > LARGEST_DOCUMENT:
+        document_id = repository.codec.value(key)
+        reason = f"{len(raw):,} bytes, where a document has {LARGEST_DOCUMENT:,} at most"
+        raise DocumentRejected(
+            f"the document with _id {document_id!r} would take {reason}; {way_out}",
+            document_id=document_id,
+            reason=reason,
+        )
 
 
 class Sides(NamedTuple):

@@ -78,7 +78,10 @@ def batched(items: Iterable[T], deltas_of: Callable[[T], Sequence[Delta]]) -> It
     """
 
     def weight(item: T) -> int:
-        return sum(len(one.old or b"") + len(one.new or b"") + 400 for one in deltas_of(item))
+        return sum(
+            (one.size or len(one.old or b"") + len(one.new or b"")) + 400
+            for one in deltas_of(item)
+        )
 
     def together(item: T, other: T) -> bool:
         return are_twins(deltas_of(item)[0].key, deltas_of(other)[0].key)

@@ -18,6 +18,7 @@ from versioned_collection.errors import NotSupported, PermissionDenied, Snapshot
 DUPLICATE_KEY = 11000
 DOCUMENT_VALIDATION_FAILURE = 121
 UNAUTHORIZED = 13
+DOCUMENT_TOO_LARGE = 10334
 OVERFLOW = 15
 """Also what a server says of a document with more than 180 levels, which it does not store."""
 

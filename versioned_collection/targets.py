@@ -28,7 +28,11 @@ from versioned_collection.errors import (
     WorkingCopyChanged,
 )
 from versioned_collection.repository import Repository
-from versioned_collection.server_errors import DOCUMENT_VALIDATION_FAILURE, DUPLICATE_KEY
+from versioned_collection.server_errors import (
+    DOCUMENT_TOO_LARGE,
+    DOCUMENT_VALIDATION_FAILURE,
+    DUPLICATE_KEY,
+)
 from versioned_collection.wire import by_keys
 from versioned_collection.writes import (
     WriteOutcome,
@@ -282,9 +286,12 @@ class WorkingCopyWriter:
         if refusal["code"] == DOCUMENT_VALIDATION_FAILURE and may_bypass:
             self._bypass = True
             raise ValidatorInTheWay(str(refusal["errmsg"]))
+        way_out = "Remove the index or the document in its way"
+        if refusal["code"] == DOCUMENT_TOO_LARGE:
+            way_out = "Make it smaller"
         raise DocumentRejected(
-            f"the server refuses a document of that version: {refusal['errmsg']}. Remove the "
-            "index or the document in its way, then try again",
+            f"the server refuses a document of that version: {refusal['errmsg']}. {way_out}, "
+            "then try again",
             reason=refusal["errmsg"],
             server_code=refusal["code"],
             statement=statements[refusal["index"]],

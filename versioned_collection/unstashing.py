@@ -26,7 +26,7 @@ from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError
 from versioned_collection.hold import Hold
 from versioned_collection.joining import carry_out
-from versioned_collection.merging import Outcome, arriving, waiting
+from versioned_collection.merging import Outcome, arriving, refuse_too_large, waiting
 from versioned_collection.moves import Move, batched, is_small
 from versioned_collection.namesakes import kept_out
 from versioned_collection.observing import Progress
@@ -127,6 +127,8 @@ class Unstashing:
 
     def _put_aside(self, outcomes: list[Outcome]) -> None:
         repository = self._repository
+        for one in outcomes:
+            refuse_too_large(repository, one.key, one.merged)
         conflicts = [conflict for one in outcomes for conflict in one.conflicts]
         repository.conflicts.add(self._id, conflicts)
         self._conflicts += len(conflicts)

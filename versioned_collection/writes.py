@@ -27,7 +27,12 @@ from versioned_collection.core.document import (
 from versioned_collection.core.guard import exactly
 from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.errors import DocumentRejected
-from versioned_collection.server_errors import DUPLICATE_KEY, NO_LONGER_PRIMARY, not_written
+from versioned_collection.server_errors import (
+    DOCUMENT_TOO_LARGE,
+    DUPLICATE_KEY,
+    NO_LONGER_PRIMARY,
+    not_written,
+)
 from versioned_collection.wire import by_keys, run
 
 OPERATIONS_PER_WRITE = 5_000
@@ -128,7 +133,7 @@ def write(
             command["writeConcern"] = db.write_concern.document
         if check is not None:
             check()
-        reply = run(db, command, session)
+        reply = _run(db, command, session)
         outcome.matched += reply.get("n", 0)
         for failure in reply.get("writeErrors", ()):
             if failure["code"] in NO_LONGER_PRIMARY:
@@ -138,6 +143,17 @@ def write(
             break
         done += len(portion)
     return outcome
+
+
+def _run(
+    db: Database[Any], command: Mapping[str, Any], session: ClientSession | None
+) -> Mapping[str, Any]:
+    """Run a command; a document that the driver does not even send counts as refused."""
+    try:
+        return run(db, command, session)
+    except driver.DocumentTooLarge as error:  # so large that it was a portion of its own
+        refusal = {"index": 0, "code": DOCUMENT_TOO_LARGE, "errmsg": str(error)}
+        return {"writeErrors": [refusal]}
 
 
 def raise_write_error(outcome: WriteOutcome, statements: Sequence[RawBSONDocument]) -> None:

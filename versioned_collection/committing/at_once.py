@@ -22,6 +22,11 @@ from versioned_collection.targets import UniqueClash, ValidatorInTheWay, Working
 _PATIENCE = 5.0
 """Seconds that others get who have written to the same documents in a transaction of theirs."""
 
+_MAY_FILL_CACHE = 4 * 1024 * 1024
+"""Bytes of documents that a small or busy cache may not hold as parts of one transaction."""
+
+_REHEARSALS = 3
+
 _CACHE_FULL = ("Cache full", "for eviction", "cache overflow")
 _TOO_LARGE_CODES = frozenset((365, 388))
 """`TemporarilyUnavailable` and `TransactionTooLargeForCache`."""
@@ -76,6 +81,8 @@ class AtOnce:
                 self._insist(work, writer)
             except _SourceFailed as failed:  # it is none of the transaction
                 raise failed.error from failed.error.__cause__
+            except _TakenBack as error:
+                raise self._why(error.attempts, small, commit, writer) from None
         self._writing.keep(writer)
         if commit.working_copy and small.count:
             self._writing.note_own_writes()
@@ -104,12 +111,7 @@ class AtOnce:
             nonlocal attempts, failed
             attempts += 1
             if attempts > MOST_ATTEMPTS and time.monotonic() > failed + _PATIENCE:
-                raise WorkingCopyChanged(
-                    "other clients write to the same documents all the time, or one has a "
-                    "transaction open on them; everything is as before. Try again when it has "
-                    "ended",
-                    attempts=attempts - 1,
-                )
+                raise _TakenBack(attempts - 1)
             try:
                 with _told_if_too_large():  # which the driver would try again for two minutes
                     work(session)
@@ -128,6 +130,45 @@ class AtOnce:
             else:
                 return
 
+    def _why(
+        self, attempts: int, small: _Small, commit: Commit, writer: WorkingCopyWriter
+    ) -> VersioningError:
+        """Return what to raise where the server has taken the transaction back again and again.
+
+        It tells of other writers and of a full cache by the same error.
+        """
+        if small.bytes >= _MAY_FILL_CACHE and not self._meets_others(small, commit, writer):
+            return TooLarge("the server takes the transaction back, and nobody is in its way")
+        return WorkingCopyChanged(
+            "other clients write to the same documents all the time, or one has a transaction "
+            "open on them; everything is as before. Try again when it has ended",
+            attempts=attempts,
+        )
+
+    def _meets_others(self, small: _Small, commit: Commit, writer: WorkingCopyWriter) -> bool:
+        """Tell whether documents cannot even leave, which takes hardly any of a cache.
+
+        Raises:
+            WorkingCopyChanged: Another client changed a document; nothing was done.
+        """
+        if not commit.working_copy:  # to the replica nobody else writes
+            return False
+        writer.displace = True
+
+        def leave(session: ClientSession) -> None:
+            for batch in small.seen:
+                writer.take_out([move.target for move in batch], session)
+
+        for _ in range(_REHEARSALS):
+            try:
+                self._hold.rehearse(leave)
+            except driver.OperationFailure as error:
+                if not error.has_error_label("TransientTransactionError"):
+                    raise
+            else:
+                return False
+        return True
+
 
 @contextmanager
 def _told_if_too_large() -> Iterator[None]:
@@ -141,6 +182,14 @@ def _told_if_too_large() -> Iterator[None]:
         raise
 
 
+class _TakenBack(Exception):
+    """The server has taken a transaction back again and again."""
+
+    def __init__(self, attempts: int) -> None:
+        super().__init__()
+        self.attempts = attempts
+
+
 class _SourceFailed(Exception):
     """What computes the moves met an error of the driver, which the transaction must not judge."""
 
@@ -150,18 +199,24 @@ class _SourceFailed(Exception):
 
 
 class _Small:
-    """Batches that can be gone through again, as long as they fit into one transaction."""
+    """Batches that can be gone through again, as long as they fit into one transaction.
+
+    Attributes:
+        seen: Those that were computed so far.
+        bytes: How many bytes their documents have.
+        count: How many documents they move.
+    """
 
     def __init__(self, batches: Iterable[list[Move]]) -> None:
         self._source = iter(batches)
-        self._seen: list[list[Move]] = []
+        self.seen: list[list[Move]] = []
         self.bytes = 0
         self.count = 0
 
     def __iter__(self) -> Iterator[list[Move]]:
-        yield from self._seen
+        yield from self.seen
         while (batch := self._computed()) is not None:
-            self._seen.append(batch)
+            self.seen.append(batch)
             self.count += len(batch)
             self.bytes += size_of(batch)
             if not is_small(self.count, self.bytes):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import bson
@@ -62,6 +62,7 @@ class Delta:
             images are kept. A delta that is stored has one step.
         old: The whole document before, where it is kept.
         new: The whole document after, where it is kept.
+        size: How many bytes it had where it was read, 0 for one that was made.
     """
 
     key: DocumentKey
@@ -71,12 +72,14 @@ class Delta:
     steps: tuple[tuple[Row, ...], ...] | None = None
     old: bytes | None = None
     new: bytes | None = None
+    size: int = field(default=0, compare=False, repr=False)
 
     def __invert__(self) -> Delta:
         """Return the delta that undoes this one."""
         op: Operation = {"insert": "delete", "delete": "insert"}.get(self.op, "update")  # type: ignore[assignment]
         steps = self.steps and tuple(inverse_rows(rows) for rows in reversed(self.steps))
-        return Delta(self.key, op, self.after, self.before, steps, self.new, self.old)
+        ends = self.after, self.before
+        return Delta(self.key, op, *ends, steps, self.new, self.old, self.size)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -94,7 +97,8 @@ class Delta:
         if self.before == later.after:
             return None
         if self.steps is not None and later.steps is not None:
-            return replace(self, after=later.after, steps=self.steps + later.steps)
+            steps, size = self.steps + later.steps, self.size + later.size
+            return replace(self, after=later.after, steps=steps, size=size)
         return _images(self.key, _start_of(self, later), _end_of(self, later))
 
     def apply(self, raw: bytes | None) -> bytes | None:

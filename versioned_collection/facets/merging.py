@@ -63,8 +63,8 @@ class Merging(Facet[DocumentType]):
                 under way, or another client wrote while this ran.
             InvalidCollectionVersion: There is no such version.
             InvalidArgument: There is no such resolver, or `policy` was given as well.
-            DocumentRejected: A unique index or the validator refuses a merged document;
-                everything is as before.
+            DocumentRejected: A unique index or the validator refuses a merged document, or it
+                would be larger than 16 MB; everything is as before.
             CollectionNotTracked: There is no history.
         """
         chosen = policy_of(resolver, policy)
@@ -302,6 +302,7 @@ class Merging(Facet[DocumentType]):
                 conflict whose document is gone; the document stays gone.
             WorkingCopyChanged: Another client writes to the document just now.
             InvalidArgument: The value cannot stand there.
+            DocumentRejected: The document would be larger than 16 MB, or the server refuses it.
             CollectionNotTracked: There is no history.
         """
         conflict_verbs.resolve_conflict(self._repository, conflict, value)
@@ -333,6 +334,7 @@ class Merging(Facet[DocumentType]):
             InvalidOperation: A rebase waits, and `discard_local_changes` was asked for.
             InvalidArgument: There is no such resolver.
             ResolverFailed: The resolver raised.
+            DocumentRejected: A document would be larger than 16 MB, or the server refuses it.
         """
         if discard_local_changes:
             done = self._unless_untracked(

@@ -106,19 +106,22 @@ class ChunkedForm:
         usual = update_in(raw)
         if usual is not None:
             rows = tuple(map(Row.from_bson, usual.changes))
-            delta = Delta(usual.key, "update", usual.before, usual.after, (rows,))
-            return usual.version, delta
+            ends = usual.before, usual.after
+            return usual.version, Delta(usual.key, "update", *ends, (rows,), size=len(raw))
         stored = read_delta(raw)
         check_format(stored, self._name)
-        return delta_in(raw, stored, self._parts(stored))
+        parts, size = self._parts(stored)
+        return delta_in(raw, stored, parts, len(raw) + size)
 
-    def _parts(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+    def _parts(self, stored: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+        """Return what of a stored delta may be large, and how much of it is in chunks."""
         files = stored.get("chunks")
         if files is None:
-            return {name: stored.get(name) for name in PARTS}
+            return {name: stored.get(name) for name in PARTS}, 0
         parts: dict[str, Any] = dict.fromkeys(PARTS)
         for name, file in files.items():
             parts[name] = self._chunks.get(file)
+        size = sum(len(parts[name]) for name in files)
         if parts["changes"] is not None:
             parts["changes"] = RawBSONDocument(parts["changes"], RAW_OPTIONS)["changes"]
-        return parts
+        return parts, size

@@ -15,7 +15,7 @@ from versioned_collection.trackers.base import Session
 from versioned_collection.trackers.delta_form import sort_key
 from versioned_collection.trackers.delta_store import DeltaStore
 from versioned_collection.trackers.layout import key_in
-from versioned_collection.wire import documents
+from versioned_collection.wire import by_keys, documents
 from versioned_collection.writes import (
     delete_statement,
     raise_write_error,
@@ -81,18 +81,23 @@ class ErasableDeltas(DeltaStore):
             keys: The documents.
             change: Returns what a delta becomes, None for nothing.
         """
-        for raw in list(self._stored(_of_keys(keys))):
-            version, delta = self.form.decode(raw)
-            changed = change(delta)
-            if changed == delta:
-                continue
-            if changed is None:
-                kind, statements = "delete", [delete_statement(document_key(raw))]
-            else:
-                identity = document_key(raw)[1:]
-                made = self.form.encode(version, changed, encoded_rows(changed), identity)
-                kind, statements = "update", [replace_statement(self.form.flat(made))]
-            raise_write_error(write(self.db, kind, self.name, statements), statements)
+        found = [document_key(raw) for raw in self._stored(_of_keys(keys), {"_id": 1})]
+        for portion, stored in by_keys(self.db, self.name, found):
+            for identity in portion:
+                self._rewrite(stored[identity], change)
+
+    def _rewrite(self, raw: bytes, change: Callable[[Delta], Delta | None]) -> None:
+        version, delta = self.form.decode(raw)
+        changed = change(delta)
+        if changed == delta:
+            return
+        if changed is None:
+            kind, statements = "delete", [delete_statement(document_key(raw))]
+        else:
+            identity = document_key(raw)[1:]
+            made = self.form.encode(version, changed, encoded_rows(changed), identity)
+            kind, statements = "update", [replace_statement(self.form.flat(made))]
+        raise_write_error(write(self.db, kind, self.name, statements), statements)
 
 
 def _of_keys(keys: Sequence[DocumentKey]) -> dict[str, Any]:

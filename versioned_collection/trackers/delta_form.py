@@ -68,7 +68,7 @@ def unpacked(raw: bytes, where: str) -> tuple[VersionId, Delta]:
     """
     stored = read_delta(raw)
     check_format(stored, where)
-    return delta_in(raw, stored, {name: stored.get(name) for name in PARTS})
+    return delta_in(raw, stored, {name: stored.get(name) for name in PARTS}, len(raw))
 
 
 def ends_of(delta: Delta) -> tuple[bytes, bytes, bytes]:
@@ -101,7 +101,7 @@ def read_delta(raw: bytes) -> Mapping[str, Any]:
 
 
 def delta_in(
-    raw: bytes, stored: Mapping[str, Any], parts: Mapping[str, Any]
+    raw: bytes, stored: Mapping[str, Any], parts: Mapping[str, Any], size: int
 ) -> tuple[VersionId, Delta]:
     """Return a stored delta and its version.
 
@@ -109,6 +109,7 @@ def delta_in(
         raw: Its bytes.
         stored: What `read_delta` returns for them.
         parts: What of it may be large, wherever that is.
+        size: How many bytes all of that has.
     """
     steps = None
     if parts["changes"] is not None:
@@ -121,6 +122,7 @@ def delta_in(
         steps,
         parts["old"],
         parts["new"],
+        size,
     )
     return stored["version"], delta
 

@@ -24,6 +24,7 @@ from versioned_collection.errors import (
     WorkingCopyChanged,
 )
 from versioned_collection.hold import Hold
+from versioned_collection.merging import refuse_too_large
 from versioned_collection.moves import BATCH
 from versioned_collection.observing import Progress, counted
 from versioned_collection.rebasing import take_back, waiting
@@ -66,6 +67,8 @@ class Conflict(merging.ShownConflict):
         return hash(self.id)
 
 
+_SMALLER = "its conflicts still wait. Settle them with what is smaller"
+
 _Decided = Mapping[DocumentKey, tuple[bytes | None, bytes | None]]
 """Documents as they are and as they shall be."""
 
@@ -102,6 +105,7 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
             that is gone altogether.
         WorkingCopyChanged: Another client writes to the document just now.
         InvalidArgument: The value cannot stand there.
+        DocumentRejected: The document would become too large, or the server refuses it.
     """
     wanted = conflict.id if isinstance(conflict, Conflict) else conflict
     if not isinstance(wanted, ObjectId):
@@ -154,6 +158,7 @@ def resolve_conflicts(
     Raises:
         InvalidArgument: There is no such rule.
         ResolverFailed: The rule raised.
+        DocumentRejected: A document would become too large, or the server refuses it.
     """
     rule = None if resolver is None else merging.resolver(resolver)
     with holding(repository, "resolve_conflicts") as hold:
@@ -305,6 +310,9 @@ class _Settling:
 
         A document that another client changes just now stays, and so do its conflicts. Those
         whose place is gone wait on as well.
+
+        Raises:
+            DocumentRejected: A document would become too large, or the server refuses it.
         """
         if self._decide is None:
             self._commit(Commit(settled=[one.id for one in page]), {}, {})
@@ -327,6 +335,8 @@ class _Settling:
                 self.gone.append(error)
             else:
                 settled.append(one.id)
+        for key, draft in drafts.items():
+            refuse_too_large(self._repository, key, draft.raw, _SMALLER)
         if settled:
             commit = Commit(settled=settled, taken_out=taken_out)
             self._commit(commit, present, {key: one.raw for key, one in drafts.items()})
