@@ -20,24 +20,8 @@ from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
 from versioned_collection.trackers.chunks import PARTS
 
-_OPTIONS_OF_CREATE = (
-    "collation",
-    "validator",
-    "validationLevel",
-    "validationAction",
-    "changeStreamPreAndPostImages",
-    "clusteredIndex",
-    "expireAfterSeconds",
-    "storageEngine",
-)
-
 _OF_THE_SERVER = ("admin", "config", "local")
 """Databases that servers keep their own affairs in: without transactions, or never replicated."""
-
-
-def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return which options of a collection one that takes its place has as well."""
-    return {name: options[name] for name in _OPTIONS_OF_CREATE if name in options}
 
 
 def check_target(repository: Repository) -> None:

@@ -27,6 +27,7 @@ from versioned_collection.errors import (
 )
 from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, fillings, moves_along
+from versioned_collection.recreating import ensure_collection
 from versioned_collection.restoring import (
     Batches,
     exactly_unstashed,
@@ -282,6 +283,8 @@ class Steps:
         return [*commit.copies[:1], *through]
 
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
+        if commit.working_copy:
+            ensure_collection(self._hold)
         moving = Moving(self._writing, commit, batches, self.declare, torn=self._torn)
         moving.run(self._tell)
 
