@@ -181,6 +181,7 @@ BEYOND_DOUBLES = frozenset(
         "a_clustered_collection_stays_one",
         "a_worktree_of_a_clustered_collection_is_one",
         "dropped_collection_comes_back_as_it_was_when_head_moved",
+        "dropped_collection_comes_back_as_it_was_with_any_verb",
         "a_worktree_that_is_removed_leaves_nothing",
         "checks_that_cannot_be",
         "choices_that_cannot_be",

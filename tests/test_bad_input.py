@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 
 import pytest
-from api_support import edit, everything, grown, problems, raws, step, tracked, untracked
+from api_support import BANDS, edit, everything, grown, problems, raws, step, tracked, untracked
 
 from versioned_collection import VersionedCollection, errors
 
@@ -309,11 +309,68 @@ def test_odd_collection_names(db):
 
 
 def test_collections_do_not_mix(anydb):
-    bands, dotted = tracked(anydb, "bands"), tracked(anydb, "bands.files")
+    bands, dotted = tracked(anydb, "bands"), tracked(anydb, "bands.old")
     step(bands, 1)
     dotted.drop()
     assert bands.version == 1
     assert problems(bands) == []
+
+
+@pytest.mark.parametrize("names", [("bands", "bands.files"), ("bands.chunks", "bands")])
+def test_collections_whose_trackers_would_mix(anydb, there, names):
+    """What is large lies in collections that are called after those of a GridFS bucket."""
+    first, second = names
+    bands = tracked(anydb, first)
+    bands.insert_one({"_id": 4, "text": "x" * 9_000_000})
+    bands.stash()
+    other, elsewhere = VersionedCollection(anydb, second), tracked(there, second)
+    before = everything(anydb)
+    for verb in (
+        other.init,
+        lambda: elsewhere.push(other),
+        lambda: bands.rename(second),
+        lambda: bands.worktree("HEAD", second, new_branch="side"),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="such as 'bands_"):
+            verb()
+    assert everything(anydb) == before
+    bands.stash_apply()
+    assert bands.register("large")
+    bands.rename("groups")
+    other.init()
+    assert problems(other) == []
+
+
+def test_a_worktree_and_a_collection_whose_trackers_would_mix(anydb):
+    bands = tracked(anydb)
+    bands.worktree("HEAD", "side", new_branch="side")
+    with pytest.raises(errors.InvalidArgument, match="cannot both be tracked"):
+        untracked(anydb, "side.files").init()
+    bands.remove_worktree("side")
+    VersionedCollection(anydb, "side.files").init()
+    with pytest.raises(errors.InvalidArgument, match="cannot both be tracked"):
+        bands.worktree("HEAD", "side", new_branch="other")
+    assert problems(bands) == []
+
+
+def test_parts_of_a_bucket_are_tracked_without_it(anydb):
+    files, chunks = tracked(anydb, "fs.files"), tracked(anydb, "fs.chunks")
+    step(files, 1)
+    chunks.drop()
+    assert problems(files) == []
+
+
+def test_dates_behind_names_are_no_overlays(anydb):
+    """Neither is what follows the name of a collection taken for an overlay of it."""
+    bands, dated = tracked(anydb, "bands"), tracked(anydb, "bands.20240131")
+    step(dated, 1)
+    assert dated.at(0).find_one({"_id": 1}) == BANDS[0]
+    before = sorted(name for name in anydb.list_collection_names() if "20240131" in name)
+    bands.gc()
+    bands.drop()
+    assert sorted(name for name in anydb.list_collection_names() if "20240131" in name) == before
+    with pytest.raises(errors.InvalidArgument, match="overlays"):
+        untracked(anydb, "bands.at-0123abcd").init()
 
 
 def test_a_format_of_another_release_is_told(anydb):

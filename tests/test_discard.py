@@ -10,6 +10,14 @@ from pymongo import MongoClient, monitoring
 from versioned_collection import VersionedCollection, errors
 
 
+@pytest.fixture(params=["usual", "small"])
+def limits(request):
+    """Run a test with the usual limits, and where a handful of documents is many."""
+    if request.param == "small":
+        request.getfixturevalue("small_limits")
+    return request.param
+
+
 def test_everything_goes_back(anydb):
     bands = tracked(anydb)
     clean = raws(bands)
@@ -100,6 +108,51 @@ def test_dropped_collection_comes_back_as_it_was_when_head_moved(anydb):
     anydb.drop_collection("bands")
     bands.discard_changes()
     assert "name_1" not in bands.index_information()
+    assert problems(bands) == []
+
+
+WRITING = {
+    "checkout": ("main", lambda bands: bands.checkout("side")),
+    "cherry_pick": ("main", lambda bands: bands.cherry_pick("side")),
+    "delete_version_subtree": ("main", lambda bands: bands.delete_version_subtree("HEAD")),
+    "fast-forward": ("early", lambda bands: bands.merge("side")),
+    "merge": ("main", lambda bands: bands.merge("side")),
+    "rebase": ("main", lambda bands: bands.rebase("side")),
+    "reset": ("main", lambda bands: bands.reset("side", hard=True)),
+    "restore": ("main", lambda bands: bands.restore([1, 2, 3], "side")),
+    "revert": ("main", lambda bands: bands.revert("HEAD")),
+    "stash_apply": ("main", lambda bands: bands.stash_apply()),
+    "undo": ("main", lambda bands: bands.undo()),
+}
+"""What is checked out, without a document, and what brings documents back into the collection."""
+
+
+@pytest.mark.parametrize("verb", WRITING)
+def test_dropped_collection_comes_back_as_it_was_with_any_verb(anydb, limits, verb):
+    collation = {"locale": "en", "strength": 2}
+    anydb.create_collection("bands", collation=collation, validator={"name": {"$exists": True}})
+    bands = VersionedCollection(anydb, "bands")
+    bands.create_index("name", unique=True)
+    bands.init()
+    bands.create_branch("early")
+    bands.create_branch("side")
+    for branch, first in (("side", 1), ("main", 4)):
+        bands.checkout(branch=branch)
+        bands.insert_many([{"_id": n, "name": str(n)} for n in range(first, first + 3)])
+        bands.register("three")
+    bands.delete_many({})
+    bands.register("none")
+    bands.insert_one({"_id": 7, "name": "new"})
+    bands.stash()
+    empty, act = WRITING[verb]
+    bands.checkout("side")
+    bands.checkout(branch=empty)
+    options, indexes = bands.options(), bands.index_information()
+    anydb.drop_collection("bands")
+    act(bands)
+    assert bands.count_documents({}) > 0
+    assert bands.options() == options
+    assert bands.index_information() == indexes
     assert problems(bands) == []
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from api_support import edit, everything, grown, mark, problems, raws, step, tracked
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import VersionedCollection, errors, targets
+from versioned_collection.committing.steps import Steps
 
 
 def dirty(bands):
@@ -170,43 +173,195 @@ def test_large_documents(anydb):
     assert problems(bands) == []
 
 
-def test_a_unique_index_made_meanwhile_refuses(anydb):
-    bands = VersionedCollection(anydb, "bands")
-    bands.insert_many([{"_id": 1, "rank": 1}, {"_id": 2, "rank": 1}])
+@pytest.fixture(params=["usual", "small"])
+def limits(request):
+    """Run a test with the usual limits, and where a handful of documents is many."""
+    if request.param == "small":
+        request.getfixturevalue("small_limits")
+    return request.param
+
+
+def refusing_to_stash(bands):
+    """Make a unique index that refuses the documents of HEAD, and no longer those that are there.
+
+    Returns:
+        The bytes of what is there.
+    """
+    bands.insert_many([{"_id": n, "rank": 1} for n in range(6)])
     bands.init()
-    clean = raws(bands)
-    bands.update_one({"_id": 2}, {"$set": {"rank": 2}})
+    bands.update_many({"_id": {"$gt": 0}}, [{"$set": {"rank": {"$add": ["$_id", 10]}}}])
+    bands.delete_one({"_id": 5})
+    bands.insert_one({"_id": "new", "rank": 20})
     bands.create_index("rank", unique=True)
-    with pytest.raises(errors.DocumentRejected, match="rank"):
-        bands.stash()
-    assert problems(bands) == []
-    bands.drop_index("rank_1")
-    if bands.has_stash():  # without transactions what could be done was done
-        bands.discard_changes()
-    else:
-        assert bands.stash()
-    assert raws(bands) == clean
-    assert bands.stash_apply()
-    assert bands.find_one({"_id": 2})["rank"] == 2
-    assert problems(bands) == []
+    return raws(bands)
 
 
-def test_applying_what_a_unique_index_refuses(anydb):
-    bands = VersionedCollection(anydb, "bands")
-    bands.insert_many([{"_id": 1, "rank": 1}, {"_id": 2, "rank": 2}])
+def refusing_to_apply(bands):
+    """Stash documents of which a unique index refuses the third; return the bytes of HEAD."""
+    bands.insert_many([{"_id": n, "rank": n} for n in range(6)])
     bands.init()
-    bands.update_one({"_id": 2}, {"$set": {"rank": 1}})
-    changed = raws(bands)
+    bands.update_many({"_id": {"$lt": 4}}, [{"$set": {"rank": {"$add": ["$_id", 100]}}}])
+    bands.delete_one({"_id": 5})
+    bands.insert_one({"_id": "new", "rank": 20})
     bands.stash()
     bands.create_index("rank", unique=True)
-    with pytest.raises(errors.DocumentRejected, match="rank"):
-        bands.stash_apply()
-    assert bands.has_stash()
+    bands.insert_one({"_id": 9, "rank": 102})
+    bands.register("in the way")
+    return raws(bands)
+
+
+def test_a_unique_index_made_meanwhile_refuses(anydb, limits):
+    bands = VersionedCollection(anydb, "bands")
+    changed = refusing_to_stash(bands)
+    for options in ({}, {"push": True}, {"name": "mine"}):
+        with pytest.raises(errors.DocumentRejected, match="rank"):
+            bands.stash(**options)
+        assert raws(bands) == changed
+        assert bands.stashes() == []
+    assert bands.gc()["stashes"] == 0
     assert problems(bands) == []
+    bands.drop_index("rank_1")
+    assert bands.stash()
+    assert not bands.has_changes()
+    assert bands.stash_apply()
+    assert raws(bands) == changed
+
+
+def test_a_stash_that_is_refused_replaces_none(anydb, limits):
+    bands = VersionedCollection(anydb, "bands")
+    changed = refusing_to_stash(bands)
+    bands.drop_index("rank_1")
+    bands.stash(message="first")
+    bands.stash_apply(drop=False)
+    edit(bands, "more", 2)
+    bands.create_index("rank", unique=True)
+    with pytest.raises(errors.DocumentRejected, match="rank"):
+        bands.stash(overwrite=True)
+    assert [one.message for one in bands.stashes()] == ["first"]
+    bands.drop_index("rank_1")
+    bands.discard_changes()
+    bands.stash_apply()
+    assert raws(bands) == changed
+    assert problems(bands) == []
+
+
+def test_a_stash_that_is_refused_leaves_what_others_write(anydb, monkeypatch, small_limits):
+    bands = VersionedCollection(anydb, "bands")
+    changed = refusing_to_stash(bands)
+    declare = Steps.declare
+
+    def declaring(self, commit):
+        if commit.displace and commit.restore and not bands.find_one({"theirs": True}):
+            VersionedCollection(anydb, "bands").update_one({"_id": 3}, {"$set": {"theirs": True}})
+        declare(self, commit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "declare", declaring)
+        with pytest.raises(errors.DocumentRejected, match="the latest stash has them"):
+            bands.stash()
+    assert bands.find_one({"_id": 3}) == {"_id": 3, "rank": 13, "theirs": True}
+    bands.update_one({"_id": 3}, {"$unset": {"theirs": 1}})
+    assert raws(bands) == changed
+    assert [one.documents for one in bands.stashes()] == [6]
     bands.drop_index("rank_1")
     bands.discard_changes()
     assert bands.stash_apply()
     assert raws(bands) == changed
+    assert problems(bands) == []
+
+
+def test_what_cannot_go_back_is_in_the_stash(anydb, monkeypatch, small_limits):
+    bands = VersionedCollection(anydb, "bands")
+    changed = refusing_to_stash(bands)
+    returned = Steps._return_stashed
+
+    def late(self, *args):
+        VersionedCollection(anydb, "bands").insert_one({"_id": "theirs", "rank": 13})
+        returned(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "_return_stashed", late)
+        with pytest.raises(errors.DocumentRejected, match="the latest stash has them"):
+            bands.stash()
+    assert bands.find_one({"_id": "theirs"})
+    bands.drop_index("rank_1")
+    bands.delete_one({"_id": "theirs"})
+    bands.discard_changes()
+    assert bands.stash_apply()
+    assert raws(bands) == changed
+    assert problems(bands) == []
+
+
+def test_applying_what_a_unique_index_refuses(anydb, limits):
+    bands = VersionedCollection(anydb, "bands")
+    clean = refusing_to_apply(bands)
+    with pytest.raises(errors.DocumentRejected, match="rank"):
+        bands.stash_apply()
+    assert raws(bands) == clean
+    assert bands.stash(push=True) is False
+    assert len(bands.stashes()) == 1
+    assert problems(bands) == []
+    bands.drop_index("rank_1")
+    assert bands.stash_apply()
+    assert [one["rank"] for one in bands.find({"_id": {"$lt": 4}})] == [100, 101, 102, 103]
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 4, "deleted": 1}
+
+
+def test_an_apply_that_is_refused_leaves_what_others_write(anydb, monkeypatch, small_limits):
+    bands = VersionedCollection(anydb, "bands")
+    clean = refusing_to_apply(bands)
+    declare = Steps.declare
+
+    def declaring(self, commit):
+        if commit.restore:
+            other = VersionedCollection(anydb, "bands")
+            other.replace_one({"_id": 1}, {"theirs": True}, upsert=True)
+        declare(self, commit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "declare", declaring)
+        with pytest.raises(errors.DocumentRejected, match="rank"):
+            bands.stash_apply()
+    assert bands.find_one({"_id": 1}) == {"_id": 1, "theirs": True}
+    assert [one.document_id for one in bands.changes()] == [1]
+    bands.discard_changes()
+    assert raws(bands) == clean
+    assert bands.has_stash()
+    assert problems(bands) == []
+
+
+class Killed(BaseException):
+    """The end of a process, at some command."""
+
+
+@pytest.mark.parametrize("verb", ["stash", "stash_apply"])
+def test_a_process_that_dies_while_it_turns_back(anydb, monkeypatch, small_limits, verb):
+    """Whoever opens the collection next finds all as it was before the verb."""
+    write = targets.write
+    for number in itertools.count(1):
+        bands = VersionedCollection(anydb, f"bands{number}")
+        before = refusing_to_stash(bands) if verb == "stash" else refusing_to_apply(bands)
+        stashes = bands.stashes()
+        left = number
+
+        def dying(*args, **options):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Killed
+            return write(*args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(targets, "write", dying)
+            with pytest.raises((Killed, errors.DocumentRejected)):
+                getattr(bands, verb)()
+        if left > 0:
+            break
+        bands = VersionedCollection(anydb, bands.name)
+        assert raws(bands) == before, number
+        assert bands.stashes() == stashes
+        assert problems(bands) == []
+    assert number > 5
 
 
 def test_swapped_unique_values(anydb):
@@ -228,10 +383,7 @@ def test_swapped_unique_values(anydb):
     assert problems(bands) == []
 
 
-@pytest.mark.parametrize("limits", ["usual", "small"])
-def test_applying_over_what_the_collation_takes_for_the_same_ids(anydb, request, limits):
-    if limits == "small":
-        request.getfixturevalue("small_limits")
+def test_applying_over_what_the_collation_takes_for_the_same_ids(anydb, limits):
     anydb.create_collection("bands", collation={"locale": "en", "strength": 2})
     bands = VersionedCollection(anydb, "bands")
     bands.insert_one({"_id": "E"})
@@ -243,6 +395,11 @@ def test_applying_over_what_the_collation_takes_for_the_same_ids(anydb, request,
     bands.insert_many([{"_id": letter} for letter in "ABCD"])
     bands.register("in capitals")
     clean = raws(bands)
+    bands.create_index("v", unique=True, sparse=True)
+    with pytest.raises(errors.DocumentRejected, match="v_1"):
+        bands.stash_apply()
+    assert raws(bands) == clean
+    bands.drop_index("v_1")
     assert bands.stash_apply()
     assert raws(bands) == stashed
     assert bands.status()["changes"] == {"inserted": 5, "updated": 0, "deleted": 5}

@@ -126,6 +126,10 @@ def test_options_and_indexes_are_those_of_the_collection(db):
     defaults = {"validationLevel": "strict", "validationAction": "error"}
     assert {**defaults, **infos[0]["options"]} == {**defaults, **infos[1]["options"]}
     assert bands.index_information() == db.then.index_information()
+    db.bands.drop()
+    bands.worktree(1, "later")
+    assert db.later.options() == db.then.options()
+    assert db.later.index_information() == db.then.index_information()
 
 
 def test_a_worktree_of_a_clustered_collection_is_one(anydb):

@@ -40,7 +40,7 @@ from versioned_collection.pipeline import prefetch
 from versioned_collection.recording import Chain, Recording
 from versioned_collection.replaying import Step, replayed
 from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import ensure_collection, set_aside_and_move
+from versioned_collection.setting_aside import set_aside_and_move
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.versions import entry_of, merge_context
 
@@ -361,7 +361,6 @@ def describe_all(hold: Hold, commit: Commit, plan: Plan) -> None:
 
 def take_back(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     """Bring documents, HEAD and branch back to where they were before a rebase that waits."""
-    ensure_collection(hold)
     path = hold.repository.log.ancestry().path(hold.state.head, plan.tip)
     commit = Commit(state={**plan.before, "merge": None}, path=path, operation={})
     set_aside_and_move(hold, commit, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -41,7 +42,7 @@ from versioned_collection.trackers.log import LogCollection
 from versioned_collection.trackers.metadata import Metadata, MetadataCollection
 from versioned_collection.trackers.modified import ModifiedCollection
 from versioned_collection.trackers.operations import OperationsCollection
-from versioned_collection.trackers.overlays import OverlaysCollection
+from versioned_collection.trackers.overlays import OVERLAY, OverlaysCollection
 from versioned_collection.trackers.purges import PurgesCollection
 from versioned_collection.trackers.remotes import RemotesCollection
 from versioned_collection.trackers.replica import ReplicaCollection
@@ -54,6 +55,8 @@ from versioned_collection.wire import DOUBLE, lasting
 CAPTURE_MODES = ("auto", "change_stream", "write_through", "scan")
 RESERVED = ("__", "system.")
 """How names of collections begin that are kept for trackers and for the server."""
+
+_LIKE_AN_OVERLAY = re.compile(rf"\.{OVERLAY}$")
 
 _LONGEST_TRACKER = "__conflicts_" + ".chunks"
 
@@ -341,6 +344,8 @@ class Repository:
     def check_names(self) -> None:
         """Make sure that the name is not a reserved one, and that the trackers' names fit.
 
+        Whether other collections leave room for them, `tracking.refuse_related` tells.
+
         Raises:
             InvalidArgument: It is, or they are longer than MongoDB allows.
         """
@@ -348,6 +353,11 @@ class Repository:
             raise InvalidArgument(
                 "collection names that start with '__' are kept for trackers, those that start "
                 "with 'system.' for the server",
+                collection=self.name,
+            )
+        if _LIKE_AN_OVERLAY.search(self.name):
+            raise InvalidArgument(
+                f"the name {self.name!r} ends as those of overlays do; choose another name",
                 collection=self.name,
             )
         size = len(f"{self.db.name}.{self.name}".encode()) + len(_LONGEST_TRACKER)

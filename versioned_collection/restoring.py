@@ -59,6 +59,12 @@ def unstashed(repository: Repository, stash: ObjectId) -> Batches:
         yield from _overwriting(repository, {delta.key: delta.new for delta in batch})
 
 
+def note_overwritten(repository: Repository, stash: ObjectId) -> None:
+    """Note for restoration what `unstashed` has brought back, or taken out to do so."""
+    for batch in batched(repository.stash.of_version(stash), lambda one: (one,)):
+        repository.modified.note_seen({delta.key: delta.after for delta in batch})
+
+
 def exactly_unstashed(repository: Repository, stash: ObjectId, reverse: bool = False) -> Batches:
     """Iterate over the moves that bring a stash back where its changes started from.
 
@@ -109,7 +115,8 @@ def _overwriting(
     put = [key for key, raw in images.items() if raw is not None]
     for portion, present in by_keys(repository.db, repository.name, put):
         twins = present.keys() - set(portion)
-        repository.modified.add(twins)  # before it is written, as the stashed ids are
+        # before it is written, as the stashed ids are; see `note_overwritten`
+        repository.modified.note_seen(dict.fromkeys(twins))
         recorded = _recorded(repository, [*twins, *portion])
         moves = [restoration(key, recorded.get(key), images[key]) for key in portion]
         yield [*(restoration(key, recorded.get(key), None) for key in twins), *moves]

@@ -13,10 +13,9 @@ from versioned_collection.core.tree import Path
 from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.observing import Progress
+from versioned_collection.recreating import ensure_collection
 from versioned_collection.repository import Repository
 from versioned_collection.restoring import restoration
-from versioned_collection.tracking import lasting_options
-from versioned_collection.wire import create_collection, create_indexes
 from versioned_collection.working_copy import Change, WorkingCopy
 
 
@@ -109,6 +108,7 @@ def set_aside_and_move(hold: Hold, commit: Commit, progress: Progress | None) ->
         commit: The commit, with the path from HEAD.
         progress: Told how many documents were written.
     """
+    ensure_collection(hold)
     copy, path = WorkingCopy(hold), commit.path
     assert path is not None
     _, small = _gathered(copy, lambda changes: None)
@@ -141,20 +141,3 @@ def keep_as_modified(hold: Hold, path: Path) -> None:
         repository.deltas.keys_of(repository.way(path)), lambda _: 1, BATCH, BATCH
     ):
         repository.modified.add(batch)
-
-
-def ensure_collection(hold: Hold) -> bool:
-    """Create the collection again, with its options and indexes, where it was dropped.
-
-    The documents of HEAD were in it under these indexes, so they fit.
-
-    Returns:
-        Whether it was missing.
-    """
-    repository = hold.repository
-    if repository.collection_info() is not None:
-        return False
-    options = lasting_options(hold.state.options)
-    create_collection(repository.db, repository.name, **options)
-    create_indexes(repository.db, repository.name, hold.state.indexes)
-    return True

@@ -16,7 +16,6 @@ from pymongo import errors as driver
 from versioned_collection.errors import NotSupported, PermissionDenied
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import NAMESPACE_NOT_FOUND, UNAUTHORIZED, translated
-from versioned_collection.wire import create_collection
 
 REPLICA_KEY = {"_id": "hashed"}
 _KEYS = ({"_id": 1}, REPLICA_KEY)
@@ -105,15 +104,6 @@ def shard_replica(repository: Repository, name: str | None = None) -> None:
         repository.db.client.admin.command({"shardCollection": namespace, "key": REPLICA_KEY})
     except driver.OperationFailure as error:
         raise _not_allowed(error, "shardCollection", namespace) from error
-
-
-def create_if_missing(repository: Repository) -> None:
-    """Create the tracked collection where another client dropped it, before a transaction.
-
-    In a sharded cluster no transaction over several shards does. It is not sharded then.
-    """
-    if repository.is_behind_mongos and repository.collection_info() is None:
-        create_collection(repository.db, repository.name)
 
 
 def refuse_worktree(repository: Repository) -> None:

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import FormatMismatch, InvalidOperation, NotSupported
+from versioned_collection.errors import (
+    FormatMismatch,
+    InvalidArgument,
+    InvalidOperation,
+    NotSupported,
+)
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import refused_by_strict_api, translated
 from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
-
-_OPTIONS_OF_CREATE = (
-    "collation",
-    "validator",
-    "validationLevel",
-    "validationAction",
-    "changeStreamPreAndPostImages",
-    "clusteredIndex",
-    "expireAfterSeconds",
-    "storageEngine",
-)
+from versioned_collection.trackers.chunks import PARTS
 
 _OF_THE_SERVER = ("admin", "config", "local")
 """Databases that servers keep their own affairs in: without transactions, or never replicated."""
-
-
-def lasting_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return which options of a collection one that takes its place has as well."""
-    return {name: options[name] for name in _OPTIONS_OF_CREATE if name in options}
 
 
 def check_target(repository: Repository) -> None:
@@ -97,20 +87,63 @@ def refuse_foreign(repository: Repository) -> None:
             )
 
 
+def refuse_related(repository: Repository) -> None:
+    """Refuse to track a collection beside one whose trackers would share names with its own.
+
+    Large parts of the deltas of ``bands`` are where the deltas of ``bands.files`` would be: who
+    drops, collects or checks the ones would take the others for his.
+
+    Raises:
+        InvalidArgument: Such a collection is tracked, or about to be.
+    """
+    for name in _related(repository.name):
+        if _has_trackers(Repository(repository.db, name)):
+            shorter, longer = sorted((repository.name, name), key=len)
+            raise InvalidArgument(
+                f"{shorter!r} and {longer!r} cannot both be tracked: what is large in the history "
+                "of the one is kept under the names of the other's trackers. Choose another name "
+                f"for one of them, such as {longer.replace('.', '_')!r} for {longer!r}",
+                collection=repository.name,
+                other=name,
+            )
+
+
+def _related(name: str) -> Iterator[str]:
+    for part in PARTS:
+        yield name + part
+        if name.endswith(part):
+            yield name.removesuffix(part)
+
+
+def _has_trackers(repository: Repository) -> bool:
+    """Tell whether a collection is tracked, or about to be: then its lease is held."""
+    if repository.known_state() is not None or _renamed_to(repository) is not None:
+        return True
+    _, over = repository.leases.peek()
+    return not over
+
+
 def refuse_renamed(repository: Repository) -> None:
     """Refuse the name that a collection is about to get: its trackers may have it already.
 
     Raises:
         InvalidOperation: A collection is being renamed to it.
     """
-    old_name = repository.metadata.announced_rename()
-    state = None if old_name is None else Repository(repository.db, old_name).known_state()
-    if state is not None and (state.intent or {}).get("verb") == "rename":
+    old_name = _renamed_to(repository)
+    if old_name is not None:
         raise InvalidOperation(
             f"the collection {old_name!r} is being renamed to {repository.name!r}; choose another "
             "name",
             name=repository.name,
         )
+
+
+def _renamed_to(repository: Repository) -> str | None:
+    """Return the name that a collection has which is being renamed to this one."""
+    old_name = repository.metadata.announced_rename()
+    state = None if old_name is None else Repository(repository.db, old_name).known_state()
+    is_on_its_way = state is not None and (state.intent or {}).get("verb") == "rename"
+    return old_name if is_on_its_way else None
 
 
 def first_state(

@@ -22,7 +22,7 @@ from versioned_collection.labels import stamp
 from versioned_collection.observing import Progress
 from versioned_collection.rebasing import Plan, Rebasing, ended
 from versioned_collection.replaying import Step
-from versioned_collection.setting_aside import ensure_collection, set_aside_and_move
+from versioned_collection.setting_aside import set_aside_and_move
 from versioned_collection.versions import entry_of, merge_context
 
 
@@ -71,7 +71,6 @@ class Uniting(Rebasing):
 def take_theirs(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     """Let a branch be as it is at the remote, and drop the versions that were only here."""
     repository = hold.repository
-    ensure_collection(hold)
     tree = repository.log.tree()
     labels, _ = plan.labels(repository)
     doomed = _only_here(hold, tree, plan)

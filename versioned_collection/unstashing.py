@@ -30,8 +30,8 @@ from versioned_collection.merging import Outcome, arriving, refuse_too_large, wa
 from versioned_collection.moves import Move, batched, is_small
 from versioned_collection.namesakes import kept_out
 from versioned_collection.observing import Progress
+from versioned_collection.recreating import ensure_collection
 from versioned_collection.restoring import restoration
-from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.versions import entry_of, merge_context
 from versioned_collection.wire import by_keys

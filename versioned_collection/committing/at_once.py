@@ -15,8 +15,8 @@ from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, judg
 from versioned_collection.errors import VersioningError, WorkingCopyChanged
 from versioned_collection.moves import Move, is_small
 from versioned_collection.pipeline import prefetch
+from versioned_collection.recreating import ensure_collection
 from versioned_collection.server_errors import reason_of
-from versioned_collection.sharding import create_if_missing
 from versioned_collection.targets import UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 
 _PATIENCE = 5.0
@@ -60,8 +60,6 @@ class AtOnce:
         with closing(_Small(batches)) as small:
             if completed is None:
                 judge(self._hold, commit)
-            if commit.working_copy:
-                create_if_missing(self._repository)
             writer = WorkingCopyWriter(
                 self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
             )
@@ -78,6 +76,9 @@ class AtOnce:
                 self._hold.update({**true.state, "intent": None}, session)
 
             try:
+                # not in the transaction: over several shards none creates anything
+                if commit.working_copy and any(small):
+                    ensure_collection(self._hold)
                 self._insist(work, writer)
             except _SourceFailed as failed:  # it is none of the transaction
                 raise failed.error from failed.error.__cause__

@@ -23,10 +23,19 @@ from versioned_collection.errors import (
     CheckFailed,
     DocumentRejected,
     PermissionDenied,
+    VersioningError,
 )
 from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, fillings, moves_along
-from versioned_collection.restoring import Batches, exactly_unstashed, restorations, unstashed
+from versioned_collection.recreating import ensure_collection
+from versioned_collection.restoring import (
+    Batches,
+    exactly_unstashed,
+    note_overwritten,
+    restorations,
+    unstashed,
+)
+from versioned_collection.trackers.metadata import with_stashes
 
 
 class Steps:
@@ -75,13 +84,13 @@ class Steps:
 
     def _carry_through(self, commit: Commit) -> None:
         if commit.private_checks and self._resumed:
-            self._back_out(commit)
+            self._back_out(commit, CheckFailed("a process that died had checks of its own"))
             return
         try:
             self._complete_documents(commit)
             self._check(commit)
-        except (CheckFailed, DocumentRejected, PermissionDenied):
-            self._back_out(commit)
+        except (CheckFailed, DocumentRejected, PermissionDenied) as refusal:
+            self._back_out(commit, refusal)
             raise
         if commit.bridged is not None:
             self._bridge(commit, commit.bridged)
@@ -125,13 +134,16 @@ class Steps:
 
         self._hold.transaction(finish)
 
-    def _back_out(self, commit: Commit) -> None:
+    def _back_out(self, commit: Commit, refusal: VersioningError) -> None:
         """Leave nothing half done after the server has refused a document for good.
 
-        A move turns back. What a restoration could not restore shows as modified, and the
-        stash that was made of it is complete. A stash that was not applied is kept; where
-        its documents moved from known states, they turn back as well. A collection that
-        could not be filled lacks documents, which shows as changes.
+        A move turns back, and so do the documents of a stash, whether they were being put aside
+        or brought back. What a restoration without a stash could not restore shows as modified.
+        A collection that could not be filled lacks documents, which shows as changes.
+
+        Args:
+            commit: What was being carried out.
+            refusal: Why it ends.
         """
         moves = commit.working_copy or commit.checked is not None
         if commit.path is not None and moves and commit.state:
@@ -149,13 +161,60 @@ class Steps:
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})
             self._carry_through(back)
         elif commit.restore:
-            self._finish(commit)
+            stash = self._stash_made_by(commit)
+            if stash is None:
+                self._finish(commit)
+            else:
+                self._return_stashed(commit, stash, refusal)
         elif commit.fill:
             commit.state["scan"] = True  # what could not be put there is a change
             self._finish(commit)
-        elif commit.stash is not None and commit.guarded and not commit.reverse:
+        elif commit.stash is not None:
+            self._back_out_of_stash(commit, commit.stash, refusal)
+
+    def _stash_made_by(self, commit: Commit) -> ObjectId | None:
+        """Return the stash that a commit would add to those that there are."""
+        known = self._stashes()
+        return next(
+            (one["id"] for one in commit.state.get("stashes", ()) if one["id"] not in known), None
+        )
+
+    def _stashes(self) -> set[ObjectId]:
+        return {header["id"] for header in self._hold.state.stashes}
+
+    def _return_stashed(self, commit: Commit, stash: ObjectId, refusal: VersioningError) -> None:
+        """Bring documents that could not be put aside back to what the stash holds of them.
+
+        It is in the list until all are there, and stays where one is not.
+        """
+        back = Commit(
+            state=with_stashes(self._hold.state.stashes), stash=stash, guarded=True, displace=True
+        )
+        listed = with_stashes(commit.state["stashes"])
+        intent = {"verb": self._hold.verb, "phase": "apply", "commit": back.to_bson()}
+        self._hold.update({**listed, "intent": intent})
+        self._hold.refresh()
+        self._carry_through(back)
+        if "stashes" not in back.state:  # another client wrote to one of them
+            raise _kept_in_stash(refusal)
+        self._repository.stash.delete([stash])
+
+    def _back_out_of_stash(
+        self, commit: Commit, stash: ObjectId, refusal: VersioningError
+    ) -> None:
+        if commit.reverse:
+            self._hold.update({"intent": None})
+        elif not commit.guarded:
+            note_overwritten(self._repository, stash)
+            back = Commit(restore=True, displace=True)
+            self.declare(back)
+            self._carry_through(back)
+        elif stash in self._stashes():
+            self._hold.update({"intent": None})
+            raise _kept_in_stash(refusal)
+        else:
             back = Commit(
-                stash=commit.stash,
+                stash=stash,
                 guarded=True,
                 reverse=True,
                 displace=True,
@@ -165,9 +224,7 @@ class Steps:
             )
             self.declare(back)
             self._carry_through(back)
-            self._repository.stash.delete([commit.stash])
-        elif commit.stash is not None:
-            self._hold.update({"intent": None})
+            self._repository.stash.delete([stash])
 
     def _complete_documents(self, commit: Commit) -> None:
         repository = self._repository
@@ -226,6 +283,8 @@ class Steps:
         return [*commit.copies[:1], *through]
 
     def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
+        if commit.working_copy:
+            ensure_collection(self._hold)
         moving = Moving(self._writing, commit, batches, self.declare, torn=self._torn)
         moving.run(self._tell)
 
@@ -234,3 +293,13 @@ class Steps:
             self._writing.progress("written", len(batch), size_of(batch))
         except Exception as error:
             self._refusal = self._refusal or error
+
+
+def _kept_in_stash(refusal: VersioningError) -> VersioningError:
+    """Return the error where changes could neither be put aside nor come back entirely."""
+    return type(refusal)(
+        f"{refusal}. Not all changes could go back into the collection either, so the latest "
+        "stash has them: once nothing is in the way, discard_changes() and then stash_apply() "
+        "bring them back",
+        **refusal.facts,
+    )

@@ -38,6 +38,9 @@ class Stashing(Facet[DocumentType]):
             InvalidArgument: The name is malformed or taken, or `push` and `overwrite` are both
                 given (a ValueError).
             InvalidType: `name` or `message` is not a text (a TypeError).
+            DocumentRejected: A unique index refuses a document of HEAD; everything is as before,
+                or what could not go back where it was is in the latest stash, and the error
+                says so.
         """
         return self._unless_untracked(
             lambda repository: stash_verbs.stash(
@@ -86,8 +89,7 @@ class Stashing(Facet[DocumentType]):
             InvalidOperation: There are uncommitted changes and `merge` is not set, or a merge
                 waits.
             WorkingCopyChanged: Another client wrote to one of few documents; nothing was done.
-            DocumentRejected: The server refuses a document; the stash is kept, and with
-                `merge` everything is as before.
+            DocumentRejected: The server refuses a document; everything is as before.
             InvalidArgument: There is no such stash; or a resolver is given without `merge`, or
                 beside a policy.
             InvalidType: `which` is of the wrong type.

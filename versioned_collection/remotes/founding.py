@@ -30,7 +30,13 @@ from versioned_collection.remotes.staging import Staging, says_same
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import reason_of
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.tracking import check_target, first_state, refuse_foreign, refuse_renamed
+from versioned_collection.tracking import (
+    check_target,
+    first_state,
+    refuse_foreign,
+    refuse_related,
+    refuse_renamed,
+)
 from versioned_collection.wire import create_collection, create_indexes, documents
 from versioned_collection.writes import insert_missing
 
@@ -84,6 +90,7 @@ class MongoFounding:
 
     def _prepare(self) -> None:
         repository = self._repository
+        refuse_related(repository)
         refuse_foreign(repository)
         if repository.known_state() is not None:
             raise InvalidOperation(

@@ -15,6 +15,7 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
 from versioned_collection.moves import states_along
 from versioned_collection.observing import Progress
+from versioned_collection.recreating import lasting_options
 from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
 from versioned_collection.remotes.checked import UNREADABLE, refused
@@ -24,7 +25,6 @@ from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.tracking import lasting_options
 from versioned_collection.wire import documents
 
 T = TypeVar("T")
@@ -137,9 +137,14 @@ class MongoRemote:
         )
 
     def setup(self) -> Setup:
-        """Return how the collection was created."""
-        info = self.repository.collection_info() or {}
-        return Setup(lasting_options(info.get("options", {})), self.repository.indexes() or ())
+        """Return how the collection was created, also where somebody dropped it since."""
+        repository = self.repository
+        info = repository.collection_info()
+        state = repository.known_state() if info is None else None
+        if state is not None:
+            return Setup(lasting_options(state.options), state.indexes)
+        options = (info or {}).get("options", {})
+        return Setup(lasting_options(options), repository.indexes() or ())
 
     def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
         """Return the checksums of those of these versions that the log names."""

@@ -16,6 +16,9 @@ from pymongo.database import Database
 from versioned_collection.errors import CorruptHistory
 from versioned_collection.server_errors import translated
 
+PARTS = (".files", ".chunks")
+"""What is added to the name of a tracker for the collections of its bucket."""
+
 
 class Chunks:
     """Files of bytes in the GridFS bucket of a tracker.
@@ -26,7 +29,7 @@ class Chunks:
     """
 
     def __init__(self, db: Database[Any], name: str) -> None:
-        self.names = (f"{name}.files", f"{name}.chunks")
+        self.names = tuple(name + part for part in PARTS)
         self._name = name
         self._files = db[self.names[0]]
         self._chunks = db[self.names[1]]

@@ -39,7 +39,9 @@ from versioned_collection.trackers.base import (
 from versioned_collection.wire import create_collection, documents
 from versioned_collection.writes import insert_all, put_exactly
 
-_SUFFIX = "[0-9a-f]{8}"
+OVERLAY = "at-[0-9a-f]{8}"
+"""How the names of collections with an overlay's documents end; no tracked one ends so."""
+
 _IDS_PER_NOTE = 100_000
 _OF_AN_INDEX = frozenset(("v", "ns", "unique", "prepareUnique", "expireAfterSeconds", "clustered"))
 """What indexes of an overlay do not take over: it holds other documents, and keeps them."""
@@ -100,7 +102,7 @@ class OverlaysCollection(Tracker):
         return f"{self.name}.{slot}"
 
     def _slots(self) -> list[str]:
-        pattern = re.compile(f"^{re.escape(self.name)}\\.{_SUFFIX}$")
+        pattern = re.compile(f"^{re.escape(self.name)}\\.{OVERLAY}$")
         with translated():
             found = self.db.list_collection_names(filter={"name": pattern})
         return sorted(name.removeprefix(f"{self.name}.") for name in found)
@@ -241,7 +243,7 @@ class OverlaysCollection(Tracker):
     def views(self) -> dict[str, str]:
         """Return the overlay that each view on one shows, by the view's name."""
         prefix = f"{self.name}."
-        sources = re.compile(f"^{re.escape(prefix)}{_SUFFIX}$")
+        sources = re.compile(f"^{re.escape(prefix)}{OVERLAY}$")
         with translated():
             found = list(
                 self.db.list_collections(filter={"type": "view", "options.viewOn": sources})
@@ -303,7 +305,7 @@ class OverlaysCollection(Tracker):
 
 def new_slot() -> str:
     """Return a fresh name for an overlay."""
-    return secrets.token_hex(4)
+    return f"at-{secrets.token_hex(4)}"
 
 
 def _note(slot: str, keys: Sequence[DocumentKey]) -> bytes:

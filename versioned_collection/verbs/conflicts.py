@@ -31,7 +31,7 @@ from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.restoring import restoration
-from versioned_collection.setting_aside import ensure_collection, set_aside
+from versioned_collection.setting_aside import set_aside
 from versioned_collection.trackers.conflicts import StoredConflict
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.stash import Step
@@ -249,7 +249,6 @@ def abort_merge(repository: Repository, progress: Progress | None = None) -> boo
 
 def _take_stash_out(hold: Hold, commit: Commit, committer: Committer, merge: ObjectId) -> None:
     repository = hold.repository
-    ensure_collection(hold)
     deltas = repository.stash.of_version(merge)
     for batch in portions(deltas, lambda _: 1, BATCH, BATCH):
         repository.modified.add([delta.key for delta in batch])

@@ -29,10 +29,10 @@ from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
+from versioned_collection.recreating import ensure_collection
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document
 from versioned_collection.replacing import Replacing
 from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.shelf import Shelf
 from versioned_collection.wire import by_keys, documents
 

@@ -42,6 +42,7 @@ from versioned_collection.tracking import (
     check_target,
     first_state,
     refuse_foreign,
+    refuse_related,
     refuse_renamed,
 )
 from versioned_collection.versions import check_texts, completed
@@ -76,7 +77,7 @@ def init(
         CollectionAlreadyInitialised: It is tracked.
         NotSupported: It is a view, a time-series or a capped collection, sharded by something
             other than ``_id``, or in a database of the server's own.
-        InvalidArgument: A tracker's name would be too long.
+        InvalidArgument: A tracker's name would be too long, or be one of another collection's.
         InvalidOperation: A collection is being renamed to that name.
         FormatMismatch: Something else uses the names of trackers.
     """
@@ -85,9 +86,11 @@ def init(
     repository.check_names()
     _refuse_tracked(repository)
     check_target(repository)
+    refuse_related(repository)
     refuse_foreign(repository)
     with leased(repository, "init") as hold:
         _refuse_tracked(repository)
+        refuse_related(repository)  # of two that begin at once, one sees the other's lease
         refuse_renamed(repository)
         drop_trackers(hold)  # what a killed init may have left
         _drop_copies(repository)

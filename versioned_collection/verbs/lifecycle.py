@@ -9,6 +9,7 @@ from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import check_collection_name, identities
+from versioned_collection.tracking import refuse_related
 
 
 def rename(repository: Repository, new_name: str) -> None:
@@ -37,6 +38,7 @@ def _checked_target(repository: Repository, new_name: str) -> Repository:
     check_collection_name(repository.db, new_name)  # the trackers' prefix would mend some names
     target = Repository(repository.db, new_name)
     target.check_names()
+    refuse_related(target)
     with translated():
         taken = set(repository.db.list_collection_names())
     for name in (new_name, *(tracker.name for tracker in target.trackers)):

@@ -25,9 +25,9 @@ from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.past.sameness import with_same_ids
 from versioned_collection.recovery import holding
+from versioned_collection.recreating import ensure_collection
 from versioned_collection.replacing import Replacing
 from versioned_collection.selection import LARGEST_DOCUMENT, Chosen, Only, only_of, refusals
-from versioned_collection.setting_aside import ensure_collection
 from versioned_collection.versions import Resolver, RevisionLike
 from versioned_collection.wire import by_keys
 

@@ -87,6 +87,8 @@ def stash(
             `push` nor a name is given; or there are too many.
         InvalidArgument: The name is malformed or taken, or `push` goes with `overwrite`.
         InvalidType: `name` or `message` is no text.
+        DocumentRejected: The server refuses a document of HEAD; everything is as before, or the
+            latest stash has what could not go back where it was.
     """
     _check_words(name, message)
     if push and overwrite:
@@ -228,6 +230,7 @@ def stash_apply(
         InvalidArgument: There is no such stash.
         AutoMergeFailedError: Conflicts wait for decisions.
         WorkingCopyChanged: Another client wrote to one of few documents; nothing was done.
+        DocumentRejected: The server refuses a document; everything is as before.
     """
     _check_which(which)
     if policy is not None and not isinstance(policy, MergePolicy):

@@ -21,7 +21,7 @@ from versioned_collection.repository import Repository
 from versioned_collection.sharding import refuse_worktree
 from versioned_collection.trackers.base import check_collection_name
 from versioned_collection.trackers.lease import Lease
-from versioned_collection.tracking import refuse_foreign, refuse_renamed
+from versioned_collection.tracking import refuse_foreign, refuse_related, refuse_renamed
 from versioned_collection.versions import (
     Resolver,
     RevisionLike,
@@ -173,6 +173,7 @@ def _refuse_taken(wanted: Repository) -> None:
             f"there is a collection or view {wanted.name!r} already; choose another name",
             name=wanted.name,
         )
+    refuse_related(wanted)
     refuse_foreign(wanted)
     refuse_renamed(wanted)
 
