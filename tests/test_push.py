@@ -337,6 +337,20 @@ def test_force(anydb, there):
     assert_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_push_of_another_branch_has_not_seen_the_versions_of_this_one(anydb, there, delete):
+    mine, theirs = grown_pair(anydb, there)
+    put(mine, "mine")
+    put(theirs, "theirs")
+    mine.push(theirs, "side", delete=delete)
+    with pytest.raises(errors.InvalidOperation, match="not where it was last seen"):
+        mine.push(theirs, force=True)
+    assert theirs.find_one({"_id": 1})["theirs"]
+    mine.fetch(theirs)
+    assert mine.push(theirs, force=True) is True
+    assert raws(theirs) == raws(mine)
+
+
 def test_merges_come_along(anydb, there):
     mine, theirs = grown_pair(anydb, there)
     mine.merge("side", resolver="ours")

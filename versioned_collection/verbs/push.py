@@ -224,7 +224,7 @@ class _Push:
                     send(self._here, inbox, versions, self._progress)
                 self._remote.update(Update(versions, updated, tags, self._wanted.do_checkout))
         if not self._wanted.dry_run:
-            self._see({**theirs, **branches})
+            self._see(branches)
         caught_up = next(iter(returning), None)
         return Pushed(self._name, len(versions), moved, sorted(tags), caught_up=caught_up)
 
@@ -310,14 +310,23 @@ class _Push:
         moved = {name: (self._refs.tip(name), None)}
         if not self._wanted.dry_run:
             self._remote.update(Update(branches=moved))
-            self._see({one: tip for one, tip in self._refs.branches.items() if one != name})
+            self._see({name: None})
         return Pushed(self._name, 0, moved)
 
     def _tags(self) -> dict[str, Mapping[str, Any]]:
         return dict(self._repository.tags.documents()) if self._wanted.tags else {}
 
-    def _see(self, tips: Mapping[str, VersionId]) -> None:
-        self._repository.remotes.see(self._name, tips, self._repository.now())
+    def _see(self, branches: Mapping[str, VersionId | None]) -> None:
+        """Note where branches are that were pushed; None stands for one that was deleted.
+
+        The others may have got versions since that nobody here has seen: `_check_lease` keeps
+        them, as long as they are not noted.
+        """
+        remotes = self._repository.remotes
+        known = remotes.get(self._name)
+        tips = {**({} if known is None else known.tips), **branches}
+        seen = {one: tip for one, tip in tips.items() if tip is not None}
+        remotes.see(self._name, seen, self._repository.now())
 
 
 def _grown_from(name: str, coming: Mapping[VersionId, Node], tip: VersionId) -> str | None:
