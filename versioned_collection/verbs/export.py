@@ -207,13 +207,12 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
             limit=MOST_VERSIONS,
         )
     current = refs.current if refs.current in branches else min(branches)
-    named = {*branches.values()} | {tag for tag in tags.values() if tag in reached}
     return Contents(
         repository.home,
         Refs(
             branches,
             {name: refs.tags[name] for name, tag in tags.items() if tag in reached},
-            _checksums(repository, tree, versions, named),
+            _checksums(repository, tree, versions, refs.checksums),
             current,
             refs.labels,
         ),
@@ -230,7 +229,10 @@ def _checksums(
     versions: Sequence[VersionId],
     named: Iterable[VersionId],
 ) -> dict[VersionId, str]:
-    """Return the checksums of what has a name, and of what the versions of a bundle stand on."""
+    """Return the checksums of what has a name, and of what the versions of a bundle stand on.
+
+    Also what is not in the bundle tells whether the history was purged; see `remotes.purged`.
+    """
     below = {parent for one in versions for parent in tree.nodes[one].parents}
     return repository.log.checksums(sorted(below.difference(versions).union(named)))
 

@@ -20,7 +20,7 @@ from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
 from versioned_collection.remotes.fetching import refuse_other_roots
 from versioned_collection.remotes.mongo import MongoRemote
-from versioned_collection.remotes.purged import frontier, refuse_purged
+from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -199,7 +199,7 @@ class _Push:
         refs = self._refs
         assert refs is not None
         theirs = refs.branches
-        refuse_purged(self._here, self._remote, list(refs.checksums), refs.checksums)
+        refuse_other_history(self._here, self._remote, refs)
         moved = {
             name: (theirs.get(name), tip)
             for name, tip in branches.items()
