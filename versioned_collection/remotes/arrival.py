@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
@@ -104,9 +104,15 @@ def fetched_and_followed(
 
 
 def _noting(hold: Hold, news: News) -> Commit:
-    """Return a commit that notes where the branches of a remote are, and takes its tags over."""
+    """Return a commit that notes where the branches of a remote are, and takes its tags over.
+
+    Raises:
+        InvalidOperation: What a tag points to was removed meanwhile.
+    """
     repository = hold.repository
     present = repository.tags.documents() if news.tags else {}
+    tags = {name: tag for name, tag in news.tags.items() if name not in present}
+    _check_there(repository, _targets(tags), news.versions)
     return Commit(
         state={"progress": ObjectId()},
         seen={
@@ -114,7 +120,7 @@ def _noting(hold: Hold, news: News) -> Commit:
             "tips": [[*p] for p in news.tips.items()],
             "time": repository.now(),
         },
-        tagged={name: tag for name, tag in news.tags.items() if name not in present},
+        tagged=tags,
     )
 
 
@@ -147,12 +153,16 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
     """Make an update true: versions enter the log under the labels that they bring.
 
     Raises:
-        InvalidOperation: A branch is not where it is expected, a working copy that should
-            follow has changes, or another one has the branch checked out.
+        InvalidOperation: A branch or tag is not where it is expected, or to point to what is not
+            there; a working copy that should follow has changes, or another one has the branch
+            checked out.
     """
     with holding(repository, "push") as hold:
         arrival = Arrival(hold, update.versions)
         _check_expected(repository, update)
+        tips = {name: tip for name, (_, tip) in update.branches.items() if tip is not None}
+        tags = _new_tags(repository, update)
+        _check_there(repository, {**_targets(tags), **tips}, arrival.entries)
         for name in update.branches:
             for waiting in (hold.state, *hold.others.values()):
                 refuse_rebased(waiting, name)
@@ -161,9 +171,9 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
             state={"progress": ObjectId()},
             arrived=_stored(wanted),
             labels=_out_of_the_way(repository, wanted, update.branches),
-            branches={name: tip for name, (_, tip) in update.branches.items() if tip is not None},
+            branches=tips,
             dropped_branches=[name for name, (_, tip) in update.branches.items() if tip is None],
-            tagged=dict(update.tags),
+            tagged=tags,
         )
         _leave_behind(hold, commit, update.checkout)
         returns = update.checkout and left_behind(repository, hold.state) is not None
@@ -182,6 +192,51 @@ def _check_expected(repository: Repository, update: Update) -> None:
                 "diverged; pull, then push again",
                 branch=name,
             )
+
+
+def _check_there(
+    repository: Repository, targets: Mapping[str, VersionId], entering: Collection[VersionId]
+) -> None:
+    """Make sure that no name will point to a version that was removed meanwhile.
+
+    Args:
+        repository: The trackers.
+        targets: The versions to which names will point.
+        entering: Versions that enter the log with them.
+
+    Raises:
+        InvalidOperation: One was removed.
+    """
+    outside = set(targets.values()).difference(entering)
+    gone = outside.difference(node.id for node in repository.log.nodes(list(outside)))
+    for name, version in targets.items():
+        if version in gone:
+            raise InvalidOperation(
+                f"the version to which {name!r} was to point was removed meanwhile; try again",
+                name=name,
+                version=version,
+            )
+
+
+def _targets(tags: Mapping[str, Mapping[str, Any]]) -> dict[str, VersionId]:
+    return {name: tag["version"] for name, tag in tags.items()}
+
+
+def _new_tags(repository: Repository, update: Update) -> dict[str, Mapping[str, Any]]:
+    """Return the tags that are not there yet.
+
+    Raises:
+        InvalidOperation: One is by now, at another version.
+    """
+    present = dict(repository.tags.documents()) if update.tags else {}
+    for name, tag in update.tags.items():
+        if present.get(name, tag)["version"] != tag["version"]:
+            raise InvalidOperation(
+                f"the tag {name!r} was set at the remote meanwhile, to another version; push "
+                "again, which leaves it there",
+                tag=name,
+            )
+    return {name: tag for name, tag in update.tags.items() if name not in present}
 
 
 def _out_of_the_way(
