@@ -333,8 +333,9 @@ def test_malformed_names(sides, tracker, change):
         database = raw_of(db, tracker)
         database.update_one({}, [{"$set": {k: {"$literal": v} for k, v in change.items()}}])
         before = visible(here.database)
-        with pytest.raises(errors.TransferRefused):
-            here.fetch(there)
+        for verb in (here.fetch, here.push):
+            with pytest.raises(errors.TransferRefused):
+                verb(there)
         assert visible(here.database) == before
     honest(here, there)
 
@@ -346,8 +347,9 @@ def test_names_that_nobody_may_choose(sides, tracker, name):
     with tampered(there, tracker) as db:
         stored = dict(raw_of(db, tracker).find_one().items())
         raw_of(db, tracker).insert_one({**stored, "_id": name})
-        with refused(here):
-            here.fetch(there)
+        for verb in (here.fetch, here.push):
+            with refused(here):
+                verb(there)
         target = db.client[f"clone_{uuid.uuid4().hex[:12]}"]
         with pytest.raises(errors.TransferRefused):
             VersionedCollection.clone(there, target)

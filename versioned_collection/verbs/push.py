@@ -18,6 +18,7 @@ from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
+from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.fetching import refuse_other_roots
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
@@ -40,6 +41,7 @@ class Pushed:
         created: Whether the remote was not tracked before.
         caught_up: The branch that the remote's working copy, which an earlier push left behind,
             has checked out again; None where it was not.
+        tags_kept: The tags that the remote has at other versions, where they stay.
     """
 
     remote: str
@@ -48,6 +50,7 @@ class Pushed:
     tags: Sequence[str] = ()
     created: bool = False
     caught_up: str | None = None
+    tags_kept: Sequence[str] = ()
 
 
 class Wanted(NamedTuple):
@@ -95,6 +98,7 @@ def push(
             another name.
         NotSupported: The remote is a bundle.
         HistoryPurged: One of the sides was purged.
+        TransferRefused: Something there, or on the way, is not as it must be.
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.
     """
@@ -104,6 +108,8 @@ def push(
         if state is None:
             return None
         refs = other.refs()
+        if refs is not None:
+            refs = refs._replace(tags=check_refs(refs.branches, refs.tags))
         push = _Push(repository, name, other, refs, wanted, progress)
         if wanted.delete:
             return push.delete()
@@ -205,7 +211,7 @@ class _Push:
             for name, tip in branches.items()
             if theirs.get(name) != tip
         }
-        tags = {name: tag for name, tag in self._tags().items() if name not in refs.tags}
+        tags, kept = self._new_tags(refs)
         starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
         nodes = missing(self._here, starts, self._remote.known)
         refuse_other_roots(nodes)
@@ -226,7 +232,8 @@ class _Push:
         if not self._wanted.dry_run:
             self._see(branches)
         caught_up = next(iter(returning), None)
-        return Pushed(self._name, len(versions), moved, sorted(tags), caught_up=caught_up)
+        count = len(versions)
+        return Pushed(self._name, count, moved, sorted(tags), False, caught_up, sorted(kept))
 
     def _returning(
         self, refs: Refs, branches: Mapping[str, VersionId]
@@ -315,6 +322,17 @@ class _Push:
 
     def _tags(self) -> dict[str, Mapping[str, Any]]:
         return dict(self._repository.tags.documents()) if self._wanted.tags else {}
+
+    def _new_tags(self, refs: Refs) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+        """Return the tags that the remote lacks, and those that it has at other versions."""
+        new, kept = {}, []
+        for name, tag in self._tags().items():
+            there = refs.tags.get(name)
+            if there is None:
+                new[name] = tag
+            elif there["version"] != tag["version"]:
+                kept.append(name)
+        return new, kept
 
     def _see(self, branches: Mapping[str, VersionId | None]) -> None:
         """Note where branches are that were pushed; None stands for one that was deleted.
