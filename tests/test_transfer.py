@@ -43,6 +43,8 @@ from test_exactness import Box, change, common
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.document import document_key, twin_token
 from versioned_collection.remotes import transfer
+from versioned_collection.remotes.fetching import seen
+from versioned_collection.verbs import pull
 
 MEGABYTE = 1024 * 1024
 
@@ -452,6 +454,29 @@ def test_a_version_that_is_removed_before_a_tag_points_to_it(pair, verb):
         act()
     assert set(away.tags()) == {"v1"}
     assert problems(away) == []
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_what_was_fetched_is_removed_while_a_pull_builds_on_it(pair, monkeypatch, more):
+    bands, away = pair
+    step(bands, 4)
+    away.fetch(bands)
+    fetched = bands.resolve("main").id
+    remove = once(lambda: away.delete_version_subtree(fetched))
+    if more:
+        step(bands, 5)
+    else:  # nothing arrives
+
+        def meddled(*args: Any) -> Any:
+            remove("", 0)
+            return seen(*args)
+
+        monkeypatch.setattr(pull, "seen", meddled)
+    with pytest.raises(errors.InvalidOperation, match="removed here meanwhile; try again"):
+        away.pull(bands, progress=remove)
+    assert problems(away) == []
+    assert away.pull(bands)
+    assert raws(bands) == raws(away)
 
 
 def test_a_tag_that_is_set_at_the_remote_meanwhile(pair):
