@@ -514,6 +514,30 @@ def test_a_branch_whose_rebase_waits_there(anydb, there):
     assert_whole(theirs)
 
 
+@pytest.mark.parametrize("in_a_worktree", [False, True])
+def test_a_branch_onto_which_a_merge_waits_there(anydb, there, in_a_worktree):
+    mine, theirs = grown_pair(anydb, there)
+    put(mine, "mine", id_=2)
+    waiting = theirs
+    if in_a_worktree:
+        theirs.checkout("side")
+        waiting = theirs.worktree("main", "bands_too")
+    waiting.update_one({"_id": 1}, {"$set": {"mark": "at odds"}})
+    waiting.register("at odds")
+    mine.pull(theirs, "main", resolver="ours")
+    put(mine, "more", id_=2)
+    with pytest.raises(errors.AutoMergeFailedError):
+        waiting.merge("side")
+    for do_checkout in (False, True):
+        with pytest.raises(errors.InvalidOperation):
+            mine.push(theirs, "main", do_checkout=do_checkout)
+    assert not waiting.is_detached()
+    waiting.resolve_conflicts(resolver="ours")
+    waiting.register("merged")
+    assert waiting.resolve("main").message == "merged"
+    assert_whole(theirs, waiting)
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_histories_that_have_nothing_in_common(anydb, there, dry_run):
     mine, theirs = tracked(anydb), tracked(there)

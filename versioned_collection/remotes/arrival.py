@@ -28,7 +28,7 @@ from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.announced import Arrival
 from versioned_collection.remotes.base import Update
-from versioned_collection.remotes.following import following
+from versioned_collection.remotes.following import following, refuse_merging
 from versioned_collection.remotes.left_behind import left_behind
 from versioned_collection.repository import Repository
 
@@ -262,7 +262,7 @@ def _leave_behind(hold: Hold, commit: Commit, checkout: bool) -> None:
     """Detach the HEADs of the other working copies from branches that the commit moves.
 
     Raises:
-        InvalidOperation: They were to follow; one working copy alone does.
+        InvalidOperation: They were to follow; one working copy alone does. Or a merge waits.
     """
     for name, state in hold.others.items():
         if state.detached or commit.branches.get(state.branch, state.head) == state.head:
@@ -275,4 +275,5 @@ def _leave_behind(hold: Hold, commit: Commit, checkout: bool) -> None:
                 branch=state.branch,
                 working_copy=name,
             )
+        refuse_merging(state)
         commit.elsewhere[name] = {"detached": True}
