@@ -645,6 +645,19 @@ def test_a_history_that_contradicts_itself_is_not_exported(db, file):
     assert not file.exists()
 
 
+def test_a_history_without_a_branch_is_not_exported(db, file):
+    bands = grown(db)
+    bands.checkout("main@0")
+    for branch in ("main", "side"):
+        bands.tag(f"last of {branch}", branch)
+        bands.delete_branch(branch)
+    for chosen in (None, ["main"]):
+        with pytest.raises(errors.InvalidOperation, match="no branch, and a bundle needs one"):
+            bands.export(file, branches=chosen)
+    assert not file.exists()
+    assert bands.export(file, format="bson").documents == 3
+
+
 def test_documents_that_are_others_are_not_exported(db, file):
     bands = grown(db)
     db["__replica_bands"].update_one({"_id": 1}, {"$set": {"x": 1}})

@@ -124,6 +124,26 @@ def test_a_branch_that_was_fast_forwarded_comes_without_the_other_one(anydb, the
     assert_equal(mine, theirs)
 
 
+def test_a_history_without_a_branch(anydb, there):
+    mine = tracked(anydb)
+    put(mine, "one")
+    mine.tag("v1")
+    mine.checkout(0)
+    mine.delete_branch("main")
+    before = everything(anydb)
+    theirs = VersionedCollection(there, "bands")
+    with pytest.raises(errors.InvalidOperation, match="no branch, and a copy needs one"):
+        mine.push(theirs, all=True)
+    with pytest.raises(errors.BranchNotFound, match="it has none at all"):
+        theirs.pull(mine)
+    assert everything(anydb) == before
+    assert there.list_collection_names() == []
+    mine.create_branch("again")
+    assert mine.push(theirs, all=True) is True
+    assert raws(theirs) == raws(mine)
+    assert_whole(theirs)
+
+
 # -- later on --------------------------------------------------------------------------------
 
 

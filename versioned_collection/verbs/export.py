@@ -82,6 +82,7 @@ def export(
         UnusableFile: The file exists already, or the system refuses.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
+        InvalidOperation: There is no branch at all, which a bundle needs.
         NotSupported: The format cannot hold a document, or a library is missing.
         CorruptHistory: A version is not what its checksum says.
         SnapshotUnavailable: The documents moved while they were read.
@@ -243,7 +244,12 @@ def _branches(refs: Refs, names: Iterable[str] | None) -> dict[str, VersionId]:
     Raises:
         BranchNotFound: There is no such branch.
         InvalidArgument: None was chosen.
+        InvalidOperation: There is none.
     """
+    if not refs.branches:
+        raise InvalidOperation(
+            "there is no branch, and a bundle needs one: create_branch() makes one where HEAD is"
+        )
     if names is None:
         return dict(refs.branches)
     chosen = {}

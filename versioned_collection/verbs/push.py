@@ -180,7 +180,15 @@ class _Push:
     # -- first contact -------------------------------------------------------------------
 
     def first(self, branches: Mapping[str, VersionId]) -> Pushed:
-        """Make the remote a copy."""
+        """Make the remote a copy.
+
+        Raises:
+            InvalidOperation: There is no branch, or one grew from another that is not pushed.
+        """
+        if not branches:
+            raise InvalidOperation(
+                "there is no branch, and a copy needs one: create_branch() makes one where HEAD is"
+            )
         state = self._repository.state()
         branch = state.branch if state.branch in branches else next(iter(branches))
         tree = self._repository.log.tree()
