@@ -248,7 +248,7 @@ class _Pulling:
     def _carry_out(self, plan: Plan, progress: Progress, look: Future[None]) -> Pulled:
         refs = plan.refs
         known = self._repository.remotes.get(self._name)
-        labels = relabelled_there(known, self._remote, refs, self._branch)
+        labels = relabelled_there(self._repository, known, self._remote, refs, self._branch)
         news = seen(known, self._name, plan)
 
         def told(phase: str, count: int) -> None:
