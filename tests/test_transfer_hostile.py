@@ -21,6 +21,7 @@ import pytest
 from api_support import RAW, problems
 from bson.binary import Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.int64 import Int64
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from harness.scenarios import NAME, Scenario, nothing, opened, state_of, with_history
@@ -198,6 +199,7 @@ TAMPERINGS: dict[str, Callable[[Database[Any], Any], Any]] = {
     "an endless branch": _set("log", branch="x" * 600),
     "number of another type": _set("log", number="one"),
     "a negative number": _set("log", number=-1),
+    "a number with no room for later ones": _set("log", number=Int64(2**63 - 1)),
     "timestamp of another type": _set("log", timestamp="now"),
     "message of another type": _set("log", message=7),
     "metadata of another type": _set("log", metadata=[1]),
