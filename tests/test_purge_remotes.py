@@ -10,7 +10,7 @@ import pytest
 from api_support import everything, problems, step
 from remote_support import assert_equal, grown_pair, pair, put
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import Retention, VersionedCollection, errors
 from versioned_collection.remotes.checked import check_tombstones
 
 WHY = "asked for"
@@ -78,6 +78,23 @@ def test_the_same_purged_on_both_sides(anydb, there):
     step(mine, "later")
     assert mine.push(theirs)
     assert_equal(mine, theirs)
+
+
+def test_the_same_purged_where_one_side_was_thinned_out(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    mine.delete_tag("v1")
+    assert mine.thin_out(Retention(keep_last=1)).versions
+    mine.purge([1], reason=WHY)
+    with pytest.raises(errors.HistoryPurged, match="Purge the same here"):
+        theirs.pull(mine)
+    theirs.purge([1], reason="as they did")
+    for pull in (lambda: theirs.pull(mine), lambda: mine.pull(theirs)):
+        with pytest.raises(
+            errors.HistoryPurged, match="thinned out before, and a clone"
+        ) as caught:
+            pull()
+        assert caught.value.side == "both"
+        assert {one.reason for one in caught.value.purges} == {WHY, "as they did"}
 
 
 WAYS_BACK: dict[str, Callable[[Any, Any], Any]] = {

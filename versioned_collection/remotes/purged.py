@@ -91,6 +91,17 @@ def _why(here: Remote, there: Remote, version: VersionId) -> HistoryPurged | Tra
     only_theirs = [one for one in theirs if one.id not in known]
     known = {one.id for one in theirs}
     only_ours = [one for one in ours if one.id not in known]
+    if only_theirs and only_ours:
+        return HistoryPurged(
+            f"the history at {there.address} was purged {_words(only_theirs)}, the one here "
+            f"{_words(only_ours)}, and they differ, so nothing travels. Purge on each side what "
+            "was purged from the other one alone. Where that was the same already, one of them "
+            "was thinned out before, and a clone of either has to take the place of the other; "
+            "what is only there can be brought over with export() and import_()",
+            version=version,
+            side="both",
+            purges=[*only_theirs, *only_ours],
+        )
     if only_theirs:
         return HistoryPurged(
             f"the history at {there.address} was purged {_words(only_theirs)}; this side still "
