@@ -653,6 +653,21 @@ def test_clone_of_a_branch(anydb, there):
     assert_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("rebase", [False, True])
+def test_a_clone_while_a_pull_waits_there(anydb, sides, rebase):
+    mine, theirs = sides
+    mine.create_branch("a branch before main")
+    mine.checkout("main")
+    clash(mine, theirs)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs, rebase=rebase)
+    with other_database(anydb.client) as elsewhere:
+        copy = VersionedCollection(elsewhere, "bands")
+        assert copy.pull(mine) is True
+        assert (copy.branch, copy.is_detached()) == ("main", False)
+        assert_whole(copy)
+
+
 def test_clone_into_what_is_there(anydb, there):
     theirs = tracked(there)
     anydb.bands.insert_one({"_id": "other"})
