@@ -343,6 +343,28 @@ def test_labels_that_moved_travel_with_what_is_new(db, there, file, tmp_path):
     assert_equal(bands, copy)
 
 
+def test_two_sources_write_to_one_path(db, there, file):
+    """One whose labels moved, and then, of what is new, another whose labels never did."""
+    bands = tracked(db)
+    bands.export(file)
+    copy = VersionedCollection.clone(file, there)
+    other = VersionedCollection.clone(file, db.client[f"{there.name}_2"])
+    try:
+        put(bands, "mine", id_=2)
+        put(other, "theirs", id_=3)
+        bands.pull(other)
+        bands.export(file, overwrite=True)
+        assert copy.pull(str(file))
+        other.pull(bands)
+        met = other.resolve("HEAD").id
+        put(other, "later")
+        other.export(file, since=met, overwrite=True)
+        assert copy.pull(str(file))
+        assert_equal(other, copy)
+    finally:
+        other.drop()
+
+
 def test_another_history_is_refused(db, there, file):
     grown(db).export(file)
     other = tracked(there)
@@ -643,6 +665,19 @@ def test_a_history_that_contradicts_itself_is_not_exported(db, file):
         bands.export(file)
     assert caught.value.version == bands.resolve("main@2").id
     assert not file.exists()
+
+
+def test_a_history_without_a_branch_is_not_exported(db, file):
+    bands = grown(db)
+    bands.checkout("main@0")
+    for branch in ("main", "side"):
+        bands.tag(f"last of {branch}", branch)
+        bands.delete_branch(branch)
+    for chosen in (None, ["main"]):
+        with pytest.raises(errors.InvalidOperation, match="no branch, and a bundle needs one"):
+            bands.export(file, branches=chosen)
+    assert not file.exists()
+    assert bands.export(file, format="bson").documents == 3
 
 
 def test_documents_that_are_others_are_not_exported(db, file):

@@ -86,6 +86,7 @@ def test_a_first_push(
         "tags": [],
         "created": True,
         "caught_up": None,
+        "tags_kept": [],
     }
     assert raws(other["bands"]) == raws(bands)
 
@@ -114,6 +115,24 @@ def test_push_all_branches_and_tags(
     assert copy.tags().keys() == {"v1"}
     bands.tag("v2")
     assert cli("push", "--tags").out == "pushed to origin: 0 versions\n  tag v2\n"
+
+
+def test_push_leaves_tags_where_they_are(
+    cli: Cli, bands: VersionedCollection, copy: VersionedCollection
+) -> None:
+    for tag in ("v1", "v2", "same"):
+        bands.tag(tag)
+    copy.tag("v1", "main@0")
+    copy.tag("same", "main@1")
+    assert cli("push", "--tags").out == (
+        "pushed to origin: 0 versions\n  tag v2\n  tag v1: stays at another version there\n"
+    )
+    assert cli("push", "--tags").out == (
+        "up to date with origin\n  tag v1: stays at another version there\n"
+    )
+    assert cli("push", "--tags", "--json").json["tags_kept"] == ["v1"]
+    assert bands.push(copy, tags=True, dry_run=True).tags_kept == ["v1"]
+    assert cli("push", "--json").json["tags_kept"] == []
 
 
 def test_delete_a_branch_there(
@@ -534,6 +553,9 @@ def test_branches_of_remotes(
     copy.create_branch("dev")
     step(copy, "theirs")
     cli("push")
+    assert "dev" not in cli("branches", "--remotes").out
+    cli("fetch")
+    bands.delete_version_subtree("origin/dev")
     lines = cli("branches", "--remotes").out.splitlines()
     assert [line.split() for line in lines[1:]] == [
         ["origin/dev", str(copy.resolve("dev").id), "(not", "fetched)"],
@@ -562,9 +584,8 @@ def test_status_beside_what_is_not_here(
     cli: Cli, bands: VersionedCollection, copy: VersionedCollection
 ) -> None:
     step(copy, "theirs")
-    bands.create_branch("dev")
-    cli("push")
-    bands.checkout("main")
+    cli("fetch")
+    bands.delete_version_subtree("origin/main")
     assert "'vc fetch'" in cli("status").out.splitlines()[-1]
     found = cli("status", "--json").json["remotes"]
     assert found == [{"name": "origin/main", "ahead": None, "behind": None}]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 from api_support import everything, grown, raws, tracked, untracked
 from bson import ObjectId
@@ -749,6 +752,21 @@ def test_clone_of_a_branch(anydb, there):
     assert_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("rebase", [False, True])
+def test_a_clone_while_a_pull_waits_there(anydb, sides, rebase):
+    mine, theirs = sides
+    mine.create_branch("a branch before main")
+    mine.checkout("main")
+    clash(mine, theirs)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs, rebase=rebase)
+    with other_database(anydb.client) as elsewhere:
+        copy = VersionedCollection(elsewhere, "bands")
+        assert copy.pull(mine) is True
+        assert (copy.branch, copy.is_detached()) == ("main", False)
+        assert_whole(copy)
+
+
 def test_clone_into_what_is_there(anydb, there):
     theirs = tracked(there)
     anydb.bands.insert_one({"_id": "other"})
@@ -898,3 +916,20 @@ def test_passwords_by_reference(anydb):
     mine.add_remote("origin", "mongodb://user:${PASSWORD_OF_TEST}@localhost/db")
     mine.add_remote("other", "mongodb+srv://user:${keyring:mongo:user}@example.net/db")
     assert "PASSWORD_OF_TEST" in mine.remotes()[0].url
+
+
+def test_a_keyring_that_cannot_be_read(anydb, monkeypatch):
+    class NoKeyringError(RuntimeError):
+        """What `keyring` raises where no program keeps secrets."""
+
+    def get_password(service: str, user: str) -> str:
+        raise NoKeyringError("no backend was available")
+
+    module, error_module = ModuleType("keyring"), ModuleType("keyring.errors")
+    monkeypatch.setitem(sys.modules, "keyring", module)
+    monkeypatch.setitem(sys.modules, "keyring.errors", error_module)
+    monkeypatch.setattr(module, "get_password", get_password, raising=False)
+    monkeypatch.setattr(error_module, "KeyringError", NoKeyringError, raising=False)
+    mine = tracked(anydb)
+    with pytest.raises(errors.InvalidArgument, match="keyring, which cannot be read"):
+        mine.fetch("mongodb://user:${keyring:mongo:user}@localhost/db")

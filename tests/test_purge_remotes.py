@@ -10,7 +10,7 @@ import pytest
 from api_support import everything, problems, step
 from remote_support import assert_equal, grown_pair, pair, put
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import Retention, VersionedCollection, errors
 from versioned_collection.remotes.checked import check_tombstones
 
 WHY = "asked for"
@@ -80,6 +80,76 @@ def test_the_same_purged_on_both_sides(anydb, there):
     assert_equal(mine, theirs)
 
 
+def test_the_same_purged_where_one_side_was_thinned_out(anydb, there):
+    mine, theirs = grown_pair(anydb, there)
+    mine.delete_tag("v1")
+    assert mine.thin_out(Retention(keep_last=1)).versions
+    mine.purge([1], reason=WHY)
+    with pytest.raises(errors.HistoryPurged, match="Purge the same here"):
+        theirs.pull(mine)
+    theirs.purge([1], reason="as they did")
+    for pull in (lambda: theirs.pull(mine), lambda: mine.pull(theirs)):
+        with pytest.raises(
+            errors.HistoryPurged, match="thinned out before, and a clone"
+        ) as caught:
+            pull()
+        assert caught.value.side == "both"
+        assert {one.reason for one in caught.value.purges} == {WHY, "as they did"}
+
+
+WAYS_BACK: dict[str, Callable[[Any, Any], Any]] = {
+    "push": lambda purged, other: other.push(purged, "dev"),
+    "pull": lambda purged, other: purged.pull(other, "dev"),
+    "fetch": lambda purged, other: purged.fetch(other, "dev"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_BACK)
+@pytest.mark.parametrize("names_meet", [True, False])
+def test_what_was_picked_onto_a_version_from_before(anydb, there, way, names_meet):
+    purged, other = picked(anydb, there, names_meet)
+    before = everything(anydb)
+    with pytest.raises(errors.HistoryPurged):
+        WAYS_BACK[way](purged, other)
+    assert everything(anydb) == before
+    other.purge([9], reason=WHY)
+    assert WAYS_BACK[way](purged, other)
+    assert purged.at(other.resolve("dev").id).find_one(9) is None
+
+
+def test_what_was_picked_and_comes_in_a_bundle(anydb, there, tmp_path):
+    purged, other = picked(anydb, there)
+    bundle = str(tmp_path / "dev.bundle")
+    other.export(bundle, branches=["dev"], since="main@0")
+    with pytest.raises(errors.HistoryPurged):
+        purged.pull(bundle, "dev")
+
+
+def picked(here: Any, there: Any, names_meet: bool = True) -> tuple[Any, Any]:
+    """Return a side that was purged, and one that has made a version of it again before that.
+
+    Args:
+        here: Where the first is.
+        there: Where the other one is.
+        names_meet: Whether a name of the other side points to a version that both have.
+    """
+    purged, other = pair(here, there)
+    purged.insert_one({"_id": 9})
+    purged.register("nine")
+    put(purged, "later")
+    other.pull(purged)
+    other.checkout("main@0")
+    other.create_branch("dev")
+    other.cherry_pick("main@1")
+    other.checkout("main")
+    if not names_meet:
+        put(other, "further")
+    purged.purge([9], reason=WHY)
+    put(purged, "after it")
+    purged.has_changes()
+    return purged, other
+
+
 def test_a_branch_apart_from_what_was_purged(anydb, there):
     mine, theirs = pair(anydb, there)
     mine.create_branch("apart")
@@ -91,10 +161,12 @@ def test_a_branch_apart_from_what_was_purged(anydb, there):
     theirs.purge([9], reason=WHY)
     theirs.checkout("apart")
     put(theirs, "more", id_=2)
+    for branch in ("apart", "main"):  # with versions of that one it could come back
+        with pytest.raises(errors.HistoryPurged):
+            mine.pull(theirs, branch)
+    mine.purge([9], reason=WHY)
     assert mine.pull(theirs, "apart") is True
     assert mine.resolve("apart").message == "more=True"
-    with pytest.raises(errors.HistoryPurged):
-        mine.pull(theirs, "main")
 
 
 def test_copies_know_of_earlier_purges(anydb, there, tmp_path):

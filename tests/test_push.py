@@ -125,6 +125,26 @@ def test_a_branch_that_was_fast_forwarded_comes_without_the_other_one(anydb, the
     assert_equal(mine, theirs)
 
 
+def test_a_history_without_a_branch(anydb, there):
+    mine = tracked(anydb)
+    put(mine, "one")
+    mine.tag("v1")
+    mine.checkout(0)
+    mine.delete_branch("main")
+    before = everything(anydb)
+    theirs = VersionedCollection(there, "bands")
+    with pytest.raises(errors.InvalidOperation, match="no branch, and a copy needs one"):
+        mine.push(theirs, all=True)
+    with pytest.raises(errors.BranchNotFound, match="it has none at all"):
+        theirs.pull(mine)
+    assert everything(anydb) == before
+    assert there.list_collection_names() == []
+    mine.create_branch("again")
+    assert mine.push(theirs, all=True) is True
+    assert raws(theirs) == raws(mine)
+    assert_whole(theirs)
+
+
 # -- later on --------------------------------------------------------------------------------
 
 
@@ -379,6 +399,20 @@ def test_labels_of_the_remote_stay(anydb, there):
         assert_equal(last, theirs)
 
 
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_push_of_another_branch_has_not_seen_the_versions_of_this_one(anydb, there, delete):
+    mine, theirs = grown_pair(anydb, there)
+    put(mine, "mine")
+    put(theirs, "theirs")
+    mine.push(theirs, "side", delete=delete)
+    with pytest.raises(errors.InvalidOperation, match="not where it was last seen"):
+        mine.push(theirs, force=True)
+    assert theirs.find_one({"_id": 1})["theirs"]
+    mine.fetch(theirs)
+    assert mine.push(theirs, force=True) is True
+    assert raws(theirs) == raws(mine)
+
+
 def test_merges_come_along(anydb, there):
     mine, theirs = grown_pair(anydb, there)
     mine.merge("side", resolver="ours")
@@ -540,6 +574,30 @@ def test_a_branch_whose_rebase_waits_there(anydb, there):
     theirs.abort_merge()
     assert mine.push(theirs) is True
     assert_whole(theirs)
+
+
+@pytest.mark.parametrize("in_a_worktree", [False, True])
+def test_a_branch_onto_which_a_merge_waits_there(anydb, there, in_a_worktree):
+    mine, theirs = grown_pair(anydb, there)
+    put(mine, "mine", id_=2)
+    waiting = theirs
+    if in_a_worktree:
+        theirs.checkout("side")
+        waiting = theirs.worktree("main", "bands_too")
+    waiting.update_one({"_id": 1}, {"$set": {"mark": "at odds"}})
+    waiting.register("at odds")
+    mine.pull(theirs, "main", resolver="ours")
+    put(mine, "more", id_=2)
+    with pytest.raises(errors.AutoMergeFailedError):
+        waiting.merge("side")
+    for do_checkout in (False, True):
+        with pytest.raises(errors.InvalidOperation):
+            mine.push(theirs, "main", do_checkout=do_checkout)
+    assert not waiting.is_detached()
+    waiting.resolve_conflicts(resolver="ours")
+    waiting.register("merged")
+    assert waiting.resolve("main").message == "merged"
+    assert_whole(theirs, waiting)
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

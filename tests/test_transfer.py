@@ -43,6 +43,8 @@ from test_exactness import Box, change, common
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.document import document_key, twin_token
 from versioned_collection.remotes import transfer
+from versioned_collection.remotes.fetching import seen
+from versioned_collection.verbs import pull
 
 MEGABYTE = 1024 * 1024
 
@@ -410,6 +412,91 @@ def test_a_branch_that_is_not_checked_out_moves_alone(pair):
     assert away.discard_changes()
     assert away.checkout("main")
     assert_same(bands, away)
+
+
+def once(act: Callable[[], Any]) -> Callable[[str, int], None]:
+    """Return what acts when the first versions or changes arrive."""
+    pending = [act]
+
+    def report(phase: str, count: int) -> None:
+        while pending:
+            pending.pop()()
+
+    return report
+
+
+def test_a_version_that_is_removed_before_a_name_points_to_it(pair):
+    bands, away = pair
+    bands.create_branch("feature")
+    bands.tag("v3")
+    bands.checkout("side")
+    step(bands, 4)
+    remove = once(lambda: away.delete_version_subtree(3, "main"))
+    with pytest.raises(errors.InvalidOperation, match="removed meanwhile; try again"):
+        bands.push(away, all=True, tags=True, progress=remove)
+    assert (away.branches(), set(away.tags())) == ({"main", "side"}, {"v1"})
+    assert bands.push(away, all=True, tags=True)
+    assert problems(away) == []
+
+
+@pytest.mark.parametrize("verb", ["push", "fetch"])
+def test_a_version_that_is_removed_before_a_tag_points_to_it(pair, verb):
+    bands, away = pair
+    bands.tag("v3", "main@3")
+    bands.checkout("side")
+    step(bands, 4)
+    remove = once(lambda: away.delete_version_subtree(3, "main"))
+    act = {
+        "push": lambda: bands.push(away, "side", tags=True, progress=remove),
+        "fetch": lambda: away.fetch(bands, progress=remove),
+    }[verb]
+    with pytest.raises(errors.InvalidOperation, match="removed meanwhile; try again"):
+        act()
+    assert set(away.tags()) == {"v1"}
+    assert problems(away) == []
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_what_was_fetched_is_removed_while_a_pull_builds_on_it(pair, monkeypatch, more):
+    bands, away = pair
+    step(bands, 4)
+    away.fetch(bands)
+    fetched = bands.resolve("main").id
+    remove = once(lambda: away.delete_version_subtree(fetched))
+    if more:
+        step(bands, 5)
+    else:  # nothing arrives
+
+        def meddled(*args: Any) -> Any:
+            remove("", 0)
+            return seen(*args)
+
+        monkeypatch.setattr(pull, "seen", meddled)
+    with pytest.raises(errors.InvalidOperation, match="removed here meanwhile; try again"):
+        away.pull(bands, progress=remove)
+    assert problems(away) == []
+    assert away.pull(bands)
+    assert raws(bands) == raws(away)
+
+
+def test_a_tag_that_is_set_at_the_remote_meanwhile(pair):
+    bands, away = pair
+    bands.tag("v3")
+    bands.tag("v0", "main@0")
+    step(bands, 4)
+
+    def tag() -> None:
+        away.tag("v3", "main@1")
+        away.tag("v0", "main@0")
+
+    with pytest.raises(errors.InvalidOperation, match="'v3' was set at the remote meanwhile"):
+        bands.push(away, tags=True, progress=once(tag))
+    assert bands.push(away, tags=True)
+    assert [(name, one.label) for name, one in sorted(away.tags().items())] == [
+        ("v0", "main@0"),
+        ("v1", "main@1"),
+        ("v3", "main@1"),
+    ]
 
 
 @pytest.mark.parametrize("phase", ["versions", "changes"])

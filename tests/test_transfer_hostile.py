@@ -21,6 +21,7 @@ import pytest
 from api_support import RAW, problems
 from bson.binary import Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.int64 import Int64
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from harness.scenarios import NAME, Scenario, nothing, opened, state_of, with_history
@@ -198,6 +199,7 @@ TAMPERINGS: dict[str, Callable[[Database[Any], Any], Any]] = {
     "an endless branch": _set("log", branch="x" * 600),
     "number of another type": _set("log", number="one"),
     "a negative number": _set("log", number=-1),
+    "a number with no room for later ones": _set("log", number=Int64(2**63 - 1)),
     "timestamp of another type": _set("log", timestamp="now"),
     "message of another type": _set("log", message=7),
     "metadata of another type": _set("log", metadata=[1]),
@@ -333,8 +335,9 @@ def test_malformed_names(sides, tracker, change):
         database = raw_of(db, tracker)
         database.update_one({}, [{"$set": {k: {"$literal": v} for k, v in change.items()}}])
         before = visible(here.database)
-        with pytest.raises(errors.TransferRefused):
-            here.fetch(there)
+        for verb in (here.fetch, here.push):
+            with pytest.raises(errors.TransferRefused):
+                verb(there)
         assert visible(here.database) == before
     honest(here, there)
 
@@ -346,8 +349,9 @@ def test_names_that_nobody_may_choose(sides, tracker, name):
     with tampered(there, tracker) as db:
         stored = dict(raw_of(db, tracker).find_one().items())
         raw_of(db, tracker).insert_one({**stored, "_id": name})
-        with refused(here):
-            here.fetch(there)
+        for verb in (here.fetch, here.push):
+            with refused(here):
+                verb(there)
         target = db.client[f"clone_{uuid.uuid4().hex[:12]}"]
         with pytest.raises(errors.TransferRefused):
             VersionedCollection.clone(there, target)

@@ -191,7 +191,8 @@ class InvalidCollectionState(VersioningError):
 class HistoryPurged(InvalidCollectionState):
     """One side of a transfer was purged, and the other one still holds what was removed.
 
-    `side` is the one that was purged, ``here`` or ``there``; `purges` are its tombstones.
+    `side` is the one that was purged, ``here``, ``there`` or ``both``; `purges` are the tombstones
+    that the other one lacks.
     """
 
     code = "history_purged"

@@ -107,7 +107,7 @@ _TRANSFER = ("remote", "versions", "branches", "dry_run")
     "push",
     panel=PANEL,
     twin="VersionedCollection.push",
-    keys=(*_TRANSFER, "tags", "created", "caught_up"),
+    keys=(*_TRANSFER, "tags", "tags_kept", "created", "caught_up"),
 )
 def push(
     session: Session,
@@ -149,6 +149,7 @@ def push(
         {
             **transfer_facts(collection, plan, dry_run),
             "tags": list(plan.tags),
+            "tags_kept": list(plan.tags_kept),
             "created": plan.created,
             "caught_up": plan.caught_up,
         },

@@ -119,16 +119,22 @@ def transfer_lines(
     """Return what moved, or would move, in words."""
     remote = printable(done.remote)
     caught_up = getattr(done, "caught_up", None)
+    kept = [f"  tag {printable(tag)}: stays at another version there" for tag in _kept(done)]
     if not (done.versions or done.branches or tags or caught_up):
-        return [f"up to date with {remote}"]
+        return [f"up to date with {remote}", *kept]
     whole = getattr(done, "created", False) and not done.versions
     count = "all versions" if whole else counted(done.versions, "version")
     head = f"{doing.future if dry_run else doing.past} {remote}: {count}"
     tag_lines = (f"  tag {printable(tag)}" for tag in tags)
-    lines = [head, *_branch_lines(Labels(collection), done.branches), *tag_lines]
+    lines = [head, *_branch_lines(Labels(collection), done.branches), *tag_lines, *kept]
     if caught_up:
         lines.append(f"  {printable(caught_up)}: checked out there again")
     return lines
+
+
+def _kept(done: Pushed | Pulled | Fetched) -> Sequence[str]:
+    """Return the tags that a push leaves alone, as they are others there."""
+    return getattr(done, "tags_kept", ())
 
 
 def _branch_lines(labels: Labels, branches: Moved) -> Iterator[str]:

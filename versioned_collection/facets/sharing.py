@@ -131,7 +131,8 @@ class Sharing(Facet[DocumentType]):
                 contradict each other (a ValueError).
             NotSupported: The remote is a bundle, which `export` writes.
             HistoryPurged: One of the sides was purged, and the other one was not.
-            TransferRefused: What would be sent contradicts itself; see `verify`.
+            TransferRefused: What would be sent contradicts itself, or names there are none; see
+                `verify`.
             RemoteNotFound: There is no remote of that name.
             RemoteUnreachable: There is no connection to it, or it broke.
         """

@@ -173,11 +173,18 @@ def _looked_up(reference: str, what: str) -> str:
 def _from_keyring(what: str, service: str = "", user: str = "") -> str:
     try:
         import keyring
+        from keyring.errors import KeyringError
     except ImportError:
         raise InvalidArgument(
             f"{what} refers to the keyring, which takes `pip install keyring`"
         ) from None
-    value = keyring.get_password(service, user)
+    try:
+        value = keyring.get_password(service, user)
+    except KeyringError as error:  # there is none, or it stays locked
+        raise InvalidArgument(
+            f"{what} refers to the keyring, which cannot be read ({error}); an environment "
+            "variable would do instead: ${NAME}"
+        ) from error
     if value is None:
         raise InvalidArgument(f"the keyring has no entry for {user!r} of {service!r}")
     return str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
@@ -31,7 +31,7 @@ from versioned_collection.rebasing import refuse_rebased
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.announced import Arrival
 from versioned_collection.remotes.base import Update
-from versioned_collection.remotes.following import following
+from versioned_collection.remotes.following import following, refuse_merging
 from versioned_collection.remotes.left_behind import left_behind
 from versioned_collection.repository import Repository
 
@@ -125,9 +125,15 @@ def _refuse_own(repository: Repository, branches: Iterable[str]) -> None:
 
 
 def _noting(hold: Hold, news: News) -> Commit:
-    """Return a commit that notes where the branches of a remote are, and takes its tags over."""
+    """Return a commit that notes where the branches of a remote are, and takes its tags over.
+
+    Raises:
+        InvalidOperation: What a tag points to was removed meanwhile.
+    """
     repository = hold.repository
     present = repository.tags.documents() if news.tags else {}
+    tags = {name: tag for name, tag in news.tags.items() if name not in present}
+    _check_there(repository, _targets(tags), news.versions)
     return Commit(
         state={"progress": ObjectId()},
         seen={
@@ -135,7 +141,7 @@ def _noting(hold: Hold, news: News) -> Commit:
             "tips": [[*p] for p in news.tips.items()],
             "time": repository.now(),
         },
-        tagged={name: tag for name, tag in news.tags.items() if name not in present},
+        tagged=tags,
     )
 
 
@@ -169,12 +175,16 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
     """Make an update true: versions enter the log under the labels that they bring.
 
     Raises:
-        InvalidOperation: A branch is not where it is expected, a working copy that should
-            follow has changes, or another one has the branch checked out.
+        InvalidOperation: A branch or tag is not where it is expected, or to point to what is not
+            there; a working copy that should follow has changes, or another one has the branch
+            checked out.
     """
     with holding(repository, "push") as hold:
         arrival = Arrival(hold, update.versions)
         _check_expected(repository, update)
+        tips = {name: tip for name, (_, tip) in update.branches.items() if tip is not None}
+        tags = _new_tags(repository, update)
+        _check_there(repository, {**_targets(tags), **tips}, arrival.entries)
         for name in update.branches:
             for waiting in (hold.state, *hold.others.values()):
                 refuse_rebased(waiting, name)
@@ -184,9 +194,9 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
             state={"progress": ObjectId()},
             arrived=_stored(wanted),
             labels=_out_of_the_way(repository, wanted, update.branches),
-            branches={name: tip for name, (_, tip) in update.branches.items() if tip is not None},
+            branches=tips,
             dropped_branches=[name for name, (_, tip) in update.branches.items() if tip is None],
-            tagged=dict(update.tags),
+            tagged=tags,
         )
         _leave_behind(hold, commit, update.checkout)
         returns = update.checkout and left_behind(repository, hold.state) is not None
@@ -233,6 +243,51 @@ def _check_expected(repository: Repository, update: Update) -> None:
             )
 
 
+def _check_there(
+    repository: Repository, targets: Mapping[str, VersionId], entering: Collection[VersionId]
+) -> None:
+    """Make sure that no name will point to a version that was removed meanwhile.
+
+    Args:
+        repository: The trackers.
+        targets: The versions to which names will point.
+        entering: Versions that enter the log with them.
+
+    Raises:
+        InvalidOperation: One was removed.
+    """
+    outside = set(targets.values()).difference(entering)
+    gone = outside.difference(node.id for node in repository.log.nodes(list(outside)))
+    for name, version in targets.items():
+        if version in gone:
+            raise InvalidOperation(
+                f"the version to which {name!r} was to point was removed meanwhile; try again",
+                name=name,
+                version=version,
+            )
+
+
+def _targets(tags: Mapping[str, Mapping[str, Any]]) -> dict[str, VersionId]:
+    return {name: tag["version"] for name, tag in tags.items()}
+
+
+def _new_tags(repository: Repository, update: Update) -> dict[str, Mapping[str, Any]]:
+    """Return the tags that are not there yet.
+
+    Raises:
+        InvalidOperation: One is by now, at another version.
+    """
+    present = dict(repository.tags.documents()) if update.tags else {}
+    for name, tag in update.tags.items():
+        if present.get(name, tag)["version"] != tag["version"]:
+            raise InvalidOperation(
+                f"the tag {name!r} was set at the remote meanwhile, to another version; push "
+                "again, which leaves it there",
+                tag=name,
+            )
+    return {name: tag for name, tag in update.tags.items() if name not in present}
+
+
 def _out_of_the_way(
     repository: Repository, wanted: Mapping[VersionId, Label], branches: Container[str]
 ) -> Labels:
@@ -256,7 +311,7 @@ def _leave_behind(hold: Hold, commit: Commit, checkout: bool) -> None:
     """Detach the HEADs of the other working copies from branches that the commit moves.
 
     Raises:
-        InvalidOperation: They were to follow; one working copy alone does.
+        InvalidOperation: They were to follow; one working copy alone does. Or a merge waits.
     """
     for name, state in hold.others.items():
         if state.detached or commit.branches.get(state.branch, state.head) == state.head:
@@ -269,4 +324,5 @@ def _leave_behind(hold: Hold, commit: Commit, checkout: bool) -> None:
                 branch=state.branch,
                 working_copy=name,
             )
+        refuse_merging(state)
         commit.elsewhere[name] = {"detached": True}

@@ -34,7 +34,7 @@ class Refs(NamedTuple):
         branches: The tip of each branch.
         tags: The tags as they are stored: ``version``, ``message``, ``timestamp``.
         checksums: The checksums of the versions that these name.
-        current: The branch of HEAD.
+        current: The branch of HEAD; where a pull or rebase waits, the one that it is of.
         labels: Changes whenever versions get other labels.
         left_behind: The branch from which a push without checkout has detached HEAD, None where
             HEAD is where it is for another reason.

@@ -49,6 +49,8 @@ UNREADABLE = (
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 _LARGEST_NUMBER = 2**63 - 1
+_LARGEST_OF_LABEL = 2**53 - 1
+"""Versions to come have room behind it."""
 _LONGEST_BRANCH = 500
 _STATS = {"inserted", "updated", "deleted"}
 _HASH_BYTES = 32
@@ -175,7 +177,7 @@ def _no_tombstone(problem: str) -> TransferRefused:
 def _places(one: Node | Version) -> dict[str, bool]:
     return {
         "its id is no ObjectId": isinstance(one.id, VersionId),
-        "its number is none": _is_number(one.number),
+        "its number is none": _is_label(one.number),
         "its branch is no name": _is_name(one.branch),
         "its parents are no version ids": _are_parents(one.parents) and one.id not in one.parents,
     }
@@ -183,6 +185,10 @@ def _places(one: Node | Version) -> dict[str, bool]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_NUMBER
+
+
+def _is_label(number: Any) -> bool:
+    return _is_number(number) and number <= _LARGEST_OF_LABEL
 
 
 def _is_name(value: Any) -> bool:
@@ -217,7 +223,7 @@ def _is_gap(entry: Version) -> bool:
 
 
 def _is_named(version: Any, branch: Any, number: Any) -> bool:
-    return isinstance(version, VersionId) and _is_name(branch) and _is_number(number)
+    return isinstance(version, VersionId) and _is_name(branch) and _is_label(number)
 
 
 def _is_digest(value: Any) -> bool:

@@ -15,7 +15,7 @@ from versioned_collection.remotes.arrival import News, fetched
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.mongo import MongoRemote
-from versioned_collection.remotes.purged import frontier, refuse_purged
+from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
 from versioned_collection.remotes.transfer import missing, send
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
@@ -53,7 +53,7 @@ def plan_fetch(
     if branches is None:
         starts += [tag["version"] for tag in refs.tags.values()]
     here = MongoRemote(repository)
-    refuse_purged(here, remote, starts, refs.checksums)
+    refuse_other_history(here, remote, refs)
     nodes = missing(remote, starts, here.known)
     refuse_other_roots(nodes)
     if nodes:

@@ -13,6 +13,7 @@ from versioned_collection.errors import InvalidOperation
 from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, moves_along
 from versioned_collection.pipeline import prefetch
+from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.working_copy import WorkingCopy
 
 Moves = Callable[[], Iterator[list[Move]]]
@@ -85,16 +86,25 @@ def _goes_to(hold: Hold, commit: Commit, checkout: bool, returns: bool) -> Versi
         )
     if tip is None:
         return None
+    refuse_merging(state)
     if not checkout:
         commit.state["detached"] = True
         return None
+    return tip
+
+
+def refuse_merging(state: Metadata) -> None:
+    """Refuse to move a branch under a merge that is to become its next version.
+
+    Raises:
+        InvalidOperation: One waits.
+    """
     if state.merge is not None:
         raise InvalidOperation(
             f"a {state.merge['verb']} waits in the working copy of {state.branch!r}; it has to "
             "be registered, or taken back with abort_merge(), before the branch can move",
             branch=state.branch,
         )
-    return tip
 
 
 def _none() -> Iterator[list[Move]]:

@@ -27,7 +27,9 @@ from versioned_collection.labels import (
 from versioned_collection.observing import Progress, observed
 from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.remotes.base import Refs, Remote
+from versioned_collection.remotes.bundle import BundleRemote
 from versioned_collection.remotes.following import following
+from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import missing
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
@@ -61,9 +63,16 @@ def take_labels_over(hold: Hold, tree: Ancestry, meeting: Meeting) -> None:
 
 
 def relabelled_there(
-    known: KnownRemote | None, remote: Remote, refs: Refs, branch: str
+    repository: Repository, known: KnownRemote | None, remote: Remote, refs: Refs, branch: str
 ) -> list[Node] | None:
     """Return the versions of a branch under the labels that they have at a remote.
+
+    Args:
+        repository: The trackers.
+        known: What is known of the remote.
+        remote: The remote.
+        refs: Where its names point.
+        branch: The branch.
 
     Returns:
         Their places; None where no labels have changed there since those of the branch were last
@@ -71,7 +80,10 @@ def relabelled_there(
     """
     if (None if known is None else known.labels.get(branch)) == refs.labels:
         return None
-    return missing(remote, [refs.branches[branch]], lambda versions: set())
+    # a bundle of what is new names the others only where their labels ever changed
+    is_part = refs.labels is None and isinstance(remote, BundleRemote) and bool(remote.since)
+    until = MongoRemote(repository).known if is_part else lambda versions: set()
+    return missing(remote, [refs.branches[branch]], until)
 
 
 def agree_on_labels(hold: Hold, name: str, refs: Refs, branch: str, nodes: Iterable[Node]) -> None:

@@ -15,6 +15,7 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
 from versioned_collection.moves import states_along
 from versioned_collection.observing import Progress
+from versioned_collection.rebasing import waiting
 from versioned_collection.recreating import lasting_options
 from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
@@ -73,8 +74,9 @@ class MongoRemote:
         checksums = repository.log.checksums(list(named))
         main = state if repository.is_main else repository.metadata.read_main()
         labels = None if main is None else main.labels
-        behind = left_behind(repository, state)
-        return Refs(branches, tags, checksums, str(state.branch), labels, behind)
+        behind, plan = left_behind(repository, state), waiting(state)
+        current = state.branch if plan is None else plan.branch
+        return Refs(branches, tags, checksums, str(current), labels, behind)
 
     def walk(self, versions: Sequence[VersionId], count: int) -> list[Node]:
         """Return the places in the tree of versions, and of about `count` before each."""

@@ -1,7 +1,8 @@
 """Two sides of which one was purged: the same versions, with other changes and checksums.
 
-A checksum covers those of the parents. So it is enough to compare the versions on which those
-stand that would travel: what was purged above them shows there.
+A checksum covers those of the parents. So what was purged shows at every version above it, as at
+those to which names point. Versions that only one side has may hold it though they stand on none
+of these, as one does that was picked onto an older version.
 """
 
 from __future__ import annotations
@@ -12,9 +13,39 @@ from versioned_collection.core.times import utc_text
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId, author_text
 from versioned_collection.errors import HistoryPurged, TransferRefused
-from versioned_collection.remotes.base import Remote
+from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_tombstones, refused
+from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.trackers.purges import Tombstone
+
+_VERSIONS_AT_ONCE = 10_000
+
+
+def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> None:
+    """Make sure that nothing was purged from one side which the other one still holds.
+
+    As a rule that takes what names point to. Where a side was purged of which the other one does
+    not know, be it that both were, all versions are compared: names may have moved on.
+
+    Args:
+        here: This side.
+        there: The other side.
+        refs: Where its names point.
+
+    Raises:
+        HistoryPurged: One side was purged and still is different.
+        TransferRefused: They differ, and no purge tells why.
+    """
+    refuse_purged(here, there, list(refs.checksums), refs.checksums)
+    own = here.refs()
+    if own is not None:
+        refuse_purged(here, there, list(own.checksums))
+    ours, theirs = here.purges(), check_tombstones(there.purges())
+    if {one.id for one in ours} == {one.id for one in theirs}:
+        return
+    versions = list(here.repository.log.checksums())
+    for start in range(0, len(versions), _VERSIONS_AT_ONCE):
+        refuse_purged(here, there, versions[start : start + _VERSIONS_AT_ONCE])
 
 
 def frontier(nodes: Sequence[Node], tips: Iterable[VersionId]) -> list[VersionId]:
@@ -60,6 +91,17 @@ def _why(here: Remote, there: Remote, version: VersionId) -> HistoryPurged | Tra
     only_theirs = [one for one in theirs if one.id not in known]
     known = {one.id for one in theirs}
     only_ours = [one for one in ours if one.id not in known]
+    if only_theirs and only_ours:
+        return HistoryPurged(
+            f"the history at {there.address} was purged {_words(only_theirs)}, the one here "
+            f"{_words(only_ours)}, and they differ, so nothing travels. Purge on each side what "
+            "was purged from the other one alone. Where that was the same already, one of them "
+            "was thinned out before, and a clone of either has to take the place of the other; "
+            "what is only there can be brought over with export() and import_()",
+            version=version,
+            side="both",
+            purges=[*only_theirs, *only_ours],
+        )
     if only_theirs:
         return HistoryPurged(
             f"the history at {there.address} was purged {_words(only_theirs)}; this side still "

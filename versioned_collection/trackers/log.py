@@ -53,10 +53,11 @@ class LogCollection(Tracker):
         wanted = list(versions)
         return self.find({"_id": {"$in": wanted}}) if wanted else []
 
-    def checksums(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
-        """Return the checksums of those of these versions that the log names."""
+    def checksums(self, versions: Sequence[VersionId] | None = None) -> dict[VersionId, str]:
+        """Return the checksums of those of these versions that the log names; of all without."""
+        named = {} if versions is None else {"_id": {"$in": list(versions)}}
         with translated():
-            found = self.collection.find({"_id": {"$in": list(versions)}}, {"checksum": 1})
+            found = self.collection.find(named, {"checksum": 1})
             return {entry["_id"]: entry["checksum"] for entry in found}
 
     def find(self, filter_: Mapping[str, Any]) -> list[Version]:

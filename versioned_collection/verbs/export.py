@@ -82,6 +82,7 @@ def export(
         UnusableFile: The file exists already, or the system refuses.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
+        InvalidOperation: There is no branch at all, which a bundle needs.
         NotSupported: The format cannot hold a document, or a library is missing.
         CorruptHistory: A version is not what its checksum says.
         SnapshotUnavailable: The documents moved while they were read.
@@ -207,13 +208,12 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
             limit=MOST_VERSIONS,
         )
     current = refs.current if refs.current in branches else min(branches)
-    named = {*branches.values()} | {tag for tag in tags.values() if tag in reached}
     return Contents(
         repository.home,
         Refs(
             branches,
             {name: refs.tags[name] for name, tag in tags.items() if tag in reached},
-            _checksums(repository, tree, versions, named),
+            _checksums(repository, tree, versions, refs.checksums),
             current,
             refs.labels,
         ),
@@ -230,7 +230,10 @@ def _checksums(
     versions: Sequence[VersionId],
     named: Iterable[VersionId],
 ) -> dict[VersionId, str]:
-    """Return the checksums of what has a name, and of what the versions of a bundle stand on."""
+    """Return the checksums of what has a name, and of what the versions of a bundle stand on.
+
+    Also what is not in the bundle tells whether the history was purged; see `remotes.purged`.
+    """
     below = {parent for one in versions for parent in tree.nodes[one].parents}
     return repository.log.checksums(sorted(below.difference(versions).union(named)))
 
@@ -241,7 +244,12 @@ def _branches(refs: Refs, names: Iterable[str] | None) -> dict[str, VersionId]:
     Raises:
         BranchNotFound: There is no such branch.
         InvalidArgument: None was chosen.
+        InvalidOperation: There is none.
     """
+    if not refs.branches:
+        raise InvalidOperation(
+            "there is no branch, and a bundle needs one: create_branch() makes one where HEAD is"
+        )
     if names is None:
         return dict(refs.branches)
     chosen = {}

@@ -37,6 +37,7 @@ from versioned_collection.remotes.integrating import (
     unite,
 )
 from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.purged import frontier
 from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -247,7 +248,7 @@ class _Pulling:
     def _carry_out(self, plan: Plan, progress: Progress, look: Future[None]) -> Pulled:
         refs = plan.refs
         known = self._repository.remotes.get(self._name)
-        labels = relabelled_there(known, self._remote, refs, self._branch)
+        labels = relabelled_there(self._repository, known, self._remote, refs, self._branch)
         news = seen(known, self._name, plan)
 
         def told(phase: str, count: int) -> None:
@@ -276,12 +277,27 @@ class _Pulling:
         return plan_fetch(self._repository, self._remote, refs, [self._branch])
 
     def _meeting(self, plan: Plan, tree: Ancestry) -> tuple[Meeting, Relation]:
-        """Return the two ends of the branch, and what theirs is to ours."""
+        """Return the two ends of the branch, and what theirs is to ours.
+
+        Raises:
+            InvalidOperation: What theirs stands on was removed since it was looked for.
+        """
         mine, theirs = self._repository.branches.get(self._branch), plan.branches[self._branch]
+        self._check_there(frontier(plan.nodes, [theirs]))
         meeting = Meeting(self._name, self._branch, mine, theirs)
         if mine is None:
             return meeting, "ahead"
         return meeting, relation_of(self._repository, tree, theirs, mine)
+
+    def _check_there(self, versions: list[VersionId]) -> None:
+        gone = set(versions) - {node.id for node in self._repository.log.nodes(versions)}
+        if gone:
+            raise InvalidOperation(
+                f"a version on which {self._branch!r} stands at the remote was removed here "
+                "meanwhile; try again, which brings it anew",
+                branch=self._branch,
+                version=min(gone),
+            )
 
     def _integrate(
         self,

@@ -18,9 +18,10 @@ from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
+from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.fetching import refuse_other_roots
 from versioned_collection.remotes.mongo import MongoRemote
-from versioned_collection.remotes.purged import frontier, refuse_purged
+from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -40,6 +41,7 @@ class Pushed:
         created: Whether the remote was not tracked before.
         caught_up: The branch that the remote's working copy, which an earlier push left behind,
             has checked out again; None where it was not.
+        tags_kept: The tags that the remote has at other versions, where they stay.
     """
 
     remote: str
@@ -48,6 +50,7 @@ class Pushed:
     tags: Sequence[str] = ()
     created: bool = False
     caught_up: str | None = None
+    tags_kept: Sequence[str] = ()
 
 
 class Wanted(NamedTuple):
@@ -95,6 +98,7 @@ def push(
             another name.
         NotSupported: The remote is a bundle.
         HistoryPurged: One of the sides was purged.
+        TransferRefused: Something there, or on the way, is not as it must be.
         RemoteNotFound: There is no remote of that name.
         RemoteUnreachable: There is no connection to it, or it broke.
     """
@@ -104,6 +108,8 @@ def push(
         if state is None:
             return None
         refs = other.refs()
+        if refs is not None:
+            refs = refs._replace(tags=check_refs(refs.branches, refs.tags))
         push = _Push(repository, name, other, refs, wanted, progress)
         if wanted.delete:
             return push.delete()
@@ -174,7 +180,15 @@ class _Push:
     # -- first contact -------------------------------------------------------------------
 
     def first(self, branches: Mapping[str, VersionId]) -> Pushed:
-        """Make the remote a copy."""
+        """Make the remote a copy.
+
+        Raises:
+            InvalidOperation: There is no branch, or one grew from another that is not pushed.
+        """
+        if not branches:
+            raise InvalidOperation(
+                "there is no branch, and a copy needs one: create_branch() makes one where HEAD is"
+            )
         state = self._repository.state()
         branch = state.branch if state.branch in branches else next(iter(branches))
         tree = self._repository.log.tree()
@@ -199,13 +213,13 @@ class _Push:
         refs = self._refs
         assert refs is not None
         theirs = refs.branches
-        refuse_purged(self._here, self._remote, list(refs.checksums), refs.checksums)
+        refuse_other_history(self._here, self._remote, refs)
         moved = {
             name: (theirs.get(name), tip)
             for name, tip in branches.items()
             if theirs.get(name) != tip
         }
-        tags = {name: tag for name, tag in self._tags().items() if name not in refs.tags}
+        tags, kept = self._new_tags(refs)
         starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
         nodes = missing(self._here, starts, self._remote.known)
         refuse_other_roots(nodes)
@@ -224,9 +238,10 @@ class _Push:
                     send(self._here, inbox, versions, self._progress)
                 self._remote.update(Update(versions, updated, tags, self._wanted.do_checkout))
         if not self._wanted.dry_run:
-            self._see({**theirs, **branches})
+            self._see(branches)
         caught_up = next(iter(returning), None)
-        return Pushed(self._name, len(versions), moved, sorted(tags), caught_up=caught_up)
+        count = len(versions)
+        return Pushed(self._name, count, moved, sorted(tags), False, caught_up, sorted(kept))
 
     def _returning(
         self, refs: Refs, branches: Mapping[str, VersionId]
@@ -312,14 +327,34 @@ class _Push:
         moved = {name: (self._refs.tip(name), None)}
         if not self._wanted.dry_run:
             self._remote.update(Update(branches=moved))
-            self._see({one: tip for one, tip in self._refs.branches.items() if one != name})
+            self._see({name: None})
         return Pushed(self._name, 0, moved)
 
     def _tags(self) -> dict[str, Mapping[str, Any]]:
         return dict(self._repository.tags.documents()) if self._wanted.tags else {}
 
-    def _see(self, tips: Mapping[str, VersionId]) -> None:
-        self._repository.remotes.see(self._name, tips, self._repository.now())
+    def _new_tags(self, refs: Refs) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+        """Return the tags that the remote lacks, and those that it has at other versions."""
+        new, kept = {}, []
+        for name, tag in self._tags().items():
+            there = refs.tags.get(name)
+            if there is None:
+                new[name] = tag
+            elif there["version"] != tag["version"]:
+                kept.append(name)
+        return new, kept
+
+    def _see(self, branches: Mapping[str, VersionId | None]) -> None:
+        """Note where branches are that were pushed; None stands for one that was deleted.
+
+        The others may have got versions since that nobody here has seen: `_check_lease` keeps
+        them, as long as they are not noted.
+        """
+        remotes = self._repository.remotes
+        known = remotes.get(self._name)
+        tips = {**({} if known is None else known.tips), **branches}
+        seen = {one: tip for one, tip in tips.items() if tip is not None}
+        remotes.see(self._name, seen, self._repository.now())
 
 
 def _grown_from(name: str, coming: Mapping[VersionId, Node], tip: VersionId) -> str | None:
