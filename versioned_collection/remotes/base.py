@@ -54,7 +54,7 @@ class Refs(NamedTuple):
             BranchNotFound: There is no such branch there.
         """
         if branch not in self.branches:
-            names = ", ".join(sorted(self.branches)) or "none"
+            names = ", ".join(sorted(self.branches)) or "none at all"
             raise BranchNotFound(
                 f"the remote has no branch {branch!r}; it has {names}", branch=branch
             )
