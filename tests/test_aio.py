@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 from api_support import own_members, problems
+from bson.datetime_ms import DatetimeMS
+from bson.errors import InvalidBSON
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -192,6 +194,30 @@ async def test_a_stream_that_is_left_releases_the_lease(adb):
     assert await anext(stream)
     await stream.aclose()
     assert await bands.register("the lease is free")
+
+
+@asynchronous
+async def test_a_stream_that_is_cancelled_while_it_begins_releases_the_lease(adb, monkeypatch):
+    monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 600)
+    bands = await tracked(adb, 700, lease_wait_seconds=0)
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    task = asyncio.create_task(bands.changes(progress=lambda *_: task.cancel()).to_list())
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await task
+    assert await bands.has_changes()
+    assert cancelled.tb  # kept until here, with all that it passed
+
+
+@asynchronous
+async def test_a_stream_yields_what_came_before_an_error(adb):
+    bands = await tracked(adb, 2)
+    await bands.insert_one({"_id": 2, "when": DatetimeMS(2**60)})  # beyond what Python's hold
+    await bands.insert_one({"_id": 3})
+    await bands.register("far")
+    found = (await bands.at()).find(sort=[("_id", 1)])
+    assert [(await anext(found))["_id"], (await anext(found))["_id"]] == [0, 1]
+    with pytest.raises(InvalidBSON):
+        await anext(found)
 
 
 @asynchronous

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from contextvars import ContextVar
 
@@ -191,3 +192,14 @@ def test_a_lease_outlives_the_time_limit_under_which_it_was_taken(streamed, limi
         assert limits.extended.wait(20)
         assert limits.found[0] is False
     found.close()
+
+
+def test_a_lease_is_free_once_changes_of_which_none_was_asked_for_are_closed(streamed, db):
+    found = streamed.changes("main@0", "main@1")
+    found.close()
+    assert not VersionedCollection(db, "bands", lease_wait_seconds=0).has_changes()
+    abandoned = [streamed.changes("main@0", "main@1")]
+    abandoned.append(abandoned)  # which only the garbage collector finds
+    del abandoned
+    gc.collect()
+    assert not VersionedCollection(db, "bands", lease_wait_seconds=0).has_changes()
