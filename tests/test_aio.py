@@ -264,6 +264,18 @@ async def test_opened_with_a_database_a_collection_or_a_name(adb):
     assert not await Bands(adb).is_tracked()
 
 
+@asynchronous
+async def test_checks_that_are_functions_go_along(adb):
+    bands = await tracked(adb)
+    same = bands.with_options()
+    await bands.add_check("mine", lambda state: [9])
+    renamed = await bands.rename("groups")
+    assert list(await same.checks()) == list(await renamed.checks()) == ["mine"]
+    await renamed.insert_one({"_id": 9})
+    with pytest.raises(errors.CheckFailed):
+        await renamed.with_options().register("refused")
+
+
 def test_refused_are_other_databases_and_a_missing_name(db):
     with pytest.raises(errors.InvalidType, match="MongoClient"):
         AsyncVersionedCollection(db, "bands")
