@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -17,6 +18,7 @@ from pymongo import MongoClient, timeout
 from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
+from pymongo.monitoring import CommandListener
 
 from versioned_collection import PastCollection, VersionedCollection, errors
 from versioned_collection.past import building, moment
@@ -656,6 +658,37 @@ def test_many_replies_of_one_cursor_under_a_time_limit(server, db, limit):
             assert len(list(bands.at("main@0").find())) == 9
             bands.checkout("main@0")
             assert problems(bands) == []
+
+
+class Heard(CommandListener):
+    """Counts commands by their names."""
+
+    def __init__(self) -> None:
+        self.commands: Counter[str] = Counter()
+
+    def started(self, event: Any) -> None:
+        self.commands[event.command_name] += 1
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    failed = succeeded
+
+
+def test_little_is_asked_for_where_few_documents_of_many_are_of_the_version(server, db):
+    heard = Heard()
+    with MongoClient(server.uri, event_listeners=[heard]) as client:
+        bands = VersionedCollection(client[db.name], "bands")
+        bands.insert_many({"_id": n, "a": 0} for n in range(400))
+        bands.init()
+        bands.update_many({}, {"$set": {"a": 1}})
+        bands.register("all")
+        view = bands.at(0)
+        view.prepare()
+        for read in (view.find_one, view.find().limit(3).to_list):
+            heard.commands.clear()
+            assert read()
+            assert heard.commands["getMore"] < 12
 
 
 def test_times_at_the_ends_of_the_calendar(db):
