@@ -527,6 +527,7 @@ async def test_reading_the_past(adb):
     assert await view.estimated_document_count(comment="why") == 2
     assert (view.name, view.full_name) == (bands.name, bands.full_name)
     assert (view.database, view.codec_options) == (adb, bands.codec_options)
+    assert hasattr(view, "insert_one")
     with pytest.raises(errors.ReadOnlyVersion):
         view.insert_one({})
     with pytest.raises(AttributeError):

@@ -590,6 +590,8 @@ def test_arguments_of_the_wrong_type(db):
         lambda: view.distinct("a", "b"),
         lambda: view.count_documents(1),
         lambda: view.find(let=1),
+        lambda: view.find(sort=5),
+        lambda: view.find(hint=object()),
     ):
         with pytest.raises(errors.InvalidType):
             call()
@@ -603,6 +605,8 @@ def test_arguments_that_cannot_be(db):
         lambda: view.find().limit(-1),
         lambda: view.find(batch_size=-1),
         lambda: view.find(session=object()),
+        lambda: view.find(comment=object()),
+        lambda: view.find().comment(object()),
         lambda: view.aggregate([{"$match": {"a": object()}}]),
         lambda: view.aggregate([], cursor={}),
         lambda: view.count_documents({}, skip=-1),
@@ -627,7 +631,15 @@ def test_stages_that_do_not_go_with_a_version(db):
     assert "elsewhere" not in db.list_collection_names()
     with pytest.raises(errors.NotSupported, match="geoWithin"):
         view.find({"$and": [{"place": {"$near": [0, 0]}}]})
-    assert view.find({"$where": "this.mark == 1"}).to_list()[0]["_id"] == 1
+    script = {"$and": [{"$where": "this.mark == 1"}]}
+    assert view.find(script).to_list()[0]["_id"] == 1
+    for call in (
+        lambda: view.find(script).sort("name").to_list(),
+        lambda: view.find_one(script, sort=[("name", 1)]),
+        lambda: view.count_documents(script),
+    ):
+        with pytest.raises(errors.NotSupported, match=r"\$where"):
+            call()
 
 
 def test_the_server_says_what_it_does_not_understand(anydb):
