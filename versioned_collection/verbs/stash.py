@@ -230,8 +230,6 @@ def stash_apply(
         WorkingCopyChanged: Another client wrote to one of few documents; nothing was done.
     """
     _check_which(which)
-    if policy is not None and not isinstance(policy, MergePolicy):
-        raise InvalidType("policy is a MergePolicy", argument=policy)
     with holding(repository, "stash_apply") as hold:
         header = _found(hold.state, which)
         if header is None:
