@@ -132,7 +132,7 @@ class Blocking:
         items = aiter(stream)
         while True:
             try:
-                item = self.runner.run(anext(items))
+                item = self.runner.run(_next(items))
             except StopAsyncIteration:
                 return
             yield item
@@ -157,6 +157,10 @@ class Blocking:
 
     def __gt__(self, other: Any) -> bool:
         return bool(other < self)
+
+
+async def _next(items: Any) -> Any:
+    return await anext(items)  # first in the loop, which ends then what is abandoned
 
 
 def _unwrapped(value: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from api_support import edit, everything, grown, tracked
 from pymongo import MongoClient, monitoring, timeout
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import VersionedCollection, collection, errors
 from versioned_collection.verbs import diff
 
 
@@ -153,11 +153,14 @@ def limits():
 
 @pytest.fixture
 def streamed(server, db, limits, monkeypatch):
-    """main@0..3, whose changes are computed under the lease as they are asked for."""
+    """main@0..3, whose changes are computed under the lease as they are asked for.
+
+    Of the synchronous class in any case, whose client and whose context are those of the test.
+    """
     grown(db)
     monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 1)
     with MongoClient(server.uri, event_listeners=[limits]) as client:
-        yield VersionedCollection(client[db.name], "bands", lease_seconds=1)
+        yield collection.VersionedCollection(client[db.name], "bands", lease_seconds=1)
 
 
 asking = ContextVar("asking", default="nobody")

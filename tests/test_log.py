@@ -186,7 +186,8 @@ def test_wrong_arguments(db):
         assert isinstance(caught.value, errors.VersioningError), wrong
 
 
-def test_another_client_drops_the_collection_meanwhile(anydb):
+def test_another_client_drops_the_collection_meanwhile(anydb, monkeypatch):
+    monkeypatch.setattr("versioned_collection.aio.threads._PORTION", 1)  # which reads ahead
     bands = tracked(anydb)
     for turn in range(70):  # more entries than are read at once
         step(bands, turn)
