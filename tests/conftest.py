@@ -215,7 +215,6 @@ ON_DOUBLES_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "lo
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have the tests of public verbs run on every surface."""
     if metafunc.definition.path.name in ON_EVERY_SURFACE:
-        metafunc.fixturenames.append("surface")
         metafunc.parametrize("surface", ["sync", "async", "motor"], indirect=True)
 
 
@@ -273,12 +272,13 @@ def running_loop() -> Iterator[Loop]:
     loop.close()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)  # as pytest forgets what is only added when tests are generated
 def surface(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put another class in the place of `VersionedCollection`; see `surfaces`."""
-    if request.param == "sync":
+    kind = getattr(request, "param", "sync")
+    if kind == "sync":
         return
-    other = surface_of(request.param, request.getfixturevalue("running_loop"))
+    other = surface_of(kind, request.getfixturevalue("running_loop"))
     for module in (request.module, api_support, remote_support):
         if hasattr(module, "VersionedCollection"):
             monkeypatch.setattr(module, "VersionedCollection", other)

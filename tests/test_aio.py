@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 from api_support import own_members, problems
+from bson.datetime_ms import DatetimeMS
+from bson.errors import InvalidBSON
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -195,6 +197,30 @@ async def test_a_stream_that_is_left_releases_the_lease(adb):
 
 
 @asynchronous
+async def test_a_stream_that_is_cancelled_while_it_begins_releases_the_lease(adb, monkeypatch):
+    monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 600)
+    bands = await tracked(adb, 700, lease_wait_seconds=0)
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    task = asyncio.create_task(bands.changes(progress=lambda *_: task.cancel()).to_list())
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await task
+    assert await bands.has_changes()
+    assert cancelled.tb  # kept until here, with all that it passed
+
+
+@asynchronous
+async def test_a_stream_yields_what_came_before_an_error(adb):
+    bands = await tracked(adb, 2)
+    await bands.insert_one({"_id": 2, "when": DatetimeMS(2**60)})  # beyond what Python's hold
+    await bands.insert_one({"_id": 3})
+    await bands.register("far")
+    found = (await bands.at()).find(sort=[("_id", 1)])
+    assert [(await anext(found))["_id"], (await anext(found))["_id"]] == [0, 1]
+    with pytest.raises(InvalidBSON):
+        await anext(found)
+
+
+@asynchronous
 async def test_a_stream_goes_on_while_many_verbs_wait_for_its_lease(adb):
     bands = await tracked(adb, 2_000)
     await bands.update_many({}, {"$inc": {"n": 1}})
@@ -236,6 +262,18 @@ async def test_opened_with_a_database_a_collection_or_a_name(adb):
     assert type(renamed) is Bands
     assert (renamed.name, await renamed.version) == ("groups", 0)
     assert not await Bands(adb).is_tracked()
+
+
+@asynchronous
+async def test_checks_that_are_functions_go_along(adb):
+    bands = await tracked(adb)
+    same = bands.with_options()
+    await bands.add_check("mine", lambda state: [9])
+    renamed = await bands.rename("groups")
+    assert list(await same.checks()) == list(await renamed.checks()) == ["mine"]
+    await renamed.insert_one({"_id": 9})
+    with pytest.raises(errors.CheckFailed):
+        await renamed.with_options().register("refused")
 
 
 def test_refused_are_other_databases_and_a_missing_name(db):
@@ -489,6 +527,7 @@ async def test_reading_the_past(adb):
     assert await view.estimated_document_count(comment="why") == 2
     assert (view.name, view.full_name) == (bands.name, bands.full_name)
     assert (view.database, view.codec_options) == (adb, bands.codec_options)
+    assert hasattr(view, "insert_one")
     with pytest.raises(errors.ReadOnlyVersion):
         view.insert_one({})
     with pytest.raises(AttributeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -17,6 +18,7 @@ from pymongo import MongoClient, timeout
 from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
+from pymongo.monitoring import CommandListener
 
 from versioned_collection import PastCollection, VersionedCollection, errors
 from versioned_collection.past import building, moment
@@ -588,6 +590,8 @@ def test_arguments_of_the_wrong_type(db):
         lambda: view.distinct("a", "b"),
         lambda: view.count_documents(1),
         lambda: view.find(let=1),
+        lambda: view.find(sort=5),
+        lambda: view.find(hint=object()),
     ):
         with pytest.raises(errors.InvalidType):
             call()
@@ -601,6 +605,8 @@ def test_arguments_that_cannot_be(db):
         lambda: view.find().limit(-1),
         lambda: view.find(batch_size=-1),
         lambda: view.find(session=object()),
+        lambda: view.find(comment=object()),
+        lambda: view.find().comment(object()),
         lambda: view.aggregate([{"$match": {"a": object()}}]),
         lambda: view.aggregate([], cursor={}),
         lambda: view.count_documents({}, skip=-1),
@@ -625,7 +631,15 @@ def test_stages_that_do_not_go_with_a_version(db):
     assert "elsewhere" not in db.list_collection_names()
     with pytest.raises(errors.NotSupported, match="geoWithin"):
         view.find({"$and": [{"place": {"$near": [0, 0]}}]})
-    assert view.find({"$where": "this.mark == 1"}).to_list()[0]["_id"] == 1
+    script = {"$and": [{"$where": "this.mark == 1"}]}
+    assert view.find(script).to_list()[0]["_id"] == 1
+    for call in (
+        lambda: view.find(script).sort("name").to_list(),
+        lambda: view.find_one(script, sort=[("name", 1)]),
+        lambda: view.count_documents(script),
+    ):
+        with pytest.raises(errors.NotSupported, match=r"\$where"):
+            call()
 
 
 def test_the_server_says_what_it_does_not_understand(anydb):
@@ -656,6 +670,37 @@ def test_many_replies_of_one_cursor_under_a_time_limit(server, db, limit):
             assert len(list(bands.at("main@0").find())) == 9
             bands.checkout("main@0")
             assert problems(bands) == []
+
+
+class Heard(CommandListener):
+    """Counts commands by their names."""
+
+    def __init__(self) -> None:
+        self.commands: Counter[str] = Counter()
+
+    def started(self, event: Any) -> None:
+        self.commands[event.command_name] += 1
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    failed = succeeded
+
+
+def test_little_is_asked_for_where_few_documents_of_many_are_of_the_version(server, db):
+    heard = Heard()
+    with MongoClient(server.uri, event_listeners=[heard]) as client:
+        bands = VersionedCollection(client[db.name], "bands")
+        bands.insert_many({"_id": n, "a": 0} for n in range(400))
+        bands.init()
+        bands.update_many({}, {"$set": {"a": 1}})
+        bands.register("all")
+        view = bands.at(0)
+        view.prepare()
+        for read in (view.find_one, view.find().limit(3).to_list):
+            heard.commands.clear()
+            assert read()
+            assert heard.commands["getMore"] < 12
 
 
 def test_times_at_the_ends_of_the_calendar(db):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from versioned_collection import PastCollection, VersionedCollection, errors
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.version import fingerprint_text
+from versioned_collection.past import building
 
 VERSIONS = 4
 
@@ -154,6 +157,27 @@ def test_two_make_the_same_overlay(db):
         collection.at("main@0").prepare()
         assert collection.at("main@0").find_one(1).get("mark") is None
     assert len(bands._repository.overlays.all()) == 1
+
+
+def test_what_is_known_is_read_while_another_thread_makes_an_overlay(db, monkeypatch):
+    bands = grown(db)
+    known, asked, go_on = bands.at(1), threading.Event(), threading.Event()
+    documents = list(known.find())
+
+    def waiting(*args: Any, **options: Any) -> None:
+        asked.set()
+        assert go_on.wait(60)
+        building.prepare(*args, **options)
+
+    monkeypatch.setattr("versioned_collection.past.plan.prepare", waiting)
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            making = pool.submit(list, bands.at(0).find())
+            assert asked.wait(60)
+            assert pool.submit(list, known.find()).result(20) == documents
+        finally:
+            go_on.set()
+        assert len(making.result(60)) == 3
 
 
 @pytest.mark.sweep

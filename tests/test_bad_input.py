@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from datetime import datetime, timezone
 from types import MappingProxyType
@@ -47,6 +48,8 @@ WRONG_CALLS = [
     (errors.InvalidArgument, lambda b: b.create_branch("main")),
     (errors.InvalidArgument, lambda b: b.tag("v1")),
     (errors.InvalidCollectionVersion, lambda b: b.tag("x", "nope")),
+    (errors.InvalidArgument, lambda b: b.tag("x", message="\ud800")),
+    (errors.InvalidArgument, lambda b: b.tag("x", message="m" * 1_100_000)),
     (errors.TagNotFound, lambda b: b.delete_tag("nope")),
     (errors.TagNotFound, lambda b: b.delete_tag("\ud800")),
     (errors.BranchNotFound, lambda b: b.delete_branch("nope")),
@@ -58,6 +61,20 @@ WRONG_CALLS = [
     (errors.InvalidCollectionVersion, lambda b: list(b.log("nope"))),
     (errors.InvalidCollectionVersion, lambda b: list(b.changes("nope"))),
     (errors.InvalidType, lambda b: b < 5),
+    *(
+        (
+            errors.InvalidType,
+            lambda b, verb=verb, policy=policy: getattr(b, verb)("side", policy=policy),
+        )
+        for verb in ("merge", "cherry_pick", "revert", "rebase")
+        for policy in (1.5, {}, max)
+    ),
+    (errors.InvalidType, lambda b: b.export(io.BytesIO(), format="bundle", branches=5)),
+    (errors.InvalidType, lambda b: b.export(io.BytesIO(), format="bundle", branches=[["x"]])),
+    (errors.InvalidArgument, lambda b: b.export("/nowhere/a\0b.bson")),
+    (errors.InvalidArgument, lambda b: b.import_("/nowhere/a\0b.bson")),
+    (errors.InvalidArgument, lambda b: b.import_("/nowhere/\ud800.bson")),
+    (errors.InvalidType, lambda b: b.listen(interval="x")),
 ]
 
 NAMED = {
@@ -386,10 +403,17 @@ def test_a_format_of_another_release_is_told(anydb):
 
 def test_a_collection_that_turned_into_a_view(anydb):
     bands = tracked(anydb)
+    step(bands, 1)
+    step(bands, 2)
     anydb["bands"].drop()
     anydb.create_collection("bands", viewOn="source", pipeline=[])
-    with pytest.raises(errors.NotSupported, match="view"):
-        bands.discard_changes()
+    for verb in (
+        bands.discard_changes,
+        lambda: bands.worktree("main", "copy", new_branch="new"),
+        lambda: bands.squash("main@1", "main@2", "one"),
+    ):
+        with pytest.raises(errors.NotSupported, match="view"):
+            verb()
     anydb["bands"].drop()
     assert bands.discard_changes()
     assert bands.count_documents({}) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from contextvars import ContextVar
 
@@ -10,7 +11,7 @@ import pytest
 from api_support import edit, everything, grown, tracked
 from pymongo import MongoClient, monitoring, timeout
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import VersionedCollection, collection, errors
 from versioned_collection.verbs import diff
 
 
@@ -152,11 +153,14 @@ def limits():
 
 @pytest.fixture
 def streamed(server, db, limits, monkeypatch):
-    """main@0..3, whose changes are computed under the lease as they are asked for."""
+    """main@0..3, whose changes are computed under the lease as they are asked for.
+
+    Of the synchronous class in any case, whose client and whose context are those of the test.
+    """
     grown(db)
     monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 1)
     with MongoClient(server.uri, event_listeners=[limits]) as client:
-        yield VersionedCollection(client[db.name], "bands", lease_seconds=1)
+        yield collection.VersionedCollection(client[db.name], "bands", lease_seconds=1)
 
 
 asking = ContextVar("asking", default="nobody")
@@ -191,3 +195,14 @@ def test_a_lease_outlives_the_time_limit_under_which_it_was_taken(streamed, limi
         assert limits.extended.wait(20)
         assert limits.found[0] is False
     found.close()
+
+
+def test_a_lease_is_free_once_changes_of_which_none_was_asked_for_are_closed(streamed, db):
+    found = streamed.changes("main@0", "main@1")
+    found.close()
+    assert not VersionedCollection(db, "bands", lease_wait_seconds=0).has_changes()
+    abandoned = [streamed.changes("main@0", "main@1")]
+    abandoned.append(abandoned)  # which only the garbage collector finds
+    del abandoned
+    gc.collect()
+    assert not VersionedCollection(db, "bands", lease_wait_seconds=0).has_changes()

@@ -369,7 +369,8 @@ def test_a_brought_back_field_stands_where_it_was() -> None:
 @pytest.mark.parametrize(
     "answer",
     [ZeroDivisionError("oops"), object(), 1 << 70, {1: 2}, Exactly(b""), Exactly(b"\x10\0"),
-     Exactly(b"\x20"), InvalidArgument("no")],
+     Exactly(b"\x20"), Exactly(b"\x03\x05"), Exactly(b"\x03\x06\0\0\0\x77\0"),
+     Exactly(b"\x10\0\0\0\0\x10b\0\0\0\0\0"), InvalidArgument("no")],
 )  # fmt: skip
 def test_a_resolver_that_fails_is_named_with_its_place(answer: Any) -> None:
     with pytest.raises(

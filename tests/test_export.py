@@ -459,6 +459,9 @@ def test_import_puts_or_replaces(anydb, monkeypatch, large):
     assert bands.resolve("HEAD").label == "main@0"
     assert counts(bands.import_(bson_of(changed), "bson")) == (0, 0, 0)
     assert bands.register("imported")
+    bands.database["bands"].drop()
+    assert counts(bands.import_(bson_of(changed), "bson", dry_run=True)) == (1, 0, 0)
+    assert "bands" not in bands.database.list_collection_names()
     assert problems(bands) == []
     assert bands._repository.stash.versions() == []
 

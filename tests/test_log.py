@@ -8,9 +8,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from api_support import edit, grown, labels, step, tracked, untracked
-from bson import SON
+from bson import SON, Int64
 
-from versioned_collection import Version, VersionedCollection, errors
+from versioned_collection import DocumentId, Version, VersionedCollection, errors
+from versioned_collection.core.document import key_of
 
 
 def test_get_log_from_the_tip_to_the_root(anydb):
@@ -155,6 +156,25 @@ def test_log_of_a_document_ends_where_the_document_began(anydb):
             assert found == [one.version.label for one in bands.history(id_, version)]
 
 
+def test_ids_that_the_server_takes_for_the_same_are_of_one_document(anydb):
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_many([{"_id": 1}, {"_id": Int64(2)}, {"_id": 3.0}])
+    bands.init()
+    for id_ in (1, 2, 3):
+        bands.update_one({"_id": id_}, {"$set": {"x": 1}})
+        bands.register(str(id_))
+    bands.delete_one({"_id": 1})
+    bands.insert_one({"_id": 1.0})
+    bands.register("another type")
+    for id_ in (1, Int64(1), 1.0):
+        assert labels(bands.log(document=id_)) == ["main@4", "main@1", "main@0"]
+    for id_ in (2, 2.0):
+        assert labels(bands.log(document=id_)) == ["main@2", "main@0"]
+    assert labels(bands.log(document=DocumentId(key_of(1)))) == ["main@4", "main@1", "main@0"]
+    assert labels(bands.log(document=DocumentId(key_of(1.0)))) == ["main@4"]
+    assert labels(bands.log(document=DocumentId(key_of(2.0)))) == []
+
+
 def test_wrong_arguments(db):
     bands = grown(db)
     with pytest.raises(errors.InvalidCollectionVersion):
@@ -166,7 +186,8 @@ def test_wrong_arguments(db):
         assert isinstance(caught.value, errors.VersioningError), wrong
 
 
-def test_another_client_drops_the_collection_meanwhile(anydb):
+def test_another_client_drops_the_collection_meanwhile(anydb, monkeypatch):
+    monkeypatch.setattr("versioned_collection.aio.threads._PORTION", 1)  # which reads ahead
     bands = tracked(anydb)
     for turn in range(70):  # more entries than are read at once
         step(bands, turn)

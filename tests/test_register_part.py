@@ -15,6 +15,7 @@ from versioned_collection.core.merging import ANY, ANY_STEPS, pattern
 from versioned_collection.core.partial import take_changes
 from versioned_collection.errors import (
     AutoMergeFailedError,
+    CheckFailed,
     InvalidArgument,
     InvalidOperation,
     InvalidType,
@@ -164,6 +165,26 @@ def test_ids_that_a_collation_takes_for_equal_go_together(anydb, chosen):
     assert bands.resolve("HEAD").stats == {"inserted": 1, "updated": 0, "deleted": 1}
     assert ids(bands) == {"b"}
     assert problems(bands) == []
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        [{"$match": {"v": "bad"}}],
+        lambda state: state.find({"v": "bad"}),
+        lambda state: [1] if state.count_documents({"v": "bad"}) else [],
+    ],
+)
+def test_checks_compare_by_the_collation(db, check):
+    db.create_collection("bands", collation={"locale": "en", "strength": 2})
+    bands = VersionedCollection(db, "bands")
+    bands.init()
+    bands.add_check("no bad", check)
+    bands.insert_many([{"_id": 1, "v": "BAD"}, {"_id": 2, "v": "good"}])
+    for only in (None, [1]):
+        with pytest.raises(CheckFailed, match="no bad"):
+            bands.register("bad", only=only)
+    assert bands.register("good", only=[2])
 
 
 def test_fields_of_chosen_documents(anydb):

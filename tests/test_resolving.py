@@ -25,6 +25,7 @@ from bson.timestamp import Timestamp
 
 from versioned_collection import MISSING, Side, VersionedCollection, errors
 from versioned_collection.core.document import RAW_OPTIONS, build, element, key_of
+from versioned_collection.core.merging import Exactly
 
 TEXT = struct.pack("<i", 4) + b"abc\0"
 NAN = b"\x01" + struct.pack("<Q", 0x7FF8_0000_0000_0ABC)
@@ -187,6 +188,21 @@ def test_decisions_that_cannot_be_stored(db, wrong):
             bands.resolve_conflict(which, wrong)
     assert list(bands.conflicts()) == [conflict]
     bands.resolve_conflict(conflict, Side.OURS)
+
+
+NO_VALUES = [b"", b"\x03\x05", b"\x03\x06\0\0\0\x77\0", "x", 5, None]
+
+
+@pytest.mark.parametrize("wrong", NO_VALUES)
+def test_exact_bytes_that_are_no_value(db, wrong):
+    bands = parted(db, key_of("ours"))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    (conflict,) = bands.conflicts()
+    expected = errors.InvalidArgument if isinstance(wrong, bytes) else errors.InvalidType
+    with pytest.raises(expected):
+        bands.resolve_conflict(conflict, Exactly(wrong))
+    assert list(bands.conflicts()) == [conflict]
 
 
 def test_raw_documents_are_given_back_as_they_are(db):

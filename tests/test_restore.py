@@ -202,6 +202,8 @@ def test_what_stands_in_the_way(db):
 def test_a_collection_that_was_dropped(db):
     bands = grown(db)
     db["bands"].drop()
+    assert counts(bands.restore([1, 2], "main@1", dry_run=True)) == (2, 0, 0)
+    assert "bands" not in db.list_collection_names()
     assert counts(bands.restore([1, 2], "main@1")) == (2, 0, 0)
     assert mark(bands) == 1
     assert bands.status()["changes"]["deleted"] == 1

@@ -159,6 +159,37 @@ def test_refused(anydb):
         others.undo()
 
 
+GONE = {
+    "branch": (lambda bands: bands.delete_branch("side2"), lambda copy: copy.tag("side2")),
+    "renamed branch": (
+        lambda bands: bands.rename_branch("side2", "other"),
+        lambda copy: copy.tag("side2"),
+    ),
+    "tag": (lambda bands: bands.delete_tag("first"), lambda copy: copy.create_branch("first")),
+}
+
+
+@pytest.mark.parametrize("what", GONE)
+def test_a_name_that_something_else_has_by_now(anydb, what):
+    bands = grown(anydb)
+    copy = bands.worktree("side", "copy")
+    bands.create_branch("side2")
+    bands.checkout("main")
+    bands.tag("first", "main@0")
+    remove, take = GONE[what]
+    remove(bands)
+    take(copy)
+    before = refs(bands)
+    with pytest.raises(errors.InvalidOperation, match="by now"):
+        bands.undo()
+    assert refs(bands) == before
+    copy.undo()
+    bands.undo()
+    assert "side2" in bands.branches()
+    assert "first" in bands.tags()
+    assert problems(bands) == []
+
+
 def test_a_merge_that_waits_is_aborted_not_undone(anydb):
     bands = grown(anydb)
     with pytest.raises(errors.AutoMergeFailedError):

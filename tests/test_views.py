@@ -126,3 +126,18 @@ def test_names_that_cannot_be(db):
     with pytest.raises(errors.CollectionNotTracked):
         untracked(db, "fresh").publish_view("main", "release")
     assert untracked(db, "fresh2").views() == {}
+
+
+def test_the_names_of_working_copies_are_taken_while_their_collections_are_dropped(db):
+    bands = tracked(db)
+    bands.create_branch("side")
+    copy = bands.worktree("main", "copy")
+    for name in ("bands", "copy"):
+        db[name].drop()
+        for one in (bands, copy):
+            with pytest.raises(errors.InvalidOperation, match="name of a working copy"):
+                one.publish_view("HEAD", name)
+    assert db.list_collection_names(filter={"name": {"$in": ["bands", "copy"]}}) == []
+    assert bands.discard_changes()
+    assert copy.discard_changes()
+    assert problems(bands) == []

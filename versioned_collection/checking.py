@@ -57,6 +57,10 @@ class CheckedState:
         at: Timestamp | None = None,
         session: ClientSession | None = None,
     ) -> None:
+        self._options: dict[str, Any] = {}
+        if name != repository.name:  # what else holds the state has not the collation of that
+            collation = repository.state().options.get("collation")
+            self._options = {"collation": collation} if collation else {}
         self._codec = repository.codec
         self._db = repository.db
         self._name = name
@@ -83,6 +87,7 @@ class CheckedState:
             projection=projection,
             skip=skip,
             limit=limit,
+            **self._options,
         )
         for batch in found:
             yield from map(self._codec.decode, batch)
@@ -112,6 +117,7 @@ class CheckedState:
             "aggregate": self._name,
             "pipeline": list(pipeline),
             "cursor": {},
+            **self._options,
             **read_concern(self._at),
         }
         with closing(batches(self._db, command, self._session)) as found:  # type: ignore[type-var]

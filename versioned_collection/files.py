@@ -82,11 +82,13 @@ def written(file: FileLike, overwrite: bool = False) -> Iterator[BinaryIO]:
 
     Raises:
         UnusableFile: It exists already, or the system refuses.
+        InvalidArgument: No file can have the name.
         InvalidType: It is neither a path nor takes bytes.
     """
     if not isinstance(file, (str, os.PathLike)):
         yield _checked(file, "write")
         return
+    _refuse_impossible(file)
     path = os.path.realpath(file)
     try:
         _refuse_existing(path, name_of(file), overwrite)
@@ -109,6 +111,15 @@ def written(file: FileLike, overwrite: bool = False) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             os.unlink(part)
+
+
+def _refuse_impossible(file: str | os.PathLike[str]) -> None:
+    try:
+        possible = b"\0" not in os.fsencode(file)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise InvalidArgument(f"no file can have the name {name_of(file)!r}", file=name_of(file))
 
 
 def _refuse_existing(path: str, name: str, overwrite: bool) -> None:
@@ -139,11 +150,13 @@ def read(file: FileLike) -> Iterator[BinaryIO]:
 
     Raises:
         UnusableFile: There is none, or the system refuses.
+        InvalidArgument: No file can have the name.
         InvalidType: It is neither a path nor gives bytes.
     """
     if not isinstance(file, (str, os.PathLike)):
         yield _checked(file, "read")
         return
+    _refuse_impossible(file)
     try:
         source = open(file, "rb")  # noqa: SIM115  # what the block raises is not about opening
     except OSError as error:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
+from pymongo import errors as driver
 from pymongo.database import Database
 
 from versioned_collection.core.codec import PLAIN, Codec
@@ -24,7 +25,7 @@ from versioned_collection.errors import (
     InvalidArgument,
     NotSupported,
 )
-from versioned_collection.server_errors import translated
+from versioned_collection.server_errors import NOT_ON_VIEW, translated
 from versioned_collection.trackers.base import NAMESPACE_LIMIT, Tracker
 from versioned_collection.trackers.branches import BranchesCollection
 from versioned_collection.trackers.checks import ChecksCollection
@@ -284,9 +285,17 @@ class Repository:
 
         Returns:
             Each as `create_indexes` takes it; None where the collection is missing.
+
+        Raises:
+            NotSupported: A view has taken its place.
         """
         with translated():
-            found = list(self.db[self.name].list_indexes())
+            try:
+                found = list(self.db[self.name].list_indexes())
+            except driver.OperationFailure as error:
+                if error.code == NOT_ON_VIEW:
+                    raise no_collection(self.name, "view") from error
+                raise
         if not found:
             return None
         return [
@@ -389,6 +398,16 @@ def not_tracked(name: str) -> CollectionNotTracked:
     """Return the error for a verb that needs a history where there is none."""
     return CollectionNotTracked(
         f"the collection {name!r} is not tracked yet; call init() first", collection=name
+    )
+
+
+def no_collection(name: str, kind: Any) -> NotSupported:
+    """Return the error for what has taken the place of a tracked collection, and is none."""
+    return NotSupported(
+        f"{name!r} is a {kind} now, which has no history; drop it, then discard_changes() brings "
+        "the collection back",
+        collection=name,
+        reason=f"a {kind}",
     )
 
 

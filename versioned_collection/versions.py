@@ -304,14 +304,15 @@ def refuse_taken(repository: Repository, name: str) -> None:
     Raises:
         InvalidArgument: A branch, a tag, or a branch of a remote has it.
     """
-    taken = _holder(repository, name)
+    taken = holder_of(repository, name)
     if taken is not None:
         raise InvalidArgument(
             f"there is a {taken} {name!r} already; choose another name", branch=name
         )
 
 
-def _holder(repository: Repository, name: str) -> str | None:
+def holder_of(repository: Repository, name: str) -> str | None:
+    """Return what has a name that a branch is to have, None where nothing has it."""
     if repository.branches.get(name) is not None:
         return "branch"
     if repository.tags.get(name) is not None:

@@ -113,7 +113,10 @@ def copy_on_server(
 
 
 def batches(
-    db: Database[Any], command: Mapping[str, Any], session: ClientSession | None = None
+    db: Database[Any],
+    command: Mapping[str, Any],
+    session: ClientSession | None = None,
+    largest: int = 0,
 ) -> Iterator[list[bytes]]:
     """Run a cursor command and iterate over whole replies, as documents' bytes.
 
@@ -121,18 +124,21 @@ def batches(
         db: The database.
         command: A ``find`` or ``aggregate`` command.
         session: The session; a private one is used where none is given.
+        largest: Up to how many documents each reply has twice as many as the one before; all
+            have as many as the command says where it is left out.
     """
     if session is None:
         with db.client.start_session(causal_consistency=False) as private:
-            yield from batches(db, command, private)
+            yield from batches(db, command, private, largest)
         return
+    size = command.get("batchSize") or command.get("cursor", {}).get("batchSize")
     cursor = Cursor(run(db, command, session))
     try:
         yield cursor.documents
         while cursor.id:
             more = {"getMore": cursor.id, "collection": cursor.collection}
-            size = command.get("batchSize") or command.get("cursor", {}).get("batchSize")
             if size:
+                size = max(size, min(2 * size, largest))
                 more["batchSize"] = size
             cursor = next_reply(db, more, session)
             yield cursor.documents
@@ -211,6 +217,7 @@ def documents(
     session: ClientSession | None = None,
     projection: Mapping[str, Any] | None = None,
     batch_size: int = 20_000,
+    largest_batch: int = 0,
     **options: Any,
 ) -> Iterator[list[bytes]]:
     """Iterate over the documents of a collection as bytes, a reply at a time.
@@ -224,6 +231,7 @@ def documents(
         session: The session, for instance of a transaction.
         projection: The fields.
         batch_size: Documents per reply (the server also ends a reply at 16 MB).
+        largest_batch: Up to how many that grows from reply to reply.
         **options: Further options of the ``find`` command.
     """
     asked = {} if filter_ is None else filter_  # which is not looked into
@@ -234,7 +242,7 @@ def documents(
         command["projection"] = projection
     command["batchSize"] = batch_size
     command.update(read_concern(at))
-    yield from batches(db, command, session)
+    yield from batches(db, command, session, largest_batch)
 
 
 def read_concern(at: Timestamp | None) -> dict[str, Any]:

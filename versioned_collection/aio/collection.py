@@ -119,6 +119,7 @@ class AsyncVersionedCollection(Native[DocumentType]):
         settings = {key: options.pop(key) for key in _SETTINGS if key in options}
         self._collection = _native(type(self), database, name, options)
         self._settings: dict[str, Any] = settings
+        self._own_checks: dict[str, Any] = {}
         self._twin: VersionedCollection[Any] | None = None
         self._notes: bool | None = None
         self._opening = threading.Lock()
@@ -339,7 +340,9 @@ class AsyncVersionedCollection(Native[DocumentType]):
     def _named(self, name: str) -> Self:
         """Return a copy of this object on another collection of the database."""
         old = self._collection
-        return self._like(old.database.get_collection(name, **options_of(old)))
+        other = self._like(old.database.get_collection(name, **options_of(old)))
+        other._own_checks = dict(self._own_checks)
+        return other
 
     def _like(self, collection: Any) -> Self:
         """Return a copy of this object on another collection of the driver."""

@@ -71,6 +71,7 @@ class Native(Generic[DocumentType]):
     _notes: bool | None
 
     _settings: dict[str, Any]
+    _own_checks: dict[str, Any]
     _twin: VersionedCollection[Any] | None
     _opening: threading.Lock
 
@@ -243,7 +244,9 @@ class Native(Generic[DocumentType]):
     def _blocking(self) -> VersionedCollection[Any]:
         with self._opening:
             if self._twin is None:
-                self._twin = VersionedCollection(blocking(self._collection), **self._settings)
+                twin = VersionedCollection(blocking(self._collection), **self._settings)
+                twin._repository.own_checks = self._own_checks
+                self._twin = twin
         return self._twin
 
     def _aggregate(self, name: str, pipeline: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, NoReturn
 
@@ -79,9 +80,10 @@ class AsyncPastCollection(Generic[DocumentType]):
             partial(self._view.prepare, **in_this_loop({"whole": whole, "progress": progress}))
         )
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name in WRITES:
-            getattr(self._view, name)()  # raises `ReadOnlyVersion`
+            refusing: Callable[..., NoReturn] = getattr(self._view, name)
+            return refusing
         raise AttributeError(name)
 
     def __repr__(self) -> str:

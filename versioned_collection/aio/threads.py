@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from versioned_collection.core.answers import refuse_asynchronous
 from versioned_collection.pipeline import Workers
@@ -89,26 +89,60 @@ async def stream(
         begin: Returns the iterator; it is closed at the end, or where the loop is left.
         options: Returns its keyword arguments; called in the loop.
     """
-    asked = options()
-    source = await in_thread(lambda: iter(begin(**asked)), workers=_streams)
+    source = _Source(partial(begin, **options()))
     try:
-        while portion := await in_thread(partial(_portion, source), workers=_streams):
+        await in_thread(source.begin, workers=_streams)
+        while portion := await in_thread(source.portion, workers=_streams):
             for item in portion:
                 yield item
     finally:
-        close = getattr(source, "close", None)
+        if source.has_begun:
+            await in_thread(source.close, workers=_streams)
+
+
+class _Source(Generic[T]):
+    """A blocking iterator; its methods are called in worker threads.
+
+    It is kept here from its beginning, so that it is closed even where nobody waits for it any
+    more once it has begun.
+
+    Args:
+        begin: Returns the iterator.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[T]]) -> None:
+        self._begin = begin
+        self._items: Iterator[T] = iter(())
+        self._error: BaseException | None = None
+        self.has_begun = False
+
+    def begin(self) -> None:
+        """Begin to iterate."""
+        self._items = iter(self._begin())
+        self.has_begun = True
+
+    def portion(self) -> list[T]:
+        """Return the next items, none at the end; an error comes behind the items before it."""
+        if self._error is not None:
+            raise self._error
+        portion: list[T] = []
+        until = time.monotonic() + _PORTION_SECONDS
+        try:
+            for item in islice(self._items, _PORTION):
+                portion.append(item)
+                if time.monotonic() > until:
+                    break
+        except BaseException as error:
+            if not portion:
+                raise
+            self._error = error
+        return portion
+
+    def close(self) -> None:
+        """End it; what it held is released."""
+        close = getattr(self._items, "close", None)
         if close is not None:
-            await in_thread(close, workers=_streams)
-
-
-def _portion(source: Iterator[T]) -> list[T]:
-    portion: list[T] = []
-    until = time.monotonic() + _PORTION_SECONDS
-    for item in islice(source, _PORTION):
-        portion.append(item)
-        if time.monotonic() > until:
-            break
-    return portion
+            close()
 
 
 class Streamed(AsyncIterator[T]):

@@ -12,9 +12,8 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
-from versioned_collection.errors import NotSupported
 from versioned_collection.pipeline import prefetch
-from versioned_collection.repository import Repository
+from versioned_collection.repository import Repository, no_collection
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.wire import run
@@ -145,11 +144,5 @@ class Capture(ABC):
         if info is None:
             return None, None
         if "uuid" not in info["info"]:
-            name, kind = self.repository.name, info.get("type")
-            raise NotSupported(
-                f"{name!r} is a {kind} now, which has no history; drop it, then "
-                "discard_changes() brings the collection back",
-                collection=name,
-                reason=f"a {kind}",
-            )
+            raise no_collection(self.repository.name, info.get("type"))
         return info["info"]["uuid"], info.get("options", {})

@@ -15,7 +15,7 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
-from versioned_collection.errors import CollectionNotTracked, InvalidArgument
+from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
 from versioned_collection.past.plan import Planner
 from versioned_collection.repository import Repository
 
@@ -81,7 +81,10 @@ def policy_of(resolver: ResolverLike | None, policy: MergePolicy | None) -> Merg
 
     Raises:
         InvalidArgument: Both were given.
+        InvalidType: The policy is none.
     """
+    if policy is not None and not isinstance(policy, MergePolicy):
+        raise InvalidType("policy is a MergePolicy", argument=policy)
     if resolver is None:
         return DEFAULT_POLICY if policy is None else policy
     if policy is not None:

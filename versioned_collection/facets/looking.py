@@ -63,8 +63,8 @@ class Looking(Facet[DocumentType]):
         Args:
             revision: Where to start; HEAD by default.
             limit: At most so many.
-            document: Only versions that changed the document with this ``_id``; the first one
-                where it began with it.
+            document: Only versions that changed the document with this ``_id``, or with a
+                `DocumentId` that very one, as with `history`; the first one where it has it.
             author: Only versions of this author.
             since: Only versions registered at this time or later (naive times are UTC).
             until: Only versions registered at this time or earlier.
@@ -76,7 +76,7 @@ class Looking(Facet[DocumentType]):
         """
         if not self.is_tracked():
             return iter(())
-        return log_verbs.log(self._repository, revision, limit, document, author, since, until)
+        return log_verbs.log(self._planner, revision, limit, document, author, since, until)
 
     def diff(
         self,

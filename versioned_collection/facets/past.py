@@ -71,7 +71,7 @@ class Past(Facet[DocumentType]):
 
         Raises:
             InvalidArgument: The name cannot be that of a view.
-            InvalidOperation: There is a collection or view of that name.
+            InvalidOperation: There is a collection, view or working copy of that name.
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.
         """

@@ -10,7 +10,9 @@ import bson
 from bson.codec_options import CodecOptions
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.codec import Codec
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.past.options import comment_of
 from versioned_collection.past.query import Find, collation_of, hint_of, number_of, sort_of
 from versioned_collection.past.reading import Reader
 
@@ -109,7 +111,7 @@ class PastCursor(PastResults[DocumentType]):
 
     def comment(self, comment: Any) -> PastCursor[DocumentType]:
         """Have the server note a comment."""
-        return self._set("comment", comment)
+        return self._set("comment", comment_of(comment, Codec(self._options)))
 
     def max_time_ms(self, max_time_ms: int | None) -> PastCursor[DocumentType]:
         """Have the server give up after so many milliseconds."""

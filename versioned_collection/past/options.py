@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import bson
+from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.core.codec import Codec
+from versioned_collection.core.document import RAW_OPTIONS
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.past.query import collation_of, hint_of, number_of
 
@@ -64,7 +66,18 @@ def options_of(
         found["hint"] = hint_of(found["hint"])
     if "let" in found:
         found["let"] = stored(found["let"], "let", codec)
+    if "comment" in found:
+        found["comment"] = comment_of(found["comment"], codec)
     return found
+
+
+def comment_of(value: Any, codec: Codec) -> Any:
+    """Return a comment as the server has it.
+
+    Raises:
+        InvalidArgument: BSON cannot hold it.
+    """
+    return RawBSONDocument(codec.document({"comment": value}, "comment"), RAW_OPTIONS)["comment"]
 
 
 def stored(value: Mapping[str, Any] | None, what: str, codec: Codec) -> dict[str, Any] | None:

@@ -115,8 +115,35 @@ class Plan:
         return all(found.get(name) == known for name, known in self.identities.items())
 
 
+class _Known:
+    """What was found; it is forgotten as a whole, with what is still being found for it."""
+
+    def __init__(self) -> None:
+        self.moment: Moment | None = None
+        self._plans: dict[tuple[VersionId, bool], Plan] = {}
+
+    def plan(self, version: VersionId, whole: bool) -> Plan | None:
+        """Return what serves a version, None where it is not known any more."""
+        kept = self._plans.get((version, whole))
+        return kept if kept is not None and kept.is_current else None
+
+    def keep(self, version: VersionId, whole: bool, plan: Plan) -> None:
+        """Keep what serves a version, and for that not too much else."""
+        self.drop(version, whole)
+        self._plans[version, whole] = plan
+        while len(self._plans) > _MOST_PLANS:
+            del self._plans[next(iter(self._plans))]
+
+    def drop(self, version: VersionId, whole: bool) -> None:
+        """Forget what serves one version."""
+        self._plans.pop((version, whole), None)
+
+
 class Planner:
     """Finds, or makes, what serves a version; keeps it while it can be used.
+
+    Threads find and make one after the other. What is known they look up meanwhile, as a copy
+    of a large version takes its time.
 
     Args:
         repository: The trackers.
@@ -124,15 +151,12 @@ class Planner:
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
-        self._moment: Moment | None = None
-        self._plans: dict[tuple[VersionId, bool], Plan] = {}
+        self._known = _Known()
         self._lock = threading.Lock()
 
     def forget(self) -> None:
         """Find everything anew, as what was found before does not hold any more."""
-        with self._lock:
-            self._moment = None
-            self._plans.clear()
+        self._known = _Known()
 
     def plan(self, version: VersionId, *, whole: bool = False) -> Plan:
         """Return what serves a version.
@@ -148,26 +172,24 @@ class Planner:
             PermissionDenied: Something has to be made, and the user may not write.
             SnapshotUnavailable: Others check versions out all the time.
         """
+        known = self._known
+        kept = known.plan(version, whole)
+        if kept is not None:
+            return kept
         with self._lock:
-            kept = self._plans.get((version, whole))
-            if kept is not None and kept.is_current:
-                return kept
-            found = self._found_or_made(version, whole)
-            self._plans.pop((version, whole), None)
-            self._plans[version, whole] = found
-            while len(self._plans) > _MOST_PLANS:
-                del self._plans[next(iter(self._plans))]
+            found = known.plan(version, whole) or self._found_or_made(known, version, whole)
+            known.keep(version, whole, found)
             return found
 
-    def _found_or_made(self, version: VersionId, whole: bool) -> Plan:
+    def _found_or_made(self, known: _Known, version: VersionId, whole: bool) -> Plan:
         for _ in range(_ATTEMPTS):
-            found = self._find(version, whole)
+            found = self._find(known, version, whole)
             if found is not None:
                 return found
-            self._make(version, whole)
+            self._make(known, version, whole)
         raise SnapshotUnavailable("HEAD moves all the time; try again once other verbs are over")
 
-    def _make(self, version: VersionId, whole: bool) -> None:
+    def _make(self, known: _Known, version: VersionId, whole: bool) -> None:
         try:
             prepare(self.repository, version, whole=whole)
         except PermissionDenied as error:
@@ -182,7 +204,7 @@ class Planner:
                 action=error.facts.get("action"),
                 namespace=error.facts.get("namespace"),
             ) from error
-        self._moment = None  # what was made is not there at an earlier time
+        known.moment = None  # what was made is not there at an earlier time
 
     def searchable(self, version: VersionId, plan: Plan) -> Plan:
         """Return a plan for a text search: where needed, of a copy with the index for it.
@@ -197,11 +219,12 @@ class Planner:
         """
         if self._can_search(plan):
             return plan
+        known = self._known
         with self._lock:
             copy = self._of_whole(version)
             if copy is None or not self._can_search(copy):
-                self._make(version, whole=True)
-            self._plans.pop((version, True), None)  # of a copy that may be gone
+                self._make(known, version, whole=True)
+            known.drop(version, whole=True)  # of a copy that may be gone
         found = self.plan(version, whole=True)
         if not self._can_search(found):
             raise NotSupported(
@@ -220,16 +243,16 @@ class Planner:
             text_index(repository.db, source.name) == wanted for source in plan.sources
         )
 
-    def _find(self, version: VersionId, whole: bool) -> Plan | None:
+    def _find(self, known: _Known, version: VersionId, whole: bool) -> Plan | None:
         found = self._of_whole(version)
         if found is not None or whole or not self.repository.has_transactions:
             return found
-        if self._moment is not None and self._moment.is_fresh:
+        if known.moment is not None and known.moment.is_fresh:
             with suppress(SnapshotUnavailable):  # collections may be younger than the moment
-                found = self._of_parts(version, self._moment)
+                found = self._of_parts(version, known.moment)
         if found is None:
-            self._moment = look(self.repository)
-            found = self._of_parts(version, self._moment)
+            known.moment = look(self.repository)
+            found = self._of_parts(version, known.moment)
         return found
 
     def _of_whole(self, version: VersionId) -> Plan | None:

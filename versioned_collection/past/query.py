@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ _OF_ONE_COLLECTION = frozenset(
 )
 _ORDERING = frozenset(("$geoNear", "$near", "$nearSphere"))
 _SEARCHING = frozenset(("$text",))
+_SCRIPTED = frozenset(("$where",))
 _JOINING = frozenset(("$lookup", "$graphLookup", "$unionWith"))
 
 LARGEST_NUMBER = 2**63 - 1
@@ -120,16 +121,19 @@ def sort_of(key: Any, direction: Any = None) -> Sort:
     return pairs
 
 
-def _pairs_of(key: Any, direction: Any = None) -> Sort:
+def _pairs_of(key: Any, direction: Any = None, what: str = "sort") -> Sort:
     if key is None:
         return []
     if isinstance(key, str):
         return [(key, 1 if direction is None else direction)]
-    pairs = list(key.items()) if isinstance(key, Mapping) else list(key)
+    found = key.items() if isinstance(key, Mapping) else key
+    pairs = list(found) if isinstance(found, Iterable) else [found]
     pairs = [(pair, 1) if isinstance(pair, str) else pair for pair in pairs]
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise InvalidType("sort is a field name, or a list of (name, direction)", argument=key)
+            raise InvalidType(
+                f"{what} is a field name, or a list of (name, direction)", argument=key
+            )
     return [(name, way) for name, way in pairs]
 
 
@@ -150,8 +154,14 @@ def number_of(value: Any, what: str) -> int:
 
 
 def hint_of(value: Any) -> Any:
-    """Return a hint as the server takes it: an index's name, or its key."""
-    return value if value is None or isinstance(value, (str, Mapping)) else dict(_pairs_of(value))
+    """Return a hint as the server takes it: an index's name, or its key.
+
+    Raises:
+        InvalidType: It is neither.
+    """
+    if value is None or isinstance(value, (str, Mapping)):
+        return value
+    return dict(_pairs_of(value, what="hint"))
 
 
 def collation_of(value: Any) -> Mapping[str, Any] | None:
@@ -241,6 +251,22 @@ def refuse_nearness(filter_: bytes) -> None:
         raise NotSupported(
             f"{', '.join(sorted(used))} puts the documents of one collection in order, while "
             "those of a version are in several; use $geoWithin, or check the version out",
+            operators=sorted(used),
+        )
+
+
+def refuse_scripts(filter_: bytes) -> None:
+    """Refuse a filter that only a find can apply, where an aggregation has to.
+
+    Raises:
+        NotSupported: It is one.
+    """
+    used = _used(filter_, _SCRIPTED)
+    if used:
+        raise NotSupported(
+            "$where goes neither with a sort nor with a count, which several collections answer "
+            "by an aggregation; sort or count what find() returns, use $expr, or check the "
+            "version out",
             operators=sorted(used),
         )
 

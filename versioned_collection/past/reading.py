@@ -19,7 +19,13 @@ from versioned_collection.core.document import (
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import NotSupported, SnapshotUnavailable
 from versioned_collection.past.plan import Plan, Planner
-from versioned_collection.past.query import LARGEST_NUMBER, Find, Stages, searches_text
+from versioned_collection.past.query import (
+    LARGEST_NUMBER,
+    Find,
+    Stages,
+    refuse_scripts,
+    searches_text,
+)
 from versioned_collection.past.sources import (
     Batches,
     NeedsAll,
@@ -88,7 +94,13 @@ class Reader:
     # -- what can be asked ---------------------------------------------------------------
 
     def find(self, find: Find) -> Iterator[bytes]:
-        """Iterate over the documents that a find asks for."""
+        """Iterate over the documents that a find asks for.
+
+        Raises:
+            NotSupported: It sorts, and the filter holds ``$where``.
+        """
+        if find.sort:
+            refuse_scripts(find.filter)
         are_left_out = find.sort or not find.keeps_ids  # by queries, else here
         return self._found(
             find,

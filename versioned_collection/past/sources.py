@@ -89,6 +89,7 @@ def _of_source(db: Any, plan: Plan, source: Source, find: Find, wanted: int | No
         at=plan.at,
         projection=projection,
         batch_size=size if wanted is None else min(size, wanted + 1),
+        largest_batch=size,  # as few of the next ones, or none, may count
         **_options(db, plan, source, find.options),
     )
     for batch in found:

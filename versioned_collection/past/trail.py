@@ -93,7 +93,7 @@ class Trail:
             repository,
             (version for version, found in self._deltas.changes_of(keys) if self._counts(found)),
         )
-        self._here = self._chain(head)
+        self._here = self.chain(head)
         self._read: dict[VersionId, list[Delta]] = {}
 
     def _counts(self, found: DocumentKey) -> bool:
@@ -108,7 +108,7 @@ class Trail:
         Raises:
             CorruptHistory: The version, or that of HEAD, is not in the log.
         """
-        here, there = self._here, self._chain(version)
+        here, there = self._here, self.chain(version)
         common = {*here}.intersection(there)
         undone = (one for one in here if one not in common)
         redone = (one for one in reversed(there) if one not in common)
@@ -128,7 +128,7 @@ class Trail:
             version: Where to begin.
         """
         state = self.state(version)
-        chain = self._chain(version)
+        chain = self.chain(version)
         for place, one in enumerate(chain):
             after = only(state)
             _apply(state, [~delta for delta in reversed(self._of(chain, place))])
@@ -136,16 +136,23 @@ class Trail:
         if state:
             yield Step(self._lineage.first(version), None, only(state))
 
-    def merged_into(self, version: VersionId) -> Sequence[VersionId]:
-        """Return the further parents of a version to which `steps` led, as far as there are."""
-        return self._lineage.merged_into(version)
-
-    def _chain(self, version: VersionId) -> list[VersionId]:
+    def chain(self, version: VersionId) -> list[VersionId]:
         """Return the versions that changed the document, from a version up."""
         try:
             return self._lineage.chain(version)
         except KeyError as error:
             raise missing_version(error.args[0]) from None
+
+    def began_with(self, version: VersionId) -> bool:
+        """Tell whether the first version on the way up from a version has the document."""
+        chain = self.chain(version)
+        if not chain:
+            return bool(self.state(version))
+        return any(delta.before is not None for delta in self._of(chain, len(chain) - 1))
+
+    def merged_into(self, version: VersionId) -> Sequence[VersionId]:
+        """Return the further parents of a version to which `steps` led, as far as there are."""
+        return self._lineage.merged_into(version)
 
     def _of(self, chain: Sequence[VersionId], place: int) -> list[Delta]:
         """Return the deltas of a version on a chain, two where one id took another's place."""

@@ -30,6 +30,7 @@ from versioned_collection.past.query import (
     number_of,
     projection_of,
     refuse_nearness,
+    refuse_scripts,
     sort_of,
     stages_of,
 )
@@ -148,7 +149,8 @@ class PastCollection(Generic[DocumentType]):
         Raises:
             InvalidType: An argument has the wrong type.
             InvalidArgument: BSON cannot hold the filter, or there is no such option.
-            NotSupported: The filter holds ``$near`` or ``$nearSphere``.
+            NotSupported: The filter holds ``$near`` or ``$nearSphere``; or, once documents are
+                asked for, ``$where`` where they are sorted.
         """
         raw = self._codec.document({} if filter is None else filter, "filter")
         refuse_nearness(raw)
@@ -209,9 +211,15 @@ class PastCollection(Generic[DocumentType]):
             skip: How many documents to pass over.
             limit: Count no further; 0 for all.
             **options: See `aggregate`.
+
+        Raises:
+            InvalidType: An argument has the wrong type.
+            InvalidArgument: BSON cannot hold the filter, or there is no such option.
+            NotSupported: The filter holds ``$where``.
         """
-        matched = RawBSONDocument(self._codec.document(filter, "filter"))
-        pipeline: list[Any] = [{"$match": matched}]
+        raw = self._codec.document(filter, "filter")
+        refuse_scripts(raw)
+        pipeline: list[Any] = [{"$match": RawBSONDocument(raw)}]
         if number_of(skip, "skip"):
             pipeline.append({"$skip": skip})
         if number_of(limit, "limit"):

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from versioned_collection import files, formats
 from versioned_collection.core.graph import ancestors_of
+from versioned_collection.core.revision import check_text
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import (
@@ -15,6 +16,7 @@ from versioned_collection.errors import (
     CorruptHistory,
     InvalidArgument,
     InvalidOperation,
+    InvalidType,
     NotSupported,
 )
 from versioned_collection.files import FileLike
@@ -78,7 +80,9 @@ def export(
     """Write a version or a history to a file.
 
     Raises:
-        InvalidArgument: The arguments contradict each other, or name no format.
+        InvalidArgument: The arguments contradict each other, or name no format; or no file can
+            have the name.
+        InvalidType: An argument is of the wrong type.
         UnusableFile: The file exists already, or the system refuses.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
@@ -110,6 +114,8 @@ def _check(wanted: Wanted, format: str) -> None:
         raise InvalidArgument("relaxed is about JSON", format=format)
     if isinstance(wanted.branches, str):
         raise InvalidArgument("branches is a list of names", branches=wanted.branches)
+    if wanted.branches is not None and not isinstance(wanted.branches, Iterable):
+        raise InvalidType("branches is a list of names", branches=wanted.branches)
 
 
 # -- one version -----------------------------------------------------------------------------
@@ -254,7 +260,7 @@ def _branches(refs: Refs, names: Iterable[str] | None) -> dict[str, VersionId]:
         return dict(refs.branches)
     chosen = {}
     for name in names:
-        if name not in refs.branches:
+        if check_text(name) not in refs.branches:
             raise BranchNotFound(
                 f"there is no branch {name!r}; branches() lists them", branch=name
             )

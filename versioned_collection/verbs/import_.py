@@ -89,7 +89,8 @@ def import_(
     with files.read(file) as source, Shelf() as shelf:
         found = _Documents(formats.read(format, source, files.name_of(file)), files.name_of(file))
         with holding(repository, "import") as hold:
-            ensure_collection(hold)
+            if not dry_run:
+                ensure_collection(hold)
             return _Importing(hold, found, shelf, replace, progress).run(dry_run)
 
 

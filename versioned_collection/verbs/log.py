@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from versioned_collection.core.document import DocumentKey
+from versioned_collection.core.document import DocumentId
 from versioned_collection.core.portions import at_most
 from versioned_collection.core.times import utc
 from versioned_collection.core.version import Log, Version, VersionId
 from versioned_collection.errors import InvalidType
+from versioned_collection.past.plan import Planner
+from versioned_collection.past.trail import Trail, trail_of
 from versioned_collection.repository import Repository
 from versioned_collection.versions import Resolver, RevisionLike, ancestry, check_limit
 
@@ -31,7 +33,7 @@ def get_log(repository: Repository, branch: str | None = None) -> Log:
 
 
 def log(
-    repository: Repository,
+    planner: Planner,
     revision: RevisionLike = None,
     limit: int | None = None,
     document: Any = None,
@@ -42,21 +44,23 @@ def log(
     """Iterate over the versions from a revision to the root, newest first.
 
     Args:
-        repository: The trackers.
+        planner: Knows what serves versions; its repository counts.
         revision: Where to start, HEAD by default.
         limit: At most so many entries.
-        document: Only versions that changed the document with this ``_id`` (or `DocumentId`);
-            the first one where it has the document.
+        document: Only versions that changed the document with this ``_id``, or with a
+            `DocumentId` that very one; the first one where it has the document.
         author: Only versions of this author (name or mail address).
         since: Only versions registered at this time or later.
         until: Only versions registered at this time or earlier.
     """
     _check(limit, author, since, until)
-    state = repository.state()
-    start = Resolver(repository, state).resolve(revision)
+    repository = planner.repository
+    start = Resolver(repository, repository.state()).resolve(revision)
     entries = ancestry(repository, start)
     if document is not None:
-        entries = _with_document(repository, entries, repository.codec.key(document))
+        key = repository.codec.key(document)
+        trail = trail_of(planner, key, isinstance(document, DocumentId), start, "log")
+        entries = _with_document(entries, trail, start)
     found = (
         entry
         for entry in entries
@@ -68,48 +72,13 @@ def log(
 
 
 def _with_document(
-    repository: Repository, entries: Iterator[Version], key: DocumentKey
+    entries: Iterator[Version], trail: Trail, start: VersionId
 ) -> Iterator[Version]:
     """Leave out versions that did not change a document, the first one unless it has it."""
-    touched = repository.deltas.versions_of(key)
-    oldest: VersionId | None = None
+    changing = set(trail.chain(start))
     for entry in entries:
-        if entry.id in touched:
-            oldest = entry.id
+        if entry.id in changing or (not entry.parents and trail.began_with(start)):
             yield entry
-        elif not entry.parents and _began_with(repository, key, touched, oldest):
-            yield entry
-
-
-def _began_with(
-    repository: Repository, key: DocumentKey, touched: set[VersionId], oldest: VersionId | None
-) -> bool:
-    """Tell whether the first version has a document; no deltas lead to that version.
-
-    The oldest change of the document says what there was before, on whichever branch it was
-    made. What no version has changed is the same in all of them.
-
-    Args:
-        repository: The trackers.
-        key: The id of the document.
-        touched: The versions that changed it.
-        oldest: The oldest of them on one way to the first version, None where there is none.
-    """
-    if oldest is None:
-        oldest = _oldest_elsewhere(repository, touched)
-    if oldest is None:
-        return any(key in found for _, found in repository.replica.by_keys([key]))
-    changes = repository.deltas.of_document([oldest], [key])
-    return any(delta.key == key and delta.before is not None for _, delta in changes)
-
-
-def _oldest_elsewhere(repository: Repository, touched: set[VersionId]) -> VersionId | None:
-    """Return a version that is the first on its way to change a document."""
-    known = repository.log.nodes(list(touched))  # others are on their way in, or were left behind
-    if not known:
-        return None
-    way = repository.log.ancestry().ancestors(known[0].id)
-    return [version for version in way if version in touched][-1]
 
 
 def _check(limit: Any, author: Any, *times: Any) -> None:

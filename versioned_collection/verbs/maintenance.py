@@ -169,7 +169,12 @@ def listen(
 
     Returns:
         The number of looks.
+
+    Raises:
+        InvalidType: The interval is no number.
     """
+    if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+        raise InvalidType("interval is a number of seconds", interval=interval)
     stop = stop or threading.Event()
     looks = 0
     while True:

@@ -9,7 +9,7 @@ from versioned_collection.containing import containing, relation_of
 from versioned_collection.core.graph import merge_base
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.version import Version
-from versioned_collection.errors import InvalidOperation, InvalidType
+from versioned_collection.errors import InvalidOperation
 from versioned_collection.joining import Joining, fast_forward
 from versioned_collection.merging import Sides
 from versioned_collection.observing import Progress
@@ -59,8 +59,6 @@ def merge(
         DocumentRejected: A unique index or the validator refuses the merged state.
     """
     check_said(wanted.message, wanted.author, wanted.metadata)
-    if not isinstance(wanted.policy, MergePolicy):
-        raise InvalidType("policy is a MergePolicy", argument=wanted.policy)
     with holding(repository, "merge") as hold:
         theirs = Resolver(repository, hold.state).resolve(revision)
         if hold.state.detached:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from versioned_collection.containing import relation_of
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.version import Version
-from versioned_collection.errors import InvalidOperation, InvalidType
+from versioned_collection.errors import InvalidOperation
 from versioned_collection.joining import fast_forward
 from versioned_collection.observing import Progress
 from versioned_collection.rebasing import Plan, Rebasing, to_do
@@ -34,8 +34,6 @@ def rebase(
         InvalidCollectionVersion: There is no such version.
         DocumentRejected: The server refuses a document; everything is as before.
     """
-    if not isinstance(policy, MergePolicy):
-        raise InvalidType("policy is a MergePolicy", argument=policy)
     with holding(repository, "rebase") as hold:
         target = Resolver(repository, hold.state).resolve(onto)
         if hold.state.detached:

@@ -80,7 +80,8 @@ def restore(
     keys = _keys(planner, version, only)
     with holding(repository, "restore") as hold:
         Resolver(repository, hold.state).resolve(version)  # it may have been removed meanwhile
-        ensure_collection(hold)
+        if not dry_run:
+            ensure_collection(hold)
         return _Restoring(hold, version, only, progress).run(keys, dry_run)
 
 

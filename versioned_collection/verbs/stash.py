@@ -233,8 +233,6 @@ def stash_apply(
         DocumentRejected: The server refuses a document; everything is as before.
     """
     _check_which(which)
-    if policy is not None and not isinstance(policy, MergePolicy):
-        raise InvalidType("policy is a MergePolicy", argument=policy)
     with holding(repository, "stash_apply") as hold:
         header = _found(hold.state, which)
         if header is None:

@@ -6,10 +6,10 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import InvalidArgument, InvalidType, TagNotFound
+from versioned_collection.errors import InvalidArgument, TagNotFound
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike
+from versioned_collection.versions import Resolver, RevisionLike, check_said
 
 
 def tag(
@@ -18,11 +18,12 @@ def tag(
     """Name a version.
 
     Raises:
-        InvalidArgument: The name is malformed, or taken by a tag or a branch.
+        InvalidArgument: The name is malformed, or taken by a tag or a branch; or the message is
+            too large, or no text that BSON can hold.
+        InvalidType: The name or the message is no text.
     """
     check_name(name, "tag")
-    if message is not None and not isinstance(message, str):
-        raise InvalidType("message is a text", argument="message")
+    check_said(message, None, None)
     with holding(repository, "tag") as hold:
         version = Resolver(repository, hold.state).resolve(revision)
         if repository.branches.get(name) is not None:

@@ -21,6 +21,7 @@ from versioned_collection.operations import LASTING, Operation, describe
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import keep_as_modified
+from versioned_collection.versions import holder_of
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -44,7 +45,7 @@ def undo(repository: Repository, progress: Progress | None = None) -> Operation:
     Raises:
         InvalidOperation: There is none, it removed versions for good, the documents have
             uncommitted changes in the way, or another working copy has checked out what it moved,
-            or has moved it since.
+            or has moved it since, or has given a name that would come back to something else.
     """
     with holding(repository, "undo") as hold:
         operation = _latest(repository)
@@ -100,6 +101,7 @@ def _check(hold: Hold, operation: Operation) -> None:
             operation=operation.id,
         )
     _refuse_other_tags(repository, operation)
+    _refuse_taken(repository, operation)
     if operation.relabelled and repository.log.last_number(operation.relabelled[0]) >= 0:
         raise InvalidOperation(
             f"there are versions labelled {operation.relabelled[0]!r} again, so the branch cannot "
@@ -131,6 +133,27 @@ def _refuse_other_tags(repository: Repository, operation: Operation) -> None:
                 operation=operation.id,
                 tag=name,
             )
+
+
+def _refuse_taken(repository: Repository, operation: Operation) -> None:
+    """Refuse to bring a name back that something else has by now.
+
+    Raises:
+        InvalidOperation: There is one.
+    """
+    for names in (operation.branches, operation.tags):
+        for name, (before, after) in names.items():
+            if before is None or after is not None:
+                continue
+            taken = holder_of(repository, name)
+            # a tag may be named like a branch of a remote
+            if taken == "branch" or (taken and names is operation.branches):
+                raise InvalidOperation(
+                    f"there is a {taken} {name!r} by now, so {operation.verb} cannot be undone; "
+                    f"remove the {taken} or give it another name first",
+                    operation=operation.id,
+                    name=name,
+                )
 
 
 def _facts(tag: Mapping[str, Any] | None) -> list[Any] | None:

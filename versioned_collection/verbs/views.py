@@ -51,7 +51,7 @@ def publish_view(
     with holding(repository, "publish_view") as hold:
         version = Resolver(repository, hold.state).resolve(revision)
         entry = entry_of(repository, version)
-        exists = _check_free(repository, name, replace)
+        exists = _check_free(hold, name, replace)
         make(hold, version, whole=True, progress=progress)
         overlay = repository.overlays.of(version, whole=True)
         assert overlay is not None
@@ -73,8 +73,15 @@ def _check_name(repository: Repository, name: Any) -> None:
         )
 
 
-def _check_free(repository: Repository, name: str, replace: bool) -> bool:
+def _check_free(hold: Hold, name: str, replace: bool) -> bool:
     """Tell whether there is a view of ours of that name, which may be replaced."""
+    repository = hold.repository
+    if name == repository.name or name in hold.others:
+        raise InvalidOperation(
+            f"{name!r} is the name of a working copy, also while its collection is dropped; "
+            "choose another name",
+            name=name,
+        )
     if name in repository.overlays.views():
         if not replace:
             raise InvalidOperation(

@@ -12,9 +12,21 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol, TypeAlias, cast
 
+import bson
+from bson.codec_options import CodecOptions
+
 from versioned_collection.core.answers import answer
 from versioned_collection.core.codec import PLAIN, Codec
-from versioned_collection.core.document import ARRAY, OBJECT, STRING, TIMESTAMP, value_end
+from versioned_collection.core.document import (
+    ARRAY,
+    OBJECT,
+    PLAIN_OPTIONS,
+    STRING,
+    TIMESTAMP,
+    build,
+    element,
+    value_end,
+)
 from versioned_collection.core.merging.conflict import Conflict
 from versioned_collection.core.merging.lists import union_of
 from versioned_collection.core.merging.numbers import number_of, sum_of_changes, width
@@ -30,7 +42,11 @@ from versioned_collection.core.merging.values import (
     items_of,
     object_of,
 )
-from versioned_collection.errors import InvalidArgument, ResolverFailed
+from versioned_collection.errors import InvalidArgument, InvalidType, ResolverFailed
+
+_ANY_TEXT: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(
+    unicode_decode_error_handler="ignore"
+)
 
 
 class Side(Enum):
@@ -290,6 +306,7 @@ def resolved_value(conflict: ShownConflict, resolution: Resolution) -> Value | U
     Raises:
         InvalidArgument: BSON cannot hold the value; or a whole document is to be replaced by
             something else, or by a document with another ``_id``.
+        InvalidType: `Exactly` has no bytes.
     """
     if isinstance(resolution, Marker):
         return UNRESOLVED if resolution is UNRESOLVED else None
@@ -297,12 +314,25 @@ def resolved_value(conflict: ShownConflict, resolution: Resolution) -> Value | U
         side: Value | None = getattr(conflict.raw, resolution.value)
         return side
     if isinstance(resolution, Exactly):
-        value: Value | None = resolution.value
-        if value is None or value_end(value, 1, value[0]) != len(value):
-            raise InvalidArgument(f"{resolution!r} is not the bytes of one BSON value")
+        value: Value | None = _exact(resolution)
     else:
         value = conflict.encoded(resolution)
     return value if conflict.path or value is None else _whole(conflict, value)
+
+
+def _exact(resolution: Exactly) -> Value:
+    value = resolution.value
+    if not isinstance(value, bytes):
+        raise InvalidType("Exactly() takes the bytes of a BSON value", argument=value)
+    try:
+        raw = build(element(b"", value))
+        bson.decode(raw, _ANY_TEXT)  # as far down as it goes
+        is_one = value_end(value, 1, value[0]) == len(value)
+    except (bson.errors.BSONError, ValueError, LookupError):
+        is_one = False
+    if not is_one:
+        raise InvalidArgument(f"{resolution!r} is not the bytes of one BSON value")
+    return value
 
 
 def _whole(conflict: ShownConflict, value: Value) -> Value:
