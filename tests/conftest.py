@@ -265,8 +265,8 @@ def _part(name: str, parts: int) -> int:
 
 
 @pytest.fixture(scope="session")
-def running_loop() -> Iterator[Loop]:
-    """An event loop in a thread of its own, with its clients."""
+def running_loop(server: embedded.Server, standalone_server: embedded.Server) -> Iterator[Loop]:
+    """An event loop in a thread of its own, with its clients; it ends before the servers do."""
     loop = Loop()
     yield loop
     loop.close()

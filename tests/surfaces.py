@@ -66,16 +66,9 @@ class Loop:
             closing = client.close()
             if closing is not None:
                 self.run(closing)
-        self.run(self._rest())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-
-    async def _rest(self) -> None:
-        """Wait for what clients that are closed leave to the loop: monitors, and their sockets."""
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.wait(others, timeout=10) if others else None
-        await asyncio.sleep(0)
 
 
 class Blocking:
