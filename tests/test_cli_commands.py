@@ -218,7 +218,7 @@ def test_log_filters(cli: Cli, bands: VersionedCollection) -> None:
     assert labels("--author", "b@x") == ["main@1"]
     assert labels("--document", "3") == ["main@1"]
     assert labels("--document", "1")[-1] == labels("--document", "1", "--graph")[-1] == "main@0"
-    assert labels("--document", '{"$numberLong": "3"}') == []
+    assert labels("--document", '{"$numberLong": "3"}') == ["main@1"]
     assert labels("--document", "three") == []
     assert labels("--document", "null") == []
     assert labels("--since", "2000-01-01", "--until", "2001-01-01T00:00Z") == []

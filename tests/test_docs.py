@@ -62,7 +62,7 @@ LIMITS = [
     ("236 bytes; `init`", 1, base.NAMESPACE_LIMIT - len(_LONGEST_TRACKER)),
     ("| 200 characters", 1, revision._MAXIMUM_NAME_LENGTH),
     ("a document | 16 MB", MIB, selection.LARGEST_DOCUMENT),
-    ("of a version together | 1 MiB", MIB, versions._LARGEST_TEXT),
+    ("of a version together; the message of a tag | 1 MiB", MIB, versions._LARGEST_TEXT),
     ("of all stashes together | 1 MiB", MIB, stash._LARGEST_LIST),
     ("together | 8 MiB, some", MIB, recording.LARGEST_ENTRIES),
     ("| 10,000, and 32 MB", 1, moves.SMALL_DOCUMENTS),

@@ -252,7 +252,7 @@ def test_a_stash_that_is_refused_leaves_what_others_write(anydb, monkeypatch, sm
 
     def declaring(self, commit):
         if commit.displace and commit.restore and not bands.find_one({"theirs": True}):
-            VersionedCollection(anydb, "bands").update_one({"_id": 3}, {"$set": {"theirs": True}})
+            bands.update_one({"_id": 3}, {"$set": {"theirs": True}})
         declare(self, commit)
 
     with monkeypatch.context() as patch:
@@ -276,7 +276,7 @@ def test_what_cannot_go_back_is_in_the_stash(anydb, monkeypatch, small_limits):
     returned = Steps._return_stashed
 
     def late(self, *args):
-        VersionedCollection(anydb, "bands").insert_one({"_id": "theirs", "rank": 13})
+        bands.insert_one({"_id": "theirs", "rank": 13})
         returned(self, *args)
 
     with monkeypatch.context() as patch:
@@ -314,8 +314,7 @@ def test_an_apply_that_is_refused_leaves_what_others_write(anydb, monkeypatch, s
 
     def declaring(self, commit):
         if commit.restore:
-            other = VersionedCollection(anydb, "bands")
-            other.replace_one({"_id": 1}, {"theirs": True}, upsert=True)
+            bands.replace_one({"_id": 1}, {"theirs": True}, upsert=True)
         declare(self, commit)
 
     with monkeypatch.context() as patch:

@@ -19,6 +19,7 @@ from versioned_collection.server_errors import refused_by_strict_api, translated
 from versioned_collection.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
 from versioned_collection.trackers.chunks import PARTS
+from versioned_collection.trackers.metadata import MetadataCollection
 
 _OF_THE_SERVER = ("admin", "config", "local")
 """Databases that servers keep their own affairs in: without transactions, or never replicated."""
@@ -96,7 +97,7 @@ def refuse_related(repository: Repository) -> None:
     Raises:
         InvalidArgument: Such a collection is tracked, or about to be.
     """
-    for name in _related(repository.name):
+    for name in _known(repository, list(_related(repository.name))):
         if _has_trackers(Repository(repository.db, name)):
             shorter, longer = sorted((repository.name, name), key=len)
             raise InvalidArgument(
@@ -113,6 +114,14 @@ def _related(name: str) -> Iterator[str]:
         yield name + part
         if name.endswith(part):
             yield name.removesuffix(part)
+
+
+def _known(repository: Repository, names: Sequence[str]) -> list[str]:
+    """Return those of some names that the library has met: usually none, which is soon told."""
+    metadata = {name: MetadataCollection(repository.db, name).name for name in names}
+    there = identities(repository.db, metadata.values())
+    leased = repository.leases.known(names)
+    return [name for name in names if metadata[name] in there or name in leased]
 
 
 def _has_trackers(repository: Repository) -> bool:

@@ -265,8 +265,8 @@ def refuse_scripts(filter_: bytes) -> None:
     if used:
         raise NotSupported(
             "$where goes neither with a sort nor with a count, which several collections answer "
-            "by an aggregation; sort or count what find() returns, use $expr, or check the "
-            "version out",
+            "by an aggregation; sort or count the documents that it finds, use $expr, or check "
+            "the version out",
             operators=sorted(used),
         )
 

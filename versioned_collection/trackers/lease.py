@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any
@@ -160,6 +160,12 @@ class LeaseCollection(Tracker):
             owner=owner,
             expires=stored.get("expires"),
         )
+
+    def known(self, names: Sequence[str]) -> set[str]:
+        """Return those of some collections whose lease anybody has ever asked for."""
+        with translated():
+            found = self.collection.find({"_id": {"$in": list(names)}}, {"_id": 1})
+            return {stored["_id"] for stored in found}
 
     def peek(self) -> tuple[Any, bool]:
         """Return the present expiry and whether it has passed (or nobody holds the lease)."""

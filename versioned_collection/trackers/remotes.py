@@ -124,8 +124,6 @@ class RemotesCollection(Tracker):
             name: Its name.
             keeps_name: Whether labels begin with its name.
         """
-        if not storable(name):
-            return False
         known = {"_id": name, **_HERE}
         with translated():
             if keeps_name:

@@ -13,6 +13,7 @@ from versioned_collection.errors import InvalidArgument, RemoteNotFound
 from versioned_collection.observing import verb
 from versioned_collection.remotes.address import address_in, check_remote_name, check_url
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.base import storable
 from versioned_collection.trackers.remotes import KnownRemote
 
 
@@ -95,7 +96,7 @@ def remove_remote(repository: Repository, name: str) -> None:
         InvalidType: The name is no text.
     """
     check_text(name, "remote")
-    if not _remove(repository, name):
+    if not (storable(name) and _remove(repository, name)):
         raise RemoteNotFound(f"there is no remote {name!r}; remotes() lists them", remote=name)
 
 
