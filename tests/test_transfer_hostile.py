@@ -521,7 +521,7 @@ def test_a_version_that_is_here_cannot_be_added_to(sides):
     inbox = Staging(here._repository, lambda: None)
     assert inbox.begin(iter([[root]])).complete == {root.id}
     with pytest.raises(errors.TransferRefused):
-        inbox.add([(root.id, more)])
+        inbox.add([(root.id, more)])()
     with pytest.raises(errors.TransferRefused):
         inbox.begin(iter([[replace(root, checksum="0" * 64)]]))
     assert problems(here) == []
@@ -536,7 +536,7 @@ def test_what_a_liar_left_does_not_spoil_an_honest_transfer(sides):
     inbox = Staging(here._repository, lambda: None)
     inbox.begin(iter([entries]))
     for entry in entries:
-        inbox.add([(entry.id, insert(bson.encode({"_id": 7, "lie": 1}), key_of(7)))])
+        inbox.add([(entry.id, insert(bson.encode({"_id": 7, "lie": 1}), key_of(7)))])()
     honest(here, there)
 
 
@@ -578,7 +578,7 @@ def test_a_whole_version_that_is_told_differently(sides):
     ids = sorted(entry.id for entry in entries)
     inbox.begin(iter([entries]))
     for batch in source.changes(ids):
-        inbox.add(batch)
+        inbox.add(batch)()
     inbox.complete(ids)
     with refused(here):
         bring(

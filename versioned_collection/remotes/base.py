@@ -9,7 +9,7 @@ until all of it is there and proved; then references move by compare-and-set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -113,8 +113,13 @@ class Inbox(Protocol):
         """Announce versions by their log entries; return what is there of them already."""
         ...
 
-    def add(self, changes: Changes) -> int:
-        """Take changes in; those that are there already stay; return how many bytes they have."""
+    def add(self, changes: Changes) -> Callable[[], int]:
+        """Check changes; return what takes them in, and returns how many bytes they have.
+
+        What computes is done at once, what waits is left to the caller, who does it in a thread
+        besides: two threads of Python that compute only keep each other waiting. Changes that
+        are there already stay.
+        """
         ...
 
     def complete(self, versions: Sequence[VersionId]) -> None:
@@ -170,7 +175,10 @@ class Remote(Protocol):
         ...
 
     def changes(self, versions: Sequence[VersionId]) -> Iterator[Changes]:
-        """Iterate over the changes of versions, one version after the other, in bounded lists."""
+        """Iterate over the changes of versions, one version after the other, in bounded lists.
+
+        What waits, such as the next reply, is done ahead.
+        """
         ...
 
     def content(self, version: VersionId) -> Iterator[list[bytes]]:

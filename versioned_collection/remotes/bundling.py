@@ -152,15 +152,14 @@ class _Bundling:
 
     def _changes(self, versions: Sequence[VersionId], known: Mapping[VersionId, Version]) -> None:
         sums = {version: Sums() for version in versions}
-        with closing(prefetch(self._source.changes(versions))) as batches:
-            for batch in batches:
-                size = 0
-                for version, delta in batch:
-                    rows = encoded_rows(delta)
-                    sums[version].add(delta, rows)
-                    self._writer.add("changes", packed(version, delta, rows), version)
-                    size += content_size(delta, rows)
-                self._progress("changes", len(batch), size)
+        for batch in self._source.changes(versions):
+            size = 0
+            for version, delta in batch:
+                rows = encoded_rows(delta)
+                sums[version].add(delta, rows)
+                self._writer.add("changes", packed(version, delta, rows), version)
+                size += content_size(delta, rows)
+            self._progress("changes", len(batch), size)
         for version, found in sums.items():
             entry = known[version]
             problem = problem_of_changes(entry, [known[one] for one in entry.parents], found)

@@ -7,7 +7,7 @@ the replica, by whoever has to complete that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -135,8 +135,8 @@ class MongoFounding:
                 self._versions[entry.id] = entry
             yield batch
 
-    def add(self, changes: Changes) -> int:
-        """Take changes in; return how many bytes they have."""
+    def add(self, changes: Changes) -> Callable[[], int]:
+        """Check changes; return what takes them in, and returns how many bytes they have."""
         return self._staging.add(changes)
 
     def complete(self, versions: Sequence[VersionId]) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import bson
 
@@ -141,11 +142,11 @@ class Staging:
             self._open[version].doubtful = True  # garbage so far, which may be collected just now
         return {version: frozenset(found) for version, found in keys.items()}
 
-    def add(self, changes: Changes) -> int:
-        """Take changes in; those that are there already stay.
+    def add(self, changes: Changes) -> Callable[[], int]:
+        """Check changes; those that are there already stay as they are.
 
         Returns:
-            How many bytes their rows and images have.
+            What takes them in, and returns how many bytes their rows and images have.
 
         Raises:
             TransferRefused: A change is malformed, or of a version that is not expected.
@@ -159,6 +160,9 @@ class Staging:
                 check_delta(version, delta)
                 rows.append(encoded_rows(delta))
                 self._open[version].add(delta, rows[-1])
+        return partial(self._put, changes, rows)
+
+    def _put(self, changes: Changes, rows: Sequence[bytes]) -> int:
         if not self._repository.deltas.put(changes, rows):
             with self._lock:
                 for version, _ in changes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
@@ -180,7 +180,7 @@ def _send(
     waiting = sorted(one for one in versions if one not in arrived.complete)
     counted(progress)("versions", len(versions) - len(waiting))
 
-    def still_missing() -> Iterator[Changes]:
+    def still_missing() -> Generator[Changes, None, None]:
         for batch in source.changes(waiting):
             yield [
                 (version, delta)
@@ -188,7 +188,7 @@ def _send(
                 if delta.key not in arrived.partial.get(version, ())
             ]
 
-    with closing(prefetch(still_missing())) as batches:
+    with closing(still_missing()) as batches:
         _Sending(inbox, waiting, progress).run(batches)
 
 
@@ -211,9 +211,10 @@ class _Sending:
         with Workers(_IN_FLIGHT, thread_name_prefix="transfer") as pool:
             try:
                 for batch in batches:
+                    store = self._inbox.add(batch)
                     if len(self._flying) >= _IN_FLIGHT:
                         self._land()
-                    self._flying.append((pool.submit(self._inbox.add, batch), batch))
+                    self._flying.append((pool.submit(store), batch))
                 while self._flying:
                     self._land()
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.portions import portions
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import DocumentRejected
+from versioned_collection.pipeline import prefetch
 from versioned_collection.server_errors import OVERFLOW, translated
 from versioned_collection.trackers.base import Session, Tracker
 from versioned_collection.trackers.chunks import Chunks
@@ -165,8 +167,9 @@ class DeltaStore(Tracker):
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = {"version": {"$in": list(versions[start : start + _VERSIONS_PER_READ])}}
             found = documents(self.db, self.name, some, sort=order, batch_size=LONGEST_LIST)
-            for portion in _growing(found):
-                yield [self._decoded(raw, unreadable) for raw in portion]
+            with closing(prefetch(found)) as ahead:
+                for portion in _growing(ahead):
+                    yield [self._decoded(raw, unreadable) for raw in portion]
 
     def _decoded(self, raw: bytes, unreadable: Unreadable | None) -> tuple[VersionId, Delta]:
         try:
