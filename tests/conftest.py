@@ -196,11 +196,11 @@ BEYOND_DOUBLES = frozenset(
 
 PARTS = {
     "test_benchmarks.py": 2,
-    "test_capture.py": 2,
-    "test_crash.py": 3,
-    "test_purge_remotes.py": 2,
-    "test_transfer_crash.py": 3,
-    "test_transfer_hostile.py": 2,
+    "test_capture.py": 3,
+    "test_crash.py": 4,
+    "test_purge_remotes.py": 3,
+    "test_transfer_crash.py": 4,
+    "test_transfer_hostile.py": 3,
 }
 """Files with the same test of many cases: of so many parts, one is for default runs."""
 

@@ -20,6 +20,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection import AsyncVersionedCollection, VersionedCollection
+from versioned_collection.aio.past import AsyncPastCollection
 from versioned_collection.doubles.client import DoubleDatabase
 
 
@@ -71,10 +72,54 @@ class Loop:
         self.loop.close()
 
 
-class Blocking:
+class _Calls:
+    """Makes calls of an asynchronous object, each in the event loop of another thread."""
+
+    runner: Loop
+    _wrapped: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(self._wrapped, name)
+        if inspect.iscoroutine(value):
+            return self.runner.run(value)
+        if not inspect.isroutine(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            others = {key: _unwrapped(other) for key, other in kwargs.items()}
+            return self._outcome(value(*map(_unwrapped, args), **others))
+
+        return call
+
+    def _outcome(self, value: Any) -> Any:
+        if inspect.isawaitable(value):
+            value = self.runner.run(value)
+        if isinstance(value, AsyncPastCollection):
+            return BlockingPast(self.runner, value)
+        return self._each(value) if hasattr(value, "__aiter__") else value
+
+    def _each(self, stream: Any) -> Iterator[Any]:
+        items = aiter(stream)
+        while True:
+            try:
+                item = self.runner.run(_next(items))
+            except StopAsyncIteration:
+                return
+            yield item
+
+
+class BlockingPast(_Calls):
+    """An earlier version, with the interface of the synchronous class."""
+
+    def __init__(self, runner: Loop, wrapped: AsyncPastCollection) -> None:
+        self.runner, self._wrapped = runner, wrapped
+
+
+class Blocking(_Calls):
     """An `AsyncVersionedCollection` with the interface of a `VersionedCollection`."""
 
-    runner: ClassVar[Loop]
     client: ClassVar[type]
 
     def __init__(self, database: Any, name: str | None = None, **options: Any) -> None:
@@ -98,37 +143,16 @@ class Blocking:
         return twin
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name.startswith("_"):  # what tests look at behind the public names
-            return getattr(self._wrapped._blocking(), name)
-        value = getattr(self._wrapped, name)
-        if inspect.iscoroutine(value):
-            return self.runner.run(value)
-        if not inspect.isroutine(value):
-            return value
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            others = {key: _unwrapped(other) for key, other in kwargs.items()}
-            return self._outcome(value(*map(_unwrapped, args), **others))
-
-        return call
+        if name.startswith("_") and not name.startswith("__"):
+            return getattr(self._wrapped._blocking(), name)  # what tests look at behind the names
+        return super().__getattr__(name)
 
     def _outcome(self, value: Any) -> Any:
         if inspect.isawaitable(value):
             value = self.runner.run(value)
         if isinstance(value, AsyncVersionedCollection):
             return self._of(self.database, value)
-        return self._each(value) if hasattr(value, "__aiter__") else value
-
-    def _each(self, stream: Any) -> Iterator[Any]:
-        items = aiter(stream)
-        while True:
-            try:
-                item = self.runner.run(_next(items))
-            except StopAsyncIteration:
-                return
-            yield item
+        return super()._outcome(value)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Blocking | VersionedCollection):
