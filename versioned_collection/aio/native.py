@@ -20,7 +20,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
 from versioned_collection.aio.twin import blocking, is_motor
-from versioned_collection.capture.journalled import DocumentType, writes
+from versioned_collection.capture.calls import writes
+from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.collection import VersionedCollection
 from versioned_collection.errors import InvalidType, NotSupported
 

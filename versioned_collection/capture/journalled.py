@@ -10,16 +10,11 @@ timed out or was interrupted, the server may still be carrying out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from functools import cache, partial
-from inspect import Signature, signature
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from uuid import UUID
 
-from bson.errors import BSONError
-from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -31,16 +26,24 @@ from pymongo.results import (
     UpdateResult,
 )
 
-from versioned_collection.core.codec import Codec
+from versioned_collection.capture.calls import (
+    exact_id,
+    given_to,
+    ids_of,
+    in_order,
+    is_answer,
+    outcome,
+    reach_of_all,
+    restricted,
+    transaction_of,
+    writes,
+)
 from versioned_collection.core.document import (
     OBJECT,
-    RAW_OPTIONS,
     STRING,
     DocumentKey,
     document_key,
-    elements,
     exceed,
-    raw_id_in,
 )
 from versioned_collection.repository import Repository
 from versioned_collection.wire import documents
@@ -63,22 +66,8 @@ MOST_BYTES = 4 * 1024 * 1024
 scan."""
 
 _ATTEMPTS = 3
-_REGEX = 0x0B
-
-_ANSWERS = (
-    driver.OperationFailure,
-    driver.ConfigurationError,
-    BSONError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
-"""Errors after which nothing is under way: the server has refused, or nothing was sent to it."""
 
 _RESULTS = BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
-
-_FAITHFUL = (ObjectId, int, float, bool, UUID)
-"""Types of ids that come back from the driver as they were written."""
 
 
 class JournalledWrites(Collection[DocumentType]):
@@ -91,7 +80,7 @@ class JournalledWrites(Collection[DocumentType]):
     ) -> InsertOneResult:
         if not self._journals():
             return self._unnoted(super().insert_one, document, *args, **kwargs)
-        keys = _ids_of([document], self._repository.codec)
+        keys = ids_of([document], self._repository.codec)
         return self._noted(keys, super().insert_one, document, *args, **kwargs)
 
     def insert_many(
@@ -100,13 +89,13 @@ class JournalledWrites(Collection[DocumentType]):
         if not self._journals():
             return self._unnoted(super().insert_many, documents, *args, **kwargs)
         listed = list(documents)
-        keys = _ids_of(listed, self._repository.codec)
+        keys = ids_of(listed, self._repository.codec)
         return self._noted(keys, super().insert_many, listed, *args, **kwargs)
 
     def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> BulkWriteResult:
         if not isinstance(requests, list) or not self._journals():
             return self._unnoted(super().bulk_write, requests, *args, **kwargs)
-        reach = _reach_of_all(requests, self._repository.codec)
+        reach = reach_of_all(requests, self._repository.codec)
         collation = next((r._collation for r in requests if getattr(r, "_collation", None)), None)
         if reach is not None and self._is_collated(reach, collation):
             reach = None
@@ -161,11 +150,11 @@ class JournalledWrites(Collection[DocumentType]):
         try:
             result = method(*args, **kwargs)
         except BaseException as error:
-            if self._journals() and _transaction_of(method, args, kwargs) is None:
+            if self._journals() and transaction_of(method, args, kwargs) is None:
                 self._note(None, partial(_raise, error), None)
             raise
         if self._journals():
-            self._note(None, lambda: result, _transaction_of(method, args, kwargs))
+            self._note(None, lambda: result, transaction_of(method, args, kwargs))
         return result
 
     def _is_collated(self, keys: Sequence[DocumentKey], collation: Any) -> bool:
@@ -191,20 +180,20 @@ class JournalledWrites(Collection[DocumentType]):
         """Run a write that chooses its documents by a filter, noting them as `noting` does."""
         if not self._journals():
             return self._unnoted(method, *args, **kwargs)
-        given = _given(method, args, kwargs)
+        given = given_to(method, args, kwargs)
         return method(*args, **kwargs) if given is None else noting(method, given)
 
     def _one(self, method: Callable[..., T], given: dict[str, Any]) -> T:
         """Run a write of at most one document."""
-        exact = _exact_id(given["filter"], self._repository.codec)
+        exact = exact_id(given["filter"], self._repository.codec)
         if exact is not None and not self._is_collated([exact], given.get("collation")):
             return self._noted([exact], method, **given)
         for _ in range(_ATTEMPTS):
             found = self._matching(given, 1)
             if not found or self._is_beyond(found, given):
                 break
-            result = self._noted(found, method, **_restricted(given, found))
-            if _outcome(result, self._repository.codec) != []:
+            result = self._noted(found, method, **restricted(given, found))
+            if outcome(result, self._repository.codec) != []:
                 return result
         return self._unknown(method, given)
 
@@ -213,8 +202,8 @@ class JournalledWrites(Collection[DocumentType]):
         found = self._matching(given, MOST_IDS + 1)
         if not found or self._is_beyond(found, given):
             return self._unknown(method, given)
-        result = self._noted(found, method, **_restricted(given, found))
-        if given.get("upsert") and _outcome(result, self._repository.codec) == []:
+        result = self._noted(found, method, **restricted(given, found))
+        if given.get("upsert") and outcome(result, self._repository.codec) == []:
             return self._unknown(method, given)  # nothing that was found is left
         return result
 
@@ -225,9 +214,9 @@ class JournalledWrites(Collection[DocumentType]):
             # where there was no document before, one may have been inserted
             if result is None and given.get("upsert"):
                 return None
-            return _outcome(result, self._repository.codec)
+            return outcome(result, self._repository.codec)
 
-        transaction = _transaction_of(method, (), given)
+        transaction = transaction_of(method, (), given)
         return self._note(None, partial(method, **given), transaction, touched)
 
     def _noted(
@@ -239,7 +228,7 @@ class JournalledWrites(Collection[DocumentType]):
         **kwargs: Any,
     ) -> T:
         """Run a write that can touch the documents of `keys`, None where that is not known."""
-        transaction = _transaction_of(method, args, kwargs)
+        transaction = transaction_of(method, args, kwargs)
         return self._note(keys, partial(method, *args, **kwargs), transaction)
 
     def _note(
@@ -265,8 +254,8 @@ class JournalledWrites(Collection[DocumentType]):
         try:
             result = write()
             told = touched(result)
-        except _ANSWERS as error:
-            if transaction is None and not _has_given_up(error):
+        except BaseException as error:
+            if transaction is None and is_answer(error):
                 journal.settle(entry)
             raise
         finally:
@@ -293,10 +282,10 @@ class JournalledWrites(Collection[DocumentType]):
         codec = self._repository.codec
         options: dict[str, Any] = {}
         if given.get("sort"):
-            options["sort"] = _in_order(given["sort"], codec)
+            options["sort"] = in_order(given["sort"], codec)
         if given.get("hint") is not None:
             hint = given["hint"]
-            options["hint"] = hint if isinstance(hint, str) else _in_order(hint, codec)
+            options["hint"] = hint if isinstance(hint, str) else in_order(hint, codec)
         if given.get("collation") is not None:
             collation = given["collation"]
             options["collation"] = getattr(collation, "document", collation)
@@ -326,157 +315,5 @@ def _are_too_many(keys: Sequence[DocumentKey]) -> bool:
     return exceed(keys, MOST_IDS, MOST_BYTES)
 
 
-def _given(
-    method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Return the arguments of a method by their names; None for what PyMongo will refuse."""
-    try:
-        given = _signature_of(method.__name__).bind(None, *args, **kwargs).arguments
-    except TypeError:
-        return None
-    del given["self"]
-    others = given.pop("kwargs", {})
-    orders = [given.get("sort"), given.get("hint")]
-    if isinstance(orders[1], str):  # the name of an index
-        orders.pop()
-    if not isinstance(given["filter"], Mapping) or not all(map(_is_order, orders)):
-        return None
-    return {**given, **others}
-
-
-@cache
-def _signature_of(name: str) -> Signature:
-    return signature(getattr(Collection, name))
-
-
-def _transaction_of(
-    method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> ClientSession | None:
-    """Return the session of a call that is part of a transaction, None for any other."""
-    try:
-        given = _signature_of(method.__name__).bind(None, *args, **kwargs).arguments
-    except TypeError:
-        return None  # PyMongo refuses it
-    session = given.get("session", given.get("kwargs", {}).get("session"))
-    is_within = isinstance(session, ClientSession) and session.in_transaction
-    return session if is_within else None
-
-
-def _has_given_up(error: BaseException) -> bool:
-    """Tell whether the driver ran out of time, which it says as a server does of itself."""
-    if not isinstance(error, driver.ExecutionTimeout):
-        return False
-    return "codeName" not in (error.details or {})
-
-
 def _raise(error: BaseException) -> NoReturn:
     raise error
-
-
-def _is_order(sort: Any) -> bool:
-    """Tell whether PyMongo takes something for an order of documents, or the keys of an index."""
-    if sort is None or isinstance(sort, Mapping):
-        return True
-    pairs = isinstance(sort, Sequence) and not isinstance(sort, (str, bytes))
-    return pairs and all(isinstance(one, str) or _is_pair(one) for one in sort)
-
-
-def _is_pair(one: Any) -> bool:
-    return isinstance(one, (list, tuple)) and len(one) == 2 and isinstance(one[0], str)
-
-
-def _in_order(sort: Any, codec: Codec) -> RawBSONDocument:
-    """Return an order as the server takes it; at the top the driver would put ``_id`` first."""
-    pairs = sort.items() if isinstance(sort, Mapping) else map(_ascending, sort)
-    [(_, _, start, end)] = elements(raw := codec.encode({"sort": dict(pairs)}))
-    return RawBSONDocument(raw[start:end])
-
-
-def _ascending(one: Any) -> Any:
-    return (one, 1) if isinstance(one, str) else one
-
-
-def _exact_id(filter_: Any, codec: Codec) -> DocumentKey | None:
-    """Return the id that a filter asks for, None when it asks for anything else."""
-    if not isinstance(filter_, Mapping) or not _has_id(filter_):
-        return None
-    if isinstance(filter_, RawBSONDocument):
-        value = document_key(bytes(filter_.raw))
-        return None if value[0] in (OBJECT, _REGEX) else value
-    value = filter_["_id"]
-    if isinstance(value, Mapping) or hasattr(value, "pattern"):
-        return None  # operators, or a compound id that could be one
-    return codec.key_of(value)
-
-
-def _has_id(document: Mapping[str, Any]) -> bool:
-    """Tell whether there is an ``_id``, without decoding what may not be decodable."""
-    if isinstance(document, RawBSONDocument):
-        return any(name == b"_id" for _, name, _, _ in elements(bytes(document.raw)))
-    return "_id" in document
-
-
-def _ids_of(documents: Any, codec: Codec) -> list[DocumentKey] | None:
-    """Return the ids of documents to insert, which get one here if they have none."""
-    keys = []
-    if not isinstance(documents, list):
-        return None
-    for document in documents:
-        if isinstance(document, RawBSONDocument):
-            if not _has_id(document):
-                return None
-            keys.append(document_key(bytes(document.raw)))
-        elif isinstance(document, MutableMapping):
-            if "_id" not in document:
-                document["_id"] = ObjectId()
-            keys.append(codec.key_of(document["_id"]))
-        else:
-            return None  # PyMongo refuses it
-    return keys
-
-
-def _reach_of_all(requests: Sequence[Any], codec: Codec) -> list[DocumentKey] | None:
-    keys: list[DocumentKey] = []
-    for request in requests:
-        if isinstance(request, InsertOne):
-            reach = _ids_of([request._doc], codec)
-        elif isinstance(request, (UpdateOne, ReplaceOne, DeleteOne)):
-            exact = _exact_id(request._filter, codec)
-            reach = None if exact is None else [exact]
-        else:
-            reach = None
-        if reach is None:
-            return None
-        keys += reach
-    return keys
-
-
-def _restricted(given: Mapping[str, Any], keys: Sequence[DocumentKey]) -> dict[str, Any]:
-    """Return the arguments of a write for which it finds the documents of `keys` alone."""
-    filter_ = given["filter"]
-    ids = RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]
-    nested = isinstance(filter_, RawBSONDocument) or "_id" in filter_
-    narrow = {"$and": [filter_, {"_id": ids}]} if nested else {**filter_, "_id": ids}
-    others = {name: value for name, value in given.items() if name != "upsert"}
-    return {**others, "filter": narrow}
-
-
-def _outcome(result: Any, codec: Codec) -> list[DocumentKey] | None:
-    """Return the ids that an outcome says were touched, None where it does not say."""
-    if result is None:
-        return []
-    if not getattr(result, "acknowledged", False):
-        return None
-    upserted = getattr(result, "upserted_id", None)
-    if upserted is not None:
-        # of other types the driver may have lost something when it decoded the reply
-        is_faithful = type(upserted) in _FAITHFUL and not codec.has_types
-        return [codec.key_of(upserted)] if is_faithful else None
-    counts = [getattr(result, name, None) for name in ("matched_count", "deleted_count")]
-    return [] if 0 in counts else None
-
-
-def writes(pipeline: Any) -> bool:
-    """Tell whether an aggregation writes its outcome to a collection."""
-    stages = pipeline if isinstance(pipeline, (list, tuple)) else []
-    return any("$out" in stage or "$merge" in stage for stage in stages[-1:])
