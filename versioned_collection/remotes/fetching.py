@@ -57,7 +57,7 @@ def plan_fetch(
     nodes = missing(remote, starts, here.known)
     refuse_other_roots(nodes)
     if nodes:
-        refuse_purged(here, remote, frontier(nodes, starts))
+        refuse_purged(here, remote, here.checksums(frontier(nodes, starts)))
     return Plan(refs, tips, nodes)
 
 

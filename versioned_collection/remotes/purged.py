@@ -7,7 +7,7 @@ of these, as one does that was picked onto an older version.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.tree import Node
@@ -36,16 +36,16 @@ def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> None:
         HistoryPurged: One side was purged and still is different.
         TransferRefused: They differ, and no purge tells why.
     """
-    refuse_purged(here, there, list(refs.checksums), refs.checksums)
+    refuse_purged(here, there, here.checksums(list(refs.checksums)), refs.checksums)
     own = here.refs()
     if own is not None:
-        refuse_purged(here, there, list(own.checksums))
+        refuse_purged(here, there, own.checksums)
     ours, theirs = here.purges(), check_tombstones(there.purges())
     if {one.id for one in ours} == {one.id for one in theirs}:
         return
-    versions = list(here.repository.log.checksums())
-    for start in range(0, len(versions), _VERSIONS_AT_ONCE):
-        refuse_purged(here, there, versions[start : start + _VERSIONS_AT_ONCE])
+    everything = list(here.repository.log.checksums().items())
+    for start in range(0, len(everything), _VERSIONS_AT_ONCE):
+        refuse_purged(here, there, dict(everything[start : start + _VERSIONS_AT_ONCE]))
 
 
 def frontier(nodes: Sequence[Node], tips: Iterable[VersionId]) -> list[VersionId]:
@@ -63,7 +63,7 @@ def frontier(nodes: Sequence[Node], tips: Iterable[VersionId]) -> list[VersionId
 def refuse_purged(
     here: Remote,
     there: Remote,
-    versions: Collection[VersionId],
+    ours: Mapping[VersionId, str],
     theirs: Mapping[VersionId, str] | None = None,
 ) -> None:
     """Make sure that both sides mean the same by versions, as far as both have them.
@@ -71,14 +71,13 @@ def refuse_purged(
     Args:
         here: This side.
         there: The other side.
-        versions: The versions.
+        ours: The checksums of the versions at this side.
         theirs: What the other side says about their checksums, where it did so already.
 
     Raises:
         HistoryPurged: One side was purged and still is different.
         TransferRefused: They differ, and no purge tells why.
     """
-    ours = here.checksums(list(versions))
     theirs = there.checksums(list(ours)) if theirs is None else theirs
     differing = next((one for one, sum_ in ours.items() if theirs.get(one, sum_) != sum_), None)
     if differing is not None:

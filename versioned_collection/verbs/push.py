@@ -224,7 +224,8 @@ class _Push:
         nodes = missing(self._here, starts, self._remote.known)
         refuse_other_roots(nodes)
         if nodes or moved:
-            refuse_purged(self._here, self._remote, frontier(nodes, starts))
+            shared = self._here.checksums(frontier(nodes, starts))
+            refuse_purged(self._here, self._remote, shared)
         for name, (there, here) in moved.items():
             if there is not None:
                 self._check_forward(name, there, here)
