@@ -167,6 +167,8 @@ def _ancestors(tree: Ancestry, tip: VersionId) -> Iterator[tuple[VersionId, Node
 
 def taken_over(repository: Repository, tree: Ancestry, branch: str, *tips: VersionId) -> Labels:
     """Return the labels that fetched versions get once a branch here contains some versions."""
+    if not tips:
+        return []
     wanted: dict[VersionId, Label] = {}
     for remote in repository.remotes.prefixes():
         for tip in tips:

@@ -26,7 +26,7 @@ from versioned_collection.labels import Labels, joined, stamp
 from versioned_collection.moves import Move
 from versioned_collection.observing import Progress
 from versioned_collection.pipeline import prefetch
-from versioned_collection.rebasing import Rebasing, describe_all, waiting, without_step
+from versioned_collection.rebasing import Plan, Rebasing, describe_all, waiting, without_step
 from versioned_collection.recording import Facts, Recording
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
@@ -238,7 +238,7 @@ def _completed(
 ) -> Version:
     """Complete the commit with the version, once all its changes are recorded."""
     plan, parents = waiting(hold.state), _parents(hold)
-    labels, number = _labels(hold, facts.branch, parents)
+    labels, number = _labels(hold, plan, facts.branch, parents)
     version = recording.version(facts, parents, number)
     commit.state = {
         "head": version.id,
@@ -260,10 +260,12 @@ def _completed(
     return version
 
 
-def _labels(hold: Hold, branch: str, parents: Sequence[Version]) -> tuple[Labels, int | None]:
-    """Return the labels that change with a version, and its number; None for the next one."""
-    plan, repository = waiting(hold.state), hold.repository
+def _labels(
+    hold: Hold, plan: Plan | None, branch: str, parents: Sequence[Version]
+) -> tuple[Labels, int]:
+    """Return the labels that change with a version, and its number."""
+    repository = hold.repository
     if plan is not None:
         return plan.labels(repository)
     new = [parent.id for parent in parents[0 if hold.state.detached else 1 :]]
-    return joined(repository, repository.log.ancestry(), branch, *new) if new else ([], None)
+    return joined(repository, repository.log.ancestry(), branch, *new)
