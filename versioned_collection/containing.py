@@ -51,7 +51,7 @@ def containing(
         gaps = repository.log.thinned_before(apart - asked)
         asked |= apart
         named = {version for thinned in gaps.values() for version in thinned}
-        here = {node.id for node in repository.log.nodes(list(named))}
+        here = repository.log.among(named)
         for version, thinned in gaps.items():
             node, found = tree.nodes[version], [one for one in thinned if one in here]
             further[version] = replace(node, parents=(*node.parents, *found))

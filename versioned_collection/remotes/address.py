@@ -277,7 +277,7 @@ def _check_since(repository: Repository, bundle: BundleRemote) -> None:
     Raises:
         InvalidOperation: They are not.
     """
-    known = {node.id for node in repository.log.nodes(list(bundle.since))}
+    known = repository.log.among(bundle.since)
     lacking = [label for version, label in bundle.since.items() if version not in known]
     if lacking:
         raise InvalidOperation(

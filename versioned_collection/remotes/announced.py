@@ -37,7 +37,7 @@ class Arrival:
         self._hold = hold
         self._repository = hold.repository
         self._head = hold.state.head
-        known = {node.id for node in self._repository.log.nodes(versions)}
+        known = self._repository.log.among(versions)
         self._known = [version for version in versions if version in known]
         new = [version for version in versions if version not in known]
         found = self._repository.incoming.entries(new)
@@ -69,7 +69,7 @@ class Arrival:
         """
         wanted = {one for entry in self.entries.values() for one in entry.parents}
         outside = wanted.difference(self.entries)
-        found = {node.id for node in self._repository.log.nodes(list(outside))}
+        found = self._repository.log.among(outside)
         if not found.issuperset(outside):
             raise InvalidOperation(
                 "what was transferred stands on a version that was removed meanwhile; try again",

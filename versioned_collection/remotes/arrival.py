@@ -257,7 +257,7 @@ def _check_there(
         InvalidOperation: One was removed.
     """
     outside = set(targets.values()).difference(entering)
-    gone = outside.difference(node.id for node in repository.log.nodes(list(outside)))
+    gone = outside - repository.log.among(outside)
     for name, version in targets.items():
         if version in gone:
             raise InvalidOperation(

@@ -167,7 +167,7 @@ class MongoRemote:
 
     def known(self, versions: Sequence[VersionId]) -> set[VersionId]:
         """Return those of these versions that the log names."""
-        return {node.id for node in self.repository.log.nodes(versions)}
+        return self.repository.log.among(versions)
 
     @contextmanager
     def inbox(self) -> Iterator[Staging]:

@@ -200,7 +200,7 @@ class Staging:
             self._repository.deltas.delete(versions)
             return
         with suppress(LeaseHeld), holding(self._repository, "transfer"):
-            known = {node.id for node in self._repository.log.nodes(versions)}
+            known = self._repository.log.among(versions)
             self._repository.deltas.delete([one for one in versions if one not in known])
 
     def _stored(self, version: VersionId) -> _Sums:

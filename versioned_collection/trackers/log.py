@@ -126,6 +126,10 @@ class LogCollection(Tracker):
         """Return the places in the tree of some versions, in no particular order."""
         return self._nodes({"_id": {"$in": list(versions)}}) if versions else []
 
+    def among(self, versions: Iterable[VersionId]) -> set[VersionId]:
+        """Return those of some versions that the log names."""
+        return {node.id for node in self.nodes(list(versions))}
+
     def labelled_any(self, labels: Iterable[tuple[str, int]]) -> dict[tuple[str, int], VersionId]:
         """Return the versions that have some of these labels."""
         return {(node.branch, node.number): node.id for node in self.nodes_labelled(labels)}

@@ -290,7 +290,7 @@ class _Pulling:
         return meeting, relation_of(self._repository, tree, theirs, mine)
 
     def _check_there(self, versions: list[VersionId]) -> None:
-        gone = set(versions) - {node.id for node in self._repository.log.nodes(versions)}
+        gone = set(versions) - self._repository.log.among(versions)
         if gone:
             raise InvalidOperation(
                 f"a version on which {self._branch!r} stands at the remote was removed here "

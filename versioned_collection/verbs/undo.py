@@ -111,7 +111,7 @@ def _check(hold: Hold, operation: Operation) -> None:
     needed: list[VersionId] = [operation.before["head"]]
     needed += [before for before, _ in operation.branches.values() if before is not None]
     needed += [before["version"] for before, _ in operation.tags.values() if before is not None]
-    known = {node.id for node in repository.log.nodes(needed)}
+    known = repository.log.among(needed)
     if not known.issuperset(needed):
         raise InvalidOperation(
             f"a version that {operation.verb} left is not in the log any more",
