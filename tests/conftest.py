@@ -194,6 +194,9 @@ BEYOND_DOUBLES = frozenset(
 )
 """Tests in these files that ask for what mongomock does not have."""
 
+BEYOND_DOUBLES_OF_MOTOR = frozenset({"test_codecs.py"})
+"""Files that ask for codec options, which the double of Motor refuses."""
+
 PARTS = {
     "test_benchmarks.py": 2,
     "test_capture.py": 3,
@@ -214,7 +217,8 @@ ON_DOUBLES_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "lo
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have the tests of public verbs run on every surface."""
-    if metafunc.definition.path.name in ON_EVERY_SURFACE:
+    is_blocking = metafunc.definition.get_closest_marker("blocking") is not None
+    if metafunc.definition.path.name in ON_EVERY_SURFACE and not is_blocking:
         metafunc.parametrize("surface", ["sync", "async", "motor"], indirect=True)
 
 
@@ -234,8 +238,11 @@ def _is_beyond_doubles(item: pytest.Item) -> bool:
     if call is None or "mongomock" not in call.params.values():
         return False
     is_beyond = getattr(item, "originalname", None) in BEYOND_DOUBLES
-    is_async = call.params.get("surface", "sync") == "async"  # of PyMongo, which has no double
-    return item.path.name not in ON_DOUBLES or is_beyond or is_async
+    surface = call.params.get("surface", "sync")
+    is_without_double = surface == "async" or (
+        surface == "motor" and item.path.name in BEYOND_DOUBLES_OF_MOTOR
+    )
+    return item.path.name not in ON_DOUBLES or is_beyond or is_without_double
 
 
 def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:

@@ -21,7 +21,12 @@ from pymongo.database import Database
 
 from versioned_collection import AsyncVersionedCollection, VersionedCollection
 from versioned_collection.aio.past import AsyncPastCollection
-from versioned_collection.doubles.client import DoubleDatabase
+from versioned_collection.doubles.client import DoubleClient, _clients
+
+
+def store_of(double: DoubleClient) -> Any:
+    """Return what a client of a double shows."""
+    return next(store for store, client in _clients.items() if client is double)
 
 
 class Loop:
@@ -43,8 +48,8 @@ class Loop:
 
     def database(self, kind: type, database: Database[Any]) -> Any:
         """Return the asynchronous form of a database; of a double that of Motor's double."""
-        if isinstance(database, DoubleDatabase):
-            inner = mongomock.MongoClient(_store=database._store)
+        if isinstance(database.client, DoubleClient):
+            inner = mongomock.MongoClient(_store=store_of(database.client))
             return AsyncMongoMockClient(mock_mongo_client=inner)[database.name]
         key = kind, database.client.address
         if key not in self._clients:
@@ -59,7 +64,9 @@ class Loop:
 
     async def _connected(self, kind: type, database: Database[Any]) -> Any:
         host, port = database.client.address or ("", 0)
-        return kind(host, port, directConnection=True)
+        client = kind(host, port, directConnection=True)
+        await client.admin.command("ping")  # at its first use Motor settles on a loop
+        return client
 
     def close(self) -> None:
         """Close the clients and end the loop."""

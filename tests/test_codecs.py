@@ -318,6 +318,7 @@ def test_variables_of_writes_that_are_noted(standalone_db):
     _is_whole(collection)
 
 
+@pytest.mark.blocking
 @pytest.mark.parametrize("name", WRITES)
 def test_writes_to_a_double(name):
     collection = _noted(adopted(mongomock.MongoClient()["music"]))

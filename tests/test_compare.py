@@ -117,6 +117,7 @@ def test_labels_count(anydb, twin):
     assert bands != other
 
 
+@pytest.mark.blocking
 def test_other_names_and_types(anydb):
     bands, songs = tracked(anydb), VersionedCollection(anydb, "songs")
     comparisons = [lambda a, b: a < b, lambda a, b: a <= b, lambda a, b: a > b,

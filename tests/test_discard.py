@@ -259,6 +259,7 @@ class Meanwhile(monitoring.CommandListener):
         pass
 
 
+@pytest.mark.blocking
 @pytest.mark.parametrize(
     ("seen", "changed"),
     [

@@ -116,6 +116,7 @@ def test_right_after_a_large_update_nothing_is_missed(anydb):
     assert bands.count_documents({"a": 0}) == 5_000
 
 
+@pytest.mark.blocking
 def test_aborted_transaction_is_no_change(db):
     bands = tracked(db)
     with db.client.start_session() as session:

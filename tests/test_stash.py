@@ -38,6 +38,7 @@ def test_there_and_back(anydb):
 
 def test_false_without_changes_or_stash(anydb):
     bands = tracked(anydb)
+    assert not bands.has_changes()  # a first look may be noted
     before = everything(anydb)
     assert bands.stash() is False
     assert bands.stash(overwrite=True) is False
