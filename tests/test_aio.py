@@ -538,6 +538,39 @@ async def test_reading_the_past(adb):
 
 
 @asynchronous
+async def test_cursors_over_the_past_are_told_what_to_do_as_pymongos_are(adb):
+    bands = AsyncVersionedCollection(adb, "bands")
+    await bands.insert_many([{"_id": n, "x": -n, "name": "aB"[n % 2]} for n in range(6)])
+    await bands.init()
+    await bands.delete_many({})
+    await bands.register("none")
+    view = await bands.at("main@0")
+    told = view.find().sort("x").skip(1).limit(3).batch_size(2).comment("why").max_time_ms(60_000)
+    assert told.alive
+    assert (await told.next())["_id"] == 4
+    assert [one["_id"] for one in await told.to_list(1)] == [3]
+    with pytest.raises(errors.InvalidArgument, match="clone"):
+        told.sort("x", -1)
+    again = told.clone()
+    assert [one["_id"] async for one in again] == [4, 3, 2]
+    assert not again.alive
+    assert [one["_id"] async for one in await again.rewind()] == [4, 3, 2]
+    named = view.find().collation({"locale": "en", "strength": 2}).hint("_id_")
+    assert [one["_id"] async for one in named.sort([("name", 1), ("_id", 1)])] == [0, 2, 4, 1, 3, 5]
+    async with view.find().allow_disk_use(True).sort("_id", -1) as left:
+        assert (await anext(left))["_id"] == 5
+    assert not left.alive
+    results = view.aggregate([{"$sort": {"_id": 1}}])
+    assert await results.next() == {"_id": 0, "x": 0, "name": "a"}
+    await results.close()
+    assert not results.alive
+    with pytest.raises(errors.InvalidType):
+        view.find(5)
+    with pytest.raises(errors.InvalidType):
+        view.find().limit("all")
+
+
+@asynchronous
 async def test_several_working_copies(adb):
     class Bands(AsyncVersionedCollection):
         pass

@@ -118,7 +118,7 @@ async def typed_and_awaited(client: AsyncMongoClient[dict[str, Any]]) -> None:
     past = await bands.at("main~2")
     assert_type(past, AsyncPastCollection[Band])
     assert_type(await past.find_one(1), Band | None)
-    assert_type([one async for one in past.find()], list[Band])
+    assert_type([one async for one in past.find().sort("name").limit(3)], list[Band])
     assert_type([one.document async for one in bands.history(1)], list[Band | None])
     assert_type(await bands.register("message"), bool)
     await bands.register(1)  # type: ignore[arg-type]

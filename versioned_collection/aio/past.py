@@ -8,7 +8,8 @@ from typing import Any, Generic, NoReturn
 
 from bson.codec_options import CodecOptions
 
-from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
+from versioned_collection.aio.cursors import AsyncPastCursor, AsyncPastResults
+from versioned_collection.aio.threads import in_this_loop, in_thread
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
 from versioned_collection.observing import Progress
@@ -18,7 +19,7 @@ from versioned_collection.past.view import WRITES, PastCollection
 class AsyncPastCollection(Generic[DocumentType]):
     """A version of a collection, read only, without checking it out; see `PastCollection`.
 
-    Reads run in worker threads. Order and limits of a find are arguments of it.
+    Reads run in worker threads.
     """
 
     def __init__(self, view: PastCollection[DocumentType], database: Any) -> None:
@@ -50,13 +51,13 @@ class AsyncPastCollection(Generic[DocumentType]):
         """How documents are decoded; see `PastCollection.codec_options`."""
         return self._view.codec_options
 
-    def find(self, *args: Any, **kwargs: Any) -> Streamed[DocumentType]:
-        """Iterate over documents of the version; see `PastCollection.find`."""
-        return Streamed(partial(self._view.find, *args, **kwargs))
+    def find(self, *args: Any, **kwargs: Any) -> AsyncPastCursor[DocumentType]:
+        """Find documents of the version; see `PastCollection.find`."""
+        return AsyncPastCursor(self._view.find(*args, **kwargs))
 
-    def aggregate(self, *args: Any, **kwargs: Any) -> Streamed[Any]:
-        """Iterate over what an aggregation returns; see `PastCollection.aggregate`."""
-        return Streamed(partial(self._view.aggregate, *args, **kwargs))
+    def aggregate(self, *args: Any, **kwargs: Any) -> AsyncPastResults[Any]:
+        """Run an aggregation over the documents; see `PastCollection.aggregate`."""
+        return AsyncPastResults(self._view.aggregate(*args, **kwargs))
 
     async def find_one(self, *args: Any, **kwargs: Any) -> DocumentType | None:
         """Return a document of the version; see `PastCollection.find_one`."""

@@ -151,7 +151,8 @@ class Streamed(AsyncIterator[T]):
     def __init__(
         self, begin: Callable[..., Iterator[T]], options: Callable[[], dict[str, Any]] = dict
     ) -> None:
-        self._items = stream(begin, options)
+        self._begin = partial(stream, begin, options)
+        self._items = self._begin()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self._items

@@ -51,7 +51,8 @@ def is_collection(value: Any) -> bool:
 def _inside(value: Any) -> Any:
     """Return what an object of Motor wraps; a collection of its double does not say it."""
     if is_collection(value) and is_double(value.delegate):
-        return value.database.delegate[value.name]
+        named = value.database.delegate.get_collection
+        return named(value.name, codec_options=value.codec_options)
     return value.delegate
 
 
