@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from api_support import edit, problems, raws, tracked, untracked
 from bson.int64 import Int64
@@ -10,7 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandListener
 
-from versioned_collection import VersionedCollection
+from versioned_collection import VersionedCollection, embedded
 from versioned_collection.committing import at_once, moving
 from versioned_collection.committing.writing import Writing
 from versioned_collection.errors import AutoMergeFailedError, WorkingCopyChanged
@@ -211,6 +213,26 @@ def test_a_full_cache_is_not_taken_for_another_client(db, monkeypatch, suspiciou
     assert problems(bands) == []
 
 
+def test_a_full_cache_that_shows_when_all_is_to_be_committed(db, monkeypatch, suspicious, caplog):
+    bands = apart(db, False)
+    commit, taken_back = ClientSession.commit_transaction, []
+
+    def take_back(self):
+        if len(taken_back) > at_once.MOST_ATTEMPTS + 2:
+            return commit(self)
+        taken_back.append(self)
+        self.abort_transaction()
+        labels = {"errorLabels": ["TransientTransactionError"]}
+        raise OperationFailure("WriteConflict error", 112, labels)
+
+    monkeypatch.setattr(ClientSession, "commit_transaction", take_back)
+    with caplog.at_level("INFO", "versioned_collection"):
+        assert bands.checkout("main~1")
+    assert "checkout of bands goes step by step" in caplog.text
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
 @pytest.mark.parametrize("verb", ["checkout", "merge", "stash"])
 def test_a_transaction_of_somebody_else_is_told_from_a_full_cache(db, suspicious, verb):
     bands = apart(db, verb in DIRTY)
@@ -249,3 +271,21 @@ def test_going_on_while_somebody_else_has_a_transaction_open(db, monkeypatch):
     assert bands.register()
     assert not bands.is_detached()
     assert problems(bands) == []
+
+
+def test_large_documents_in_the_smallest_cache_that_servers_make_by_themselves():
+    with embedded.start(durable=False, cache_gb=0.25) as server, MongoClient(server.uri) as client:
+        bands = untracked(client["music"])
+        rewrite_all(bands, 30)
+        bands.init("start")
+        first = raws(bands)
+        rewrite_all(bands, 30)
+        assert bands.register("second")
+        assert bands.checkout("main~1")
+        assert raws(bands) == first
+        assert problems(bands) == []
+
+
+def rewrite_all(bands, count):
+    for id_ in range(count):
+        bands.replace_one({"_id": id_}, {"x": random.randbytes(1_000_000)}, upsert=True)

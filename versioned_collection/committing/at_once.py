@@ -25,6 +25,15 @@ _PATIENCE = 5.0
 _MAY_FILL_CACHE = 4 * 1024 * 1024
 """Bytes of documents that a small or busy cache may not hold as parts of one transaction."""
 
+_MOST_BESIDE_DELTAS = 12 * 1024 * 1024
+"""Bytes that a transaction writes at most while the deltas of its documents are stored beside it.
+
+A server that has a tenth of its cache full of what is not committed takes up nothing more: it
+waits for the transaction, which waits for the deltas here. The smallest cache that it makes by
+itself is 256 MB.
+Source: WiredTiger's ``eviction_updates_trigger``.
+"""
+
 _REHEARSALS = 3
 
 _CACHE_FULL = ("Cache full", "for eviction", "cache overflow")
@@ -57,7 +66,7 @@ class AtOnce:
         completed: Callable[[], None] | None,
     ) -> None:
         """Carry out a small commit in one transaction, while its moves are still computed."""
-        with closing(_Small(batches)) as small:
+        with closing(_Small(batches, _most_bytes(commit, completed is not None))) as small:
             if completed is None:
                 judge(self._hold, commit)
             writer = WorkingCopyWriter(
@@ -111,14 +120,12 @@ class AtOnce:
         def counted(session: ClientSession | None) -> None:
             nonlocal attempts, failed
             attempts += 1
+            if attempts > 1:  # the one before failed, at the latest when it was to be committed
+                failed = min(failed, time.monotonic())
             if attempts > MOST_ATTEMPTS and time.monotonic() > failed + _PATIENCE:
                 raise _TakenBack(attempts - 1)
-            try:
-                with _told_if_too_large():  # which the driver would try again for two minutes
-                    work(session)
-            except driver.OperationFailure:
-                failed = min(failed, time.monotonic())
-                raise
+            with _told_if_too_large():  # which the driver would try again for two minutes
+                work(session)
 
         while True:
             try:
@@ -199,8 +206,19 @@ class _SourceFailed(Exception):
         self.error = error
 
 
+def _most_bytes(commit: Commit, is_beside_deltas: bool) -> float:
+    """Return how many bytes the documents of a commit may have."""
+    if not is_beside_deltas:
+        return math.inf  # beyond the usual limits
+    return _MOST_BESIDE_DELTAS / max(1, commit.working_copy + commit.replica)
+
+
 class _Small:
     """Batches that can be gone through again, as long as they fit into one transaction.
+
+    Args:
+        batches: The batches.
+        most_bytes: How many bytes their documents may have, where that is less than usual.
 
     Attributes:
         seen: Those that were computed so far.
@@ -208,8 +226,8 @@ class _Small:
         count: How many documents they move.
     """
 
-    def __init__(self, batches: Iterable[list[Move]]) -> None:
-        self._source = iter(batches)
+    def __init__(self, batches: Iterable[list[Move]], most_bytes: float) -> None:
+        self._source, self._most_bytes = iter(batches), most_bytes
         self.seen: list[list[Move]] = []
         self.bytes = 0
         self.count = 0
@@ -220,7 +238,7 @@ class _Small:
             self.seen.append(batch)
             self.count += len(batch)
             self.bytes += size_of(batch)
-            if not is_small(self.count, self.bytes):
+            if self.bytes > self._most_bytes or not is_small(self.count, self.bytes):
                 raise TooLarge("too many documents for one transaction")
             yield batch
 
