@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import mongomock
@@ -40,6 +39,7 @@ class Loop:
 
     def run(self, awaitable: Any) -> Any:
         """Await something in the loop."""
+        assert threading.current_thread() is not self._thread, "mark the test as `blocking`"
 
         async def result() -> Any:
             return await awaitable
@@ -105,16 +105,26 @@ class _Calls:
             value = self.runner.run(value)
         if isinstance(value, AsyncPastCollection):
             return BlockingPast(self.runner, value)
-        return self._each(value) if hasattr(value, "__aiter__") else value
+        return BlockingStream(self.runner, value) if hasattr(value, "__aiter__") else value
 
-    def _each(self, stream: Any) -> Iterator[Any]:
-        items = aiter(stream)
-        while True:
-            try:
-                item = self.runner.run(_next(items))
-            except StopAsyncIteration:
-                return
-            yield item
+
+class BlockingStream(_Calls):
+    """What `async for` goes through, such as a cursor."""
+
+    def __init__(self, runner: Loop, wrapped: Any) -> None:
+        self.runner, self._wrapped = runner, wrapped
+        self._items: Any = None
+
+    def __iter__(self) -> BlockingStream:
+        return self
+
+    def __next__(self) -> Any:
+        if self._items is None:
+            self._items = aiter(self._wrapped)
+        try:
+            return self.runner.run(_next(self._items))
+        except StopAsyncIteration:
+            raise StopIteration from None
 
 
 class BlockingPast(_Calls):

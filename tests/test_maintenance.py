@@ -113,6 +113,7 @@ def test_gc_untracked(anydb):
     assert anydb.list_collection_names() == ["bands"]
 
 
+@pytest.mark.blocking
 def test_listen_keeps_the_modified_set_fresh(anydb):
     bands = tracked(anydb)
     stop = threading.Event()

@@ -358,8 +358,8 @@ def test_a_process_that_dies_while_it_turns_back(anydb, monkeypatch, small_limit
         if left > 0:
             break
         bands = VersionedCollection(anydb, bands.name)
+        assert bands.stashes() == stashes, number
         assert raws(bands) == before, number
-        assert bands.stashes() == stashes
         assert problems(bands) == []
     assert number > 5
 

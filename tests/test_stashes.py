@@ -644,6 +644,7 @@ def numbered(db: Any) -> VersionedCollection:
     return bands
 
 
+@pytest.mark.blocking
 def test_a_change_while_many_are_written_keeps_the_stash(anydb, small_limits):
     bands = numbered(anydb)
     other = anydb["bands"] if bands.capture_mode == "change_stream" else bands
