@@ -556,7 +556,8 @@ async def test_cursors_over_the_past_are_told_what_to_do_as_pymongos_are(adb):
     assert not again.alive
     assert [one["_id"] async for one in await again.rewind()] == [4, 3, 2]
     named = view.find().collation({"locale": "en", "strength": 2}).hint("_id_")
-    assert [one["_id"] async for one in named.sort([("name", 1), ("_id", 1)])] == [0, 2, 4, 1, 3, 5]
+    in_order = named.sort([("name", 1), ("_id", 1)])
+    assert [one["_id"] async for one in in_order] == [0, 2, 4, 1, 3, 5]
     async with view.find().allow_disk_use(True).sort("_id", -1) as left:
         assert (await anext(left))["_id"] == 5
     assert not left.alive
