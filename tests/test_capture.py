@@ -357,6 +357,18 @@ def test_position_before_the_oplog(db, server, bands):
     registered_exactly(bands)
 
 
+def test_who_listens_finds_what_was_not_followed(db, bands, monkeypatch):
+    """One full comparison, and from then on what comes is followed."""
+    db[NAME].update_one({"_id": 1}, {"$set": {"x": "changed"}})
+    db[f"__metadata_{NAME}"].update_one({}, {"$set": {"captured": Timestamp(1_000_000, 1)}})
+    stop = threading.Event()
+    stop.set()
+    assert bands.listen(0.0, stop) == 1
+    monkeypatch.setattr("versioned_collection.working_copy.compare_everything", None)
+    db[NAME].insert_one({"_id": "newer"})
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 0}
+
+
 @pytest.fixture(scope="module")
 def forgetful():
     """A server whose oplog holds one megabyte, and is cut each second."""

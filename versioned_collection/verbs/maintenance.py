@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -188,5 +188,7 @@ def note(repository: Repository) -> Any:
     """Look once, and keep what was noticed."""
     with holding(repository, "listen") as hold:
         copy = WorkingCopy(hold)
+        if copy.noticed.scan and repository.capture_mode != "scan":  # from then on it follows
+            deque(copy.changes(note=True), maxlen=0)
         copy.persist()
         return copy.noticed.at
