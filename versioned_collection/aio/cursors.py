@@ -107,5 +107,5 @@ class AsyncPastCursor(AsyncPastResults[DocumentType]):
         """Start over."""
         await self.close()
         self._cursor.rewind()
-        self._items = self._begin()
+        self._start()
         return self

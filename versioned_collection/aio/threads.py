@@ -152,6 +152,9 @@ class Streamed(AsyncIterator[T]):
         self, begin: Callable[..., Iterator[T]], options: Callable[[], dict[str, Any]] = dict
     ) -> None:
         self._begin = partial(stream, begin, options)
+        self._start()
+
+    def _start(self) -> None:
         self._items = self._begin()
 
     def __aiter__(self) -> AsyncIterator[T]:
