@@ -305,6 +305,26 @@ def test_options_that_change_nothing(nested, is_whole):
             call()
 
 
+def test_options_of_other_types(nested):
+    view, _ = nested
+    for call in (
+        lambda: view.find(max_time_ms="soon"),
+        lambda: view.find(max_time_ms=True),
+        lambda: view.find(allow_disk_use=1),
+        lambda: view.find(no_cursor_timeout="no"),
+        lambda: view.find().max_time_ms(1.5),
+        lambda: view.find().allow_disk_use(None),
+        lambda: view.aggregate([], maxTimeMS="soon"),
+        lambda: view.distinct("n", maxTimeMS=[]),
+        lambda: view.count_documents({}, max_time_ms="soon"),
+        lambda: view.estimated_document_count(max_time_ms="soon"),
+    ):
+        with pytest.raises(errors.InvalidType):
+            call()
+    with pytest.raises(errors.InvalidArgument, match="negative"):
+        view.find().max_time_ms(-1)
+
+
 @pytest.mark.parametrize("sort", [None, [("n", 1)]])
 @pytest.mark.parametrize("is_whole", [False, True])
 def test_large_numbers(nested, sort, is_whole):

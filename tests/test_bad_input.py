@@ -75,6 +75,14 @@ WRONG_CALLS = [
     (errors.InvalidArgument, lambda b: b.import_("/nowhere/a\0b.bson")),
     (errors.InvalidArgument, lambda b: b.import_("/nowhere/\ud800.bson")),
     (errors.InvalidType, lambda b: b.listen(interval="x")),
+    (errors.InvalidArgument, lambda b: b.listen(interval=-0.1)),
+    (errors.InvalidArgument, lambda b: b.listen(interval=float("inf"))),
+    (errors.InvalidArgument, lambda b: b.listen(interval=float("nan"))),
+    *(
+        (errors.InvalidArgument, lambda b, end=end, verb=verb: verb(b, f"mongodb://h/db{end}"))
+        for end in (".$x", "..", ".a..b", ".a.")
+        for verb in (lambda b, url: b.add_remote("new", url), lambda b, url: b.push(url))
+    ),
 ]
 
 NAMED = {

@@ -494,6 +494,7 @@ USAGE = (
     ("add-remote", "taken", "mongodb://h/db"),
     ("push", "mongodb://h"),
     ("push", "mongodb://h:port/db"),
+    ("push", "mongodb://h/db.$x"),
     ("push", "mongodb://u:${NOT_SET_ANYWHERE}@h/db"),
     ("pull", "taken", "--resolver", "best"),
     ("clone",),

@@ -13,7 +13,14 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.codec import Codec
 from versioned_collection.errors import InvalidArgument
 from versioned_collection.past.options import comment_of
-from versioned_collection.past.query import Find, collation_of, hint_of, number_of, sort_of
+from versioned_collection.past.query import (
+    Find,
+    collation_of,
+    flag_of,
+    hint_of,
+    number_of,
+    sort_of,
+)
 from versioned_collection.past.reading import Reader
 
 if TYPE_CHECKING:
@@ -115,11 +122,12 @@ class PastCursor(PastResults[DocumentType]):
 
     def max_time_ms(self, max_time_ms: int | None) -> PastCursor[DocumentType]:
         """Have the server give up after so many milliseconds."""
-        return self._set("maxTimeMS", max_time_ms)
+        limit = None if max_time_ms is None else number_of(max_time_ms, "max_time_ms")
+        return self._set("maxTimeMS", limit)
 
     def allow_disk_use(self, allow_disk_use: bool) -> PastCursor[DocumentType]:
         """Let the server sort on disk, or forbid it."""
-        return self._set("allowDiskUse", allow_disk_use)
+        return self._set("allowDiskUse", flag_of(allow_disk_use, "allow_disk_use"))
 
     def _set(self, name: str, value: Any) -> PastCursor[DocumentType]:
         options = {key: one for key, one in self._find.options.items() if key != name}

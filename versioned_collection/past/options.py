@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import RAW_OPTIONS
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.past.query import collation_of, hint_of, number_of
+from versioned_collection.past.query import collation_of, flag_of, hint_of, number_of
 
 OF_DISTINCT: Mapping[str, str] = {
     "collation": "collation",
@@ -57,18 +57,20 @@ def options_of(
                 option=name,
             )
         if value is not None:
-            found[names[name]] = value
-    if "batchSize" in found:
-        number_of(found["batchSize"], "batchSize")
-    if "collation" in found:
-        found["collation"] = collation_of(found["collation"])
-    if "hint" in found:
-        found["hint"] = hint_of(found["hint"])
-    if "let" in found:
-        found["let"] = stored(found["let"], "let", codec)
-    if "comment" in found:
-        found["comment"] = comment_of(found["comment"], codec)
+            found[names[name]] = _as_sent(names[name], value, codec)
     return found
+
+
+def _as_sent(name: str, value: Any, codec: Codec) -> Any:
+    if name in ("batchSize", "maxTimeMS"):
+        return number_of(value, name)
+    if name in ("allowDiskUse", "noCursorTimeout"):
+        return flag_of(value, name)
+    if name == "collation":
+        return collation_of(value)
+    if name == "hint":
+        return hint_of(value)
+    return stored(value, name, codec) if name == "let" else comment_of(value, codec)
 
 
 def comment_of(value: Any, codec: Codec) -> Any:

@@ -153,6 +153,17 @@ def number_of(value: Any, what: str) -> int:
     return value
 
 
+def flag_of(value: Any, what: str) -> bool:
+    """Return what is true or false.
+
+    Raises:
+        InvalidType: It is neither.
+    """
+    if not isinstance(value, bool):
+        raise InvalidType(f"{what} is True or False", argument=value)
+    return value
+
+
 def hint_of(value: Any) -> Any:
     """Return a hint as the server takes it: an index's name, or its key.
 

@@ -85,8 +85,7 @@ def check_url(url: Any) -> str:
             "a remote begins with mongodb:// or mongodb+srv://, or is the path of a bundle, such "
             "as ./backup.bundle"
         )
-    if not _without_references(url)["database"]:
-        raise InvalidArgument("name the database as well: mongodb://host/database")
+    _check_place(_without_references(url))
     if holds_secret(url):
         raise InvalidArgument(f"a password is never stored: {INSTEAD_OF_A_PASSWORD}")
     return url
@@ -130,6 +129,19 @@ def _is_path(remote: Any) -> bool:
 
 def _without_references(url: str) -> dict[str, Any]:
     return _parsed(_REFERENCE.sub("reference", url))
+
+
+def _check_place(parsed: dict[str, Any]) -> None:
+    """Make sure that a URI names a database, and no collection that cannot be.
+
+    Raises:
+        InvalidArgument: It does not.
+    """
+    if not parsed["database"]:
+        raise InvalidArgument("name the database as well: mongodb://host/database")
+    collection = parsed["collection"] or ""
+    if "$" in collection or ".." in collection or collection.strip(".") != collection:
+        raise InvalidArgument(f"a collection cannot be called {collection!r}", name=collection)
 
 
 def _parsed(url: str) -> dict[str, Any]:
@@ -321,8 +333,7 @@ def _opened_at(repository: Repository, wanted: str) -> Iterator[tuple[Repository
         url, name = known.url, wanted
     url = with_secrets(url)
     parsed = _parsed(url)
-    if not parsed["database"]:
-        raise InvalidArgument("name the database as well: mongodb://host/database")
+    _check_place(parsed)
     options: dict[str, Any] = {}
     if "serverselectiontimeoutms" not in {one.lower() for one in parsed["options"]}:
         patience = repository.db.client.options.server_selection_timeout

@@ -172,9 +172,14 @@ def listen(
 
     Raises:
         InvalidType: The interval is no number.
+        InvalidArgument: It is negative, or too long to wait for.
     """
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):
         raise InvalidType("interval is a number of seconds", interval=interval)
+    if not 0 <= interval <= threading.TIMEOUT_MAX:
+        raise InvalidArgument(
+            f"interval is from 0 to {threading.TIMEOUT_MAX:.0f} seconds", interval=interval
+        )
     stop = stop or threading.Event()
     looks = 0
     while True:
