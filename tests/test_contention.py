@@ -273,6 +273,25 @@ def test_going_on_while_somebody_else_has_a_transaction_open(db, monkeypatch):
     assert problems(bands) == []
 
 
+@pytest.mark.parametrize("verb", ["merge", "cherry_pick", "revert", "register"])
+def test_documents_too_large_to_move_while_their_changes_are_stored(db, monkeypatch, caplog, verb):
+    """Readers of the collection see all of them at once nevertheless."""
+    bands = apart(db, False)
+    edit(bands, "before", 1)
+    bands.register("before")
+    if verb == "register":
+        edit(bands, "changed", 1)
+    monkeypatch.setattr(at_once, "_MOST_BESIDE_DELTAS", 0)
+    revision = {"merge": "side", "cherry_pick": "side", "revert": "HEAD", "register": "changed"}
+    with caplog.at_level("INFO", "versioned_collection"):
+        assert getattr(bands, verb)(revision[verb])
+    # none sees the replica, to which alone register writes
+    assert ("goes step by step" in caplog.text) == (verb == "register")
+    assert {one["x"] for one in bands.find()} == ({1} if verb in ("merge", "cherry_pick") else {0})
+    assert bands.undo()
+    assert problems(bands) == []
+
+
 def test_large_documents_in_the_smallest_cache_that_servers_make_by_themselves():
     with embedded.start(durable=False, cache_gb=0.25) as server, MongoClient(server.uri) as client:
         bands = untracked(client["music"])

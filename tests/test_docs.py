@@ -43,6 +43,7 @@ from versioned_collection import (
 from versioned_collection.aio import threads
 from versioned_collection.cli.failures import describe
 from versioned_collection.cli.settings import DEFAULTS
+from versioned_collection.committing import at_once
 from versioned_collection.core import guard, revision
 from versioned_collection.facets.base import Facet
 from versioned_collection.formats import columns, lines
@@ -69,6 +70,7 @@ LIMITS = [
     ("32 MB; more goes in batches", MIB, moves.SMALL_BYTES),
     ("batches of 2,000", 1, moves.BATCH),
     ("16 MB, behind one commit point", MIB, moves.BATCH_BYTES),
+    ("what has more than 12 MB", MIB, at_once._MOST_BESIDE_DELTAS),
     ("one bundle | 200,000", 1, transfer.MOST_VERSIONS),
     ("bundle | 512 MiB", MIB, container._LARGEST_BLOCK),
     ("file | 256 MiB", MIB, lines._LONGEST),

@@ -9,12 +9,12 @@ from functools import partial
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit, refuse_same_labels
-from versioned_collection.committing.at_once import AtOnce, TooLarge
+from versioned_collection.committing.at_once import AtOnce, TooLarge, TooLargeBesideDeltas
 from versioned_collection.committing.steps import Steps
 from versioned_collection.committing.writing import Writing
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.hold import Hold
-from versioned_collection.moves import Move
+from versioned_collection.moves import Move, moves_along
 from versioned_collection.observing import Progress
 from versioned_collection.restoring import exactly_unstashed, unstashed
 
@@ -80,6 +80,10 @@ class Committer:
                 AtOnce(self._writing).carry_out(commit, batches(), keep, completed)
                 return
             except TooLarge as reason:
+                if isinstance(reason, TooLargeBesideDeltas) and completed and commit.working_copy:
+                    completed()
+                    self.carry_out(commit, self._stored(commit), keep=keep)
+                    return
                 _log.info(
                     "%s of %s goes step by step: %s",
                     self._hold.verb,
@@ -92,6 +96,11 @@ class Committer:
             completed()
         self.declare(commit)
         self.complete(commit)
+
+    def _stored(self, commit: Commit) -> Callable[[], Iterable[list[Move]]] | None:
+        """Return what iterates over the documents of a version whose deltas are all stored."""
+        path = commit.path
+        return None if path is None else lambda: moves_along(self._repository, path)
 
     def references(self, commit: Commit) -> None:
         """Carry out a commit that moves no documents."""

@@ -47,6 +47,10 @@ class TooLarge(VersioningError):
     code = "too_large"
 
 
+class TooLargeBesideDeltas(TooLarge):
+    """They are, as long as the deltas of their documents are still being stored."""
+
+
 class AtOnce:
     """Carries out commits in one transaction each.
 
@@ -238,8 +242,10 @@ class _Small:
             self.seen.append(batch)
             self.count += len(batch)
             self.bytes += size_of(batch)
-            if self.bytes > self._most_bytes or not is_small(self.count, self.bytes):
+            if not is_small(self.count, self.bytes):
                 raise TooLarge("too many documents for one transaction")
+            if self.bytes > self._most_bytes:
+                raise TooLargeBesideDeltas("their changes have to be stored before they move")
             yield batch
 
     def _computed(self) -> list[Move] | None:
