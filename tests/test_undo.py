@@ -198,3 +198,56 @@ def test_a_merge_that_waits_is_aborted_not_undone(anydb):
         bands.undo()
     bands.abort_merge()
     bands.undo()
+
+
+ELSEWHERE = {
+    "moved on": lambda bands: (bands.checkout("side"), step(bands, "theirs")),
+    "moved back": lambda bands: (bands.checkout("side"), bands.reset("side~1", hard=True)),
+    "renamed": lambda bands: bands.rename_branch("side", "aside"),
+    "deleted": lambda bands: (bands.tag("kept", "side"), bands.delete_branch("side")),
+}
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_head_comes_back_detached_where_its_branch_is_not_there_any_more(anydb, what):
+    """It would be put beside what another working copy has recorded, or removed, otherwise."""
+    bands = grown(anydb)
+    copy = bands.worktree("side", "copy")
+    there, documents = copy.resolve("HEAD").id, raws(copy)
+    copy.checkout("side~1")
+    ELSEWHERE[what](bands)
+    if bands.branch == "side":
+        bands.checkout("main")
+    before = {name: bands.resolve(name).id for name in bands.branches()}
+    copy.undo()
+    assert (copy.resolve("HEAD").id, copy.is_detached()) == (there, True)
+    assert raws(copy) == documents
+    assert problems(copy) == []
+    edit(copy, "mine")
+    copy.register("mine", branch_name="mine")
+    branches = {name: bands.resolve(name).id for name in bands.branches()}
+    assert branches == {**before, "mine": copy.resolve("HEAD").id}
+    assert problems(bands) == []
+
+
+NAMING = {
+    "tag": lambda bands: bands.tag("new", "side"),
+    "rename_branch": lambda bands: bands.rename_branch("other", "another"),
+}
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_what_was_named_while_a_rebase_waited_is_taken_back(anydb, name):
+    """HEAD was where no operation had left it then, and has no part in it."""
+    bands = grown(anydb)
+    bands.create_branch("other")
+    bands.checkout("side")
+    before = refs(bands)
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.rebase("main")
+    NAMING[name](bands)
+    bands.abort_merge()
+    assert bands.undo().verb == name
+    assert refs(bands) == before
+    assert bands.undo().verb == "checkout"
+    assert problems(bands) == []

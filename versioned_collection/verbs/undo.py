@@ -21,8 +21,10 @@ from versioned_collection.operations import LASTING, Operation, describe
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.setting_aside import keep_as_modified
-from versioned_collection.versions import holder_of
+from versioned_collection.versions import entry_of, holder_of
 from versioned_collection.working_copy import WorkingCopy
+
+_PLACE = ("head", "detached")
 
 
 def reflog(repository: Repository) -> Iterator[Operation]:
@@ -51,7 +53,7 @@ def undo(repository: Repository, progress: Progress | None = None) -> Operation:
         operation = _latest(repository)
         _check(hold, operation)
         commit = _reverse(hold, operation)
-        source, target = hold.state.head, operation.before["head"]
+        source, target = hold.state.head, commit.state.get("head", hold.state.head)
         if source != target:
             commit.path = repository.log.ancestry().path(source, target)
         if commit.path is not None and operation.documents:
@@ -92,14 +94,7 @@ def _check(hold: Hold, operation: Operation) -> None:
             operation=operation.id,
         )
     repository = hold.repository
-    tips = repository.branches.all()
-    head = {name: getattr(hold.state, name) for name in operation.after}
-    moved = {name: after for name, (_, after) in operation.branches.items()}
-    if head != operation.after or any(tips.get(name) != tip for name, tip in moved.items()):
-        raise InvalidOperation(
-            f"HEAD or a branch is not where {operation.verb} left it, so it cannot be undone",
-            operation=operation.id,
-        )
+    _refuse_moved(hold, operation)
     _refuse_other_tags(repository, operation)
     _refuse_taken(repository, operation)
     if operation.relabelled and repository.log.last_number(operation.relabelled[0]) >= 0:
@@ -108,7 +103,7 @@ def _check(hold: Hold, operation: Operation) -> None:
             "have that name back",
             operation=operation.id,
         )
-    needed: list[VersionId] = [operation.before["head"]]
+    needed: list[VersionId] = [operation.before["head"]] if _moved_head(operation) else []
     needed += [before for before, _ in operation.branches.values() if before is not None]
     needed += [before["version"] for before, _ in operation.tags.values() if before is not None]
     known = repository.log.among(needed)
@@ -117,6 +112,30 @@ def _check(hold: Hold, operation: Operation) -> None:
             f"a version that {operation.verb} left is not in the log any more",
             operation=operation.id,
         )
+
+
+def _refuse_moved(hold: Hold, operation: Operation) -> None:
+    """Refuse to put back what is not where the operation left it.
+
+    Raises:
+        InvalidOperation: HEAD or a branch is not.
+    """
+    tips = hold.repository.branches.all()
+    # not by its branch, which another working copy may have renamed
+    is_there = all(getattr(hold.state, fact) == operation.after[fact] for fact in _PLACE)
+    has_left = _moved_head(operation) and not is_there
+    if has_left or any(tips.get(name) != tip for name, (_, tip) in operation.branches.items()):
+        raise InvalidOperation(
+            f"HEAD or a branch is not where {operation.verb} left it, so it cannot be undone: "
+            "another working copy or a push has moved or renamed it since; checkout() and reset() "
+            "go to any version",
+            operation=operation.id,
+        )
+
+
+def _moved_head(operation: Operation) -> bool:
+    """Tell whether HEAD had a part; while a merge waits it is where no operation has left it."""
+    return operation.before != operation.after
 
 
 def _refuse_other_tags(repository: Repository, operation: Operation) -> None:
@@ -163,12 +182,13 @@ def _facts(tag: Mapping[str, Any] | None) -> list[Any] | None:
 
 def _reverse(hold: Hold, operation: Operation) -> Commit:
     """Return the commit that puts names and HEAD back, without documents."""
-    commit = Commit(state=dict(operation.before))
+    commit = Commit(state=dict(operation.before) if _moved_head(operation) else {})
     for name, (before, _) in operation.branches.items():
         if before is None:
             commit.dropped_branches.append(name)
         else:
             commit.branches[name] = before
+    _detach_off_tips(hold.repository, commit)
     for name, (before, _) in operation.tags.items():
         if before is None:
             commit.untagged.append(name)
@@ -186,3 +206,17 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
         commit.labels = relabelled(repository, tree, labels, branches)
         commit.state["labels"] = ObjectId()
     return commit
+
+
+def _detach_off_tips(repository: Repository, commit: Commit) -> None:
+    """Have HEAD come back detached where its branch is elsewhere, or gone.
+
+    Another working copy may have moved, renamed or deleted it since; the next version would take
+    what it recorded off the branch.
+    """
+    state = commit.state
+    if state.get("detached", True):
+        return
+    tips = {**repository.branches.all(), **commit.branches}
+    if state["branch"] in commit.dropped_branches or tips.get(state["branch"]) != state["head"]:
+        state |= {"detached": True, "branch": entry_of(repository, state["head"]).branch}
