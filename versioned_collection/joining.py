@@ -274,7 +274,7 @@ class Joining:
         return AutoMergeFailedError(
             f"{waiting(count)} for decisions: conflicts() lists them, "
             "resolve_conflict() or resolve_conflicts() settles them, then register() records "
-            "the merge; abort_merge() takes everything back",
+            "the outcome; abort_merge() takes everything back",
             conflicts=count,
             merge=merge,
         )
