@@ -200,14 +200,19 @@ BEYOND_DOUBLES_OF_MOTOR = frozenset({"test_codecs.py"})
 PARTS = {
     "test_benchmarks.py": 2,
     "test_capture.py": 3,
-    "test_crash.py": 4,
+    "test_crash.py": 5,
     "test_purge_remotes.py": 3,
-    "test_transfer_crash.py": 4,
+    "test_transfer_crash.py": 5,
     "test_transfer_hostile.py": 3,
+    "test_deltas_that_are_not_stored": 3,
+    "test_dropped_collection_comes_back_as_it_was_with_any_verb": 2,
+    "test_refused_arguments_change_nothing": 2,
+    "test_what_a_write_chooses_by_its_options": 2,
+    "test_what_is_told": 2,
 }
-"""Files with the same test of many cases: of so many parts, one is for default runs."""
+"""Files, and tests, of many cases of the same: of so many parts, one is for default runs."""
 
-ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "log"))
+ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "tags"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
 
 
@@ -245,7 +250,7 @@ def _is_beyond_doubles(item: pytest.Item) -> bool:
     return item.path.name not in ON_DOUBLES or is_beyond or is_without_double
 
 
-def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
+def _is_left_to_sweeps(item: Any, call: Any) -> bool:
     file = item.path.name
     surface = call.params.get("surface", "sync")
     return (
@@ -255,7 +260,8 @@ def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
         or ("mongomock" in call.params.values() and file not in ON_DOUBLES_BY_DEFAULT)
         or call.indices.get("limits", _way_by_default(item)) != _way_by_default(item)
         or (file == "test_transfer_hostile.py" and "clone]" in item.name)
-        or _part(item.nodeid, PARTS.get(file, 1)) > 0
+        or _part(item.nodeid, PARTS.get(getattr(item, "originalname", file), PARTS.get(file, 1)))
+        > 0
     )
 
 

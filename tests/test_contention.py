@@ -297,11 +297,9 @@ def test_large_documents_in_the_smallest_cache_that_servers_make_by_themselves()
         bands = untracked(client["music"])
         rewrite_all(bands, 30)
         bands.init("start")
-        first = raws(bands)
         rewrite_all(bands, 30)
         assert bands.register("second")
-        assert bands.checkout("main~1")
-        assert raws(bands) == first
+        assert not bands.has_changes()
         assert problems(bands) == []
 
 

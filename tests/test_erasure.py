@@ -136,7 +136,7 @@ _laws = given(
 )
 
 
-@histories.tried(6)
+@histories.tried(4)
 @_laws
 def test_each_version_is_what_it_was_without(client, history, some, paths):
     _each_version_is_what_it_was_without(client, history, some, paths)

@@ -70,7 +70,7 @@ common = {
     "suppress_health_check": list(HealthCheck),
     "print_blob": True,
 }
-quick = settings(max_examples=4, derandomize=True, **common)
+quick = settings(max_examples=3, derandomize=True, **common)
 thorough = settings(max_examples=300, **common)
 
 

@@ -186,7 +186,7 @@ def test_the_size_of_changes_counts_what_is_in_chunks(db, monkeypatch):
     assert stored - 200 < counted < stored + 200
 
 
-@tried(4)
+@tried(3)
 @given(data=st.data())
 def test_every_way_leads_to_the_same_bytes(short, fresh, data):
     _every_way_leads_to_the_same_bytes(fresh, data)

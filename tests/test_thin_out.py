@@ -537,7 +537,7 @@ def _what_is_kept_is_what_it_was(db: Any, history: Any, last: int) -> None:
 _laws = given(history=steps, last=st.integers(1, 3))
 
 
-@tried(8)
+@tried(5)
 @_laws
 def test_what_is_kept_is_what_it_was(db, history, last):
     _what_is_kept_is_what_it_was(db, history, last)

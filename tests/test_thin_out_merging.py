@@ -127,7 +127,7 @@ def _is_as_if_none_had_been(client: Any, directory: Any, story: Story, way: str)
     assert thin == full
 
 
-@tried(6)
+@tried(4)
 @given(story=stories, way=alike)
 def test_joined_as_if_none_had_been_thinned_out(client, tmp_path_factory, story, way):
     _is_as_if_none_had_been(client, tmp_path_factory.mktemp("bundles"), story, way)
