@@ -260,7 +260,8 @@ class Merging(Facet[DocumentType]):
 
         Called again it takes back the one before, and so on. Where the verb moved the
         documents they move back; where it did not, as with `register`, they stay and show
-        as uncommitted changes.
+        as uncommitted changes. HEAD comes back detached where another working copy, or a push,
+        has moved, renamed or deleted its branch since.
 
         Returns:
             What was undone.

@@ -39,7 +39,8 @@ def undo(repository: Repository, progress: Progress | None = None) -> Operation:
     """Take the latest operation that is not undone yet back.
 
     Where the documents moved with HEAD they move back; where they did not, as with
-    ``register``, they stay, and what was recorded shows as uncommitted changes.
+    ``register``, they stay, and what was recorded shows as uncommitted changes. HEAD comes back
+    detached where its branch is elsewhere by now, or gone.
 
     Returns:
         The operation that was undone.
