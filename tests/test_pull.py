@@ -703,6 +703,21 @@ def test_what_came_in_a_bundle_is_called_otherwise_by_now(sides_of_any_size, mai
     assert_equal(mine, theirs)
 
 
+def test_what_was_fetched_moves_aside_under_the_name_that_it_has_there(sides_of_any_size):
+    mine, theirs = sides_of_any_size
+    with other_database(theirs.database.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(theirs, "one")
+        mine.fetch(theirs)
+        put(last, "two", id_=2)
+        theirs.pull(last)
+        one = theirs.resolve("main^2")
+        mine.fetch(theirs)
+        assert mine.resolve(one.id).label == one.label == f"__rebranched_main_{one.id}@1"
+        mine.pull(theirs)
+        assert_equal(mine, theirs)
+
+
 def test_labels_that_two_remotes_gave_away(sides_of_any_size):
     """What was fetched from one goes aside where the other, that is pulled, means another one."""
     mine, theirs = sides_of_any_size
