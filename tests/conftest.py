@@ -170,12 +170,16 @@ BEYOND_DOUBLES = frozenset(
         "exact_bytes_of_what_was_decided_and_taken_back",
         # an address
         "a_branch_that_has_the_name_of_one_of_a_remote",
+        "a_copy_of_a_side_does_not_get_the_names_of_its_remotes",
         "a_remote_that_gets_a_name_later",
         "a_remote_whose_branches_would_pass_for_those_here",
+        "a_side_that_knows_something_else_under_the_name_of_a_remote",
         "clone",
+        "names_of_remotes_do_not_come_along",
         "remotes",
         "the_same_collection",
         "what_a_remote_may_be",
+        "what_is_below_a_branch_is_pulled_later",
         "what_was_fetched_from_a_remote_that_was_removed",
         # views, indexes, queries and commands that only a server has
         "a_clustered_collection_stays_one",

@@ -18,7 +18,7 @@ from remote_support import (
     put,
 )
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import Retention, VersionedCollection, errors
 
 
 @pytest.fixture
@@ -186,6 +186,48 @@ def test_tags_are_fetched(sides):
     theirs.tag("found")
     mine.fetch(theirs)
     assert mine.tags()["found"].id == theirs.tags()["found"].id
+
+
+@pytest.mark.parametrize("branches", [1, 2])
+@pytest.mark.parametrize("verb", ["pull", "rebase", "fetch", "bundle"])
+def test_a_tag_on_no_branch_stays_where_it_is(sides, branches, verb, tmp_path):
+    """It comes with the whole history, and others come wherever their version is here by then."""
+    mine, theirs = sides
+    put(theirs, "one")
+    theirs.tag("lost")
+    theirs.reset(0, hard=True)
+    theirs.tag("start", "main@0")
+    put(theirs, "two")
+    theirs.tag("found")
+    if branches == 2:
+        theirs.create_branch("other")
+        theirs.checkout("main")
+    if verb == "fetch":
+        assert mine.fetch(theirs, "main").versions == 1
+    elif verb == "bundle":
+        theirs.export(tmp_path / "bands.bundle")
+        assert mine.pull(tmp_path / "bands.bundle") is True
+    else:
+        assert mine.pull(theirs, rebase=verb == "rebase") is True
+        assert raws(mine) == raws(theirs)
+    assert mine.tags().keys() == {"start", "found"}
+    mine.fetch(theirs)
+    assert mine.tags().keys() == {"start", "found", "lost"}
+    assert_whole(mine)
+
+
+def test_a_tag_whose_version_was_thinned_out_here(sides):
+    mine, theirs = sides
+    for field in ("one", "two"):
+        put(theirs, field)
+        theirs.tag(field)
+    mine.pull(theirs)
+    assert mine.thin_out(Retention(keep_last=1, keep_tags=False)).tags == ("one",)
+    put(theirs, "three")
+    assert mine.pull(theirs) is True
+    assert mine.tags().keys() == {"two"}
+    assert raws(mine) == raws(theirs)
+    assert_whole(mine)
 
 
 def test_fetch_from_an_untracked_remote(anydb, there):
@@ -482,9 +524,10 @@ def test_conflicts_of_a_branch_that_is_not_checked_out(sides):
     mine.create_branch("other")
     mine.insert_one({"_id": "dirty"})
     before = raws(mine), labels(mine, "main")
-    with pytest.raises(errors.InvalidOperation, match="not checked out"):
+    with pytest.raises(errors.InvalidOperation, match=r"not checked out.* what was fetched stays"):
         mine.pull(theirs, "main")
     assert (raws(mine), labels(mine, "main")) == before
+    assert mine.fetch(theirs).versions == 0
     assert list(mine.conflicts()) == []
 
 
@@ -659,6 +702,21 @@ def test_what_came_in_a_bundle_is_called_otherwise_by_now(sides_of_any_size, mai
     mine.pull(theirs, "x")
     assert labels_of_versions(mine) == labels_of_versions(theirs)
     assert_equal(mine, theirs)
+
+
+def test_what_was_fetched_moves_aside_under_the_name_that_it_has_there(sides_of_any_size):
+    mine, theirs = sides_of_any_size
+    with other_database(theirs.database.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(theirs, "one")
+        mine.fetch(theirs)
+        put(last, "two", id_=2)
+        theirs.pull(last)
+        one = theirs.resolve("main^2")
+        mine.fetch(theirs)
+        assert mine.resolve(one.id).label == one.label == f"__rebranched_main_{one.id}@1"
+        mine.pull(theirs)
+        assert_equal(mine, theirs)
 
 
 def test_labels_that_two_remotes_gave_away(sides_of_any_size):

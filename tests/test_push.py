@@ -399,6 +399,97 @@ def test_labels_of_the_remote_stay(anydb, there):
         assert_equal(last, theirs)
 
 
+def fetched_below_a_branch(mine, theirs):
+    """Have fix@0 of theirs here, and below it what is main@1 there and was not pulled here."""
+    put(theirs, "one")
+    theirs.create_branch("fix")
+    put(theirs, "fix")
+    theirs.checkout("main")
+    put(mine, "mine", id_=2)
+    mine.add_remote("origin", url_of(theirs))
+    mine.pull("origin", "fix")
+    assert labels(mine, "fix") == ["fix@0", "origin/main@1", "main@0"]
+
+
+def url_of(bands):
+    host, port = bands.database.client.address
+    return f"mongodb://{host}:{port}/{bands.database.name}?directConnection=true"
+
+
+def test_names_of_remotes_do_not_come_along(anydb, there):
+    """What the one who pushes knows from a remote is called as at its own once that is pulled."""
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        fetched_below_a_branch(mine, theirs)
+        mine.push(last, "fix")
+        fetched = last.resolve("fix~1")
+        assert fetched.label == f"__fetched_main_{fetched.id}@1"
+        assert last.branches() == {"main", "fix"}
+        last.add_remote("origin", url_of(theirs))
+        mine.pull(last, "fix")
+        assert labels(mine, "fix") == ["fix@0", "origin/main@1", "main@0"]
+        last.pull("origin", "fix")
+        assert labels(last, "fix") == labels(theirs, "fix") == ["fix@0", "main@1", "main@0"]
+        last.pull()
+        assert_equal(last, theirs)
+
+
+def test_what_is_below_a_branch_is_pulled_later(anydb, there):
+    """No label has changed anywhere by then."""
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        fetched_below_a_branch(mine, theirs)
+        mine.push(last, "fix")
+        last.pull(theirs)
+        assert labels(last, "fix") == ["fix@0", "main@1", "main@0"]
+        mine.pull(theirs)
+        mine.pull(last)
+        assert "main@1" in labels(mine)
+        last.pull(mine)
+        assert_equal(last, mine)
+
+
+def test_a_side_that_knows_something_else_under_the_name_of_a_remote(anydb, there):
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third, other_database(anydb.client) as fourth:
+        other = VersionedCollection.clone(theirs, fourth)
+        last = VersionedCollection.clone(url_of(other), third, "bands")
+        fetched_below_a_branch(mine, theirs)
+        put(other, "other")
+        last.fetch()
+        called = last.resolve("origin/main").label
+        assert mine.push(last, "fix", dry_run=True).versions == 2
+        mine.push(last, "fix")
+        assert last.resolve("origin/main").label == called == "origin/main@1"
+        last.pull(theirs, "fix")
+        assert last.resolve("origin/main").label == called
+        assert_whole(mine, last)
+
+
+@pytest.mark.parametrize("by_bundle", [False, True])
+def test_a_copy_of_a_side_does_not_get_the_names_of_its_remotes(anydb, there, by_bundle, tmp_path):
+    mine, theirs = pair(anydb, there)
+    fetched_below_a_branch(mine, theirs)
+    source = mine
+    if by_bundle:
+        source = tmp_path / "bands.bundle"
+        mine.export(source)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(source, third)
+        fetched = last.resolve("fix~1")
+        assert fetched.label == f"__fetched_main_{fetched.id}@1"
+        mine.pull("origin")
+        if by_bundle:
+            mine.export(source, overwrite=True)
+        last.pull(source)
+        assert labels(last) == labels(mine)
+        assert last.resolve(fetched.id).label == "main@1"
+        assert raws(last) == raws(mine)
+        assert_whole(last)
+
+
 @pytest.mark.parametrize("delete", [False, True])
 def test_a_push_of_another_branch_has_not_seen_the_versions_of_this_one(anydb, there, delete):
     mine, theirs = grown_pair(anydb, there)

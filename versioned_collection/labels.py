@@ -3,12 +3,16 @@
 On a branch that is shared, the numbers are those of the side that others pull from. Versions
 that stand in the way move aside, each to a hidden branch named after it, so that a version
 that moved aside has the same label wherever it is known.
+
+Names of remotes belong to one side. What it fetched and did not pull yet is known to others under
+a hidden label until they pull it themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -23,7 +27,7 @@ Label = tuple[str, int]
 Labels = list[list[Any]]
 """Id, branch and number of versions that get another label, in the order in which they do."""
 
-_ASIDE = "__rebranched_"
+_ASIDE, _UNKNOWN = "__rebranched_", "__fetched_"
 
 
 def is_aside(branch: str) -> bool:
@@ -31,15 +35,58 @@ def is_aside(branch: str) -> bool:
     return branch.startswith(_ASIDE)
 
 
+def is_unknown(branch: str) -> bool:
+    """Tell whether a branch of labels is one of a version whose label here is not known yet."""
+    return branch.startswith(_UNKNOWN)
+
+
+def _is_hidden(branch: str) -> bool:
+    return is_aside(branch) or is_unknown(branch)
+
+
 def aside(version: VersionId, label: Label) -> Label:
     """Return the label to which a version moves that stands in the way."""
     branch, number = label
-    return (branch if is_aside(branch) else f"{_ASIDE}{branch}_{version}", number)
+    return (branch if _is_hidden(branch) else f"{_ASIDE}{branch}_{version}", number)
 
 
 def tracking(remote: str, branch: str) -> str:
     """Return the branch of labels that stands for a branch of a remote."""
-    return branch if is_aside(branch) else f"{remote}/{branch}"
+    return branch if _is_hidden(branch) else f"{remote}/{branch}"
+
+
+class RemoteNames:
+    """Tells the branches of labels that stand for those of remotes, as this side names them.
+
+    The names are read once, and only where a label may begin with one.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    @cached_property
+    def _prefixes(self) -> list[str]:
+        return [f"{one}/" for one in self._repository.remotes.prefixes()]
+
+    def without(self, branch: str) -> str:
+        """Return what a branch of labels is called at its remote, itself where it is of none."""
+        found = [one for one in self._prefixes if branch.startswith(one)] if "/" in branch else []
+        return branch.removeprefix(max(found, key=len, default=""))
+
+    def aside(self, version: VersionId, label: Label) -> Label:
+        """Return what `aside` does for a label here, which is the same at all sides."""
+        branch, number = label
+        return aside(version, (self.without(branch), number))
+
+    def told(self, version: VersionId, branch: str) -> str:
+        """Return the branch of its label under which a version is given to others."""
+        plain = self.without(branch)
+        return branch if plain == branch else f"{_UNKNOWN}{plain}_{version}"
+
+
+def unknown(repository: Repository) -> list[VersionId]:
+    """Return the versions that somebody gave who had only fetched them."""
+    return [node.id for node in repository.log.nodes_beginning(_UNKNOWN)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +139,16 @@ def relabelled(
         for version in stuck:  # what it keeps is free for nobody else
             del changes[version]
     taken = set(changes.values())
+    names = RemoteNames(repository)
     labels: Labels = [
-        [holder, *aside(holder, label)]
+        [holder, *names.aside(holder, label)]
         for label, holder in found.items()
         if label in taken and holder not in changes
     ]
     for version in changes:  # those that change places give their own labels up first
         label = label_of(tree.nodes[version])
         if label in taken:
-            labels.append([version, *aside(version, label)])
+            labels.append([version, *names.aside(version, label)])
     labels += [[version, *label] for version, label in changes.items()]
     return labels
 

@@ -293,7 +293,8 @@ class Rebasing:
         if self._is_elsewhere:
             raise InvalidOperation(
                 f"{original.label} makes {count_of(conflicts)}, and its branch is not checked "
-                f"out; check {self._plan.branch!r} out, then try again. Everything is as before",
+                f"out; check {self._plan.branch!r} out, then try again. The branch is as before, "
+                "and what was fetched stays",
                 branch=self._plan.branch,
                 conflicts=conflicts,
             )

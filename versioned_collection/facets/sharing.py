@@ -114,7 +114,8 @@ class Sharing(Facet[DocumentType]):
             delete: Delete the branch at the remote instead.
             force: Move the remote's branch also where versions drop out of it, as long as it
                 is where it was last seen.
-            dry_run: Do nothing, and return what would be pushed.
+            dry_run: Do nothing, and return what would be pushed. The other side's working copies
+                are not looked at, so what is checked out there may still refuse it.
             progress: Called with a phase and a number of things done.
 
         Returns:
@@ -189,7 +190,7 @@ class Sharing(Facet[DocumentType]):
             rebase: Replay local versions on those of the remote, instead of merging both.
             resolver: What settles all conflicts; see `merge`.
             policy: How to merge; see `merge`.
-            dry_run: Do nothing, and return what would be pulled.
+            dry_run: Do nothing, and return what would be pulled. Conflicts are not looked for.
             progress: Called with a phase and a number of things done.
 
         Returns:

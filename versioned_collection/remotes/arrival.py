@@ -19,8 +19,8 @@ from versioned_collection.labels import (
     Label,
     Labels,
     Meeting,
+    RemoteNames,
     adopted,
-    aside,
     numbered_behind,
     stamp,
     tracking,
@@ -300,7 +300,8 @@ def _out_of_the_way(
             f"{other[0]}@{other[1]}; pull that branch, then push again",
             branch=other[0],
         )
-    return [[holder, *aside(holder, label)] for label, holder in found.items()]
+    names = RemoteNames(repository)
+    return [[holder, *names.aside(holder, label)] for label, holder in found.items()]
 
 
 def _stored(labels: Mapping[VersionId, Label]) -> Labels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
@@ -28,11 +28,13 @@ class Plan(NamedTuple):
         refs: Where the other side's names point.
         branches: The tips of the branches that are asked for.
         nodes: The versions that are missing here, parents first.
+        tags: The other side's tags at versions that are here once those have come.
     """
 
     refs: Refs
     branches: Mapping[str, VersionId]
     nodes: Sequence[Node]
+    tags: Mapping[str, Mapping[str, Any]]
 
 
 def plan_fetch(
@@ -49,16 +51,17 @@ def plan_fetch(
     refs = refs._replace(tags=check_refs(refs.branches, refs.tags))
     names = refs.branches if branches is None else branches
     tips = {name: refs.tip(name) for name in names}
-    starts = [*tips.values()]
-    if branches is None:
-        starts += [tag["version"] for tag in refs.tags.values()]
+    tagged = [tag["version"] for tag in refs.tags.values()]
+    starts = [*tips.values(), *(tagged if branches is None else ())]
     here = MongoRemote(repository)
     refuse_other_history(here, remote, refs)
     nodes = missing(remote, starts, here.known)
     refuse_other_roots(nodes)
     if nodes:
         refuse_purged(here, remote, here.checksums(frontier(nodes, starts)))
-    return Plan(refs, tips, nodes)
+    there = here.known(tagged).union(node.id for node in nodes)
+    tags = {name: tag for name, tag in refs.tags.items() if tag["version"] in there}
+    return Plan(refs, tips, nodes, tags)
 
 
 def refuse_other_roots(nodes: Sequence[Node]) -> None:
@@ -103,12 +106,9 @@ def seen(known: KnownRemote | None, name: str, plan: Plan) -> News | None:
     versions = [node.id for node in plan.nodes]
     whole = set(plan.branches) == set(plan.refs.branches)
     earlier = {} if known is None or whole else dict(known.tips)
-    tags = {
-        name: tag for name, tag in plan.refs.tags.items() if whole or tag["version"] in versions
-    }
     tips = {**earlier, **plan.branches}
-    if versions or known is None or dict(known.tips) != tips or tags:
-        return News(name, versions, tips, tags)
+    if versions or known is None or dict(known.tips) != tips or plan.tags:
+        return News(name, versions, tips, plan.tags)
     return None
 
 

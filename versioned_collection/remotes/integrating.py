@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bson.objectid import ObjectId
 
@@ -19,15 +19,18 @@ from versioned_collection.labels import (
     Meeting,
     adopted,
     is_aside,
+    is_unknown,
     label_of,
     relabelled,
     stamp,
     tracking,
+    unknown,
 )
 from versioned_collection.observing import Progress, observed
 from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.bundle import BundleRemote
+from versioned_collection.remotes.checked import check_node
 from versioned_collection.remotes.following import following
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import missing
@@ -75,15 +78,23 @@ def relabelled_there(
         branch: The branch.
 
     Returns:
-        Their places; None where no labels have changed there since those of the branch were last
-        looked at.
+        Their places; where no labels have changed there since those of the branch were last
+        looked at, only of those whose labels are unknown here; None where there are none.
     """
     if (None if known is None else known.labels.get(branch)) == refs.labels:
-        return None
+        return _known_there(remote, unknown(repository)) or None
     # a bundle of what is new names the others only where their labels ever changed
     is_part = refs.labels is None and isinstance(remote, BundleRemote) and bool(remote.since)
     until = MongoRemote(repository).known if is_part else lambda versions: set()
     return missing(remote, [refs.branches[branch]], until)
+
+
+def _known_there(remote: Remote, versions: Sequence[VersionId]) -> list[Node]:
+    """Return the places of those of some versions for which a remote has labels of its own."""
+    nodes = remote.walk(versions, 0) if versions else []
+    for node in nodes:
+        check_node(node)
+    return [node for node in nodes if not is_unknown(node.branch)]
 
 
 def agree_on_labels(hold: Hold, name: str, refs: Refs, branch: str, nodes: Iterable[Node]) -> None:
@@ -114,9 +125,10 @@ def _agreed(
     wanted: dict[VersionId, Label] = {}
     remotes = tuple(f"{one}/" for one in {name, *repository.remotes.prefixes()})
     for node in nodes:
-        if node.id not in tree:
+        if node.id not in tree or is_unknown(node.branch):
             continue
-        if tree.nodes[node.id].branch.startswith(remotes):  # fetched, and not pulled yet
+        here = tree.nodes[node.id].branch
+        if is_unknown(here) or here.startswith(remotes):  # fetched, and not pulled yet
             wanted[node.id] = tracking(name, node.branch), node.number
         elif node.branch == branch or is_aside(node.branch):
             wanted[node.id] = label_of(node)

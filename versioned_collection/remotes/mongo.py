@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from bson.timestamp import Timestamp
@@ -13,6 +14,7 @@ from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.tree import Node, Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
+from versioned_collection.labels import RemoteNames
 from versioned_collection.moves import states_along
 from versioned_collection.observing import Progress
 from versioned_collection.rebasing import waiting
@@ -29,6 +31,7 @@ from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.wire import documents
 
 T = TypeVar("T")
+P = TypeVar("P", Node, Version)
 
 _VERSIONS_PER_READ = 500
 _ATTEMPTS = 20
@@ -47,6 +50,7 @@ class MongoRemote:
         self.repository = repository
         self.address = address_of(repository)
         self._progress = progress
+        self._names = RemoteNames(repository)
 
     # -- giving --------------------------------------------------------------------------
 
@@ -81,17 +85,22 @@ class MongoRemote:
     def walk(self, versions: Sequence[VersionId], count: int) -> list[Node]:
         """Return the places in the tree of versions, and of about `count` before each."""
         log = self.repository.log
-        nodes = _readable(versions, log.nodes)
-        try:
-            return [*nodes, *log.nodes_before(nodes, count)]
-        except UNREADABLE:  # they are asked for by their ids if they are needed at all
-            return nodes
+        nodes = _readable(versions, lambda some: self._told(log.nodes(some)))
+        with suppress(*UNREADABLE):  # they are asked for by their ids if they are needed at all
+            nodes += self._told(log.nodes_before(nodes, count))
+        return nodes
 
     def entries(self, versions: Sequence[VersionId]) -> Iterator[list[Version]]:
         """Iterate over the log entries of versions, in bounded lists, in no particular order."""
+        log = self.repository.log
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = versions[start : start + _VERSIONS_PER_READ]
-            yield _readable(some, self.repository.log.get_many)
+            yield _readable(some, lambda found: self._told(log.get_many(found)))
+
+    def _told(self, found: Sequence[P]) -> list[P]:
+        """Return versions under the labels by which others know them."""
+        told = self._names.told
+        return [replace(one, branch=told(one.id, one.branch)) for one in found]
 
     def changes(self, versions: Sequence[VersionId]) -> Iterator[Changes]:
         """Iterate over the changes of versions, one version after the other, in bounded lists."""

@@ -22,7 +22,6 @@ from versioned_collection.trackers.base import Session, Tracker, check_format, s
 from versioned_collection.trackers.entries import entry_from_bson
 
 _LARGEST_NUMBER = 2**63 - 1
-_BEHIND_SLASH = chr(ord("/") + 1)
 _LABELS = "branch_1_number_1"
 """The name of the index that keeps labels apart."""
 
@@ -160,7 +159,12 @@ class LogCollection(Tracker):
 
     def nodes_under(self, name: str) -> list[Node]:
         """Return the places of all versions on branches whose names begin with ``name/``."""
-        return self._nodes({"branch": {"$gte": f"{name}/", "$lt": f"{name}{_BEHIND_SLASH}"}})
+        return self.nodes_beginning(f"{name}/")
+
+    def nodes_beginning(self, text: str) -> list[Node]:
+        """Return the places of all versions on branches whose names begin with a text."""
+        behind = text[:-1] + chr(ord(text[-1]) + 1)
+        return self._nodes({"branch": {"$gte": text, "$lt": behind}})
 
     def _nodes(self, filter_: Mapping[str, Any]) -> list[Node]:
         with translated():
