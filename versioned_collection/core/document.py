@@ -195,16 +195,28 @@ def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:
     return build(b"\x03_id\0" + build(b"\x04$in\0" + raw_array(keys)))
 
 
-def is_no_id(key: DocumentKey) -> bool:
+def is_no_id(key: DocumentKey, *, is_collated: bool = False) -> bool:
     """Tell whether a server stores no document with an id, nor looks for one.
 
     In a list of ids it takes a regular expression for a pattern, and a document whose first name
     begins with a dollar for an operator, if that is no DBRef.
+
+    Args:
+        key: The id.
+        is_collated: Whether the collection has a collation, which knows no order of symbols.
     """
+    if is_collated and _holds_symbol(key[0], key[1:]):
+        return True
     if key[0] != OBJECT:
         return key[0] in (ARRAY, UNDEFINED, REGEX)
     names = [name for _, name, _, _ in elements(key[1:])]
     return names[:1] != [] and names[0][:1] == b"$" and names[:2] != [b"$ref", b"$id"]
+
+
+def _holds_symbol(kind: int, value: bytes) -> bool:
+    if kind not in (OBJECT, ARRAY):
+        return kind == SYMBOL
+    return any(_holds_symbol(inner, value[start:end]) for inner, _, start, end in elements(value))
 
 
 def exceed(keys: Iterable[DocumentKey], most: int, most_bytes: int) -> bool:

@@ -18,6 +18,7 @@ from versioned_collection.core.document import (
     build,
     element,
     elements,
+    is_no_id,
     raw_id_in,
 )
 from versioned_collection.server_errors import (
@@ -84,7 +85,8 @@ class ModifiedCollection(Tracker):
         for batch in documents(
             self.db, self.name, projection={"_id": 1}, batch_size=_BATCH, sort={"_id": 1}, at=at
         ):
-            yield [_key_in(raw) for raw in batch]
+            # earlier releases noted some that no query may name
+            yield [key for key in map(_key_in, batch) if not is_no_id(key)]
 
     def seen(self) -> Iterator[dict[DocumentKey, bytes | None]]:
         """Iterate over the ids that carry a seen state, a bounded dict at a time."""
