@@ -29,7 +29,7 @@ from pymongo.database import Database
 from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
-from versioned_collection import VersionedCollection, embedded, working_copy
+from versioned_collection import VersionedCollection, embedded, errors, working_copy
 from versioned_collection.capture import change_stream, write_through
 from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.core.document import build, element, key_of
@@ -563,6 +563,21 @@ def test_ids_too_large_to_be_noted(standalone_db):
     collection.bulk_write([pymongo.DeleteOne({"_id": one}) for one in ids])
     assert collection.status()["changes"]["deleted"] == 20
     assert collection.register("deleted")
+
+
+def test_an_id_of_half_a_document(standalone_db):
+    """Notes hold it; no statement that could write the document again does."""
+    collection = _tracked(standalone_db)
+    assert not collection.has_changes()
+    large = "x" * (9 << 20)
+    collection.insert_many([{"_id": large}, {"_id": "small"}])
+    for _ in range(2):
+        assert collection.status()["changes"] == {"inserted": 2, "updated": 0, "deleted": 0}
+        with pytest.raises(errors.DocumentRejected, match="delete the document"):
+            collection.register("large")
+    collection.delete_one({"_id": large})
+    assert collection.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
+    registered_exactly(collection)
 
 
 def test_a_journal_of_many_entries_is_emptied(standalone_db, monkeypatch):
