@@ -492,8 +492,15 @@ def test_a_session_cannot_go_with_a_noted_write(standalone_db):
         async with AsyncMongoClient(host, port) as client:
             bands = await tracked(client[standalone_db.name])
             async with client.start_session() as session:
-                with pytest.raises(errors.NotSupported, match="leave it out"):
-                    await bands.insert_one({"_id": 9}, session=session)
+                for write in (
+                    lambda: bands.insert_one({"_id": 9}, session=session),
+                    lambda: bands.insert_one({"_id": 9}, False, session),
+                    lambda: bands.aggregate([{"$out": "bands"}], session=session),
+                    lambda: bands.aggregate([{"$out": "bands"}], session),
+                    lambda: bands.aggregate_raw_batches([{"$out": "bands"}], session=session),
+                ):
+                    with pytest.raises(errors.NotSupported, match="leave it out"):
+                        await write()
             assert await bands.count_documents({}) == 3
 
     asyncio.run(inside())

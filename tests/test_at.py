@@ -355,6 +355,42 @@ def test_ids_of_every_kind_and_twins(anydb):
     assert (found(bands.at(0)), found(bands.at(1))) == (first, second)
 
 
+IDS_MADE_TWINS = {
+    "replace_one": lambda plain: plain.replace_one({"_id": 1}, {"_id": 1.0, "n": 9}),
+    "a pipeline": lambda plain: plain.update_one(
+        {"_id": 1}, [{"$set": {"_id": {"$toDouble": "$_id"}, "n": 9}}]
+    ),
+    "find_one_and_replace": lambda plain: plain.find_one_and_replace(
+        {"_id": 1}, {"_id": Int64(1), "n": 9}
+    ),
+    "within an id": lambda plain: plain.replace_one(
+        {"_id": {"a": 1}}, {"_id": {"a": 1.0}, "n": 9}
+    ),
+}
+
+
+@pytest.mark.parametrize("made", IDS_MADE_TWINS.values(), ids=IDS_MADE_TWINS)
+def test_an_uncommitted_twin_that_took_the_place_where_it_stood(db, made):
+    bands = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": 1, "n": 0}, {"_id": {"a": 1}, "n": 0}, {"_id": 2.5, "n": 0}])
+    bands.init()
+    first = raws(bands)
+    made(bands)
+
+    def reads(view: PastCollection) -> tuple[Any, ...]:
+        ordered = [one["n"] for one in view.find().sort("_id")]
+        return found(view), view.count_documents({}), view.find_one({"n": 9}), ordered
+
+    expected = (first, 3, None, [0, 0, 0])
+    assert reads(bands.at("main@0")) == reads(bands.at("HEAD")) == expected
+    bands.status()  # what was noticed is noted
+    fresh = VersionedCollection(db, "bands")
+    assert reads(fresh.at("HEAD")) == expected
+    bands.register("twins")
+    assert reads(fresh.at("main@0")) == reads(bands.at("main@0")) == expected
+    assert found(bands.at("main@1")) == raws(bands) != first
+
+
 def test_large_and_odd_documents(anydb):
     bands = VersionedCollection(anydb, "bands")
     odd = RawBSONDocument(b"\x1f\0\0\0\x10_id\0\7\0\0\0\x10a\0\1\0\0\0\x10a\0\2\0\0\0\x06u\0\0")

@@ -427,6 +427,34 @@ def test_a_collection_that_turned_into_a_view(anydb):
     assert bands.count_documents({}) == 3
 
 
+@pytest.mark.parametrize("capture", ["auto", "scan"])
+@pytest.mark.parametrize("kind", ["replica_set", "standalone"])
+def test_a_collection_that_was_made_a_capped_one(request, kind, capture):
+    database = request.getfixturevalue("db" if kind == "replica_set" else "standalone_db")
+    bands = tracked(database, capture=capture)
+    step(bands, 1)
+    before = everything(database)
+    database.command("convertToCapped", "bands", size=4096)
+    bands.insert_one({"_id": 99, "pad": "y" * 3_000})
+    for verb in (
+        bands.status,
+        bands.has_changes,
+        bands.discard_changes,
+        bands.stash,
+        lambda: bands.register("x"),
+        lambda: bands.checkout("main@0"),
+        lambda: bands.reset("main@0", hard=True),
+    ):
+        with pytest.raises(errors.NotSupported, match="capped collection now"):
+            verb()
+    assert bands.at("main@0").count_documents({}) == 3
+    database["bands"].drop()
+    assert bands.discard_changes()
+    assert everything(database)["bands"] == before["bands"]
+    assert "capped" not in bands.options()
+    assert problems(bands) == []
+
+
 def test_untracked_wrong_arguments(anydb):
     bands = untracked(anydb)
     with pytest.raises(errors.InvalidType):

@@ -15,6 +15,8 @@ import pymongo
 import pytest
 from bson.errors import BSONError
 from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
+from bson.regex import Regex
 from bson.timestamp import Timestamp
 from harness import Nursery, nursery
 from harness.actors import WRITES
@@ -27,9 +29,10 @@ from pymongo.database import Database
 from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
-from versioned_collection import VersionedCollection, embedded, working_copy
+from versioned_collection import VersionedCollection, embedded, errors, working_copy
 from versioned_collection.capture import change_stream, write_through
 from versioned_collection.capture.journalled import JournalledWrites
+from versioned_collection.core.document import build, element, key_of
 from versioned_collection.trackers import journal, replica
 from versioned_collection.wire import documents, run
 
@@ -562,6 +565,21 @@ def test_ids_too_large_to_be_noted(standalone_db):
     assert collection.register("deleted")
 
 
+def test_an_id_of_half_a_document(standalone_db):
+    """Notes hold it; no statement that could write the document again does."""
+    collection = _tracked(standalone_db)
+    assert not collection.has_changes()
+    large = "x" * (9 << 20)
+    collection.insert_many([{"_id": large}, {"_id": "small"}])
+    for _ in range(2):
+        assert collection.status()["changes"] == {"inserted": 2, "updated": 0, "deleted": 0}
+        with pytest.raises(errors.DocumentRejected, match="delete the document"):
+            collection.register("large")
+    collection.delete_one({"_id": large})
+    assert collection.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
+    registered_exactly(collection)
+
+
 def test_a_journal_of_many_entries_is_emptied(standalone_db, monkeypatch):
     monkeypatch.setattr(journal, "BATCH", 2)
     collection = _tracked(standalone_db)
@@ -666,6 +684,44 @@ def test_a_refused_write_is_over(standalone_db):
             write()
     assert not collection.has_changes()
     assert standalone_db[f"__journal_{NAME}"].count_documents({}) == 0
+
+
+def test_ids_that_no_document_can_have(standalone_db):
+    collection = _tracked(standalone_db)
+    assert not collection.has_changes()
+    collection.insert_one({"_id": "a"})
+    for id_ in ({"$gt": 1}, {"$a.b": 1}, {"$ref": "x"}, {"a": {"$gt": 1}}, Regex("a"), [1]):
+        with pytest.raises(driver.WriteError):
+            collection.insert_one({"_id": id_})
+        with pytest.raises(driver.BulkWriteError):
+            collection.insert_many([{"_id": id_}, {"_id": f"after {id_}"}], ordered=False)
+        with pytest.raises(driver.BulkWriteError):
+            collection.bulk_write([pymongo.InsertOne({"_id": id_})])
+        assert collection.has_changes()
+    assert collection.status()["changes"] == {"inserted": 7, "updated": 0, "deleted": 0}
+    registered_exactly(collection)
+
+
+def test_an_id_that_no_document_can_have_is_noted_already(standalone_db):
+    collection = _tracked(standalone_db)
+    assert not collection.has_changes()
+    collection._repository.modified.add([key_of({"$gt": 1})])
+    assert not collection.has_changes()
+    collection.update_one({"_id": 1}, {"$set": {"x": 9}})
+    registered_exactly(collection)
+
+
+def test_symbols_are_no_ids_under_a_collation(standalone_db):
+    standalone_db.create_collection(NAME, collation=Collation("en"))
+    collection = _tracked(standalone_db)
+    assert not collection.has_changes()
+    symbol = b"\x0e\x02\0\0\0x\0"
+    for key in (symbol, b"\x03" + build(element(b"a", symbol))):
+        with pytest.raises(driver.OperationFailure, match="Symbol"):
+            collection.insert_one(RawBSONDocument(build(element(b"_id", key))))
+    collection.insert_one({"_id": "a"})
+    assert collection.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
+    registered_exactly(collection)
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

@@ -48,7 +48,7 @@ class Holdings:
         """Make sure that there is no obstacle which a purge would meet when it is too late.
 
         Raises:
-            NotSupported: A view has taken the place of the collection.
+            NotSupported: A view, say, has taken the place of the collection.
         """
         capture_for(self._repository).identity()
 

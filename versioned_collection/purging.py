@@ -96,7 +96,7 @@ class Purging:
 
         Raises:
             CorruptHistory: The history contradicts itself.
-            NotSupported: A view has taken the place of a working copy.
+            NotSupported: A view, say, has taken the place of a working copy.
         """
         return self._prepared()
 
@@ -110,7 +110,7 @@ class Purging:
         Raises:
             CorruptHistory: The history contradicts itself; nothing was done.
             DocumentRejected: A unique index refuses what is left of a document; nothing was done.
-            NotSupported: A view has taken the place of a working copy; nothing was done.
+            NotSupported: A view, say, has taken the place of a working copy; nothing was done.
         """
         hold, repository = self._hold, self._repository
         own = self._replicas[repository.name]

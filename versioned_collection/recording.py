@@ -11,7 +11,7 @@ import bson
 from versioned_collection.core.delta import Delta, compare
 from versioned_collection.core.sums import MODULUS, Sums
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import InvalidOperation
+from versioned_collection.errors import DocumentRejected, InvalidOperation
 from versioned_collection.hold import Hold
 from versioned_collection.moves import Move
 from versioned_collection.observing import Progress, counted
@@ -24,6 +24,11 @@ from versioned_collection.working_copy import Change
 
 LARGEST_ENTRIES = 8 * 1024 * 1024
 """Bytes of log entries that one commit carries: as an intent it is a part of one document."""
+
+_SMALL_ID = 8 * 1024
+_LARGEST_WITH_ID = 16 * 1024 * 1024 + _SMALL_ID
+"""Bytes of a document, and of its id once more: both are in a statement that writes it, for which
+servers allow 16 KiB more than for a document."""
 
 
 class Facts(NamedTuple):
@@ -128,10 +133,26 @@ class Recording:
                     raise
 
     def _counted(self, change: Change) -> Delta:
+        self._refuse_large_id(change)
         delta = change.delta or compare(change.old, change.new)
         assert delta is not None
         self._sums.count_in(delta)
         return delta
+
+    def _refuse_large_id(self, change: Change) -> None:
+        """Refuse a document that could not be written again once it is part of a version.
+
+        Raises:
+            DocumentRejected: No statement can hold it and its id.
+        """
+        size = len(change.key)
+        if size > _SMALL_ID and size + len(change.new or b"") > _LARGEST_WITH_ID:
+            raise DocumentRejected(
+                f"a document cannot be recorded: with its _id, of {size:,} bytes, once more, it "
+                "takes more than 16 MB. Make it smaller, or delete the document, then try again",
+                document_id=self._hold.repository.codec.value(change.key),
+                reason="the document and its _id are too large together",
+            )
 
     def version(
         self, facts: Facts, parents: Sequence[Version], number: int | None = None

@@ -54,12 +54,7 @@ def written(name: str) -> Any:
     async def run(self: Native[Any], /, *args: Any, **kwargs: Any) -> Any:
         if not await self._journals():
             return await getattr(self._collection, name)(*args, **kwargs)
-        if isinstance(kwargs.get("session"), AsyncClientSession):
-            raise NotSupported(
-                "without a replica set, writes are noted in a worker thread, where the session of "
-                "an asynchronous client cannot be used; leave it out",
-                argument="session",
-            )
+        _refuse_session(*args, *kwargs.values())
         return await self._run(getattr(VersionedCollection, name), *args, **kwargs)
 
     return run
@@ -261,6 +256,7 @@ class Native(Generic[DocumentType]):
         async def write() -> Any:
             if not await self._journals():
                 return await native(pipeline, *args, **kwargs)
+            _refuse_session(*args, *kwargs.values())
             found = list(await in_thread(run))
             return Streamed(lambda: iter(found))
 
@@ -271,6 +267,15 @@ class Native(Generic[DocumentType]):
         if self._notes is None:
             self._notes = await self._run(_is_noted)
         return self._notes
+
+
+def _refuse_session(*arguments: Any) -> None:
+    if any(isinstance(one, AsyncClientSession) for one in arguments):
+        raise NotSupported(
+            "without a replica set, writes are noted in a worker thread, where the session of an "
+            "asynchronous client cannot be used; leave it out",
+            argument="session",
+        )
 
 
 def _is_noted(collection: VersionedCollection[Any]) -> bool:

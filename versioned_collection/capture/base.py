@@ -139,10 +139,18 @@ class Capture(ABC):
         return time
 
     def identity(self) -> tuple[Any, Mapping[str, Any] | None]:
-        """Return the UUID and the options of the collection, None where it is missing."""
+        """Return the UUID and the options of the collection, None where it is missing.
+
+        Raises:
+            NotSupported: Something else has taken its place: a view, a time-series or a capped
+                collection.
+        """
         info = self.repository.collection_info()
         if info is None:
             return None, None
         if "uuid" not in info["info"]:
             raise no_collection(self.repository.name, info.get("type"))
-        return info["info"]["uuid"], info.get("options", {})
+        options = info.get("options", {})
+        if options.get("capped"):  # snapshots of it cannot be read, and documents go unnoticed
+            raise no_collection(self.repository.name, "capped collection")
+        return info["info"]["uuid"], options

@@ -168,7 +168,14 @@ class JournalledWrites(Collection[DocumentType]):
         """Tell whether a write cannot be restricted to what it finds now."""
         collation = given.get("collation")
         is_loose = collation is not None and self._is_collated(found, collation)
-        return is_loose or _are_too_many(found)
+        return is_loose or _are_too_many(found) or self._may_be_refused(given)
+
+    def _may_be_refused(self, given: Mapping[str, Any]) -> bool:
+        """Tell whether PyMongo or the server may refuse a write because it is an upsert."""
+        upsert = given.get("upsert", False)
+        if not isinstance(upsert, bool):
+            return True
+        return upsert and b"$expr\0" in self._repository.codec.encode(given["filter"])
 
     def _choosing(
         self,

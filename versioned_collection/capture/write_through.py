@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from bson.objectid import ObjectId
 
 from versioned_collection.capture.base import SPILL, Capture, Noticed
+from versioned_collection.core.document import is_no_id
 from versioned_collection.trackers.journal import Entry
 from versioned_collection.trackers.metadata import Metadata
 
@@ -26,16 +27,23 @@ class WriteThroughCapture(Capture):
     """Reads the journal that the wrapper's write methods keep."""
 
     def look(self, state: Metadata) -> Noticed:
-        """Return what changed since the position in `state`."""
+        """Return what changed since the position in `state`.
+
+        Ids that no document can have are noted before the server refuses them, and passed over
+        here: as part of a query it refuses them as well.
+        """
         uuid, options = self.identity()
         noticed = Noticed(None, uuid=uuid, options=options, is_blind=True)
         # a collection that is missing may have been there since, by a checkout for instance
         if state.scan or uuid is None or uuid != state.uuid:
             noticed.scan, noticed.reason = True, "the collection was replaced or not followed"
+        collated = "collation" in (options or {})
         settled: list[ObjectId] = []
         unsettled: list[Entry] = []
         for entry in self.repository.journal.entries():
-            noticed.keys.update(entry.keys)
+            noticed.keys.update(
+                key for key in entry.keys if not is_no_id(key, is_collated=collated)
+            )
             if entry.is_unknown:
                 noticed.scan, noticed.reason = True, "a write of unknown reach"
             if entry.is_settled:

@@ -8,9 +8,9 @@ decode-encode round trip loses deprecated types and duplicate names; bytes lose 
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from typing import Any
 
 import bson
@@ -40,7 +40,7 @@ REGEX = 0x0B
 DB_POINTER = 0x0C
 SYMBOL = 0x0E
 
-_int32 = struct.Struct("<i")
+_int32, _double = struct.Struct("<i"), struct.Struct("<d")
 
 
 def _size_at(raw: bytes, start: int) -> int:
@@ -62,7 +62,8 @@ _FIXED_SIZES = {
     0x7F: 0,  # MaxKey
     0xFF: 0,  # MinKey
 }
-_NUMBERS = frozenset((0x01, 0x10, 0x12, 0x13))
+_DOUBLE, _INT32, _INT64 = 0x01, 0x10, 0x12
+_NUMBERS = frozenset((_DOUBLE, _INT32, _INT64, 0x13))
 _CODE_WITH_SCOPE = 0x0F
 _SIZE_INCLUDES_ITSELF = frozenset((OBJECT, ARRAY, _CODE_WITH_SCOPE))
 _SIZE_PREFIXED_STRINGS = frozenset((STRING, 0x0D, SYMBOL))
@@ -194,16 +195,28 @@ def raw_id_in(keys: Iterable[DocumentKey]) -> bytes:
     return build(b"\x03_id\0" + build(b"\x04$in\0" + raw_array(keys)))
 
 
-def is_no_id(key: DocumentKey) -> bool:
+def is_no_id(key: DocumentKey, *, is_collated: bool = False) -> bool:
     """Tell whether a server stores no document with an id, nor looks for one.
 
     In a list of ids it takes a regular expression for a pattern, and a document whose first name
     begins with a dollar for an operator, if that is no DBRef.
+
+    Args:
+        key: The id.
+        is_collated: Whether the collection has a collation, which knows no order of symbols.
     """
+    if is_collated and _holds_symbol(key[0], key[1:]):
+        return True
     if key[0] != OBJECT:
         return key[0] in (ARRAY, UNDEFINED, REGEX)
     names = [name for _, name, _, _ in elements(key[1:])]
     return names[:1] != [] and names[0][:1] == b"$" and names[:2] != [b"$ref", b"$id"]
+
+
+def _holds_symbol(kind: int, value: bytes) -> bool:
+    if kind not in (OBJECT, ARRAY):
+        return kind == SYMBOL
+    return any(_holds_symbol(inner, value[start:end]) for inner, _, start, end in elements(value))
 
 
 def exceed(keys: Iterable[DocumentKey], most: int, most_bytes: int) -> bool:
@@ -246,15 +259,24 @@ def twin_token(key: DocumentKey) -> Any:
 def _comparable(kind: int, value: bytes) -> Any:
     """Return what is equal for values that the server takes for equal (simple collation)."""
     if kind in _NUMBERS:
-        number = bson.decode(build(element(b"_id", bytes((kind,)) + value)))["_id"]
-        exact = number.to_decimal() if isinstance(number, Decimal128) else Decimal(number)
-        return "number", "nan" if exact.is_nan() else exact
+        return "number", _number(kind, value)
     if kind in (STRING, SYMBOL):
         return "text", value
     if kind in (OBJECT, ARRAY):
         parts = elements(value)
         return kind, tuple((name, _comparable(k, value[a:b])) for k, name, a, b in parts)
     return kind, value
+
+
+def _number(kind: int, value: bytes) -> Any:
+    """Return a number; Python compares those of different types exactly, and hashes them alike."""
+    if kind in (_INT32, _INT64):
+        return int.from_bytes(value, "little", signed=True)
+    if kind == _DOUBLE:
+        number = _double.unpack(value)[0]
+        return "nan" if math.isnan(number) else number
+    exact = Decimal128.from_bid(value).to_decimal()
+    return "nan" if exact.is_nan() else exact
 
 
 def document_hash(raw: bytes) -> bytes:

@@ -142,7 +142,7 @@ class Care(Facet[DocumentType]):
             CorruptHistory: The history contradicts itself (see `verify`); nothing was done.
             DocumentRejected: A unique index, of any working copy, refuses what is left of a
                 document; nothing was done.
-            NotSupported: A view has taken the place of a working copy; nothing was done.
+            NotSupported: A view, say, has taken the place of a working copy; nothing was done.
             LeaseHeld: Another process is at work, or brings versions from a remote.
             CollectionNotTracked: There is no history.
         """

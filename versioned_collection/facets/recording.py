@@ -85,6 +85,7 @@ class Recording(Facet[DocumentType]):
                 waits.
             AutoMergeFailedError: A later version of a rebase makes conflicts.
             CheckFailed: A check finds something wrong; see `add_check`.
+            DocumentRejected: A document and its ``_id``, once more, take more than 16 MB.
             LeaseHeld: Another process is at work.
         """
         chosen, said = only_of(only, self._codec), self._said(author, metadata)

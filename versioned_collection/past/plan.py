@@ -19,6 +19,7 @@ from versioned_collection.core.document import (
     build,
     raw_array,
     raw_id_in,
+    twin_token,
 )
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import NotSupported, PermissionDenied, SnapshotUnavailable
@@ -55,8 +56,21 @@ class Source:
         self.without = without
 
     def __contains__(self, key: DocumentKey) -> bool:
-        """Tell whether a document of the collection, with this id, counts."""
-        return key not in self.without and (self.only is None or key in self.only)
+        """Tell whether a document of the collection, with this id, counts.
+
+        Ids are the same here that are it in queries: an update may make ``1.0`` of ``1`` where
+        the document stands, and is noticed under the one that was there before.
+        """
+        token = twin_token(key)
+        return token not in self._left_out and (self.only is None or token in self._kept)
+
+    @cached_property
+    def _left_out(self) -> frozenset[Any]:
+        return frozenset(map(twin_token, self.without))
+
+    @cached_property
+    def _kept(self) -> frozenset[Any]:
+        return frozenset(map(twin_token, self.only or ()))
 
     @cached_property
     def wanted(self) -> bytes | None:

@@ -18,6 +18,7 @@ from versioned_collection.core.document import (
     build,
     element,
     elements,
+    is_no_id,
     raw_id_in,
 )
 from versioned_collection.server_errors import (
@@ -34,6 +35,7 @@ _SEEN_HASH = b"\x05seen\0\x20\0\0\0\0"
 _SEEN_MISSING = b"\x0aseen\0"
 _BATCH = 2_000
 _FEW = 5_000
+_READABLE = 1024 * 1024
 
 
 class ModifiedCollection(Tracker):
@@ -47,7 +49,7 @@ class ModifiedCollection(Tracker):
 
     def add(self, keys: Iterable[DocumentKey]) -> None:
         """Add ids; those that are there already are fine."""
-        raws = [RawBSONDocument(build(_id(key), element(b"document_id", key))) for key in keys]
+        raws = [RawBSONDocument(build(_id(key), _for_readers(key))) for key in keys]
         if raws:
             self._check(write(self.db, "insert", self.name, raws, ordered=False))
 
@@ -60,7 +62,7 @@ class ModifiedCollection(Tracker):
         statements = []
         for key, seen in states.items():
             note = _SEEN_MISSING if seen is None else _SEEN_HASH + seen
-            fields = build(element(b"document_id", key), note)
+            fields = build(_for_readers(key), note)
             change = build(
                 b"\x03q\0" + build(_id(key)), b"\x03u\0" + build(b"\x03$set\0" + fields)
             )
@@ -84,7 +86,8 @@ class ModifiedCollection(Tracker):
         for batch in documents(
             self.db, self.name, projection={"_id": 1}, batch_size=_BATCH, sort={"_id": 1}, at=at
         ):
-            yield [_key_in(raw) for raw in batch]
+            # earlier releases noted some that no query may name
+            yield [key for key in map(_key_in, batch) if not is_no_id(key)]
 
     def seen(self) -> Iterator[dict[DocumentKey, bytes | None]]:
         """Iterate over the ids that carry a seen state, a bounded dict at a time."""
@@ -164,6 +167,11 @@ def _own(key: DocumentKey) -> DocumentKey:
 
 def _id(key: DocumentKey) -> bytes:
     return element(b"_id", _own(key))
+
+
+def _for_readers(key: DocumentKey) -> bytes:
+    """Return the id once more, unless a note cannot hold a large one twice."""
+    return element(b"document_id", key) if len(key) <= _READABLE else b""
 
 
 def _key_in(raw: bytes) -> DocumentKey:

@@ -73,7 +73,7 @@ def purge(
         InvalidOperation: A merge waits, here or in another working copy.
         CorruptHistory: The history contradicts itself; nothing was done.
         DocumentRejected: A unique index refuses what is left of a document; nothing was done.
-        NotSupported: A view has taken the place of a working copy; nothing was done.
+        NotSupported: A view, say, has taken the place of a working copy; nothing was done.
     """
     only, erasure = _chosen(repository, ids, filter_, paths), Erasure(_places(paths))
     _check_words(reason, author, dry_run)

@@ -61,6 +61,7 @@ def register(
         InvalidType: There is no message, and no merge that has one; or `branch_name` is no text.
         InvalidArgument: HEAD is detached and `branch_name` is missing, taken or malformed.
         CheckFailed: A check fails.
+        DocumentRejected: A document and its ``_id``, once more, take more than 16 MB.
         InvalidOperation: Conflicts wait for resolution, or a merge is to be registered in part.
     """
     check_said(message, author, metadata)
