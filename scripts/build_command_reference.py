@@ -109,7 +109,8 @@ Later releases may add keys. Values are relaxed [Extended JSON][ejson], so
 `fingerprint` and `checksum`; `log` and `resolve` add `head`, `branches` and `tags`.
 
 An error with `--json` is an object on standard error:
-`{{"error": {{"code": ..., "message": ..., "exit": ..., "facts": {{...}}}}}}`.
+`{{"error": {{"code": ..., "message": ..., "exit": ..., "facts": {{...}}}}}}`. Questions are
+shown on a terminal only then; `--yes` answers them.
 
 [ejson]: https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/
 

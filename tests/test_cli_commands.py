@@ -119,6 +119,10 @@ def test_discard_changes(cli: Cli, bands: VersionedCollection, db: Database[Any]
     db.bands.delete_many({})
     assert cli("discard-changes", stdin="n\n", code=1).out == "nothing was discarded\n"
     assert "pass --yes" in cli("discard-changes", stdin="", code=2).err
+    refused = cli("discard-changes", "--json", stdin="", code=2).error  # nothing else stands there
+    assert refused["code"] == "usage"
+    assert f"'Lose the uncommitted changes of {db.name}.bands?'" in refused["message"]
+    assert cli("discard-changes", "--json", stdin="n\n", code=1).err == ""
     assert db.bands.count_documents({}) == 0
     asked = cli("discard-changes", stdin="yes\n")
     assert asked.err == f"Lose the uncommitted changes of {db.name}.bands? [y/N] "
