@@ -58,6 +58,11 @@ vc fetch && vc log origin/main --oneline
 
 Every verb of `VersionedCollection` is a command of the same name with dashes. `get-log` is
 another name of `log`, and `vc help COMMAND` shows what `vc COMMAND --help` does.
+
+Where a command takes a revision, digits alone are a number on the branch that is checked out, or
+on that of `--branch`. Where it has no version of that number, they are what any other text may be:
+a branch, a tag, the beginning of a checksum. Where it has one, and a branch or tag has the same
+name, that is an error (`ambiguous_revision`): `main@1` is the number, `1~0` the branch or tag.
 """
 
 GIT_TEXT = """\
@@ -104,7 +109,8 @@ Later releases may add keys. Values are relaxed [Extended JSON][ejson], so
 `fingerprint` and `checksum`; `log` and `resolve` add `head`, `branches` and `tags`.
 
 An error with `--json` is an object on standard error:
-`{{"error": {{"code": ..., "message": ..., "exit": ..., "facts": {{...}}}}}}`.
+`{{"error": {{"code": ..., "message": ..., "exit": ..., "facts": {{...}}}}}}`. Questions are
+shown on a terminal only then; `--yes` answers them.
 
 [ejson]: https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/
 

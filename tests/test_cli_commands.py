@@ -119,6 +119,10 @@ def test_discard_changes(cli: Cli, bands: VersionedCollection, db: Database[Any]
     db.bands.delete_many({})
     assert cli("discard-changes", stdin="n\n", code=1).out == "nothing was discarded\n"
     assert "pass --yes" in cli("discard-changes", stdin="", code=2).err
+    refused = cli("discard-changes", "--json", stdin="", code=2).error  # nothing else stands there
+    assert refused["code"] == "usage"
+    assert f"'Lose the uncommitted changes of {db.name}.bands?'" in refused["message"]
+    assert cli("discard-changes", "--json", stdin="n\n", code=1).err == ""
     assert db.bands.count_documents({}) == 0
     asked = cli("discard-changes", stdin="yes\n")
     assert asked.err == f"Lose the uncommitted changes of {db.name}.bands? [y/N] "
@@ -380,6 +384,47 @@ def test_tags(cli: Cli, bands: VersionedCollection) -> None:
     cli("delete-tag", "v1", code=5)
     cli("tag", "v2", code=2)
     cli("tag", "v3", "nowhere", code=5)
+
+
+def test_names_of_digits(cli: Cli, bands: VersionedCollection) -> None:
+    """Digits alone are what any other text may be, where the branch has no such number."""
+    cli("tag", "2024", "main@0")
+    assert cli("at", "2024", "--count").out == "2\n"
+    cli("create-branch", "77")
+    cli("checkout", "main")
+    assert cli("checkout", "77").out == "on branch 77, version main@1: more\n"
+    assert cli("merge", "77", "--json").json["outcome"] == "up_to_date"
+    refused = cli("show", "78", "--json", code=5).error
+    assert (refused["code"], refused["facts"]["version"]) == ("no_such_version", 78)
+    assert cli("show", "9" * 5000, "--json", code=5).error["code"] == "no_such_version"
+
+
+def test_checksums_of_digits(cli: Cli, bands: VersionedCollection) -> None:
+    log, ids = bands.database["__log_bands"], [version.id for version in bands.log()]
+    for n, id_ in enumerate(ids):
+        log.update_one({"_id": id_}, {"$set": {"checksum": f"8102718{n}" + "0" * 56}})
+    assert cli("resolve", "81027181", "--json").json["version"]["label"] == "main@0"
+    assert cli("diff", "81027181..81027180", "--json").json["b"] == "main@1"
+    assert cli("show", "8102", "--json", code=5).error["code"] == "ambiguous_revision"
+
+
+@pytest.mark.parametrize("kind", ["create-branch", "tag"])
+def test_a_number_that_is_a_name(cli: Cli, bands: VersionedCollection, kind: str) -> None:
+    """Neither of the two is taken for the other."""
+    cli("checkout", "main~1")
+    cli(kind, "1")
+    cli("checkout", "main")
+    for words in ("merge 1", "checkout 1", "at 1", "tag other 1", "diff 0 1", "reset 1 --hard"):
+        refused = cli(*words.split(), "--json", code=5).error
+        assert refused["code"] == "ambiguous_revision"
+        assert refused["facts"]["candidates"] == ["main@1", "1~0"]
+    assert bands.tags().keys() == ({"1"} if kind == "tag" else set())
+    assert (bands.branch, bands.version, bands.is_detached()) == ("main", 1, False)
+    assert cli("show", "main@1", "--json").json["version"]["label"] == "main@1"
+    assert cli("resolve", "1", "--branch", "main", "--json").json["version"]["label"] == "main@1"
+    went = cli("checkout", "1~0", "--json").json
+    assert went["version"]["label"] == "main@0"
+    assert (went["branch"] == "1") == (kind == "create-branch")
 
 
 # Setting aside

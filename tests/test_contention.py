@@ -13,9 +13,9 @@ from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandListener
 
 from versioned_collection import VersionedCollection, embedded
-from versioned_collection.committing import at_once, moving
+from versioned_collection.committing import at_once, fullness, moving
 from versioned_collection.committing.writing import Writing
-from versioned_collection.errors import AutoMergeFailedError, WorkingCopyChanged
+from versioned_collection.errors import AutoMergeFailedError, NotSupported, WorkingCopyChanged
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_a_transaction_that_the_cache_cannot_hold_at_its_end(db, monkeypatch):
 def suspicious(monkeypatch):
     """Have any commit be one that a cache may not hold."""
     monkeypatch.setattr(at_once, "_PATIENCE", 0.0)
-    monkeypatch.setattr(at_once, "_MAY_FILL_CACHE", 0)
+    monkeypatch.setattr(fullness, "_MAY_FILL_CACHE", 0)
 
 
 def test_a_full_cache_is_not_taken_for_another_client(db, monkeypatch, suspicious):
@@ -211,6 +211,59 @@ def test_a_full_cache_is_not_taken_for_another_client(db, monkeypatch, suspiciou
     assert {one["x"] for one in bands.find()} == {1}
     assert not bands.has_changes()
     assert problems(bands) == []
+
+
+REFUSALS = [
+    OperationFailure("WriteConflict", 112, {"errorLabels": ["TransientTransactionError"]}),
+    OperationFailure("transaction is too large and will not fit in the storage engine cache", 388),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["conflict", "too large"])
+@pytest.mark.parametrize("verb", ["checkout", "reset", "discard_changes", "stash"])
+def test_documents_that_a_cache_holds_one_at_a_time(db, monkeypatch, suspicious, verb, refusal):
+    bands = apart(db, verb in DIRTY)
+    wanted = list(bands.at("HEAD" if verb in DIRTY else "main~1").find().sort("_id"))
+    write, put_in = Writing.write, []
+
+    def in_less_cache(self, batch, commit, writer, session):
+        ids = [self.repository.codec.value(move.target.key) for move in batch]
+        there = db.bands.count_documents({"_id": {"$in": ids}}, session=session)
+        if len(batch) > 1 or (commit.working_copy and (commit.replica or there)):
+            raise refusal
+        put_in.extend(move.target.key for move in batch)
+        write(self, batch, commit, writer, session)
+
+    monkeypatch.setattr(Writing, "write", in_less_cache)
+    VERBS[verb](bands)
+    assert list(bands.find().sort("_id")) == wanted
+    assert put_in
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["conflict", "too large"])
+def test_a_document_that_no_cache_holds_waits_for_a_larger_one(
+    db, monkeypatch, suspicious, refusal
+):
+    monkeypatch.setattr(moving, "_PATIENCE", 0.0)
+    bands = apart(db, False)
+    wanted, tip = list(bands.at("main~1").find().sort("_id")), raws(bands)
+
+    def refuse(*_):
+        raise refusal
+
+    with monkeypatch.context() as little:
+        little.setattr(Writing, "write", refuse)
+        for _ in range(2):  # whoever goes on with it is told the same
+            with pytest.raises(NotSupported, match=r"completed by whoever.*cacheSizeGB"):
+                bands.checkout("main~1")
+    bands = VersionedCollection(db, "bands")
+    assert bands.is_detached()
+    assert list(bands.find().sort("_id")) == wanted
+    assert problems(bands) == []
+    assert bands.checkout("main")
+    assert raws(bands) == tip
 
 
 def test_a_full_cache_that_shows_when_all_is_to_be_committed(db, monkeypatch, suspicious, caplog):

@@ -9,7 +9,8 @@ from functools import partial
 from bson.objectid import ObjectId
 
 from versioned_collection.commit import Commit, refuse_same_labels
-from versioned_collection.committing.at_once import AtOnce, TooLarge, TooLargeBesideDeltas
+from versioned_collection.committing.at_once import AtOnce, TooLargeBesideDeltas
+from versioned_collection.committing.fullness import TooLarge
 from versioned_collection.committing.steps import Steps
 from versioned_collection.committing.writing import Writing
 from versioned_collection.core.document import DocumentKey

@@ -370,7 +370,7 @@ def branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) 
         return str(version[1])
     if isinstance(version, str):
         parsed = revisions.parse(version)
-        plain = not parsed.steps and parsed.time is None
+        plain = parsed.time is None and not any(step.times for step in parsed.steps)
         return parsed.base if plain and resolver.tip(parsed.base) is not None else None
     if isinstance(version, int) and branch is None:
         return resolver.current_branch

@@ -36,7 +36,9 @@ def browse(session: Session, start: Start = None) -> None:
 
     opening.require_screen(session, "'vc log'")
     collection = session.tracked
-    opening.browse(session, None if start is None else collection.resolve(revision(start)))
+    opening.browse(
+        session, None if start is None else collection.resolve(revision(collection, start))
+    )
 
 
 def resolve_on_screen(session: Session) -> Exit | None:

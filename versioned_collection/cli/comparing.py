@@ -85,8 +85,8 @@ def diff(
         a, b = _both_ends(collection, a)
     first = collection.resolve("HEAD")
     if a is not None or branch is not None:
-        first = collection.resolve((revision(a), branch) if branch else revision(a))
-    second = None if b is None else collection.resolve(revision(b))
+        first = collection.resolve(revision(collection, a, branch))
+    second = None if b is None else collection.resolve(revision(collection, b))
     labels = (first.label, _PRESENT if second is None else second.label)
     comparison = Comparison(labels, deep, direction)
     with session.working("diff") as progress:
@@ -134,7 +134,7 @@ def show(session: Session, text: Shown = "HEAD", stat: Stat = False) -> None:
     from versioned_collection.cli import render
 
     collection = session.tracked
-    version = collection.resolve(revision(text))
+    version = collection.resolve(revision(collection, text))
     changes: list[Any] = []
     labels = (version.label, version.label)
     if version.parent is not None:

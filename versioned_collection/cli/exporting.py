@@ -116,10 +116,10 @@ def export(
     with session.working("export") as progress, writing() if to_output else nullcontext():
         done = collection.export(
             file,
-            revision(text),
+            revision(collection, text),
             format_,  # type: ignore[arg-type]  # another one is refused by name
             branches=branches,
-            since=None if since is None else [revision(one) for one in since],
+            since=None if since is None else [revision(collection, one) for one in since],
             relaxed=relaxed,
             overwrite=overwrite,
             progress=progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,10 @@ from versioned_collection.core.drawing import arrange
 
 if TYPE_CHECKING:
     from versioned_collection import Version, VersionedCollection
+    from versioned_collection.errors import AmbiguousRevision
+
+
+_NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
 @dataclass
@@ -120,8 +125,62 @@ def in_order(versions: Sequence[Version]) -> list[Version]:
     return [by_id[one] for one in order]
 
 
-def revision(text: str | None) -> Any:
-    """Return a revision as the verbs take it: digits alone are a number on a branch."""
-    if text is not None and text.isascii() and text.removeprefix("-").isdecimal():
-        return int(text)
-    return text
+def revision(collection: VersionedCollection, text: str | None, branch: str | None = None) -> Any:
+    """Return a revision as the verbs take it.
+
+    Digits alone are a number on the branch, and where it has no version of that number what
+    any other text may be: a branch, a tag, the beginning of a checksum.
+
+    Args:
+        collection: Where it is looked up.
+        text: The revision as it was written, None for the default of the verb.
+        branch: The branch that was named beside it; only a number goes with one.
+
+    Raises:
+        AmbiguousRevision: A version has the number, and a branch or tag has it for a name;
+            or several checksums begin with it.
+    """
+    is_number = text is not None and _NUMBER.fullmatch(text)
+    if branch is not None:
+        return (int(text) if text and is_number else text, branch)
+    return _numbered(collection, text) if text and is_number else text
+
+
+def _numbered(collection: VersionedCollection, text: str) -> int | str:
+    named = _holder(collection, text)
+    if not _exists(collection, int(text)):
+        return text if named or _exists(collection, text) else int(text)
+    if named:
+        raise _ambiguous(collection, text, named)
+    return int(text)
+
+
+def _holder(collection: VersionedCollection, text: str) -> str | None:
+    """Return what has a name, None where nothing has it."""
+    if text in collection.branches():
+        return "branch"
+    return "tag" if text in collection.tags() else None
+
+
+def _exists(collection: VersionedCollection, wanted: int | str) -> bool:
+    from versioned_collection.errors import AmbiguousRevision, InvalidCollectionVersion
+
+    try:
+        collection.resolve(wanted)
+    except AmbiguousRevision:
+        raise
+    except InvalidCollectionVersion:
+        return False
+    return True
+
+
+def _ambiguous(collection: VersionedCollection, text: str, kind: str) -> AmbiguousRevision:
+    from versioned_collection.errors import AmbiguousRevision
+
+    number, name = f"{collection.branch}@{text}", f"{text}~0"
+    return AmbiguousRevision(
+        f"{text!r} is a number on branch {collection.branch!r} and the name of a {kind}; write "
+        f"{number} for the number, {name} for the {kind}",
+        revision=text,
+        candidates=[number, name],
+    )

@@ -187,7 +187,7 @@ def log(
         time_of(since, "--since"),
         time_of(until, "--until"),
     )
-    begin: Any = revision(start)
+    begin: Any = revision(collection, start)
     if branch is not None:
         begin = collection.get_log(branch)[0]
     pointing = names(collection)
@@ -255,8 +255,7 @@ def resolve(
             "--base, --value, --remove, --edit, --tool and --full-screen"
         )
     collection = session.tracked
-    number = revision(text)
-    version = collection.resolve(number if branch is None else (number, branch))
+    version = collection.resolve(revision(collection, text, branch))
     pointing = names(collection)
     if session.json:
         session.emit({"version": facts(version, pointing)})
@@ -299,8 +298,10 @@ def changes(
     from versioned_collection.core.portions import at_most
 
     count = 0
+    collection = session.tracked
     with session.working("changes") as progress:
-        all_ = session.tracked.changes(revision(a), revision(b), progress=progress)
+        first, second = revision(collection, a), revision(collection, b)
+        all_ = collection.changes(first, second, progress=progress)
     found = at_most(all_, limit)
     if session.json:
         count = write_array(session, "changes", map(change_facts, found))

@@ -85,10 +85,11 @@ def merge(
     collection = session.tracked
     policy = policy_of(by_default, by_place, sets, list_keys, coupled, same_change)
     who, what = author_of(session, author), document_of(metadata, "--metadata")
-    head, theirs = collection.resolve("HEAD"), collection.resolve(revision(other))
+    wanted = revision(collection, other)
+    head, theirs = collection.resolve("HEAD"), collection.resolve(wanted)
     with session.working("merge") as progress:
         version = collection.merge(
-            theirs.id if isinstance(revision(other), int) else other,
+            theirs.id if isinstance(wanted, int) else other,
             message,
             policy=policy,
             no_ff=no_ff,
@@ -133,7 +134,7 @@ def cherry_pick(
     head = collection.resolve("HEAD")
     with session.working("cherry-pick") as progress:
         version = collection.cherry_pick(
-            revision(other), parent=parent, policy=policy, progress=progress
+            revision(collection, other), parent=parent, policy=policy, progress=progress
         )
     done = version.id != head.id
     text = _recorded("picked", version) if done else f"{head.label} has all these changes"
@@ -163,7 +164,7 @@ def revert(
     head = collection.resolve("HEAD")
     with session.working("revert") as progress:
         version = collection.revert(
-            revision(other),
+            revision(collection, other),
             message,
             parent=parent,
             policy=policy,
@@ -185,7 +186,7 @@ def reset(session: Session, other: Other, hard: Hard = False, yes: Yes = False) 
     there too.
     """
     collection = session.tracked
-    version = collection.resolve(revision(other))
+    version = collection.resolve(revision(collection, other))
     if hard and collection.has_changes():
         question = f"Lose the uncommitted changes of {collection.full_name}?"
         if not session.confirm(question, yes):

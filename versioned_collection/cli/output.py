@@ -116,6 +116,9 @@ class Output:
     def confirm(self, question: str, yes: bool) -> bool:
         """Ask before something that cannot be undone.
 
+        With ``--json`` the question is shown to a person at a terminal only: programs read
+        standard error, too.
+
         Args:
             question: What is about to happen.
             yes: Whether the answer was given beforehand.
@@ -125,12 +128,16 @@ class Output:
         """
         if yes:
             return True
-        sys.stderr.write(f"{printable(question)} [y/N] ")
-        sys.stderr.flush()
+        shown = not self.json or sys.stdin.isatty()
+        if shown:
+            sys.stderr.write(f"{printable(question)} [y/N] ")
+            sys.stderr.flush()
         reply = sys.stdin.readline()
         if not reply:
-            sys.stderr.write("\n")
-            raise UsageFailure("this cannot be undone: answer the question, or pass --yes")
+            if shown:
+                sys.stderr.write("\n")
+            asked = "the question" if shown else repr(question)
+            raise UsageFailure(f"this cannot be undone: answer {asked}, or pass --yes")
         return reply.strip().lower() in ("y", "yes")
 
 

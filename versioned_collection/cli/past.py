@@ -19,7 +19,7 @@ from versioned_collection.cli.looking import Limit
 from versioned_collection.cli.session import Session
 
 if TYPE_CHECKING:
-    from versioned_collection import DocumentVersion, PastCollection
+    from versioned_collection import DocumentVersion, PastCollection, VersionedCollection
 
 _LOOK = "Look"
 
@@ -91,7 +91,8 @@ def at(
     """
     if sum((count, distinct is not None, aggregate is not None)) > 1:
         raise UsageFailure("give one of --count, --distinct and --aggregate")
-    view = session.tracked.at(revision(text))
+    collection = session.tracked
+    view = collection.at(revision(collection, text))
     query = document_of(filter_, "the filter") or {}
     if count:
         found = view.count_documents(query)
@@ -167,7 +168,9 @@ def history(
     from versioned_collection.core.version import author_text
 
     id_ = load_id(text)
-    found = _known(session, session.tracked.history(id_, revision(start), limit), id_, start)
+    collection = session.tracked
+    begin = revision(collection, start)
+    found = _known(collection, collection.history(id_, begin, limit), id_, begin)
     if session.json:
         write_array(session, "versions", map(_history_facts, found))
         return
@@ -181,7 +184,10 @@ def history(
 
 
 def _known(
-    session: Session, found: Iterator[DocumentVersion[Any]], id_: Any, start: str | None
+    collection: VersionedCollection,
+    found: Iterator[DocumentVersion[Any]],
+    id_: Any,
+    begin: Any,
 ) -> Iterator[DocumentVersion[Any]]:
     """Return what was found of a document, as far as there ever was one.
 
@@ -193,8 +199,8 @@ def _known(
     first = next(found, None)
     if first is not None:
         return chain([first], found)
-    version = session.tracked.resolve(revision(start))
-    ever = next(session.tracked.history(id_, version, 1), None)
+    version = collection.resolve(begin)
+    ever = next(collection.history(id_, version, 1), None)
     if ever is None:
         raise InvalidArgument(
             f"no version up to {version.label} has, or had, a document with _id {id_!r}",
@@ -220,7 +226,8 @@ def blame(session: Session, text: DocumentText, start: Start = None) -> None:
     from versioned_collection.cli.render import table
     from versioned_collection.core.version import author_text
 
-    found = session.tracked.blame(load_id(text), revision(start))
+    collection = session.tracked
+    found = collection.blame(load_id(text), revision(collection, start))
     listed = [
         {
             "path": list(one.path),
@@ -304,8 +311,11 @@ def restore(
         raise UsageFailure("restore what? Give the _id of documents, or --filter")
     ids = [load_id(text) for text in texts] if texts else None
     only = Only(ids, document_of(filter_, "--filter"), fields)
+    collection = session.tracked
     with session.working("restore") as progress:
-        found = session.tracked.restore(only, revision(source), dry_run=dry_run, progress=progress)
+        found = collection.restore(
+            only, revision(collection, source), dry_run=dry_run, progress=progress
+        )
     listed = {"document_ids": plain(found.document_ids), "kept": plain(found.kept)}
     facts = {**found.counts, **listed, "dry_run": dry_run}
     session.answer(facts, *outcome_lines(found, dry_run))

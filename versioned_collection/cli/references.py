@@ -155,7 +155,8 @@ def tag(
     session: Session, name: TagName, tagged: Tagged = "HEAD", message: TagMessage = None
 ) -> None:
     """Name a version for good."""
-    version = session.tracked.tag(name, revision(tagged), message)
+    collection = session.tracked
+    version = collection.tag(name, revision(collection, tagged), message)
     session.answer({"tag": name, "version": facts(version)}, f"{version.label} is tagged {name}")
 
 

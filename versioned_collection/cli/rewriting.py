@@ -92,7 +92,7 @@ def rebase(
         raise UsageFailure("rebase onto what? Give a revision, --continue or --abort")
     policy = policy_of(by_default, by_place, sets, list_keys, coupled, same_change)
     if onto is not None:
-        _rebase(session, revision(onto), policy)
+        _rebase(session, revision(session.tracked, onto), policy)
     elif session.tracked.status()["merge_verb"] != "rebase":
         return _nothing(session, "no rebase waits")
     elif abort:
@@ -160,10 +160,10 @@ def squash(
     collection = session.tracked
     who = author_of(session, author) if author else None
     what = document_of(metadata, "--metadata")
-    old = collection.resolve(revision(last))
+    old = collection.resolve(revision(collection, last))
     with session.working("squash") as progress:
         version = collection.squash(
-            revision(first),
+            revision(collection, first),
             old.id,
             message,
             author=who,

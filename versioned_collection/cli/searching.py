@@ -42,8 +42,10 @@ def find_versions(
     With --json each has version, and the ids under appeared and disappeared.
     """
     wanted = _filter(filter_)
+    collection = session.tracked
     with session.working("find-versions") as progress:
-        later = session.tracked.find_versions(wanted, revision(start), limit, progress=progress)
+        begin = revision(collection, start)
+        later = collection.find_versions(wanted, begin, limit, progress=progress)
         first = list(islice(later, 1))  # before which all changes are looked at
     found = chain(first, later)
     if session.json:
@@ -82,10 +84,10 @@ def bisect(session: Session, good: Good, bad: Bad, filter_: Wanted) -> None:
 
     Few versions are looked at: the versions between are halved each time.
     """
+    collection = session.tracked
     with session.working("bisect") as progress:
-        found = session.tracked.bisect(
-            revision(good), revision(bad), _filter(filter_), progress=progress
-        )
+        first, last = revision(collection, good), revision(collection, bad)
+        found = collection.bisect(first, last, _filter(filter_), progress=progress)
     told = f"{found.label} is the first bad version: {found.subject}"
     session.answer({"version": facts(found)}, told)
 
@@ -106,9 +108,10 @@ def compare(session: Session, a: From = None, b: To = None, samples: Samples = 1
 
     With --json "fields" tells in how many updated documents each field differs.
     """
-    first = "HEAD" if a is None else revision(a)
+    collection = session.tracked
+    first = "HEAD" if a is None else revision(collection, a)
     with session.working("compare") as progress:
-        found = session.tracked.compare(first, revision(b), samples, progress=progress)
+        found = collection.compare(first, revision(collection, b), samples, progress=progress)
     session.answer(_comparison_facts(found), *_comparison_lines(found))
 
 

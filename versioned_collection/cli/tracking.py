@@ -196,8 +196,9 @@ def checkout(
     if to is None and branch is None and new_branch is None:
         raise UsageFailure("check out what? Give a revision, --branch, or -b NAME")
     if to is not None or branch is not None:
+        wanted = None if to is None else revision(collection, to, branch)
         with session.working("checkout") as progress:
-            collection.checkout(revision(to), branch, progress=progress)
+            collection.checkout(wanted, branch, progress=progress)
     if new_branch is not None:
         collection.create_branch(new_branch)
     version, detached = collection.resolve("HEAD"), collection.is_detached()
@@ -246,8 +247,7 @@ def delete_version_subtree(
     Removing the first version drops the collection and its whole history.
     """
     collection = session.tracked
-    number = revision(root)
-    version = collection.resolve(number if branch is None else (number, branch))
+    version = collection.resolve(revision(collection, root, branch))
     tree = collection.version_tree
     count = 0 if tree is None else sum(1 for _ in tree.descendants(version.id))
     question = f"Remove {version.label} and {count - 1} successor(s)?"

@@ -26,9 +26,10 @@ Replace = Annotated[
 )
 def publish_view(session: Session, text: Where, name: Name, replace: Replace = False) -> None:
     """Make a MongoDB view of a version, for mongosh, Compass and other programs."""
+    collection = session.tracked
     with session.working("publish-view") as progress:
-        version = session.tracked.publish_view(
-            revision(text), name, replace=replace, progress=progress
+        version = collection.publish_view(
+            revision(collection, text), name, replace=replace, progress=progress
         )
     shown = f"{printable(name)} shows {printable(version.label)}"
     session.answer({"name": name, "version": facts(version)}, shown)

@@ -46,7 +46,9 @@ def worktree(session: Session, text: Where, name: Name, new_branch: NewBranch = 
     """
     collection = session.tracked
     with session.working("worktree") as progress:
-        collection.worktree(revision(text), name, new_branch=new_branch, progress=progress)
+        collection.worktree(
+            revision(collection, text), name, new_branch=new_branch, progress=progress
+        )
     made = next(one for one in collection.worktrees() if one.name == name)
     session.answer(_facts(made), f"{printable(name)} is on {_place(made)}")
 

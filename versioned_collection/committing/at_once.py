@@ -5,25 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
 from versioned_collection.commit import Commit, apply_references
+from versioned_collection.committing.fullness import TooLarge, fills_cache, told_if_too_large
 from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, judge, size_of
 from versioned_collection.errors import VersioningError, WorkingCopyChanged
 from versioned_collection.moves import Move, is_small
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recreating import ensure_collection
-from versioned_collection.server_errors import reason_of
 from versioned_collection.targets import UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 
 _PATIENCE = 5.0
 """Seconds that others get who have written to the same documents in a transaction of theirs."""
-
-_MAY_FILL_CACHE = 4 * 1024 * 1024
-"""Bytes of documents that a small or busy cache may not hold as parts of one transaction."""
 
 _MOST_BESIDE_DELTAS = 12 * 1024 * 1024
 """Bytes that a transaction writes at most while the deltas of its documents are stored beside it.
@@ -33,18 +30,6 @@ waits for the transaction, which waits for the deltas here. The smallest cache t
 itself is 256 MB.
 Source: WiredTiger's ``eviction_updates_trigger``.
 """
-
-_REHEARSALS = 3
-
-_CACHE_FULL = ("Cache full", "for eviction", "cache overflow")
-_TOO_LARGE_CODES = frozenset((365, 388))
-"""`TemporarilyUnavailable` and `TransactionTooLargeForCache`."""
-
-
-class TooLarge(VersioningError):
-    """The moves are too many for one transaction."""
-
-    code = "too_large"
 
 
 class TooLargeBesideDeltas(TooLarge):
@@ -96,7 +81,7 @@ class AtOnce:
             except _SourceFailed as failed:  # it is none of the transaction
                 raise failed.error from failed.error.__cause__
             except _TakenBack as error:
-                raise self._why(error.attempts, small, commit, writer) from None
+                raise self._why(error.attempts, small, commit, keep) from None
         self._writing.keep(writer)
         if commit.working_copy and small.count:
             self._writing.note_own_writes()
@@ -128,12 +113,12 @@ class AtOnce:
                 failed = min(failed, time.monotonic())
             if attempts > MOST_ATTEMPTS and time.monotonic() > failed + _PATIENCE:
                 raise _TakenBack(attempts - 1)
-            with _told_if_too_large():  # which the driver would try again for two minutes
+            with told_if_too_large():  # which the driver would try again for two minutes
                 work(session)
 
         while True:
             try:
-                with _told_if_too_large():
+                with told_if_too_large():
                     self._hold.transaction(counted)
             except UniqueClash:
                 writer.displace = True
@@ -142,56 +127,15 @@ class AtOnce:
             else:
                 return
 
-    def _why(
-        self, attempts: int, small: _Small, commit: Commit, writer: WorkingCopyWriter
-    ) -> VersioningError:
-        """Return what to raise where the server has taken the transaction back again and again.
-
-        It tells of other writers and of a full cache by the same error.
-        """
-        if small.bytes >= _MAY_FILL_CACHE and not self._meets_others(small, commit, writer):
+    def _why(self, attempts: int, small: _Small, commit: Commit, keep: bool) -> VersioningError:
+        """Return what to raise where the server has taken the transaction back again and again."""
+        if fills_cache(self._hold, commit, small.seen, small.bytes, keep=keep):
             return TooLarge("the server takes the transaction back, and nobody is in its way")
         return WorkingCopyChanged(
             "other clients write to the same documents all the time, or one has a transaction "
             "open on them; everything is as before. Try again when it has ended",
             attempts=attempts,
         )
-
-    def _meets_others(self, small: _Small, commit: Commit, writer: WorkingCopyWriter) -> bool:
-        """Tell whether documents cannot even leave, which takes hardly any of a cache.
-
-        Raises:
-            WorkingCopyChanged: Another client changed a document; nothing was done.
-        """
-        if not commit.working_copy:  # to the replica nobody else writes
-            return False
-        writer.displace = True
-
-        def leave(session: ClientSession) -> None:
-            for batch in small.seen:
-                writer.take_out([move.target for move in batch], session)
-
-        for _ in range(_REHEARSALS):
-            try:
-                self._hold.rehearse(leave)
-            except driver.OperationFailure as error:
-                if not error.has_error_label("TransientTransactionError"):
-                    raise
-            else:
-                return False
-        return True
-
-
-@contextmanager
-def _told_if_too_large() -> Iterator[None]:
-    """Tell what the server says when it takes a transaction back that its cache cannot hold."""
-    try:
-        yield
-    except driver.OperationFailure as error:
-        reason = reason_of(error)
-        if error.code in _TOO_LARGE_CODES or any(text in reason for text in _CACHE_FULL):
-            raise TooLarge("the server's cache cannot hold the transaction") from error
-        raise
 
 
 class _TakenBack(Exception):

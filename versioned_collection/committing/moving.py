@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
 from versioned_collection.commit import Commit
-from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing
+from versioned_collection.committing.fullness import (
+    TooLarge,
+    fills_cache,
+    may_fill_cache,
+    told_if_too_large,
+)
+from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, size_of
 from versioned_collection.core.document import are_twins
 from versioned_collection.core.merging import whole_document
 from versioned_collection.core.portions import middle_of
-from versioned_collection.errors import VersioningError, WorkingCopyChanged
+from versioned_collection.errors import NotSupported, VersioningError, WorkingCopyChanged
 from versioned_collection.moves import Move
 from versioned_collection.restoring import Batches
 from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
@@ -21,6 +31,13 @@ from versioned_collection.trackers.metadata import with_stashes
 from versioned_collection.wire import by_keys
 
 _WRITE_CONFLICT = 112
+
+_PATIENCE = 20.0
+"""Seconds that a server gets whose cache has to make room for one document."""
+
+_KEPT = "What was begun is kept, and completed by whoever opens or uses the collection next"
+
+_Work = Callable[[ClientSession | None], None]
 
 
 class Moving:
@@ -65,64 +82,139 @@ class Moving:
                 tell(batch)
 
     def _write_in_parts(self, batch: list[Move]) -> None:
-        """Write a batch, in smaller ones where others write to its documents all the time."""
+        """Write a batch, in smaller ones where others write to its documents all the time.
+
+        Smaller ones also fit into the server's cache where the whole does not.
+        """
         try:
             self._write(batch)
-        except _Contended:
+        except (_Contended, TooLarge) as reason:
             cut = _cut_of(batch)
-            self._write_in_parts(batch[:cut])
-            self._write_in_parts(batch[cut:])
-            return
+            if cut:
+                self._write_in_parts(batch[:cut])
+                self._write_in_parts(batch[cut:])
+                return
+            self._write_whole(batch, is_too_large=isinstance(reason, TooLarge))
         self._keep_stash()
         self._keep_conflicts()
         self._writing.keep(self._writer)
         self._writing.remember_commit()
 
-    def _write(self, batch: list[Move]) -> None:
+    def _write_whole(self, batch: list[Move], *, is_too_large: bool) -> None:
+        """Write a batch that cannot be cut, and was taken back again and again."""
+        size = size_of(batch)
+        if is_too_large or fills_cache(self._hold, self._commit, [batch], size, keep=True):
+            self._write_apart(batch)
+        else:
+            self._write(batch, most=math.inf)
+
+    def _write_apart(self, batch: list[Move]) -> None:
+        """Write documents which the server's cache cannot hold before and after their move.
+
+        They leave in one transaction, come back in the next, and the replica follows in a third.
+        """
+        commit = self._commit
+        if commit.working_copy:
+            if not commit.displace:
+                self._displace()
+            copy = replace(commit, replica=False)
+            self._through_validator(partial(self._move, batch, copy), self._last)
+        if commit.replica:
+            kept = self._writer.kept
+            replica = replace(commit, working_copy=False)
+            self._last(partial(self._move, batch, replica))
+            self._writer.kept = kept
+
+    def _write(self, batch: list[Move], most: float | None = None) -> None:
+        """Write a batch in one transaction.
+
+        Args:
+            batch: The batch.
+            most: How often that is tried, before it is found out why it does not succeed.
+
+        Raises:
+            TooLarge: The server says that its cache cannot hold it.
+            _Contended: It was taken back more often.
+        """
         attempts = 0
+        if most is None:
+            is_doubtful = _cut_of(batch) or may_fill_cache(size_of(batch))
+            most = MOST_ATTEMPTS if is_doubtful else math.inf
 
         def work(session: ClientSession | None) -> None:
             nonlocal attempts
             attempts += 1
-            if attempts > MOST_ATTEMPTS and _cut_of(batch):
-                raise _Contended("others write to the same documents all the time")
-            self._writer.kept.clear()
-            self._writing.write(batch, self._commit, self._writer, session)
-            is_beyond_head = self._commit.draft is not None or not self._commit.replica
-            if self._writer.kept and self._commit.state.get("merge") and is_beyond_head:
-                self._clash(batch, session)
-            # the batch fails if another owner has taken over
-            self._hold.touch(session)
+            if attempts > most:
+                raise _Contended("it was taken back again and again")
+            self._move(batch, self._commit, session)
 
         try:
-            self._through_validator(work)
+            self._through_validator(work, self._transaction)
         except UniqueClash:
-            self._commit.displace = self._writer.displace = True
-            self._declare(self._commit)
-            self._take_all_out()
-            self._through_validator(work)
+            self._displace()
+            self._through_validator(work, self._transaction)
 
-    def _through_validator(self, work: Callable[[ClientSession | None], None]) -> None:
+    def _move(self, batch: list[Move], commit: Commit, session: ClientSession | None) -> None:
+        self._writer.kept = []
+        self._writing.write(batch, commit, self._writer, session)
+        is_beyond_head = self._commit.draft is not None or not self._commit.replica
+        if self._writer.kept and self._commit.state.get("merge") and is_beyond_head:
+            self._clash(batch, session)
+        # the batch fails if another owner has taken over
+        self._hold.touch(session)
+
+    def _displace(self) -> None:
+        """Take all documents out that are to change, before the next one is put in."""
+        self._commit.displace = self._writer.displace = True
+        self._declare(self._commit)
+        self._take_all_out()
+
+    def _through_validator(self, work: _Work, transaction: Callable[[_Work], None]) -> None:
         try:
-            self._transaction(work)
+            transaction(work)
         except ValidatorInTheWay:  # from now on it is bypassed
-            self._transaction(work)
+            transaction(work)
 
-    def _transaction(self, work: Callable[[ClientSession | None], None]) -> None:
+    def _transaction(self, work: _Work) -> None:
         """Run `work` in a transaction, for as long as the driver tries again.
 
         Raises:
+            TooLarge: The server says that its cache cannot hold it.
             WorkingCopyChanged: Somebody else had a transaction open all that time.
         """
         try:
-            self._hold.transaction(work)
+            with told_if_too_large():
+                self._hold.transaction(_told(work))
         except driver.PyMongoError as error:
             if not _is_conflict(error):
                 raise
             raise WorkingCopyChanged(
                 f"another client has had a transaction open for long on a document that "
-                f"{self._hold.verb} moves. What was begun is kept, and completed by whoever opens "
-                "or uses the collection next; try again when that transaction has ended"
+                f"{self._hold.verb} moves. {_KEPT}; try again when that transaction has ended"
+            ) from error
+
+    def _last(self, work: _Work) -> None:
+        """Run `work`, which cannot be made smaller, in a transaction, for some time.
+
+        Raises:
+            NotSupported: The server's cache cannot hold it.
+        """
+        begun, attempts = time.monotonic(), 0
+
+        def counted(session: ClientSession | None) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts > MOST_ATTEMPTS and time.monotonic() > begun + _PATIENCE:
+                raise TooLarge("the server takes the transaction back, and nobody is in its way")
+            work(session)
+
+        try:
+            self._transaction(counted)
+        except TooLarge as error:
+            raise NotSupported(
+                f"the server's cache cannot hold a document that {self._hold.verb} moves. "
+                f"{_KEPT}; try again when the server has less to do, or give it a larger cache "
+                "(storage.wiredTiger.engineConfig.cacheSizeGB)"
             ) from error
 
     def _take_all_out(self) -> None:
@@ -191,6 +283,16 @@ def _cut_of(batch: list[Move]) -> int:
     keys = [move.target.key for move in batch]
     middle = middle_of(keys)
     return 0 if len(keys) < 2 or are_twins(keys[middle - 1], keys[middle]) else middle
+
+
+def _told(work: _Work) -> _Work:
+    """Have the driver not try again for two minutes what a cache cannot hold."""
+
+    def told(session: ClientSession | None) -> None:
+        with told_if_too_large():
+            work(session)
+
+    return told
 
 
 def _is_conflict(error: driver.PyMongoError) -> bool:
