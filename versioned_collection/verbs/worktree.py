@@ -180,6 +180,7 @@ def _refuse_taken(wanted: Repository) -> None:
 
 def _complete(hold: Hold, name: str) -> None:
     hold.refresh()
+    hold.lease.check()  # who has taken over completes it
     if not complete_worktree(hold.beside(name)):
         raise InvalidOperation(
             f"another client has made a collection {name!r} meanwhile; no worktree was made, "
