@@ -99,8 +99,11 @@ class MongoRemote:
 
     def _told(self, found: Sequence[P]) -> list[P]:
         """Return versions under the labels by which others know them."""
-        told = self._names.told
-        return [replace(one, branch=told(one.id, one.branch)) for one in found]
+        return list(map(self._as_told, found))
+
+    def _as_told(self, one: P) -> P:
+        branch = self._names.told(one.id, one.branch)
+        return one if branch == one.branch else replace(one, branch=branch)
 
     def changes(self, versions: Sequence[VersionId]) -> Iterator[Changes]:
         """Iterate over the changes of versions, one version after the other, in bounded lists."""
