@@ -52,8 +52,9 @@ def undo(repository: Repository, progress: Progress | None = None) -> Operation:
     """
     with holding(repository, "undo") as hold:
         operation = _latest(repository)
-        _check(hold, operation)
-        commit = _reverse(hold, operation)
+        tips = repository.branches.all()
+        _check(hold, operation, tips)
+        commit = _reverse(hold, operation, tips)
         source, target = hold.state.head, commit.state.get("head", hold.state.head)
         if source != target:
             commit.path = repository.log.ancestry().path(source, target)
@@ -88,14 +89,14 @@ def _latest(repository: Repository) -> Operation:
     raise InvalidOperation("there is nothing to undo; reflog() lists what was done")
 
 
-def _check(hold: Hold, operation: Operation) -> None:
+def _check(hold: Hold, operation: Operation, tips: Mapping[str, VersionId]) -> None:
     if operation.removed:
         raise InvalidOperation(
             f"{operation.verb} removed versions for good, which cannot be undone",
             operation=operation.id,
         )
     repository = hold.repository
-    _refuse_moved(hold, operation)
+    _refuse_moved(hold, operation, tips)
     _refuse_other_tags(repository, operation)
     _refuse_taken(repository, operation)
     if operation.relabelled and repository.log.last_number(operation.relabelled[0]) >= 0:
@@ -115,13 +116,12 @@ def _check(hold: Hold, operation: Operation) -> None:
         )
 
 
-def _refuse_moved(hold: Hold, operation: Operation) -> None:
+def _refuse_moved(hold: Hold, operation: Operation, tips: Mapping[str, VersionId]) -> None:
     """Refuse to put back what is not where the operation left it.
 
     Raises:
         InvalidOperation: HEAD or a branch is not.
     """
-    tips = hold.repository.branches.all()
     # not by its branch, which another working copy may have renamed
     is_there = all(getattr(hold.state, fact) == operation.after[fact] for fact in _PLACE)
     has_left = _moved_head(operation) and not is_there
@@ -181,7 +181,7 @@ def _facts(tag: Mapping[str, Any] | None) -> list[Any] | None:
     return None if tag is None else [tag[fact] for fact in ("version", "message", "timestamp")]
 
 
-def _reverse(hold: Hold, operation: Operation) -> Commit:
+def _reverse(hold: Hold, operation: Operation, tips: Mapping[str, VersionId]) -> Commit:
     """Return the commit that puts names and HEAD back, without documents."""
     commit = Commit(state=dict(operation.before) if _moved_head(operation) else {})
     for name, (before, _) in operation.branches.items():
@@ -189,7 +189,7 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
             commit.dropped_branches.append(name)
         else:
             commit.branches[name] = before
-    _detach_off_tips(hold.repository, commit)
+    _detach_off_tips(hold.repository, commit, tips)
     for name, (before, _) in operation.tags.items():
         if before is None:
             commit.untagged.append(name)
@@ -209,7 +209,9 @@ def _reverse(hold: Hold, operation: Operation) -> Commit:
     return commit
 
 
-def _detach_off_tips(repository: Repository, commit: Commit) -> None:
+def _detach_off_tips(
+    repository: Repository, commit: Commit, tips: Mapping[str, VersionId]
+) -> None:
     """Have HEAD come back detached where its branch is elsewhere, or gone.
 
     Another working copy may have moved, renamed or deleted it since; the next version would take
@@ -218,6 +220,6 @@ def _detach_off_tips(repository: Repository, commit: Commit) -> None:
     state = commit.state
     if state.get("detached", True):
         return
-    tips = {**repository.branches.all(), **commit.branches}
+    tips = {**tips, **commit.branches}
     if state["branch"] in commit.dropped_branches or tips.get(state["branch"]) != state["head"]:
         state |= {"detached": True, "branch": entry_of(repository, state["head"]).branch}
