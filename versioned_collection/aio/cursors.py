@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from versioned_collection.aio.threads import Streamed
 from versioned_collection.capture.journalled import DocumentType
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class AsyncPastResults(Streamed[DocumentType], Generic[DocumentType]):
+class AsyncPastResults(Streamed[DocumentType]):
     """What a read of a version returns, on demand; see `PastResults`.
 
     Args:

@@ -20,13 +20,12 @@ from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import (
     OBJECT,
     RAW_OPTIONS,
+    REGEX,
     DocumentKey,
     document_key,
     elements,
     raw_id_in,
 )
-
-_REGEX = 0x0B
 
 _ANSWERS = (
     driver.OperationFailure,
@@ -125,7 +124,7 @@ def exact_id(filter_: Any, codec: Codec) -> DocumentKey | None:
         return None
     if isinstance(filter_, RawBSONDocument):
         value = document_key(bytes(filter_.raw))
-        return None if value[0] in (OBJECT, _REGEX) else value
+        return None if value[0] in (OBJECT, REGEX) else value
     value = filter_["_id"]
     if isinstance(value, Mapping) or hasattr(value, "pattern"):
         return None  # operators, or a compound id that could be one
