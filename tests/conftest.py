@@ -254,7 +254,7 @@ def _is_beyond_doubles(item: pytest.Item) -> bool:
     return item.path.name not in ON_DOUBLES or is_beyond or is_without_double
 
 
-def _is_left_to_sweeps(item: Any, call: Any) -> bool:
+def _is_left_to_sweeps(item: pytest.Item, call: Any) -> bool:
     file = item.path.name
     surface = call.params.get("surface", "sync")
     return (

@@ -85,6 +85,9 @@ class _Calls:
     runner: Loop
     _wrapped: Any
 
+    def __init__(self, runner: Loop, wrapped: Any) -> None:
+        self.runner, self._wrapped = runner, wrapped
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -112,7 +115,7 @@ class BlockingStream(_Calls):
     """What `async for` goes through, such as a cursor."""
 
     def __init__(self, runner: Loop, wrapped: Any) -> None:
-        self.runner, self._wrapped = runner, wrapped
+        super().__init__(runner, wrapped)
         self._items: Any = None
 
     def __iter__(self) -> BlockingStream:
@@ -129,9 +132,6 @@ class BlockingStream(_Calls):
 
 class BlockingPast(_Calls):
     """An earlier version, with the interface of the synchronous class."""
-
-    def __init__(self, runner: Loop, wrapped: AsyncPastCollection) -> None:
-        self.runner, self._wrapped = runner, wrapped
 
 
 class Blocking(_Calls):
