@@ -9,8 +9,8 @@ from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.observing import Progress, verb
-from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch, seen
+from versioned_collection.remotes.opening import RemoteLike, opened
 from versioned_collection.repository import Repository
 
 

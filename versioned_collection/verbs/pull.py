@@ -21,9 +21,7 @@ from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import (
     DEFAULT,
-    RemoteLike,
     check_remote_name,
-    opened,
     stored_url,
 )
 from versioned_collection.remotes.arrival import fetched, fetched_and_followed
@@ -37,6 +35,7 @@ from versioned_collection.remotes.integrating import (
     unite,
 )
 from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.opening import RemoteLike, opened
 from versioned_collection.remotes.purged import frontier
 from versioned_collection.remotes.transfer import found
 from versioned_collection.repository import Repository

@@ -16,11 +16,11 @@ from versioned_collection.errors import BranchNotFound, InvalidArgument, Invalid
 from versioned_collection.observing import Progress, verb
 from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
-from versioned_collection.remotes.address import RemoteLike, opened
 from versioned_collection.remotes.base import Refs, Remote, Update
 from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.fetching import refuse_other_roots
 from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.opening import RemoteLike, opened
 from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository import Repository
