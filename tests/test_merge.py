@@ -535,6 +535,52 @@ def test_a_policy_by_place(bands):
     assert set(document["tags"]) == {"o", "t"}
 
 
+def adds(id_: Any, n: int) -> Any:
+    return lambda bands: bands.insert_one({"_id": id_, "n": n})
+
+
+def test_nothing_within_an_id_counts(bands):
+    fork(bands, adds({"y": 2020}, 1), adds({"y": 2020}, 2))
+    bands.merge("side", resolver="sum_of_changes")
+    assert bands.find_one({"_id": {"y": 2020}}) == {"_id": {"y": 2020}, "n": 3}
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+def test_nothing_within_an_id_conflicts(bands):
+    fork(bands, adds({"y": 2020}, 1), adds({"y": 2020}, 2))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", policy=MergePolicy(same_change_conflicts=["**"]))
+    assert [one.path for one in bands.conflicts()] == [("n",)]
+    assert bands.resolve_conflicts(resolver="sum_of_changes")
+    assert bands.find_one({"_id": {"y": 2020}}) == {"_id": {"y": 2020}, "n": 3}
+
+
+@pytest.mark.parametrize("key", [1, {"x": 1}])
+def test_keys_of_elements_do_not_count(bands, key):
+    def pushes(n: int) -> Any:
+        push = {"$push": {"items": {"k.k": key, "n": n}}}
+        return lambda bands: bands.update_one({"_id": 1}, push)
+
+    fork(bands, pushes(1), pushes(2))
+    both = MergePolicy(default="sum_of_changes", list_keys={"items": "k.k"})
+    bands.merge("side", policy=both)
+    assert bands.find_one({"_id": 1})["items"] == [{"k.k": key, "n": 3}]
+
+
+def test_keys_of_elements_do_not_conflict(bands):
+    def pushes(n: int) -> Any:
+        return lambda bands: bands.update_one({"_id": 1}, {"$push": {"items": {"k": 1, "n": n}}})
+
+    fork(bands, pushes(1), pushes(2))
+    policy = MergePolicy(same_change_conflicts=["**"], list_keys={"items": "k"})
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", policy=policy)
+    assert [one.path[-1] for one in bands.conflicts()] == ["n"]
+    assert bands.resolve_conflicts(resolver="sum_of_changes")
+    assert bands.find_one({"_id": 1})["items"] == [{"k": 1, "n": 3}]
+
+
 def test_bad_arguments_change_nothing(bands):
     fork(bands, sets(1, n="t"), sets(1, n="o"))
     before = everything(bands.database)

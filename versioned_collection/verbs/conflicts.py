@@ -156,7 +156,7 @@ def resolve_conflicts(
         How many conflicts still wait, None where there were none.
 
     Raises:
-        InvalidArgument: There is no such rule.
+        InvalidArgument: There is no such rule, or it would give a document another id.
         ResolverFailed: The rule raised.
         DocumentRejected: A document would become too large, or the server refuses it.
     """
@@ -312,6 +312,7 @@ class _Settling:
 
         Raises:
             DocumentRejected: A document would become too large, or the server refuses it.
+            InvalidArgument: A document would get another id.
         """
         if self._decide is None:
             self._commit(Commit(settled=[one.id for one in page]), {}, {})
@@ -336,9 +337,20 @@ class _Settling:
                 settled.append(one.id)
         for key, draft in drafts.items():
             refuse_too_large(self._repository, key, draft.raw, _SMALLER)
+            self._refuse_other_id(key, draft.raw)
         if settled:
             commit = Commit(settled=settled, taken_out=taken_out)
             self._commit(commit, present, {key: one.raw for key, one in drafts.items()})
+
+    def _refuse_other_id(self, key: DocumentKey, raw: bytes | None) -> None:
+        """Refuse to give a document another id: earlier releases left conflicts within ids."""
+        if not merging.keeps_id(merging.document_value(raw), key):
+            document_id = self._repository.codec.value(key)
+            raise InvalidArgument(
+                f"the document with _id {document_id!r} would get another _id: settle what "
+                "conflicts within it with Side.OURS",
+                document_id=document_id,
+            )
 
     def _commit(
         self,
