@@ -459,6 +459,50 @@ def test_elements_that_leave_their_list_by_a_rule(bands):
     assert bands.find_one("list")["l"] == [-1]
 
 
+def turned(bands: VersionedCollection, by: int) -> None:
+    """Give each document the unique value that a neighbour has on the other side."""
+    for n in range(1, 7):
+        sets(n, code=f"{(n + by) % 6}", n=f"{by}")(bands)
+
+
+def turn(bands: VersionedCollection) -> None:
+    """Leave conflicts of six documents, all of which have to take their side's value together."""
+    bands.create_index("code", unique=True, sparse=True)
+    fork(bands, lambda bands: turned(bands, 1), lambda bands: turned(bands, 2))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+
+
+def test_unique_values_are_settled_together(bands, small_limits):
+    turn(bands)
+    before = raws(bands)
+    with pytest.raises(errors.DocumentRejected, match="resolve_conflicts"):
+        bands.resolve_conflict(by_place(bands)[1, ("code",)], Side.THEIRS)
+    assert (raws(bands), len(by_place(bands))) == (before, 12)
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert [one["code"] for one in bands.find(sort=[("_id", 1)])] == list("234501")
+    assert bands.register()
+    assert bands.gc() == dict.fromkeys(bands.gc(), 0)
+    assert problems(bands) == []
+
+
+def test_unique_values_that_cannot_be_settled(bands, small_limits):
+    turn(bands)
+    bands.insert_one({"_id": "in the way", "code": "theirs"})
+    before = raws(bands)
+
+    def rule(conflict: Any, context: Any) -> Any:
+        return "theirs" if conflict.document_id == 5 else Side.THEIRS
+
+    with pytest.raises(errors.DocumentRejected, match="abort_merge"):
+        bands.resolve_conflicts(resolver=rule)
+    assert raws(bands) == before
+    bands.delete_one({"_id": "in the way"})
+    assert bands.resolve_conflicts(resolver=rule)
+    assert bands.find_one({"code": "theirs"})["_id"] == 5
+    assert problems(bands) == []
+
+
 def test_elements_leave_lists_in_a_large_change(bands, small_limits):
     ids = [7, 8, 9]
     bands.insert_many([{"_id": one, "l": [1, 2, -1]} for one in ids])
