@@ -689,9 +689,9 @@ def clashing_unique_values(bands: VersionedCollection) -> None:
     fork(bands, sets(1, code="same", n="t"), sets(2, code="same"))
 
 
-def refused(bands: VersionedCollection) -> None:
+def refused(bands: VersionedCollection) -> errors.VersioningError:
     before, head = raws(bands), bands.resolve("HEAD")
-    with pytest.raises(errors.DocumentRejected):
+    with pytest.raises(errors.DocumentRejected) as caught:
         bands.merge("side")
     assert raws(bands) == before
     assert bands.resolve("HEAD") == head
@@ -699,11 +699,12 @@ def refused(bands: VersionedCollection) -> None:
     assert not bands.has_conflicts()
     assert bands.gc()["versions_without_log_entry"] == 0
     assert problems(bands) == []
+    return caught.value
 
 
 def test_unique_values_of_both_sides(bands):
     clashing_unique_values(bands)
-    refused(bands)
+    assert refused(bands).document_id == 1
 
 
 def test_unique_values_of_both_sides_in_a_large_merge(bands, small_limits):
@@ -720,7 +721,10 @@ def test_the_validator_judges_the_merged_state(bands):
     rule = {"$nor": [{"at.x": "full", "at.y": "full"}]}
     bands.database.command("collMod", "bands", validator=rule)
     fork(bands, sets(1, at__x="full"), sets(1, at__y="full"))
-    refused(bands)
+    error = refused(bands)
+    assert (error.document_id, error.server_code) == (1, 121)
+    assert "validator" in str(error)
+    assert "index" not in str(error)
 
 
 # -- deleting ------------------------------------------------------------------------------
