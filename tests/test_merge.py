@@ -229,6 +229,24 @@ def test_ids_that_the_server_takes_for_one(bands):
     assert problems(bands) == []
 
 
+def test_an_id_of_ours_that_the_server_takes_for_theirs(bands):
+    """We replaced 1 by 1.0 while they changed 1: to have theirs, ours has to go."""
+
+    def ours(bands: Any) -> None:
+        bands.delete_one({"_id": 1})
+        bands.insert_one({"_id": 1.0, "ours": True})
+
+    fork(bands, sets(1, n="theirs"), ours)
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", resolver="theirs")
+    assert bands.find_one({"_id": 1}) == {"_id": 1.0, "ours": True}
+    bands.delete_one({"_id": 1.0})
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.register()
+    assert bands.find_one({"_id": 1})["n"] == "theirs"
+    assert problems(bands) == []
+
+
 @pytest.fixture
 def letters(anydb) -> VersionedCollection:
     """A collection that takes ``a`` and ``A`` for one id: they replaced some that we changed."""
