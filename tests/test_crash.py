@@ -97,6 +97,7 @@ VARIANTS = frozenset(
         "purge of odd fields beside a worktree",
         "stash_apply with merge",
         "resolve conflicts page by page",
+        "resolve conflicts of unique values",
         "cherry_pick with conflicts",
         "revert with conflicts",
         "revert of a merge",

@@ -33,6 +33,7 @@ import versioned_collection
 from versioned_collection import (
     VersionedCollection,
     checking,
+    decisions,
     embedded,
     errors,
     moves,
@@ -71,6 +72,7 @@ LIMITS = [
     ("batches of 2,000", 1, moves.BATCH),
     ("16 MB, behind one commit point", MIB, moves.BATCH_BYTES),
     ("what has more than 12 MB", MIB, at_once._MOST_BESIDE_DELTAS),
+    ("places | 200,000", 1, decisions._MOST_TOGETHER),
     ("one bundle | 200,000", 1, transfer.MOST_VERSIONS),
     ("bundle | 512 MiB", MIB, container._LARGEST_BLOCK),
     ("file | 256 MiB", MIB, lines._LONGEST),

@@ -229,6 +229,24 @@ def test_ids_that_the_server_takes_for_one(bands):
     assert problems(bands) == []
 
 
+def test_an_id_of_ours_that_the_server_takes_for_theirs(bands):
+    """We replaced 1 by 1.0 while they changed 1: to have theirs, ours has to go."""
+
+    def ours(bands: Any) -> None:
+        bands.delete_one({"_id": 1})
+        bands.insert_one({"_id": 1.0, "ours": True})
+
+    fork(bands, sets(1, n="theirs"), ours)
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", resolver="theirs")
+    assert bands.find_one({"_id": 1}) == {"_id": 1.0, "ours": True}
+    bands.delete_one({"_id": 1.0})
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.register()
+    assert bands.find_one({"_id": 1})["n"] == "theirs"
+    assert problems(bands) == []
+
+
 @pytest.fixture
 def letters(anydb) -> VersionedCollection:
     """A collection that takes ``a`` and ``A`` for one id: they replaced some that we changed."""
@@ -459,6 +477,50 @@ def test_elements_that_leave_their_list_by_a_rule(bands):
     assert bands.find_one("list")["l"] == [-1]
 
 
+def turned(bands: VersionedCollection, by: int) -> None:
+    """Give each document the unique value that a neighbour has on the other side."""
+    for n in range(1, 7):
+        sets(n, code=f"{(n + by) % 6}", n=f"{by}")(bands)
+
+
+def turn(bands: VersionedCollection) -> None:
+    """Leave conflicts of six documents, all of which have to take their side's value together."""
+    bands.create_index("code", unique=True, sparse=True)
+    fork(bands, lambda bands: turned(bands, 1), lambda bands: turned(bands, 2))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+
+
+def test_unique_values_are_settled_together(bands, small_limits):
+    turn(bands)
+    before = raws(bands)
+    with pytest.raises(errors.DocumentRejected, match="resolve_conflicts"):
+        bands.resolve_conflict(by_place(bands)[1, ("code",)], Side.THEIRS)
+    assert (raws(bands), len(by_place(bands))) == (before, 12)
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert [one["code"] for one in bands.find(sort=[("_id", 1)])] == list("234501")
+    assert bands.register()
+    assert bands.gc() == dict.fromkeys(bands.gc(), 0)
+    assert problems(bands) == []
+
+
+def test_unique_values_that_cannot_be_settled(bands, small_limits):
+    turn(bands)
+    bands.insert_one({"_id": "in the way", "code": "theirs"})
+    before = raws(bands)
+
+    def rule(conflict: Any, context: Any) -> Any:
+        return "theirs" if conflict.document_id == 5 else Side.THEIRS
+
+    with pytest.raises(errors.DocumentRejected, match="abort_merge"):
+        bands.resolve_conflicts(resolver=rule)
+    assert raws(bands) == before
+    bands.delete_one({"_id": "in the way"})
+    assert bands.resolve_conflicts(resolver=rule)
+    assert bands.find_one({"code": "theirs"})["_id"] == 5
+    assert problems(bands) == []
+
+
 def test_elements_leave_lists_in_a_large_change(bands, small_limits):
     ids = [7, 8, 9]
     bands.insert_many([{"_id": one, "l": [1, 2, -1]} for one in ids])
@@ -535,6 +597,52 @@ def test_a_policy_by_place(bands):
     assert set(document["tags"]) == {"o", "t"}
 
 
+def adds(id_: Any, n: int) -> Any:
+    return lambda bands: bands.insert_one({"_id": id_, "n": n})
+
+
+def test_nothing_within_an_id_counts(bands):
+    fork(bands, adds({"y": 2020}, 1), adds({"y": 2020}, 2))
+    bands.merge("side", resolver="sum_of_changes")
+    assert bands.find_one({"_id": {"y": 2020}}) == {"_id": {"y": 2020}, "n": 3}
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+def test_nothing_within_an_id_conflicts(bands):
+    fork(bands, adds({"y": 2020}, 1), adds({"y": 2020}, 2))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", policy=MergePolicy(same_change_conflicts=["**"]))
+    assert [one.path for one in bands.conflicts()] == [("n",)]
+    assert bands.resolve_conflicts(resolver="sum_of_changes")
+    assert bands.find_one({"_id": {"y": 2020}}) == {"_id": {"y": 2020}, "n": 3}
+
+
+@pytest.mark.parametrize("key", [1, {"x": 1}])
+def test_keys_of_elements_do_not_count(bands, key):
+    def pushes(n: int) -> Any:
+        push = {"$push": {"items": {"k.k": key, "n": n}}}
+        return lambda bands: bands.update_one({"_id": 1}, push)
+
+    fork(bands, pushes(1), pushes(2))
+    both = MergePolicy(default="sum_of_changes", list_keys={"items": "k.k"})
+    bands.merge("side", policy=both)
+    assert bands.find_one({"_id": 1})["items"] == [{"k.k": key, "n": 3}]
+
+
+def test_keys_of_elements_do_not_conflict(bands):
+    def pushes(n: int) -> Any:
+        return lambda bands: bands.update_one({"_id": 1}, {"$push": {"items": {"k": 1, "n": n}}})
+
+    fork(bands, pushes(1), pushes(2))
+    policy = MergePolicy(same_change_conflicts=["**"], list_keys={"items": "k"})
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side", policy=policy)
+    assert [one.path[-1] for one in bands.conflicts()] == ["n"]
+    assert bands.resolve_conflicts(resolver="sum_of_changes")
+    assert bands.find_one({"_id": 1})["items"] == [{"k": 1, "n": 3}]
+
+
 def test_bad_arguments_change_nothing(bands):
     fork(bands, sets(1, n="t"), sets(1, n="o"))
     before = everything(bands.database)
@@ -599,9 +707,9 @@ def clashing_unique_values(bands: VersionedCollection) -> None:
     fork(bands, sets(1, code="same", n="t"), sets(2, code="same"))
 
 
-def refused(bands: VersionedCollection) -> None:
+def refused(bands: VersionedCollection) -> errors.VersioningError:
     before, head = raws(bands), bands.resolve("HEAD")
-    with pytest.raises(errors.DocumentRejected):
+    with pytest.raises(errors.DocumentRejected) as caught:
         bands.merge("side")
     assert raws(bands) == before
     assert bands.resolve("HEAD") == head
@@ -609,11 +717,12 @@ def refused(bands: VersionedCollection) -> None:
     assert not bands.has_conflicts()
     assert bands.gc()["versions_without_log_entry"] == 0
     assert problems(bands) == []
+    return caught.value
 
 
 def test_unique_values_of_both_sides(bands):
     clashing_unique_values(bands)
-    refused(bands)
+    assert refused(bands).document_id == 1
 
 
 def test_unique_values_of_both_sides_in_a_large_merge(bands, small_limits):
@@ -630,7 +739,10 @@ def test_the_validator_judges_the_merged_state(bands):
     rule = {"$nor": [{"at.x": "full", "at.y": "full"}]}
     bands.database.command("collMod", "bands", validator=rule)
     fork(bands, sets(1, at__x="full"), sets(1, at__y="full"))
-    refused(bands)
+    error = refused(bands)
+    assert (error.document_id, error.server_code) == (1, 121)
+    assert "validator" in str(error)
+    assert "index" not in str(error)
 
 
 # -- deleting ------------------------------------------------------------------------------

@@ -142,10 +142,11 @@ def test_a_stash_of_which_a_part_stayed_away_is_kept(anydb, small_limits):
 
 
 def test_a_page_of_conflicts_is_bounded_by_bytes(anydb, monkeypatch):
+    """Those of one document stay together."""
     bands = waiting(anydb)
     monkeypatch.setattr(conflicts, "PAGE_BYTES", 60)
     pages = bands._repository.conflicts.of_merge(bands._repository.state().merge["id"])
-    assert [len(page) for page in pages] == [3, 3, 2]
+    assert [len(page) for page in pages] == [2, 2, 2, 2]
     settle_all(bands)
 
 

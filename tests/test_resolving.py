@@ -25,7 +25,7 @@ from bson.timestamp import Timestamp
 
 from versioned_collection import MISSING, Side, VersionedCollection, errors
 from versioned_collection.core.document import RAW_OPTIONS, build, element, key_of
-from versioned_collection.core.merging import Exactly
+from versioned_collection.core.merging import Conflict, Exactly
 
 TEXT = struct.pack("<i", 4) + b"abc\0"
 NAN = b"\x01" + struct.pack("<Q", 0x7FF8_0000_0000_0ABC)
@@ -212,3 +212,50 @@ def test_raw_documents_are_given_back_as_they_are(db):
     bands.merge("side", resolver=lambda conflict, context: conflict.ours)
     assert raws(bands) == before
     assert bson.decode(before[0]) == {"_id": 1, "v": {"a": 1}}
+
+
+def with_names_twice(value: int) -> Any:
+    parts = (element(b"_id", key_of(1)), element(b"a", key_of(1)), element(b"a", key_of(value)))
+    return RawBSONDocument(build(*parts), RAW_OPTIONS)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_a_document_whose_names_occur_twice_is_given_back_as_it_is(db, side, at_once):
+    bands: VersionedCollection[Any] = VersionedCollection(db, "bands")
+    bands.insert_one(with_names_twice(2))
+    bands.init()
+    bands.create_branch("side")
+    bands.replace_one({"_id": 1}, with_names_twice(3))
+    bands.register("theirs")
+    bands.checkout("main")
+    bands.replace_one({"_id": 1}, with_names_twice(4))
+    bands.register("ours")
+    if at_once:
+        bands.merge("side", resolver=lambda conflict, context: getattr(conflict, side))
+    else:
+        with pytest.raises(errors.AutoMergeFailedError):
+            bands.merge("side")
+        (conflict,) = bands.conflicts()
+        bands.resolve_conflict(conflict, getattr(conflict, side))
+    assert raws(bands) == [with_names_twice({"ours": 4, "theirs": 3}[side]).raw]
+
+
+def test_a_conflict_within_an_id_changes_no_id(db):
+    """Earlier releases left such conflicts."""
+    bands = parted(db, key_of("ours"))
+    key = key_of({"y": 2020})
+    bands.insert_one({"_id": {"y": 2020}})
+    bands.register("another")
+    with pytest.raises(errors.AutoMergeFailedError) as caught:
+        bands.merge("side")
+    year = key_of(2020)
+    within = Conflict(key, ("_id", "y"), "same_change", None, year, year)
+    bands._repository.conflicts.add(caught.value.merge, [within])
+    before = raws(bands)
+    with pytest.raises(errors.InvalidArgument, match="another _id"):
+        bands.resolve_conflicts(resolver="sum_of_changes")
+    assert raws(bands) == before
+    bands.resolve_conflict(list(bands.conflicts())[-1], Side.OURS)
+    assert bands.resolve_conflicts(resolver="ours")
+    assert raws(bands) == before

@@ -458,6 +458,8 @@ def test_each_has_stashes_merges_and_a_reflog_of_its_own(anydb):
         aside.merge("main")
     assert (aside.has_stash(), aside.has_conflicts()) == (True, True)
     assert (bands.has_stash(), bands.has_conflicts()) == (False, False)
+    with pytest.raises(errors.InvalidOperation, match="another worktree"):
+        bands.resolve_conflict(next(aside.conflicts()), "here")
     step(bands, 4)
     assert bands.gc()["stashes"] == bands.gc()["conflicts"] == 0
     assert problems(bands) == []

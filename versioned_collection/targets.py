@@ -45,6 +45,15 @@ from versioned_collection.writes import (
 _ATTEMPTS = 5
 _LARGEST_GUARDED = 15 * 1024 * 1024
 
+_IN_ITS_WAY = "Remove the index or the document in its way"
+_WAYS_OUT = {
+    DOCUMENT_TOO_LARGE: "Make it smaller",
+    DOCUMENT_VALIDATION_FAILURE: "Change the collection's validator, or what is to be stored",
+}
+
+_Statement = tuple[DocumentKey, RawBSONDocument]
+"""The id of a document, and what writes or deletes it."""
+
 
 class Target(NamedTuple):
     """Where a document has to go.
@@ -215,7 +224,7 @@ class WorkingCopyWriter:
         if session is None:  # without a transaction they are gone, whatever happens next
             self._taken.update(target.key for target, _ in leaving if target.raw is not None)
         statements = [
-            delete_statement(target.key, self._guard(present, session))
+            (target.key, delete_statement(target.key, self._guard(present, session)))
             for target, present in leaving
         ]
         return self._run("delete", statements, session)
@@ -230,11 +239,11 @@ class WorkingCopyWriter:
                 guard = self._guard(present, session)
                 if guard is not None and len(guard) + len(raw) > _LARGEST_GUARDED:
                     raise UniqueClash("old and new document do not fit into one statement")
-                replacing.append(replace_statement(raw, guard, literal=literal))
+                replacing.append((target.key, replace_statement(raw, guard, literal=literal)))
             elif literal and has_zero_timestamp(raw):
-                special.append(upsert_statement(raw))
+                special.append((target.key, upsert_statement(raw)))
             else:
-                inserting.append(RawBSONDocument(raw))
+                inserting.append((target.key, RawBSONDocument(raw)))
         return (
             self._run("update", replacing, session)
             + self._run("insert", inserting, session)
@@ -245,9 +254,7 @@ class WorkingCopyWriter:
         """Outside of a transaction the write itself has to check what it overwrites."""
         return raw if session is None else None
 
-    def _run(
-        self, kind: str, statements: list[RawBSONDocument], session: ClientSession | None
-    ) -> int:
+    def _run(self, kind: str, statements: list[_Statement], session: ClientSession | None) -> int:
         if not statements:
             return 0
         options: dict[str, Any] = {}
@@ -259,7 +266,7 @@ class WorkingCopyWriter:
                 repository.db,
                 kind,
                 repository.name,
-                statements,
+                [statement for _, statement in statements],
                 session=session,
                 check=self._check,
                 **options,
@@ -276,25 +283,26 @@ class WorkingCopyWriter:
         self._raise_refusal(outcome, statements)
         return outcome.matched
 
-    def _raise_refusal(self, outcome: WriteOutcome, statements: Sequence[RawBSONDocument]) -> None:
+    def _raise_refusal(self, outcome: WriteOutcome, statements: Sequence[_Statement]) -> None:
         if not outcome.errors:
             return
         refusal = outcome.errors[0]
-        if refusal["code"] == DUPLICATE_KEY and not self.displace:
-            raise UniqueClash(str(refusal["errmsg"]))
+        code, reason = refusal["code"], refusal["errmsg"]
+        if code == DUPLICATE_KEY and not self.displace:
+            raise UniqueClash(str(reason))
         may_bypass = not (self._bypass or self._strict)
-        if refusal["code"] == DOCUMENT_VALIDATION_FAILURE and may_bypass:
+        if code == DOCUMENT_VALIDATION_FAILURE and may_bypass:
             self._bypass = True
-            raise ValidatorInTheWay(str(refusal["errmsg"]))
-        way_out = "Remove the index or the document in its way"
-        if refusal["code"] == DOCUMENT_TOO_LARGE:
-            way_out = "Make it smaller"
+            raise ValidatorInTheWay(str(reason))
+        key, statement = statements[refusal["index"]]
+        document_id = self._repository.codec.value(key)
         raise DocumentRejected(
-            f"the server refuses a document of that version: {refusal['errmsg']}. {way_out}, "
-            "then try again",
-            reason=refusal["errmsg"],
-            server_code=refusal["code"],
-            statement=statements[refusal["index"]],
+            f"the server refuses the document with _id {document_id!r} of that version: "
+            f"{reason}. {_WAYS_OUT.get(code, _IN_ITS_WAY)}, then try again",
+            document_id=document_id,
+            reason=reason,
+            server_code=code,
+            statement=statement,
         )
 
 

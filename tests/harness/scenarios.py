@@ -185,6 +185,21 @@ def with_many_conflicts(collection: VersionedCollection) -> None:
         collection.register(f"at odds on {branch}")
 
 
+def with_unique_conflicts(collection: VersionedCollection) -> None:
+    """Have documents at odds whose unique values can only turn together, and be on main."""
+    collection.create_index("code", unique=True, sparse=True)
+
+    def turn(by: int, message: str) -> None:
+        for place, id_ in enumerate((1, 2, 3, 5)):
+            collection.update_one({"_id": id_}, {"$set": {"code": (place + by) % 4}})
+        collection.register(message)
+
+    collection.create_branch("side")
+    turn(0, "at odds aside")
+    collection.checkout("main")
+    turn(1, "at odds with side")
+
+
 def with_conflicts_in_a_list(collection: VersionedCollection) -> None:
     """Have three elements of a list at odds on side and main, and be on main."""
 
@@ -559,6 +574,12 @@ SCENARIOS = {
         (with_history, with_side, with_many_conflicts, merge),
         large=True,
         gradual=True,
+    ),
+    "resolve conflicts of unique values": Scenario(
+        lambda c: c.resolve_conflicts(resolver="theirs"),
+        (with_history, with_unique_conflicts, merge),
+        large=True,
+        anew=True,
     ),
     "cherry_pick": Scenario(lambda c: c.cherry_pick("side@1"), _AT_ODDS, large=True),
     "cherry_pick with conflicts": Scenario(pick, _AT_ODDS, large=True),

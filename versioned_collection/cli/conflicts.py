@@ -189,7 +189,9 @@ def _chosen(collection: VersionedCollection, text: str | None, by_hand: bool) ->
     found = [one for one in collection.conflicts() if one.id == wanted]
     if not found:
         raise InvalidOperation(
-            "that conflict is settled already; conflicts() lists those that wait", conflict=wanted
+            "that conflict is settled already, or waits in another worktree; conflicts() lists "
+            "those that wait here",
+            conflict=wanted,
         )
     return found
 

@@ -298,7 +298,7 @@ class Merging(Facet[DocumentType]):
                 for that side's, `MISSING` for none.
 
         Raises:
-            InvalidOperation: It is settled already.
+            InvalidOperation: It is settled already, or waits in another worktree.
             PlaceGone: Its place was edited away, or its document deleted. `MISSING` settles a
                 conflict whose document is gone; the document stays gone.
             WorkingCopyChanged: Another client writes to the document just now.

@@ -24,7 +24,7 @@ _SIDES = ("base", "ours", "theirs")
 _LARGEST_INLINE = 4 * 1024 * 1024
 PAGE = 5_000
 PAGE_BYTES = 16 * 1024 * 1024
-"""How many conflicts are read, and settled, at once; a single one may be larger."""
+"""How many conflicts are read, and settled, at once; those of one document may be more."""
 
 
 class StoredConflict(NamedTuple):
@@ -94,21 +94,33 @@ class ConflictsCollection(Tracker):
         return build(bson.encode(stored)[4:-1], element(b"document_id", conflict.key))
 
     def of_merge(
-        self, merge: ObjectId, filter_: Mapping[str, Any] | None = None
+        self, merge: ObjectId, span: tuple[ObjectId, ObjectId] | None = None
     ) -> Iterator[list[StoredConflict]]:
         """Iterate over the conflicts of a merge in their order, a bounded list at a time.
 
-        Those of one document follow one another; those of documents that another client
-        changed during the merge come first. Conflicts may be removed meanwhile.
+        Those of one document follow one another, in one list; those of documents that another
+        client changed during the merge come first. Conflicts may be removed meanwhile.
+
+        Args:
+            merge: The merge.
+            span: The first and the last of those wanted, None for all.
         """
-        last: Any = None
-        while True:
-            behind = {"_id": {"$gt": last}} if last is not None else {}
-            page = self._page({"merge": merge, **(filter_ or {}), **behind})
-            if not page:
-                return
+        ids = {} if span is None else {"$gte": span[0], "$lte": span[1]}
+        page: list[StoredConflict] = []
+        while found := self._page({"merge": merge, **({"_id": ids} if ids else {})}):
+            ids["$gt"] = found[-1].id
+            page += found
+            whole = _start_of_last(page)  # more of that document may follow
+            if whole:
+                yield page[:whole]
+            page = page[whole:]
+        if page:
             yield page
-            last = page[-1].id
+
+    def one(self, merge: ObjectId, conflict: ObjectId) -> StoredConflict | None:
+        """Return a conflict of a merge, None where it does not wait."""
+        found = self._page({"merge": merge, "_id": conflict})
+        return found[0] if found else None
 
     def _page(self, filter_: Mapping[str, Any]) -> list[StoredConflict]:
         page: list[StoredConflict] = []
@@ -219,3 +231,11 @@ class ConflictsCollection(Tracker):
             count = self.collection.delete_many({"merge": {"$in": ids}}).deleted_count
         self._chunks.delete_of(ids)
         return count
+
+
+def _start_of_last(page: Sequence[StoredConflict]) -> int:
+    """Return where the conflicts of the last document in a list begin."""
+    start, key = len(page), page[-1].conflict.key
+    while start and page[start - 1].conflict.key == key:
+        start -= 1
+    return start

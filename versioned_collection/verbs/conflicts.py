@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,32 +13,20 @@ from versioned_collection.commit import Commit
 from versioned_collection.committer import Committer
 from versioned_collection.core import merging
 from versioned_collection.core.codec import PLAIN, Codec
-from versioned_collection.core.delta import images
-from versioned_collection.core.document import DocumentKey, document_hash
-from versioned_collection.core.merging import MergeContext, Path, TakenOut, settle
+from versioned_collection.core.merging import MergeContext
 from versioned_collection.core.portions import portions
-from versioned_collection.errors import (
-    InvalidArgument,
-    InvalidOperation,
-    PlaceGone,
-    WorkingCopyChanged,
-)
+from versioned_collection.decisions import Decide, Decisions
+from versioned_collection.errors import InvalidArgument, InvalidOperation, WorkingCopyChanged
 from versioned_collection.hold import Hold
-from versioned_collection.merging import refuse_too_large
 from versioned_collection.moves import BATCH
 from versioned_collection.observing import Progress, counted
 from versioned_collection.rebasing import take_back, waiting
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
-from versioned_collection.restoring import restoration
 from versioned_collection.setting_aside import set_aside
-from versioned_collection.trackers.conflicts import StoredConflict
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.trackers.stash import Step
 from versioned_collection.uniting import take_theirs
-from versioned_collection.unstashing import clear_away, end_of_unstashing
 from versioned_collection.versions import entry_of, merge_context
-from versioned_collection.wire import by_keys
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -67,15 +55,6 @@ class Conflict(merging.ShownConflict):
         return hash(self.id)
 
 
-_SMALLER = "its conflicts still wait. Settle them with what is smaller"
-
-_Decided = Mapping[DocumentKey, tuple[bytes | None, bytes | None]]
-"""Documents as they are and as they shall be."""
-
-Decide = Callable[[merging.Conflict], Any]
-"""Returns what shall stand in a conflict's place, as bytes; None for nothing, or `UNRESOLVED`."""
-
-
 def conflicts(repository: Repository) -> Iterator[Conflict]:
     """Iterate over the conflicts that wait, those of one document in a row.
 
@@ -100,7 +79,7 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
             for none.
 
     Raises:
-        InvalidOperation: It is settled already.
+        InvalidOperation: It is settled already, or waits in another worktree.
         PlaceGone: What its path leads through is gone, and `value` is not "none" in a document
             that is gone altogether.
         WorkingCopyChanged: Another client writes to the document just now.
@@ -112,20 +91,21 @@ def resolve_conflict(repository: Repository, conflict: Conflict | ObjectId, valu
         raise InvalidArgument("give a conflict of conflicts(), or its id", conflict=conflict)
     with holding(repository, "resolve_conflict") as hold:
         merge = hold.state.merge
-        found = list(repository.conflicts.of_merge(_id_of(merge), {"_id": wanted}))
-        if merge is None or not found:
+        found = None if merge is None else repository.conflicts.one(merge["id"], wanted)
+        if found is None:
             raise InvalidOperation(
-                "that conflict is settled already; conflicts() lists those that wait",
+                "that conflict is settled already, or waits in another worktree; conflicts() "
+                "lists those that wait here",
                 conflict=wanted,
             )
-        shown = Conflict(*found[0][0], repository.codec)
+        shown = Conflict(*found, repository.codec)
         if isinstance(conflict, Conflict) and _is_same(conflict, shown):
             shown = conflict  # its own values, given back, are exact
-        settling = _Settling(hold, lambda _: merging.resolved_value(shown, value))
-        settling.settle(found[0])
-        for error in settling.gone:
+        decisions = Decisions(hold, lambda _: merging.resolved_value(shown, value))
+        decisions.settle_one(found)
+        for error in decisions.gone:
             raise error
-        if settling.overtaken:
+        if decisions.overtaken:
             raise WorkingCopyChanged(
                 f"the document with _id {shown.document_id!r} was changed by "
                 "another client meanwhile, so its conflict still waits; settle it again",
@@ -145,7 +125,8 @@ def resolve_conflicts(
 ) -> int | None:
     """Settle all conflicts by one rule.
 
-    Those whose place is gone from its document wait on.
+    Those whose place is gone from its document wait on. Where it fails, the conflicts of some
+    documents may be settled already.
 
     Args:
         repository: The trackers.
@@ -156,7 +137,7 @@ def resolve_conflicts(
         How many conflicts still wait, None where there were none.
 
     Raises:
-        InvalidArgument: There is no such rule.
+        InvalidArgument: There is no such rule, or it would give a document another id.
         ResolverFailed: The rule raised.
         DocumentRejected: A document would become too large, or the server refuses it.
     """
@@ -165,11 +146,8 @@ def resolve_conflicts(
         merge = hold.state.merge
         if merge is None or not repository.conflicts.has_any(merge["id"]):
             return None
-        settling = _Settling(hold, None if rule is None else _by_rule(repository, rule))
-        report = counted(progress)
-        for page in repository.conflicts.of_merge(merge["id"]):
-            settling.settle(page)
-            report("settled", len(page))
+        decisions = Decisions(hold, None if rule is None else _by_rule(repository, rule))
+        decisions.settle_all(merge["id"], counted(progress))
         return repository.conflicts.count(merge["id"])
 
 
@@ -258,141 +236,3 @@ def _take_stash_out(hold: Hold, commit: Commit, committer: Committer, merge: Obj
 
 def _id_of(merge: Any) -> ObjectId:
     return ObjectId() if merge is None else merge["id"]
-
-
-class _Draft:
-    """A document while conflicts of it are settled.
-
-    Attributes:
-        raw: The document, None where there is none.
-    """
-
-    def __init__(self, raw: bytes | None) -> None:
-        self.raw = raw
-        self._taken_out = TakenOut()
-
-    def settle(self, path: Path, value: merging.Value | None) -> bool:
-        """Put a value at a place, which is named as it was before anything was settled.
-
-        Returns:
-            Whether an element has left its list by it.
-
-        Raises:
-            PlaceGone: What the path leads through is gone.
-        """
-        before, place = self.raw, self._taken_out.place_of(path)
-        self.raw = settle(before, place, value)
-        leaves = value is None and bool(path) and isinstance(path[-1], int)
-        if leaves and self.raw != before:
-            self._taken_out.add(path)
-            return True
-        return False
-
-
-class _Settling:
-    """Settles conflicts, a page at a time.
-
-    Attributes:
-        overtaken: Documents that another client changed meanwhile, so that their conflicts wait.
-        gone: Why other conflicts wait: their place is gone.
-    """
-
-    def __init__(self, hold: Hold, decide: Decide | None) -> None:
-        self._hold = hold
-        self._repository = hold.repository
-        self._decide = decide
-        self.overtaken: list[DocumentKey] = []
-        self.gone: list[PlaceGone] = []
-
-    def settle(self, page: list[StoredConflict]) -> None:
-        """Write what was decided, and remove the conflicts that it settles.
-
-        A document that another client changes just now stays, and so do its conflicts. Those
-        whose place is gone wait on as well.
-
-        Raises:
-            DocumentRejected: A document would become too large, or the server refuses it.
-        """
-        if self._decide is None:
-            self._commit(Commit(settled=[one.id for one in page]), {}, {})
-            return
-        keys = sorted({one.conflict.key for one in page})
-        present: dict[DocumentKey, bytes | None] = dict.fromkeys(keys)
-        for portion, found in by_keys(self._repository.db, self._repository.name, keys):
-            present.update((key, found.get(key)) for key in portion)
-        drafts = {key: _Draft(raw) for key, raw in present.items()}
-        settled: list[ObjectId] = []
-        taken_out: list[ObjectId] = []
-        for one in page:
-            value = self._decide(one.conflict)
-            if value is merging.UNRESOLVED:
-                continue
-            try:
-                if drafts[one.conflict.key].settle(one.conflict.path, value):
-                    taken_out.append(one.id)
-            except PlaceGone as error:
-                self.gone.append(error)
-            else:
-                settled.append(one.id)
-        for key, draft in drafts.items():
-            refuse_too_large(self._repository, key, draft.raw, _SMALLER)
-        if settled:
-            commit = Commit(settled=settled, taken_out=taken_out)
-            self._commit(commit, present, {key: one.raw for key, one in drafts.items()})
-
-    def _commit(
-        self,
-        commit: Commit,
-        present: dict[DocumentKey, bytes | None],
-        wanted: dict[DocumentKey, bytes | None],
-    ) -> None:
-        merge: Mapping[str, Any] = self._hold.state.merge or {}
-        changed = [key for key, raw in wanted.items() if raw != present[key]]
-        is_last = self._is_last_of_stash(commit.settled)
-        ended = end_of_unstashing(self._hold.state) if is_last else None
-        commit.state = ended or {"progress": ObjectId()}
-        committer = Committer(self._hold)
-        self._repository.modified.add(changed)
-        if merge.get("stash") is not None:
-            self._note_steps(merge["id"], changed, present, wanted)
-        if not changed:
-            committer.references(commit)
-        else:
-            self._move(commit, committer, {key: (present[key], wanted[key]) for key in changed})
-        self.overtaken += committer.kept
-        if is_last and not committer.kept:
-            clear_away(self._hold, [merge["id"], merge["stash"]])
-
-    def _note_steps(
-        self,
-        merge: ObjectId,
-        changed: list[DocumentKey],
-        present: dict[DocumentKey, bytes | None],
-        wanted: dict[DocumentKey, bytes | None],
-    ) -> None:
-        """Have the way back take what was decided for ours, once it is written."""
-        steps = {key: Step(_hash(present[key]), _hash(wanted[key])) for key in changed}
-        self._repository.stash.note_steps(merge, steps)
-
-    def _is_last_of_stash(self, settled: list[ObjectId]) -> bool:
-        """Tell whether nothing of a stash that was applied waits any more."""
-        merge = self._hold.state.merge
-        if merge is None or merge.get("stash") is None:
-            return False
-        return not self._repository.conflicts.has_any(merge["id"], settled)
-
-    def _move(self, commit: Commit, committer: Committer, decided: _Decided) -> None:
-        def put_aside() -> None:  # so that whoever resumes can carry it out
-            commit.stash, commit.guarded = ObjectId(), True
-            self._hold.begin({"phase": "prepare", "stash": commit.stash})
-            deltas = (images(old, new) for old, new in decided.values())
-            self._repository.stash.append(commit.stash, [one for one in deltas if one])
-
-        moves = [restoration(key, _hash(old), new) for key, (old, new) in decided.items()]
-        committer.carry_out(commit, lambda: [moves], keep=True, before_steps=put_aside)
-        if commit.stash is not None:
-            self._repository.stash.delete([commit.stash])
-
-
-def _hash(raw: bytes | None) -> bytes | None:
-    return None if raw is None else document_hash(raw)

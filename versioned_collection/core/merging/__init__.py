@@ -41,6 +41,8 @@ from versioned_collection.core.merging.values import (
     MISSING,
     UNRESOLVED,
     Value,
+    document_value,
+    keeps_id,
     python_value,
     raw_value,
 )
@@ -72,6 +74,8 @@ __all__ = [
     "Step",
     "TakenOut",
     "Value",
+    "document_value",
+    "keeps_id",
     "merge_documents",
     "path_text",
     "pattern",

@@ -32,10 +32,12 @@ from versioned_collection.core.merging.values import (
     fields_of,
     is_reference,
     items_of,
+    keeps_id,
     keyed,
     object_of,
     values_of,
 )
+from versioned_collection.errors import ResolverFailed
 
 _NO_CONTEXT = MergeContext()
 _ID = b"_id"
@@ -87,6 +89,14 @@ def merge_documents(
     if values[1] is not None and values[2] is not None:
         merger.coupled = coupled_paths(policy, values[0], values[1], values[2])
     value = merger.merge((), *values)
+    if not keeps_id(value, key):
+        document_id = context.codec.value(key)
+        raise ResolverFailed(
+            f"the document with _id {document_id!r} would get another _id: let resolvers return "
+            "what has the same",
+            document_id=document_id,
+            path=(),
+        )
     raw = None if value is None else value[1:]
     return Merged(raw, merger.waiting(), merger.settled)
 
@@ -110,6 +120,8 @@ class _Merger:
         self, path: Path, base: Value | None, ours: Value | None, theirs: Value | None
     ) -> Value | None:
         """Return the merged value of one place, None for no value."""
+        if _tells_apart(path):
+            return ours or theirs
         apart = self.coupled.get(path)
         if apart:
             return self._conflict(path, "coupled", base, ours, theirs)
@@ -217,7 +229,7 @@ class _Merger:
         self, path: Path, base: Value | None, ours: Value | None, theirs: Value | None
     ) -> Value | None:
         if ours == theirs:
-            if path == ("_id",) or not self.policy.flags_same_change(path):
+            if not self.policy.flags_same_change(path):
                 return ours
             return self._conflict(path, "same_change", base, ours, theirs)
         kind: ConflictKind = "coupled" if path in self.coupled else _kind(base, ours, theirs)
@@ -240,6 +252,17 @@ class _Merger:
                 return value
         self.conflicts.append(conflict)
         return ours
+
+
+def _tells_apart(path: Path) -> bool:
+    """Tell whether a place has what tells a document, or an element of a list, from others.
+
+    It is the same on all sides, whatever is within it: nothing there counts or conflicts.
+    """
+    if path == ("_id",):
+        return True
+    element = path[-2] if len(path) > 1 else None
+    return isinstance(element, ElementKey) and path[-1] == element.field
 
 
 def _kind(base: Value | None, ours: Value | None, theirs: Value | None) -> ConflictKind:

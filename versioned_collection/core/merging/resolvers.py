@@ -38,9 +38,9 @@ from versioned_collection.core.merging.values import (
     Unresolved,
     Value,
     array_of,
-    fields_of,
     items_of,
-    object_of,
+    keeps_id,
+    values_named,
 )
 from versioned_collection.errors import InvalidArgument, InvalidType, ResolverFailed
 
@@ -337,10 +337,9 @@ def _exact(resolution: Exactly) -> Value:
 
 def _whole(conflict: ShownConflict, value: Value) -> Value:
     """Return a value for a whole document, which must keep its ``_id``."""
-    fields = fields_of(value) if value[0] == OBJECT else {b"_id": b""}
-    if fields is not None and b"_id" not in fields:
-        return object_of([(b"_id", conflict.key), *fields.items()])
-    if fields is None or fields[b"_id"] != conflict.key:
+    if value[0] == OBJECT and not values_named(value, b"_id"):
+        return value[:1] + build(element(b"_id", conflict.key), value[5:-1])
+    if not keeps_id(value, conflict.key):
         raise InvalidArgument(
             "a whole document is settled by a document with the same _id, or by MISSING",
             document_id=conflict.document_id,

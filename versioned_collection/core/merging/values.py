@@ -14,6 +14,7 @@ from versioned_collection.core.codec import PLAIN
 from versioned_collection.core.document import (
     ARRAY,
     OBJECT,
+    DocumentKey,
     build,
     element,
     elements,
@@ -133,17 +134,23 @@ def keyed(items: Sequence[Value], field: bytes) -> dict[Value, Value] | None:
     """
     found: dict[Value, Value] = {}
     for item in items:
-        keys = _values_named(item, field)
+        keys = values_named(item, field)
         if len(keys) != 1 or keys[0] in found:
             return None
         found[keys[0]] = item
     return found
 
 
-def _values_named(item: Value, field: bytes) -> list[Value]:
-    if item[0] != OBJECT:
+def keeps_id(value: Value | None, key: DocumentKey) -> bool:
+    """Tell whether a value is a document with a given ``_id``, and no other; or no value."""
+    return value is None or values_named(value, b"_id") == [key]
+
+
+def values_named(value: Value, field: bytes) -> list[Value]:
+    """Return what a document has under a name, which may occur twice; nothing for others."""
+    if value[0] != OBJECT:
         return []
-    raw = item[1:]
+    raw = value[1:]
     return [
         bytes((kind,)) + raw[start:end]
         for kind, name, start, end in elements(raw)
