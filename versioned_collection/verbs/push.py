@@ -196,7 +196,8 @@ class _Push:
         self._refuse_orphans(branches, {}, nodes)
         tags = self._tags()
         if not self._wanted.dry_run:
-            found(self._here, self._remote, branches, tags, branch, self._progress)
+            labels = self._repository.labels_as_of(state)
+            found(self._here, self._remote, branches, tags, branch, labels, self._progress)
             self._see(branches)
         moved = {name: (None, tip) for name, tip in branches.items()}
         return Pushed(self._name, len(nodes), moved, sorted(tags), created=True)
