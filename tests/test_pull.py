@@ -233,7 +233,7 @@ def test_a_tag_whose_version_was_thinned_out_here(sides):
 
 def test_fetch_from_an_untracked_remote(anydb, there):
     mine = tracked(anydb)
-    with pytest.raises(errors.InvalidOperation, match="not tracked"):
+    with pytest.raises(errors.InvalidOperation, match="where nothing is there yet"):
         mine.fetch(there)
     with pytest.raises(errors.CollectionNotTracked):
         untracked(there).fetch(mine)
