@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -57,6 +58,18 @@ def test_entries_can_be_kept_compared_and_pickled(db):
     assert copy.deepcopy(entry) == entry
     assert len({entry, copy.deepcopy(entry)}) == 1
     assert repr(entry)
+
+
+def test_entries_compare_what_was_passed_by_its_bytes(db):
+    bands, facts = untracked(db), {"k": [float("nan"), 1, 0.0]}
+    bands.init("start", author=facts, metadata=facts)
+    entry = bands.resolve("HEAD")
+    assert entry == bands.resolve("HEAD")
+    assert bands.get_log() == bands.get_log()
+    assert entry != "start"
+    for other in ([float("nan"), True, 0.0], [float("nan"), 1.0, 0.0], [float("nan"), 1, -0.0]):
+        assert replace(entry, stored_metadata={"k": other}) != entry
+        assert replace(entry, stored_author={"k": other}) != entry
 
 
 def test_times_do_not_run_backwards(anydb):

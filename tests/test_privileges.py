@@ -165,6 +165,33 @@ def test_reader_exports(connect, tmp_path):
         reading.import_(io.BytesIO(bson.encode({"_id": 1})), "bson")
 
 
+def test_reader_pushes(guarded, connect):
+    bands = grown(connect("writer"))
+    before = everything(bands.database)
+    reading = VersionedCollection(connect("reader"), "bands")
+    with MongoClient(guarded.uri) as root:
+        away = VersionedCollection(root["away"], "bands")
+        assert reading.push(away, all=True)
+        assert raws(away) == raws(bands)
+        reading.push(away, "side", delete=True)
+        assert away.branches() == {"main"}
+        assert reading.push(away, "side")
+        assert away == bands
+        assert everything(bands.database) == before
+        bands.reset("main~1")
+        with pytest.raises(errors.InvalidOperation, match="last seen"):
+            reading.push(away, force=True)
+        edit(bands, "stashed")
+        bands.stash()
+        step(away, 5)
+        before = everything(away.database)
+        with pytest.raises(errors.PermissionDenied):
+            reading.push(away, force=True)
+        assert everything(away.database) == before
+        assert problems(away) == []
+        root.drop_database("away")
+
+
 def test_the_right_to_bypass_a_validator_is_named(connect):
     db = connect("admin")
     bands = grown(db)

@@ -19,6 +19,7 @@ from remote_support import (
 )
 
 from versioned_collection import Retention, VersionedCollection, errors
+from versioned_collection.remotes import integrating, transfer
 
 
 @pytest.fixture
@@ -232,7 +233,7 @@ def test_a_tag_whose_version_was_thinned_out_here(sides):
 
 def test_fetch_from_an_untracked_remote(anydb, there):
     mine = tracked(anydb)
-    with pytest.raises(errors.InvalidOperation, match="not tracked"):
+    with pytest.raises(errors.InvalidOperation, match="where nothing is there yet"):
         mine.fetch(there)
     with pytest.raises(errors.CollectionNotTracked):
         untracked(there).fetch(mine)
@@ -752,6 +753,87 @@ def test_labels_that_the_remote_of_a_branch_has_given_since(sides_of_any_size):
         mine.merge(f"{mine.fetch(theirs).remote}/main")
         assert labels_of_versions(mine) == labels_of_versions(theirs)
         assert_equal(mine, theirs)
+
+
+def pulled(mine, theirs, *branches):
+    """Pull branches until whatever labels change has been taken over."""
+    for _ in range(2):
+        for branch in branches:
+            mine.pull(theirs, branch)
+    mine.fetch(theirs)
+
+
+def test_a_branch_that_was_renamed_here_has_the_labels_of_the_remote(anydb, there):
+    """So has a copy of what was renamed, though nobody has relabelled anything there."""
+    mine, theirs = pair(anydb, there)
+    mine.pull(theirs)
+    mine.rename_branch("main", "dev")
+    put(mine, "one")
+    mine.push(theirs)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(mine, third)
+        for side in (mine, last):
+            pulled(side, theirs, "dev", "main")
+            assert labels(side, "dev") == labels(theirs, "dev") == ["dev@1", "main@0"]
+            assert side.resolve("main@0") == theirs.resolve("main")
+            assert side == theirs
+            assert_whole(side)
+
+
+def test_a_branch_whose_renaming_was_undone_has_the_labels_of_the_remote(anydb, there):
+    mine, theirs = pair(anydb, there)
+    mine.rename_branch("main", "dev")
+    put(mine, "one")
+    mine.push(theirs)
+    mine.pull(theirs, "dev")
+    mine.undo()
+    mine.discard_changes()
+    mine.undo()
+    assert mine.branches() == {"main"}
+    pulled(mine, theirs, "dev", "main")
+    assert labels(mine, "dev") == labels(theirs, "dev") == ["dev@1", "main@0"]
+    assert_whole(mine)
+
+
+def test_labels_that_a_third_side_has_moved_aside_here(anydb, there):
+    """The remote, to which others push, never moves any of its own."""
+    mine, theirs = pair(anydb, there)
+    with other_database(anydb.client) as third:
+        last = VersionedCollection.clone(theirs, third)
+        put(mine, "one")
+        mine.push(theirs)
+        put(last, "two", id_=2)
+        mine.pull(last)
+        last.pull(theirs)
+        last.push(theirs)
+        mine.pull(theirs)
+        mine.push(theirs)
+        pulled(mine, theirs, "main")
+        assert_equal(mine, theirs)
+
+
+def test_labels_are_compared_once_for_each_change_of_them(anydb, there, monkeypatch):
+    mine, theirs = pair(anydb, there)
+    theirs.create_branch("side")
+    put(theirs, "side")
+    theirs.checkout("main")
+    mine.pull(theirs, "side")
+    compared = []
+
+    def missing(source, tips, known):
+        compared.append(tips)
+        return transfer.missing(source, tips, known)
+
+    monkeypatch.setattr(integrating, "missing", missing)
+    mine.rename_branch("main", "trunk")
+    pulled(mine, theirs, "main", "side")
+    assert len(compared) == 2
+    mine.checkout("main")
+    for number in range(3):  # what moves aside does so because of the remote
+        put(mine, f"mine {number}")
+        put(theirs, f"theirs {number}", id_=2)
+        pulled(mine, theirs, "main", "side")
+    assert len(compared) == 2
 
 
 def test_a_remote_that_gives_one_label_to_two_versions(sides_of_any_size):

@@ -94,6 +94,24 @@ def test_a_push_of_a_reader_says_what_is_missing(guarded, music, db, monkeypatch
     assert away == bands
 
 
+def test_the_role_that_is_enough_to_read_a_remote_is_named(guarded, music, db, monkeypatch):
+    monkeypatch.setenv("BANDS_PASSWORD", PASSWORD)
+    grown(music)
+    bands = grown(db)
+    with MongoClient(guarded.uri) as root:
+        root.admin.command("createUser", "stranger", pwd=PASSWORD, roles=[])
+    url = url_for(guarded, "stranger")
+    for verb in (bands.fetch, bands.pull, bands.push):
+        with pytest.raises(errors.PermissionDenied, match="the role read on") as caught:
+            verb(url)
+        assert caught.value.action == "find"
+    with (
+        MongoClient(guarded.uri_for("stranger", PASSWORD)) as client,
+        pytest.raises(errors.PermissionDenied, match="readWrite"),
+    ):
+        VersionedCollection(client["music"], "bands").register("mine")
+
+
 def test_a_first_push_of_a_reader_says_what_is_missing(guarded, music, db, monkeypatch):
     monkeypatch.setenv("BANDS_PASSWORD", PASSWORD)
     bands = grown(db)

@@ -609,6 +609,7 @@ def test_documents_of_a_clone_that_are_none(sides, client):
                 {"main": tip},
                 {},
                 "main",
+                None,
                 lambda *_: None,
             )
         assert caught.value.version == tip

@@ -326,6 +326,15 @@ class Repository:
             state = self.metadata.read()
         return state
 
+    def labels_as_of(self, state: Metadata) -> ObjectId | None:
+        """Return what changes whenever versions get other labels.
+
+        Args:
+            state: The state of this working copy, which says it where it is the main one.
+        """
+        main = state if self.is_main else self.metadata.read_main()
+        return None if main is None else main.labels
+
     def way(self, path: Path) -> Path:
         """Return a path with spans in the place of versions, as far as there are such.
 

@@ -37,6 +37,11 @@ NOT_IN_DOUBLE = "VersionedCollectionDouble"
 _LENIENT: CodecOptions[dict[str, Any]] = PLAIN_OPTIONS.with_options(
     unicode_decode_error_handler="replace"
 )
+_READING = frozenset(
+    ("find", "getMore", "aggregate", "count", "distinct", "listCollections", "listIndexes")
+)
+_READS = "read on the database for what only reads there, readWrite for all else"
+_WRITES = "readWrite on the database (dbAdmin to bypass a validator)"
 _DENIED = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
 
 
@@ -59,7 +64,7 @@ def translated() -> Iterator[None]:
             where, action = denied.groups() if denied else ("the database", "a command")
             raise PermissionDenied(
                 f"the server refused {action!r} on {where}: the user lacks the privilege. "
-                "Grant the role readWrite on the database (dbAdmin to bypass a validator)",
+                f"Grant the role {_READS if action in _READING else _WRITES}",
                 action=action,
                 namespace=where,
             ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,9 @@ class Gap:
 class Version:
     """One entry of the log.
 
+    Two are equal when they say the same, what people passed by its BSON: a NaN is one, and 1 is
+    not True.
+
     Attributes:
         id: The identity; it never changes and travels with the history.
         number: The number on its branch, counted from 0.
@@ -64,16 +67,26 @@ class Version:
     parents: tuple[VersionId, ...]
     timestamp: datetime
     message: str
-    stored_author: str | Mapping[str, Any] | None = None
-    stored_metadata: Mapping[str, Any] = field(default_factory=dict)
+    stored_author: str | Mapping[str, Any] | None = field(default=None, compare=False)
+    stored_metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
     stats: Mapping[str, int] = field(default_factory=dict)
     fingerprint: str = ""
     checksum: str = ""
     gap: Gap | None = None
     codec: Codec = field(default=PLAIN, repr=False, compare=False)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Version):
+            return NotImplemented
+        return self is other or self._said() == other._said()
+
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def _said(self) -> tuple[Any, ...]:
+        """Return what tells it from others."""
+        passed = bson.encode({"author": self.stored_author, "metadata": self.stored_metadata})
+        return passed, *(getattr(self, one.name) for one in fields(self) if one.compare)
 
     @property
     def author(self) -> str | Mapping[str, Any] | None:

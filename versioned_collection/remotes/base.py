@@ -97,6 +97,7 @@ class Update:
         tags: Tags to set, as they are stored.
         checkout: Whether a working copy whose branch moves follows it.
         purges: What a copy is told of purges that were made before it was.
+        labels: What the side says of its labels from which a copy has them.
     """
 
     versions: Sequence[VersionId] = ()
@@ -104,6 +105,7 @@ class Update:
     tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     checkout: bool = True
     purges: Sequence[Tombstone] = ()
+    labels: ObjectId | None = None
 
 
 class Inbox(Protocol):

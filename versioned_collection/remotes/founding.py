@@ -210,6 +210,7 @@ class MongoFounding:
             {
                 **first_state(self._tip.id, branch, at, info, repository.indexes()),
                 **state,
+                "labels": update.labels,
                 "intent": intent,
             },
         )

@@ -39,6 +39,8 @@ from versioned_collection.trackers.remotes import KnownRemote
 from versioned_collection.uniting import Uniting
 from versioned_collection.working_copy import WorkingCopy
 
+_UNKNOWN = KnownRemote("", None, {}, None)
+
 
 def fast_forward(hold: Hold, tree: Ancestry, meeting: Meeting, progress: Progress | None) -> None:
     """Let a branch go on to where it is at the remote, and the working copy with it.
@@ -66,7 +68,12 @@ def take_labels_over(hold: Hold, tree: Ancestry, meeting: Meeting) -> None:
 
 
 def relabelled_there(
-    repository: Repository, known: KnownRemote | None, remote: Remote, refs: Refs, branch: str
+    repository: Repository,
+    known: KnownRemote | None,
+    remote: Remote,
+    refs: Refs,
+    branch: str,
+    here: ObjectId | None,
 ) -> list[Node] | None:
     """Return the versions of a branch under the labels that they have at a remote.
 
@@ -76,12 +83,13 @@ def relabelled_there(
         remote: The remote.
         refs: Where its names point.
         branch: The branch.
+        here: What this side says about its own labels.
 
     Returns:
-        Their places; where no labels have changed there since those of the branch were last
-        looked at, only of those whose labels are unknown here; None where there are none.
+        Their places; where no labels have changed on either side since those of the branch were
+        last the same, only of those whose labels are unknown here; None where there are none.
     """
-    if (None if known is None else known.labels.get(branch)) == refs.labels:
+    if (known or _UNKNOWN).agreed(branch) == (refs.labels, here):
         return _known_there(remote, unknown(repository)) or None
     # a bundle of what is new names the others only where their labels ever changed
     is_part = refs.labels is None and isinstance(remote, BundleRemote) and bool(remote.since)
@@ -97,25 +105,41 @@ def _known_there(remote: Remote, versions: Sequence[VersionId]) -> list[Node]:
     return [node for node in nodes if not is_unknown(node.branch)]
 
 
-def agree_on_labels(hold: Hold, name: str, refs: Refs, branch: str, nodes: Iterable[Node]) -> None:
+def agree_on_labels(hold: Hold, name: str, branch: str, nodes: Iterable[Node]) -> None:
     """Give versions of a branch that both sides know the labels that they have at a remote."""
     repository = hold.repository
     labels = _agreed(repository, repository.log.tree(), name, branch, nodes)
     if labels:
         state = {"progress": ObjectId(), "labels": ObjectId()}
         Committer(hold).references(Commit(state=state, labels=labels))
-    _note_agreement(repository, name, refs, branch)
 
 
-def _note_agreement(repository: Repository, name: str, refs: Refs, branch: str) -> None:
-    """Note up to which change of its labels a remote is followed, on this branch alone.
+def note_agreement(
+    hold: Hold, name: str, refs: Refs, branch: str, before: ObjectId | None
+) -> None:
+    """Note up to which change of labels, there and here, those of a remote are the labels here.
 
-    The versions of other branches may have others here than there, until those are pulled.
+    A branch that was pulled has them. The versions of others may be called otherwise here than
+    there until those are pulled; where they were not, what was pulled has left them alone.
+
+    Args:
+        hold: The lease.
+        name: The name of the remote.
+        refs: Where its names point.
+        branch: The branch.
+        before: What this side said about its labels before the branch was pulled.
     """
-    known = repository.remotes.get(name)
-    earlier = {} if known is None else known.labels
-    kept = {one: stamp for one, stamp in earlier.items() if one in refs.branches}
-    repository.remotes.agree(name, {**kept, branch: refs.labels})
+    repository = hold.repository
+    here = repository.labels_as_of(repository.state())
+    known = repository.remotes.get(name) or _UNKNOWN
+    agreed = {
+        one: (there, here if own == before else own)
+        for one, (there, own) in known.labels.items()
+        if one in refs.branches
+    }
+    agreed[branch] = refs.labels, here
+    if agreed != known.labels:
+        repository.remotes.agree(name, agreed)
 
 
 def _agreed(

@@ -76,8 +76,7 @@ class MongoRemote:
         branches, tags = repository.branches.all(), dict(repository.tags.documents())
         named = {state.head, *branches.values(), *(tag["version"] for tag in tags.values())}
         checksums = repository.log.checksums(list(named))
-        main = state if repository.is_main else repository.metadata.read_main()
-        labels = None if main is None else main.labels
+        labels = repository.labels_as_of(state)
         behind, plan = left_behind(repository, state), waiting(state)
         current = state.branch if plan is None else plan.branch
         return Refs(branches, tags, checksums, str(current), labels, behind)

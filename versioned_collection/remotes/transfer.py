@@ -11,6 +11,8 @@ from functools import partial
 from graphlib import CycleError
 from typing import Any
 
+from bson.objectid import ObjectId
+
 from versioned_collection.core.graph import parents_first
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
@@ -253,6 +255,7 @@ def found(
     branches: Mapping[str, VersionId],
     tags: Mapping[str, Mapping[str, Any]],
     branch: str,
+    labels: ObjectId | None,
     progress: Progress,
     note: Callable[[], None] = lambda: None,
 ) -> int:
@@ -264,6 +267,7 @@ def found(
         branches: The tips of the branches that the copy has.
         tags: The tags that the copy has.
         branch: The branch that is checked out there.
+        labels: What the source says of its labels.
         progress: Told how many versions, changes and documents have arrived.
         note: Called when all has arrived, and is not visible yet.
 
@@ -275,15 +279,16 @@ def found(
     starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
     nodes = missing(source, starts, lambda versions: set())
     tip = entries_of(source, [branches[branch]])[branches[branch]]
+    versions = [node.id for node in nodes]
     with destination.found(source.setup(), tip) as founding:
-        send(source, founding, [node.id for node in nodes], progress)
+        send(source, founding, versions, progress)
         _fill(source, founding, tip.id, progress)
         note()
         wanted = {name: (None, version) for name, version in branches.items()}
         purges = check_tombstones(source.purges())
-        update = Update([node.id for node in nodes], wanted, tags, purges=purges)
+        update = Update(versions, wanted, tags, purges=purges, labels=labels)
         founding.finish(update, branch)
-    return len(nodes)
+    return len(versions)
 
 
 def _fill(source: Remote, founding: Founding, version: VersionId, progress: Progress) -> None:

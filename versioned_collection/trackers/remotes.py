@@ -12,6 +12,11 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
 
+Agreement = tuple[ObjectId | None, ObjectId | None]
+"""What the metadata said about labels there and here when the two had the same."""
+
+_NEVER_CHANGED: Agreement = (None, None)
+
 
 class KnownRemote(NamedTuple):
     """What is kept about a remote.
@@ -21,15 +26,18 @@ class KnownRemote(NamedTuple):
         url: Where it is, with references instead of secrets; None where it was never added.
         tips: Where its branches were when last seen.
         seen: When that was (UTC, server's clock), None for never.
-        labels: What its metadata said about its labels when those of a branch were last taken
-            over, by the names of branches.
+        labels: When its labels and those here were last the same, by the names of branches.
     """
 
     name: str
     url: str | None
     tips: Mapping[str, VersionId]
     seen: datetime | None
-    labels: Mapping[str, ObjectId | None] = {}
+    labels: Mapping[str, Agreement] = {}
+
+    def agreed(self, branch: str) -> Agreement:
+        """Return when the labels of a branch were last the same there and here."""
+        return self.labels.get(branch, _NEVER_CHANGED)
 
 
 _HERE = {"removed": {"$ne": True}}
@@ -68,12 +76,8 @@ class RemotesCollection(Tracker):
 
     def _decoded(self, stored: Mapping[str, Any]) -> KnownRemote:
         check_format(stored, self.name)
-        tips, labels = dict(stored.get("tips", ())), stored.get("labels")
-        if not isinstance(labels, list):  # of a build that noted for all branches what one had
-            labels = ()
-        return KnownRemote(
-            stored["_id"], stored.get("url"), tips, stored.get("seen"), dict(labels)
-        )
+        tips, labels = dict(stored.get("tips", ())), _agreements(stored.get("labels"))
+        return KnownRemote(stored["_id"], stored.get("url"), tips, stored.get("seen"), labels)
 
     def add(self, known: KnownRemote) -> bool:
         """Keep where a remote is, and its branches; tell whether the name was free."""
@@ -112,7 +116,7 @@ class RemotesCollection(Tracker):
             self.collection.delete_many({})
             self.collection.insert_one({"_id": first.name, **_facts(first)})
 
-    def agree(self, name: str, labels: Mapping[str, ObjectId | None]) -> None:
+    def agree(self, name: str, labels: Mapping[str, Agreement]) -> None:
         """Note for each branch as of when its versions have the labels here of a remote."""
         with translated():
             self.collection.update_one({"_id": name}, {"$set": {"labels": list(labels.items())}})
@@ -130,6 +134,16 @@ class RemotesCollection(Tracker):
                 left = {"format": FORMAT, "removed": True}
                 return bool(self.collection.replace_one(known, left).matched_count)
             return bool(self.collection.delete_one(known).deleted_count)
+
+
+def _agreements(stored: Any) -> dict[str, Agreement]:
+    """Return what is noted of labels; earlier builds noted nothing of those here."""
+    if not isinstance(stored, list):  # of a build that noted for all branches what one had
+        return {}
+    return {
+        branch: (said[0], said[1]) if isinstance(said, list) else (said, None)
+        for branch, said in stored
+    }
 
 
 def _facts(known: KnownRemote) -> dict[str, Any]:

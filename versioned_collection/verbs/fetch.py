@@ -57,7 +57,7 @@ def fetch(
         if refs is None:
             raise InvalidOperation(
                 f"the collection at {other.address} is not tracked, so there is nothing to fetch; "
-                "push() makes it a copy of this one",
+                "where nothing is there yet, push() makes it a copy of this one",
                 address=other.address,
             )
         plan = plan_fetch(repository, other, refs, None if branch is None else [branch])

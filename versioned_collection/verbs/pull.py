@@ -6,6 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from bson.objectid import ObjectId
+
 from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import Relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
@@ -30,6 +32,7 @@ from versioned_collection.remotes.fetching import Plan, brought, plan_fetch, see
 from versioned_collection.remotes.integrating import (
     agree_on_labels,
     fast_forward,
+    note_agreement,
     relabelled_there,
     take_labels_over,
     unite,
@@ -188,11 +191,12 @@ def _copy(
         known, url = wanted.origin or (name, None)
 
         def note() -> None:
-            labels = dict.fromkeys(refs.branches, refs.labels)
+            labels = dict.fromkeys(refs.branches, (refs.labels, refs.labels))
             first = KnownRemote(known, url, refs.branches, repository.now(), labels)
             repository.remotes.begin(first)
 
-        count = found(remote, here, refs.branches, refs.tags, branch, report, note)
+        tips, tags = refs.branches, refs.tags
+        count = found(remote, here, tips, tags, branch, refs.labels, report, note)
     return Pulled(name, count, moved, created=True)
 
 
@@ -231,7 +235,8 @@ class _Pulling:
             try:
                 plan = self._plan(refs)
                 if not self._wanted.dry_run:
-                    return self._carry_out(plan, progress or (lambda *_: None), look)
+                    here = self._repository.labels_as_of(state)
+                    return self._carry_out(plan, here, progress or (lambda *_: None), look)
             finally:
                 look.result()  # what it refuses comes first
         with holding(self._repository, "pull"):
@@ -244,10 +249,12 @@ class _Pulling:
             with holding(self._repository, "pull") as hold:
                 WorkingCopy(hold).require_clean()
 
-    def _carry_out(self, plan: Plan, progress: Progress, look: Future[None]) -> Pulled:
+    def _carry_out(
+        self, plan: Plan, here: ObjectId | None, progress: Progress, look: Future[None]
+    ) -> Pulled:
         refs = plan.refs
         known = self._repository.remotes.get(self._name)
-        labels = relabelled_there(self._repository, known, self._remote, refs, self._branch)
+        labels = relabelled_there(self._repository, known, self._remote, refs, self._branch, here)
         news = seen(known, self._name, plan)
 
         def told(phase: str, count: int) -> None:
@@ -258,6 +265,7 @@ class _Pulling:
         with brought(self._repository, self._remote, plan, told):
             look.result()
             with holding(self._repository, "pull") as hold:
+                before = self._repository.labels_as_of(hold.state)
                 tree = self._repository.log.ancestry(plan.nodes)
                 meeting, way = self._meeting(plan, tree)
                 if news is not None and labels is None and way == "ahead":
@@ -266,10 +274,12 @@ class _Pulling:
                 if news is not None:
                     fetched(hold, news, progress)
                 if labels is not None:
-                    agree_on_labels(hold, self._name, refs, self._branch, labels)
+                    agree_on_labels(hold, self._name, self._branch, labels)
                 tree = self._repository.log.ancestry()
                 meeting, way = self._meeting(plan, tree)  # what came may stand for what is here
                 self._integrate(hold, tree, meeting, way, progress)
+                if before == here and (labels is not None or way == "apart"):
+                    note_agreement(hold, self._name, refs, self._branch, before)
         return self._pulled(plan, meeting, way)
 
     def _plan(self, refs: Refs) -> Plan:

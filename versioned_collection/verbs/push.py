@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,12 @@ from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_text
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import BranchNotFound, InvalidArgument, InvalidOperation
+from versioned_collection.errors import (
+    BranchNotFound,
+    InvalidArgument,
+    InvalidOperation,
+    PermissionDenied,
+)
 from versioned_collection.observing import Progress, verb
 from versioned_collection.rebasing import refuse_waiting
 from versioned_collection.recovery import holding
@@ -196,7 +201,8 @@ class _Push:
         self._refuse_orphans(branches, {}, nodes)
         tags = self._tags()
         if not self._wanted.dry_run:
-            found(self._here, self._remote, branches, tags, branch, self._progress)
+            labels = self._repository.labels_as_of(state)
+            found(self._here, self._remote, branches, tags, branch, labels, self._progress)
             self._see(branches)
         moved = {name: (None, tip) for name, tip in branches.items()}
         return Pushed(self._name, len(nodes), moved, sorted(tags), created=True)
@@ -349,13 +355,14 @@ class _Push:
         """Note where branches are that were pushed; None stands for one that was deleted.
 
         The others may have got versions since that nobody here has seen: `_check_lease` keeps
-        them, as long as they are not noted.
+        them, as long as they are not noted. It keeps all where whoever pushes may only read here.
         """
         remotes = self._repository.remotes
         known = remotes.get(self._name)
         tips = {**({} if known is None else known.tips), **branches}
         seen = {one: tip for one, tip in tips.items() if tip is not None}
-        remotes.see(self._name, seen, self._repository.now())
+        with suppress(PermissionDenied):  # the remote has what was pushed
+            remotes.see(self._name, seen, self._repository.now())
 
 
 def _grown_from(name: str, coming: Mapping[VersionId, Node], tip: VersionId) -> str | None:

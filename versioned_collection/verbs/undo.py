@@ -199,6 +199,7 @@ def _reverse(hold: Hold, operation: Operation, tips: Mapping[str, VersionId]) ->
         commit.relabelled = list(operation.relabelled[::-1])
         commit.renumbered = -operation.renumbered
         commit.elsewhere = renamed_elsewhere(hold, *commit.relabelled)
+        commit.state["labels"] = ObjectId()
     if operation.labels:
         repository = hold.repository
         tree = repository.log.ancestry(repository.log.nodes(list(operation.labels)))
