@@ -67,7 +67,7 @@ LIMITS = [
     ("of all stashes together | 1 MiB", MIB, stash._LARGEST_LIST),
     ("together | 8 MiB, some", MIB, recording.LARGEST_ENTRIES),
     ("| 10,000, and 32 MB", 1, moves.SMALL_DOCUMENTS),
-    ("among them, and 8 MiB", MIB, entering.BYTES_ENTERING),
+    ("8 MiB; more goes in batches of 2,000 and 8 MiB", MIB, entering.BYTES_ENTERING),
     ("32 MB; more goes in batches", MIB, moves.SMALL_BYTES),
     ("batches of 2,000", 1, moves.BATCH),
     ("16 MB, behind one commit point", MIB, moves.BATCH_BYTES),
