@@ -44,7 +44,7 @@ from versioned_collection import (
 from versioned_collection.aio import threads
 from versioned_collection.cli.failures import describe
 from versioned_collection.cli.settings import DEFAULTS
-from versioned_collection.committing import at_once
+from versioned_collection.committing import at_once, entering
 from versioned_collection.core import guard, revision
 from versioned_collection.facets.base import Facet
 from versioned_collection.formats import columns, lines
@@ -68,6 +68,7 @@ LIMITS = [
     ("of all stashes together | 1 MiB", MIB, stash._LARGEST_LIST),
     ("together | 8 MiB, some", MIB, recording.LARGEST_ENTRIES),
     ("| 10,000, and 32 MB", 1, moves.SMALL_DOCUMENTS),
+    ("8 MiB; more goes in batches of 2,000 and 8 MiB", MIB, entering.BYTES_ENTERING),
     ("32 MB; more goes in batches", MIB, moves.SMALL_BYTES),
     ("batches of 2,000", 1, moves.BATCH),
     ("16 MB, behind one commit point", MIB, moves.BATCH_BYTES),

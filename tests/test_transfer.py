@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import strategies
@@ -27,6 +28,7 @@ from harness.scenarios import contents
 from harness.transfers import lengthen, line_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymongo import MongoClient
 from pymongo.database import Database
 from strategies import (
     NUMBER_TWINS,
@@ -40,10 +42,13 @@ from strategies import (
 )
 from test_exactness import Box, change, common
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import VersionedCollection, embedded, errors
+from versioned_collection.committer import Committer
+from versioned_collection.committing import at_once
 from versioned_collection.core.document import document_key, twin_token
 from versioned_collection.remotes import transfer
 from versioned_collection.remotes.fetching import seen
+from versioned_collection.trackers.log import LogCollection
 from versioned_collection.verbs import pull
 
 MEGABYTE = 1024 * 1024
@@ -653,3 +658,65 @@ def test_the_cost_of_one_version_does_not_grow_with_the_history(server, db, ther
         for before, after in zip(few, many, strict=True):
             assert after[0] <= before[0] + 2, (verb, before, after)
             assert abs(after[1] - before[1]) <= 2, (verb, before, after)
+
+
+@pytest.fixture(scope="module")
+def cramped() -> Iterator[MongoClient[Any]]:
+    """A client of a server with the smallest cache that servers make by themselves."""
+    with embedded.start(durable=False, cache_gb=0.25) as server, MongoClient(server.uri) as client:
+        yield client
+
+
+def wordy(db: Database[Any]) -> tuple[VersionedCollection, VersionedCollection]:
+    """Return a side whose versions say more than a cache holds, and a copy from before that."""
+    bands = tracked(db)
+    copy = VersionedCollection.clone(bands, db.client[f"{db.name}_copy"])
+    lengthen(bands, 150, stored_metadata={"sql": "z" * 300_000})
+    return bands, copy
+
+
+def test_more_log_entries_than_the_cache_of_a_server_holds(cramped):
+    bands, copy = wordy(cramped["wordy"])
+    other = VersionedCollection.clone(copy, cramped["wordy_other"])
+    assert bands.push(copy)
+    assert len(other.fetch(bands).branches) == 1
+    assert other.pull(bands)
+    assert_same(bands, copy)
+    assert_same(bands, other)
+
+
+def test_log_entries_that_a_process_left_declared_which_the_cache_does_not_hold(
+    cramped, monkeypatch
+):
+    bands, copy = wordy(cramped["left"])
+    monkeypatch.setattr(at_once, "is_small", lambda *_: False)
+    monkeypatch.setattr(Committer, "complete", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        bands.push(copy)
+    monkeypatch.undo()
+    copy = opposite(bands, copy.database)
+    assert copy.status()["current_version"] == 150
+    assert_same(bands, copy)
+
+
+def test_versions_enter_in_batches_while_others_read(pair, monkeypatch):
+    """What names lead to is what it was, and no version comes before its parents."""
+    bands, away = pair
+    lengthen(bands, 5)
+    reader = opposite(bands, away.database)
+    before = list(reader.log()), reader.branches()
+    log, seen_ = reader.database["__log_bands"], []
+
+    def look(self: LogCollection, *args: Any) -> None:
+        insert(self, *args)
+        ids = set(log.distinct("_id"))
+        assert set(log.distinct("parents")) <= ids
+        assert (list(reader.log()), reader.branches()) == before
+        seen_.append(len(ids))
+
+    insert = LogCollection.insert
+    monkeypatch.setattr(LogCollection, "insert", look)
+    monkeypatch.setattr("versioned_collection.committing.entering.BYTES_ENTERING", 1)
+    assert bands.push(away)
+    assert len(set(seen_)) == 5
+    assert_same(bands, away)

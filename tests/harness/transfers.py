@@ -86,10 +86,17 @@ def line_to(uri: str) -> Iterator[tuple[MongoClient[Any], Line]]:
         yield client, line
 
 
-def forge(bands: VersionedCollection, changes: Iterable[Sequence[Delta]]) -> list[VersionId]:
+def forge(
+    bands: VersionedCollection, changes: Iterable[Sequence[Delta]], **facts: Any
+) -> list[VersionId]:
     """Append versions with these changes, whose hashes and sums agree whatever they are.
 
     The branch that is checked out moves, the documents stay where they are.
+
+    Args:
+        bands: The collection.
+        changes: The changes of each version.
+        facts: What else the entry of each says.
     """
     repository = bands._repository
     state = repository.state()
@@ -99,7 +106,7 @@ def forge(bands: VersionedCollection, changes: Iterable[Sequence[Delta]]) -> lis
     assert parent is not None
     entries, deltas = [], []
     for some in changes:
-        parent = _forged(parent, repository.now(), some)
+        parent = _forged(parent, repository.now(), some, **facts)
         entries.append(parent)
         deltas += [(parent.id, delta) for delta in some]
     repository.deltas.put(deltas)
@@ -108,7 +115,7 @@ def forge(bands: VersionedCollection, changes: Iterable[Sequence[Delta]]) -> lis
     return [entry.id for entry in entries]
 
 
-def _forged(parent: Version, now: datetime, changes: Sequence[Delta]) -> Version:
+def _forged(parent: Version, now: datetime, changes: Sequence[Delta], **facts: Any) -> Version:
     names = {"insert": "inserted", "update": "updated", "delete": "deleted"}
     kinds = Counter(delta.op for delta in changes)
     moved = sum(hash_number(delta.after) - hash_number(delta.before) for delta in changes)
@@ -121,6 +128,7 @@ def _forged(parent: Version, now: datetime, changes: Sequence[Delta]) -> Version
         now,
         "forged",
         stats={name: kinds[op] for op, name in names.items()},
+        **facts,
     )
     content = (int(parent.fingerprint, 16) + moved) % _MODULUS
     return completed(version, [parent], digest % _MODULUS, content)
@@ -220,13 +228,13 @@ def patient(database: Database[Any]) -> VersionedCollection:
     return opened(database, NAME, lease_seconds=LEASE_SECONDS)
 
 
-def lengthen(bands: VersionedCollection, count: int) -> None:
-    """Add versions that each change the document 1, and check the last one out."""
+def lengthen(bands: VersionedCollection, count: int, **facts: Any) -> None:
+    """Add versions that each change the document 1, and check the last one out; see `forge`."""
     state = bands._repository.state()
     raw = CodecOptions(document_class=RawBSONDocument)
     before = bytes(bands.with_options(codec_options=raw).find_one({"_id": 1}).raw)
     fields = bson.decode(before)
     states = [before, *(bson.encode({**fields, "mark": turn}) for turn in range(count))]
-    forge(bands, [[compare(*both)] for both in pairwise(states)])
+    forge(bands, [[compare(*both)] for both in pairwise(states)], **facts)
     bands.database["__metadata_bands"].update_one({}, {"$set": {"detached": True}})
     assert bands.checkout(branch=state.branch)

@@ -15,6 +15,7 @@ from pymongo import monitoring
 SMALL = {
     "SMALL_DOCUMENTS": 2,
     "BATCH": 2,
+    "BYTES_ENTERING": 1,
     "IDS_PER_READ": 3,
     "OPERATIONS_PER_WRITE": 2,
     "PAGE": 3,

@@ -11,6 +11,7 @@ from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
 from versioned_collection.commit import Commit, apply_references
+from versioned_collection.committing.entering import fits_at_once
 from versioned_collection.committing.fullness import TooLarge, fills_cache, told_if_too_large
 from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, judge, size_of
 from versioned_collection.errors import VersioningError, WorkingCopyChanged
@@ -56,6 +57,8 @@ class AtOnce:
     ) -> None:
         """Carry out a small commit in one transaction, while its moves are still computed."""
         with closing(_Small(batches, _most_bytes(commit, completed is not None))) as small:
+            if not fits_at_once(self._repository, commit):
+                raise TooLarge("too many log entries for one transaction")
             if completed is None:
                 judge(self._hold, commit)
             writer = WorkingCopyWriter(

@@ -20,7 +20,12 @@ _MAY_FILL_CACHE = 4 * 1024 * 1024
 
 _REHEARSALS = 3
 
-_CACHE_FULL = ("Cache full", "for eviction", "cache overflow")
+_CACHE_FULL = (
+    "Cache full",
+    "for eviction",
+    "cache overflow",
+    "will not fit in the storage engine cache",
+)
 _TOO_LARGE_CODES = frozenset((365, 388))
 """`TemporarilyUnavailable` and `TransactionTooLargeForCache`."""
 
@@ -37,10 +42,16 @@ def told_if_too_large() -> Iterator[None]:
     try:
         yield
     except driver.OperationFailure as error:
-        reason = reason_of(error)
-        if error.code in _TOO_LARGE_CODES or any(text in reason for text in _CACHE_FULL):
+        if _is_too_large(error):
             raise TooLarge("the server's cache cannot hold the transaction") from error
         raise
+
+
+def _is_too_large(error: driver.OperationFailure) -> bool:
+    failed = (error.details or {}).get("writeErrors", ())  # of writes in bulk
+    codes = {error.code, *(one["code"] for one in failed)}
+    reason = reason_of(error)
+    return bool(codes & _TOO_LARGE_CODES) or any(text in reason for text in _CACHE_FULL)
 
 
 def may_fill_cache(size: int) -> bool:

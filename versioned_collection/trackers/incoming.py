@@ -75,6 +75,18 @@ class IncomingCollection(Tracker):
             found[entry.id] = entry, bool(stored["complete"])
         return found
 
+    def sizes(self, versions: Sequence[VersionId]) -> dict[VersionId, int]:
+        """Return about how many bytes the announced log entries have."""
+        found: dict[VersionId, int] = {}
+        for start in range(0, len(versions), _IDS):
+            stages: list[dict[str, Any]] = [
+                {"$match": {"_id": {"$in": list(versions[start : start + _IDS])}}},
+                {"$group": {"_id": "$_id", "bytes": {"$sum": {"$bsonSize": "$$ROOT"}}}},
+            ]
+            with translated():
+                found |= {one["_id"]: one["bytes"] for one in self.collection.aggregate(stages)}
+        return found
+
     def _stored(self, versions: Sequence[VersionId]) -> Iterator[Mapping[str, Any]]:
         collection = self.collection.with_options(self._codec.times)
         for start in range(0, len(versions), _IDS):
