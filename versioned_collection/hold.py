@@ -140,14 +140,18 @@ class Hold:
                 self._tell_of_attempt(attempts)
             return work(session)
 
-        return self.session.with_transaction(
+        self.lease.unsettled = True  # the driver does not tell whether it could take one back
+        result = self.session.with_transaction(
             attempt,
             read_concern=ReadConcern("snapshot"),
             write_concern=WriteConcern("majority"),
         )
+        self.lease.unsettled = False  # nor is an earlier one open: this one has ended it
+        return result
 
     def rehearse(self, work: Callable[[ClientSession], object]) -> None:
         """Run `work` once in a transaction that is then taken back."""
+        self.lease.unsettled = True
         with self.session.start_transaction(
             read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
         ):

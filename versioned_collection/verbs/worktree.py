@@ -163,6 +163,7 @@ def _name_held(hold: Hold, name: str) -> Iterator[Lease]:
         drop_trackers(Hold(wanted, turn, hold.session, hold.verb))  # what a killed init may leave
         yield turn
     finally:
+        turn.unsettled = hold.lease.unsettled
         turn.release()
         wanted.leases.forget(turn.token)
 
