@@ -481,6 +481,24 @@ def test_a_verb_that_took_too_long_leaves_no_transaction_open(db, server):
     assert list(collection.verify()) == []
 
 
+def test_an_interrupted_start_of_the_heartbeat_frees_the_lease(db, monkeypatch):
+    """Python waits for each thread that it starts, and Ctrl-C may come meanwhile."""
+    collection = opened(db, lease_wait_seconds=0)
+    collection.init()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("lease-"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            collection.tag("one")
+    assert collection.tag("two")
+
+
 def test_killed_owner_blocks_no_longer_than_its_lease(db, server, children):
     opened(db).init()
     db[NAME].insert_one({"_id": 1})

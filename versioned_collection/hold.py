@@ -37,6 +37,7 @@ def leased(repository: Repository, verb: str) -> Iterator[Hold]:
             verb, repository.lease_seconds, repository.lease_wait_seconds, session.session_id
         )
         try:
+            lease.keep()
             yield Hold(repository, lease, session, verb)
         finally:
             lease.release()

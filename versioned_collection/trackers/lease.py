@@ -65,6 +65,8 @@ class LeaseCollection(Tracker):
     def acquire(self, verb: str, seconds: float, wait_seconds: float, session_id: Any) -> Lease:
         """Take the lease, waiting for its present owner if need be.
 
+        It expires unless `Lease.keep` is called, which belongs where it is released in any case.
+
         Args:
             verb: What it is taken for; others see it.
             seconds: How long it lasts without a heartbeat.
@@ -242,7 +244,7 @@ class LeaseCollection(Tracker):
 
 
 class Lease:
-    """A lease that is held, extended by a heartbeat thread until `release`.
+    """A lease that is held, extended by a heartbeat thread from `keep` to `release`.
 
     Attributes:
         token: What tells this lease from all others.
@@ -265,13 +267,19 @@ class Lease:
         self._lost = False
         self._over = threading.Event()
         self._given_back = threading.Event()
-        _held.add(self)
         self._heart = threading.Thread(
             target=copy_context().run,
             args=(self._beat,),
             name=f"lease-{leases.tracked}",
             daemon=True,
         )
+
+    def keep(self) -> None:
+        """Extend the lease from now on, until it is released, which has to come whatever happens.
+
+        Nobody else stops the heartbeat, also where this is interrupted.
+        """
+        _held.add(self)
         self._heart.start()
 
     def _beat(self) -> None:
@@ -339,7 +347,8 @@ class Lease:
         """
         self._over.set()
         Context().run(self._give_back)  # the caller's time limit may be what ended the verb
-        self._heart.join(self._seconds)  # nothing of ours goes on behind a verb
+        if self._heart.is_alive():  # nothing of ours goes on behind a verb
+            self._heart.join(self._seconds)
         _held.discard(self)
         self._given_back.set()
 
