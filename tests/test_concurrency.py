@@ -26,6 +26,7 @@ from harness.stage import Scene, Stages, scene_of
 from harness.trap import ASKS_FOR_LEASE
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
+from pymongo.monitoring import CommandListener
 
 from versioned_collection import errors
 from versioned_collection.hold import leased
@@ -444,6 +445,58 @@ def test_a_verb_that_took_too_long_gives_its_lease_back(db):
         collection.register("late", progress=lambda *_: time.sleep(0.4))
     assert caught.value.timeout
     assert collection.register("in time")
+
+
+class _Slow(CommandListener):
+    """Takes longer than a verb has, once its transaction has written."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._writes: set[int] = set()
+
+    def started(self, event: Any) -> None:
+        if event.command_name == "update" and "autocommit" in event.command:
+            self._writes.add(event.request_id)
+
+    def succeeded(self, event: Any) -> None:
+        if event.request_id in self._writes:
+            time.sleep(self._seconds)
+
+    def failed(self, event: Any) -> None: ...
+
+
+def test_a_verb_that_took_too_long_leaves_no_transaction_open(db, server):
+    """Nobody takes it for that of another client."""
+    collection = opened(db)
+    collection.insert_many([{"_id": 1, "x": 1}, {"_id": 2, "x": 1}])
+    collection.init()
+    collection.update_many({}, {"$set": {"x": 2}})
+    collection.register("second")
+    with pymongo.MongoClient(server.uri, event_listeners=[_Slow(0.6)]) as client:
+        slow = opened(client[db.name])
+        with pytest.raises(PyMongoError) as caught, pymongo.timeout(0.5):
+            slow.checkout(0)
+        assert caught.value.timeout
+        assert collection.checkout(0)
+    assert list(collection.verify()) == []
+
+
+def test_an_interrupted_start_of_the_heartbeat_frees_the_lease(db, monkeypatch):
+    """Python waits for each thread that it starts, and Ctrl-C may come meanwhile."""
+    collection = opened(db, lease_wait_seconds=0)
+    collection.init()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("lease-"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            collection.tag("one")
+    assert collection.tag("two")
 
 
 def test_killed_owner_blocks_no_longer_than_its_lease(db, server, children):

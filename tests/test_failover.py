@@ -17,7 +17,7 @@ from pymongo import MongoClient, errors, monitoring
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, embedded
-from versioned_collection.errors import VersioningError
+from versioned_collection.errors import CheckFailed, VersioningError
 
 WRITES = ("insert", "update", "delete", "findAndModify")
 
@@ -38,6 +38,16 @@ def shaky() -> Iterator[MongoClient[Any]]:
 def music(shaky: MongoClient[Any]) -> Iterator[Database[Any]]:
     yield shaky.music
     shaky.drop_database("music")
+
+
+@contextmanager
+def cut_off(client: MongoClient[Any], commands: list[str], times: int) -> Iterator[None]:
+    """Connections break before the server sees these commands."""
+    point = {"configureFailPoint": "failCommand"}
+    data = {"failCommands": commands, "closeConnection": True}
+    client.admin.command({**point, "mode": {"times": times}, "data": data})
+    yield
+    client.admin.command({**point, "mode": "off"})
 
 
 @contextmanager
@@ -77,6 +87,25 @@ def test_a_write_that_may_be_taken_back_does_not_count(music, verb, command, cod
     assert getattr(bands, verb)(*arguments)
     assert problems(bands) == []
     assert not bands.has_changes()
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_a_transaction_whose_end_gets_lost_blocks_nobody(shaky, music, times):
+    """It is ended by the verb itself, or else by the one that comes after its lease."""
+    bands = tracked(music, lease_seconds=1)
+    bands.create_branch("side")
+    edit(bands, "x")
+    bands.register("on the side")
+    bands.checkout(branch="main")
+    edit(bands, "y", 2)
+    bands.register("on main")
+    bands.add_check("no x", [{"$match": {"mark": "x"}}])
+    begun = time.monotonic()
+    with cut_off(shaky, ["abortTransaction", "killSessions"], times), pytest.raises(CheckFailed):
+        bands.merge("side")
+    assert VersionedCollection(music, "bands").checkout(branch="side")
+    assert time.monotonic() - begun < 5
+    assert problems(bands) == []
 
 
 def test_writes_are_meant_for_a_majority_whatever_the_client_asks_for(server, db):

@@ -37,6 +37,7 @@ def leased(repository: Repository, verb: str) -> Iterator[Hold]:
             verb, repository.lease_seconds, repository.lease_wait_seconds, session.session_id
         )
         try:
+            lease.keep()
             yield Hold(repository, lease, session, verb)
         finally:
             lease.release()
@@ -140,14 +141,18 @@ class Hold:
                 self._tell_of_attempt(attempts)
             return work(session)
 
-        return self.session.with_transaction(
+        self.lease.unsettled = True  # the driver does not tell whether it could take one back
+        result = self.session.with_transaction(
             attempt,
             read_concern=ReadConcern("snapshot"),
             write_concern=WriteConcern("majority"),
         )
+        self.lease.unsettled = False  # nor is an earlier one open: this one has ended it
+        return result
 
     def rehearse(self, work: Callable[[ClientSession], object]) -> None:
         """Run `work` once in a transaction that is then taken back."""
+        self.lease.unsettled = True
         with self.session.start_transaction(
             read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
         ):

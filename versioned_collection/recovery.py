@@ -205,6 +205,7 @@ def _clean_up(hold: Hold) -> None:
     """Undo our own preparations; if that fails too, the next open does it."""
     try:
         hold.lease.check()
+        hold.lease.settle()
         hold.refresh()
         intent = hold.state.intent
         if intent is not None and intent["phase"] == "prepare":

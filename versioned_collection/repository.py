@@ -398,6 +398,7 @@ class Repository:
         """
         turn = self.turns.acquire(verb, self.lease_seconds, self.lease_wait_seconds, None)
         try:
+            turn.keep()
             yield turn
         finally:
             turn.release()

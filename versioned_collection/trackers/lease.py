@@ -65,6 +65,8 @@ class LeaseCollection(Tracker):
     def acquire(self, verb: str, seconds: float, wait_seconds: float, session_id: Any) -> Lease:
         """Take the lease, waiting for its present owner if need be.
 
+        It expires unless `Lease.keep` is called, which belongs where it is released in any case.
+
         Args:
             verb: What it is taken for; others see it.
             seconds: How long it lasts without a heartbeat.
@@ -88,7 +90,8 @@ class LeaseCollection(Tracker):
                         self.tracked,
                         extra={"verb": verb, "collection": self.tracked},
                     )
-                    self._end_session(previous)
+                    with suppress(driver.PyMongoError):
+                        self.end_session(previous)
                 if attempt > 1:
                     self._tell_of_wait(verb, time.monotonic() - begun)
                 return Lease(self, stored, seconds)
@@ -143,12 +146,18 @@ class LeaseCollection(Tracker):
             upsert=True,
         )
 
-    def _end_session(self, session_id: Any) -> None:
-        """End the dead owner's open transaction, which would block us for a minute."""
-        with suppress(
-            driver.PyMongoError
-        ):  # not permitted, or gone already: then the server's own limit ends it
+    def end_session(self, session_id: Any) -> None:
+        """End the transaction that an owner has left open, which would block others for a minute.
+
+        Raises:
+            PyMongoError: The server could not be reached in time.
+        """
+        try:
             self.db.client.admin.command("killSessions", [session_id])
+        except driver.OperationFailure as error:
+            if error.timeout:
+                raise
+            # not permitted, or gone already: then the server's own limit ends it
 
     def _held(self) -> LeaseHeld:
         stored = self.collection.find_one({"_id": self.tracked}) or {}
@@ -235,13 +244,14 @@ class LeaseCollection(Tracker):
 
 
 class Lease:
-    """A lease that is held, extended by a heartbeat thread until `release`.
+    """A lease that is held, extended by a heartbeat thread from `keep` to `release`.
 
     Attributes:
         token: What tells this lease from all others.
         fence: A number higher than that of every earlier lease.
         owner: ``host`` and ``pid`` of this process, and the verb.
         inherited: Whether an earlier owner let it expire, and may be alive still.
+        unsettled: Whether a transaction of its session may have been left open.
     """
 
     def __init__(self, leases: LeaseCollection, stored: Mapping[str, Any], seconds: float) -> None:
@@ -249,19 +259,27 @@ class Lease:
         self.fence: int = stored["fence"]
         self.owner: Mapping[str, Any] = stored["owner"]
         self.inherited: bool = stored.get("predecessor") is not None
+        self.unsettled = False
+        self._session = stored["session"]
         self._leases = leases
         self._seconds = seconds
         self._alive_at = time.monotonic()
         self._lost = False
         self._over = threading.Event()
         self._given_back = threading.Event()
-        _held.add(self)
         self._heart = threading.Thread(
             target=copy_context().run,
             args=(self._beat,),
             name=f"lease-{leases.tracked}",
             daemon=True,
         )
+
+    def keep(self) -> None:
+        """Extend the lease from now on, until it is released, which has to come whatever happens.
+
+        Nobody else stops the heartbeat, also where this is interrupted.
+        """
+        _held.add(self)
         self._heart.start()
 
     def _beat(self) -> None:
@@ -311,11 +329,26 @@ class Lease:
             collection=self._leases.tracked,
         )
 
+    def settle(self) -> None:
+        """End the transaction that may have been left open.
+
+        Raises:
+            PyMongoError: The server could not be reached in time.
+        """
+        if self.unsettled:
+            self._leases.end_session(self._session)
+            self.unsettled = False
+
     def release(self) -> None:
-        """Give the lease back. A server that cannot be reached frees it at its expiry."""
+        """Give the lease back. A server that cannot be reached frees it at its expiry.
+
+        Nor is it given back where what the verb may have left open cannot be ended: whoever
+        takes over a lease that expired ends it then.
+        """
         self._over.set()
         Context().run(self._give_back)  # the caller's time limit may be what ended the verb
-        self._heart.join(self._seconds)  # nothing of ours goes on behind a verb
+        if self._heart.is_alive():  # nothing of ours goes on behind a verb
+            self._heart.join(self._seconds)
         _held.discard(self)
         self._given_back.set()
 
@@ -325,4 +358,5 @@ class Lease:
 
     def _give_back(self) -> None:
         with suppress(driver.PyMongoError), timeout(_LONGEST_GIVING_BACK):
+            self.settle()
             self._leases.release(self.token)

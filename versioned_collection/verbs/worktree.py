@@ -159,10 +159,12 @@ def _name_held(hold: Hold, name: str) -> Iterator[Lease]:
         hold.verb, wanted.lease_seconds, wanted.lease_wait_seconds, hold.session.session_id
     )
     try:
+        turn.keep()
         _refuse_taken(wanted)
         drop_trackers(Hold(wanted, turn, hold.session, hold.verb))  # what a killed init may leave
         yield turn
     finally:
+        turn.unsettled = hold.lease.unsettled
         turn.release()
         wanted.leases.forget(turn.token)
 
