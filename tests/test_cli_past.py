@@ -136,8 +136,11 @@ def test_only_one_column_of_a_table_gives_way(width: int) -> None:
     )
     lines = out.getvalue().splitlines()
     assert lines[0].split() == ["remote", "address", "branches", "n"]
-    assert {len(line) for line in lines} == {max(width, len("remote  branches     12") + 22)}
-    assert (lines[1][:6], lines[1][-15:]) == ("origin", "main main@3  12")
+    least = len("remote  branches     12") + 22
+    (found,) = {len(line) for line in lines}
+    assert max(width, least) <= found <= max(width, least + 2)  # Rich before 15 pads the last one
+    assert lines[1].startswith("origin  h")
+    assert lines[1].split()[2:] == ["main", "main@3", "12"]
     assert "".join(line[8:].split()[0] for line in lines[1:-1]) == "h" * 45
     assert lines[-1].startswith("backup  h ")
 

@@ -299,7 +299,8 @@ def test_what_the_driver_doubts_is_named(cli: Cli) -> None:
 def test_a_file_of_the_connection_string_that_is_not_there(cli: Cli) -> None:
     uri = "mongodb://127.0.0.1:1/music?tlsCertificateKeyFile=/nonexist"
     told = cli("--uri", uri, "-c", "bands", "status", code=2).err
-    assert "tlscertificatekeyfile" in told
+    said_by_the_driver = "tlscertificatekeyfile" in told  # by PyMongo 4.19 and newer
+    assert said_by_the_driver or "a file that the connection string names cannot be used" in told
 
 
 def test_use_stores_what_it_was_given(cli: Cli) -> None:

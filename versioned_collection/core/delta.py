@@ -45,6 +45,7 @@ _NOT_EXPRESSIBLE = (
     IndexError,
     OverflowError,
     AttributeError,
+    SystemError,  # PyMongo before 4.20, for binary data of subtype 255
 )
 """What decoding, changing and encoding raise for documents that rows cannot express."""
 

@@ -40,6 +40,7 @@ _NOT_EXPRESSIBLE = (
     AttributeError,
     ArithmeticError,
     RecursionError,
+    SystemError,  # PyMongo before 4.20, for binary data of subtype 255
 )
 """What encoding and decoding raise where a document cannot be said, or a line is none."""
 

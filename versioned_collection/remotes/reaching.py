@@ -73,7 +73,8 @@ def leads_nowhere(error: Exception) -> bool:
 
     It does so when a client is made, and takes it for a mistake in the URI.
     """
-    return type(error.__cause__).__module__.partition(".")[0] == "dns"
+    lookup = error.__cause__ or error.__context__  # the latter alone before PyMongo 4.16
+    return type(lookup).__module__.partition(".")[0] == "dns"
 
 
 def connected(url: str, password: str | None, **options: Any) -> MongoClient[Any]:
