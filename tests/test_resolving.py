@@ -212,3 +212,16 @@ def test_raw_documents_are_given_back_as_they_are(db):
     bands.merge("side", resolver=lambda conflict, context: conflict.ours)
     assert raws(bands) == before
     assert bson.decode(before[0]) == {"_id": 1, "v": {"a": 1}}
+
+
+def test_a_decision_with_too_many_levels(db):
+    bands = parted(db, key_of("ours"))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    (conflict,) = bands.conflicts()
+    deep: list[Any] = []
+    for _ in range(250):
+        deep = [deep]
+    with pytest.raises(errors.DocumentRejected, match="nesting"):
+        bands.resolve_conflict(conflict, deep)
+    assert bands.has_conflicts()

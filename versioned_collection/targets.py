@@ -32,6 +32,7 @@ from versioned_collection.server_errors import (
     DOCUMENT_TOO_LARGE,
     DOCUMENT_VALIDATION_FAILURE,
     DUPLICATE_KEY,
+    OVERFLOW,
 )
 from versioned_collection.wire import by_keys
 from versioned_collection.writes import (
@@ -44,6 +45,11 @@ from versioned_collection.writes import (
 
 _ATTEMPTS = 5
 _LARGEST_GUARDED = 15 * 1024 * 1024
+_WAYS_OUT = {
+    DOCUMENT_TOO_LARGE: "Make it smaller",
+    OVERFLOW: "Nest its lists and documents less deeply",
+}
+"""What to do, by the code of a refusal."""
 
 
 class Target(NamedTuple):
@@ -286,12 +292,9 @@ class WorkingCopyWriter:
         if refusal["code"] == DOCUMENT_VALIDATION_FAILURE and may_bypass:
             self._bypass = True
             raise ValidatorInTheWay(str(refusal["errmsg"]))
-        way_out = "Remove the index or the document in its way"
-        if refusal["code"] == DOCUMENT_TOO_LARGE:
-            way_out = "Make it smaller"
+        way_out = _WAYS_OUT.get(refusal["code"], "Remove the index or the document in its way")
         raise DocumentRejected(
-            f"the server refuses a document of that version: {refusal['errmsg']}. {way_out}, "
-            "then try again",
+            f"the server refuses a document: {refusal['errmsg']}. {way_out}, then try again",
             reason=refusal["errmsg"],
             server_code=refusal["code"],
             statement=statements[refusal["index"]],
