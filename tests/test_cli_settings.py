@@ -668,6 +668,20 @@ def test_no_output_shows_credentials(cli: Cli, uri: str, source: str, json_too: 
         assert "hush" not in outcome.out + outcome.err, command
 
 
+@pytest.mark.parametrize("user", ["ada", "a"])
+def test_a_short_password_is_hidden_where_it_stands(cli: Cli, user: str) -> None:
+    cli.env |= {"VC_URI": f"mongodb://{user}:1@127.0.0.1:1", "VC_LINGER": "15", "VC_DB": "1a"}
+    cli.env |= {"VC_COLLECTION": "bands", "VC_TIMEOUT": "0.05"}
+    listed = cli("config", "list", "--json").json["settings"]
+    found = [listed[name]["value"] for name in ("uri", "linger", "db")]
+    assert found == ["mongodb://***@127.0.0.1:1", "15", "1a"]
+    assert "127.0.0.1:1: " in cli("status", code=8).err
+    cli.env |= {"VC_URI": "mongodb://127.0.0.1:1", "VC_USERNAME": user, "VC_PASSWORD": "\u00a7"}
+    for words in (("config", "list"), ("config", "get", "password"), ("status",)):
+        outcome = cli(*words, code=None)
+        assert "\u00a7" not in outcome.out + outcome.err
+
+
 @pytest.mark.parametrize(
     "uri",
     [
