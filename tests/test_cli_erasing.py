@@ -41,6 +41,19 @@ def test_documents(cli: Cli, bands: VersionedCollection) -> None:
     assert "purge" in cli("reflog").out
 
 
+def test_names_with_dots(cli: Cli, db: Database[Any]) -> None:
+    bands = VersionedCollection(db, "bands")
+    bands.insert_one({"_id": 1, "a": {"b.c": 1, "d": 1}})
+    bands.init()
+    bands.update_one({"_id": 1}, {"$set": {"a": {"b.c": 2, "d": 2}}})
+    place = '["a", "b.c"]'
+    assert cli("restore", "1", "--field", place).out.startswith("1 updated")
+    assert bands.find_one(1) == {"_id": 1, "a": {"b.c": 1, "d": 2}}
+    cli("purge", "--path", place, "--reason", WHY, "--yes")
+    assert bands.find_one(1) == {"_id": 1, "a": {"d": 2}}
+    assert bands.at("main@0").find_one(1) == {"_id": 1, "a": {"d": 1}}
+
+
 def test_fields_and_filters(cli: Cli, bands: VersionedCollection) -> None:
     said = ("--reason", WHY, "--yes", "--author", "Grace")
     cli("purge", "--filter", '{"name": "Pulp"}', "--path", "since.year", "--path", "mark", *said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rich.cells import cell_len
 
 from versioned_collection import VersionedCollection
 from versioned_collection.cli.clashes import clash_table, shortened
+from versioned_collection.cli.examples import EXAMPLES
 from versioned_collection.cli.policies import policy_of
 
 Document = dict[str, Any]
@@ -313,6 +315,34 @@ def test_settling(
     assert set(ids(cli)) == {"(document)"}
 
 
+def test_the_last_digits_of_an_id(cli: Cli, waiting: VersionedCollection) -> None:
+    number, whole = ids(cli)["n"], ids(cli)["(document)"]
+    cli("resolve", number[-1], "--theirs", code=2)  # not the first, or the second, of a list
+    cli("resolve", "not0", "--theirs", code=2)
+    cli("resolve", "0" * 8, "--theirs", code=4)
+    cli("resolve", number[-6:].upper(), "--theirs")
+    assert ids(cli) == {"(document)": whole}
+    assert waiting.find_one(1)["n"] == 5
+
+
+def test_last_digits_of_several_ids(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shown:
+        def __init__(self, id_: str) -> None:
+            self.id = ObjectId(id_)
+
+    both = [Shown(f"{digit}" * 8 + "0" * 16) for digit in (1, 2)]
+    monkeypatch.setattr(VersionedCollection, "conflicts", lambda _: iter(both))
+    monkeypatch.setattr(VersionedCollection, "is_tracked", lambda _: True)
+    told = cli("resolve-conflict", "0000", "--theirs", code=2).err
+    assert "several conflicts have ids that end with '0000'" in told
+
+
+def test_the_example_works_as_it_is_printed(cli: Cli, waiting: VersionedCollection) -> None:
+    cli("resolve", ids(cli)["n"], "--ours")
+    cli(*shlex.split(EXAMPLES["resolve-conflict"])[1:])
+    assert ids(cli) == {}
+
+
 def test_settling_the_last_and_recording(cli: Cli, waiting: VersionedCollection) -> None:
     number, whole = ids(cli)["n"], ids(cli)["(document)"]
     assert "which conflict" in cli("resolve", "--ours", code=2).err
@@ -453,7 +483,7 @@ def test_what_is_no_json_is_kept(cli: Cli, waiting: VersionedCollection) -> None
     assert len(ids(cli)) == 2
 
 
-@pytest.mark.parametrize("editor", ["false", "/nowhere/editor"])
+@pytest.mark.parametrize("editor", ["false", "/nowhere/editor", "it's"])
 def test_an_editor_that_fails(cli: Cli, waiting: VersionedCollection, editor: str) -> None:
     cli.env["VISUAL"] = editor
     assert "editor" in cli("resolve", ids(cli)["n"], "--edit", code=2).err

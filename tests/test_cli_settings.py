@@ -148,6 +148,35 @@ def test_a_form_that_cannot_be_edited_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_nothing_else_ends_lines_in_toml(tmp_path: Path, newline: str) -> None:
+    path = tmp_path / "config.toml"
+    path.touch(0o600)
+    lines = ["# a\x85b\u2028c", 'author = "A\u2028B\x85"', "[profiles.a]", 'db = "a"  # here']
+    path.write_bytes(newline.join(lines).encode())
+    file = ConfigurationFile(path, pytest.fail)
+    file.set({"author": "A\u2029B", "db": "x"})
+    file.set({"wait": "3"}, profile="a")
+    file.set({"wait": "4"}, profile="b")
+    lines[1:2] = ['author = "A\u2029B"', 'db = "x"']
+    first = [*lines, 'wait = "3"', "", ""]
+    second = [*first[:-1], "[profiles.b]", 'wait = "4"', ""]
+    assert path.read_bytes().decode() == newline.join(second)
+    file.remove("b")
+    assert path.read_bytes().decode() == newline.join(first)
+
+
+@pytest.mark.parametrize("text", ['profiles.a.db = "q"\n', 'profiles = {a = {db = "q"}}\n'])
+def test_a_profile_in_another_form_is_left_alone(cli: Cli, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.touch(0o600)
+    path.write_text(text)
+    chosen = ("--config", str(path), "--profile", "a")
+    told = cli(*chosen, "config", "set", "wait", "3", code=2).err
+    assert "has a form that has to be edited by hand" in told
+    assert path.read_text() == text
+
+
 @pytest.mark.parametrize("wide", [0o644, 0o640, 0o606, 0o777])
 def test_a_wider_mode_is_repaired_and_told(tmp_path: Path, wide: int, warnings: list[str]) -> None:
     path = tmp_path / "config.json"
@@ -215,6 +244,28 @@ def test_platform_directories(tmp_path: Path) -> None:
     written.parent.mkdir(parents=True)
     written.touch(0o600)
     assert locate(None, environ) == written
+
+
+def test_a_home_that_nobody_has(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "~nobody-of-this-name/x"
+    for words in (
+        ("--config", place, "status"),
+        ("--config", place, "config", "set", "db", "x"),
+        ("--data", place, "status"),
+        ("config", "set", "data", place),
+    ):
+        assert "no such home directory" in cli(*words, code=2).err
+    assert not os.path.exists("~nobody-of-this-name")
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    cli.env["HOME"] = ""
+    assert cli("config", "list").out
+    cli.env["XDG_CONFIG_HOME"] = ""
+    told = cli("config", "list", code=2).err
+    assert "the user has no home directory; HOME can name one" in told
 
 
 # The commands
@@ -616,6 +667,20 @@ def test_no_output_shows_credentials(cli: Cli, uri: str, source: str, json_too: 
     for command in COMMANDS:
         outcome = cli(*words, *command, code=None)
         assert "hush" not in outcome.out + outcome.err, command
+
+
+@pytest.mark.parametrize("user", ["ada", "a"])
+def test_a_short_password_is_hidden_where_it_stands(cli: Cli, user: str) -> None:
+    cli.env |= {"VC_URI": f"mongodb://{user}:1@127.0.0.1:1", "VC_LINGER": "15", "VC_DB": "1a"}
+    cli.env |= {"VC_COLLECTION": "bands", "VC_TIMEOUT": "0.05"}
+    listed = cli("config", "list", "--json").json["settings"]
+    found = [listed[name]["value"] for name in ("uri", "linger", "db")]
+    assert found == ["mongodb://***@127.0.0.1:1", "15", "1a"]
+    assert "127.0.0.1:1: " in cli("status", code=8).err
+    cli.env |= {"VC_URI": "mongodb://127.0.0.1:1", "VC_USERNAME": user, "VC_PASSWORD": "\u00a7"}
+    for words in (("config", "list"), ("config", "get", "password"), ("status",)):
+        outcome = cli(*words, code=None)
+        assert "\u00a7" not in outcome.out + outcome.err
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,13 @@ def test_formats_of_files(cli: Cli, bands: VersionedCollection, tmp_path: Path) 
     told = cli("import", str(tmp_path / "bands.bundle"), code=2).err
     assert "'vc clone', 'vc fetch' or 'vc pull'" in told
     assert "'vc clone'" in cli("import", "-", "--format", "bundle", code=2).err
+    told = cli("import", "-", code=2).err
+    assert "standard input has no ending that names a format: give it by --format" in told
+
+
+def test_places_that_are_no_patterns(cli: Cli, bands: VersionedCollection) -> None:
+    told = cli("restore", "1", "--field", "a..b", code=2).err
+    assert 'as a JSON array, ["a", "b.c"]' in told
 
 
 def test_a_push_into_uncommitted_changes(cli: Cli, bands: VersionedCollection) -> None:

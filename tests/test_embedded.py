@@ -333,6 +333,13 @@ class TestKeptDirectory:
         logs = sorted(p.name for p in tmp_path.glob("mongod.log*"))
         assert logs == ["mongod.log", "mongod.log.1"]
 
+    def test_the_home_of_nobody_is_refused(self) -> None:
+        place = "~nobody-of-this-name/x"
+        with pytest.raises(EmbeddedServerError, match="cannot be used"):
+            embedded.start(place)
+        with pytest.raises(EmbeddedServerError, match="not a file"):
+            embedded.start(mongod=place)
+
     def test_a_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(EmbeddedServerError, match="cannot be used"):

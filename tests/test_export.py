@@ -577,6 +577,31 @@ def test_a_document_that_an_index_refuses_changes_nothing(anydb, monkeypatch, la
     assert problems(bands) == []
 
 
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("levels", [190, 300])
+def test_a_document_with_too_many_levels_changes_nothing(db, monkeypatch, levels, large):
+    if large:
+        monkeypatch.setattr(replacing, "is_small", lambda *_: False)
+    bands = tracked(db)
+    before = raws(bands)
+    file = bson_of({"_id": 8}, {"_id": 9, "a": levels_of(levels)}, {"_id": 10})
+    with pytest.raises(errors.DocumentRejected, match=r"nesting\. .* less deeply") as caught:
+        bands.import_(file, "bson")
+    assert len(str(caught.value)) < 200
+    assert caught.value.facts["statement"]["_id"] == 9
+    assert raws(bands) == before
+    assert not bands.has_changes()
+    assert problems(bands) == []
+
+
+def levels_of(count: int) -> list[Any]:
+    """Return a list with so many levels."""
+    found: list[Any] = []
+    for _ in range(count - 1):
+        found = [found]
+    return found
+
+
 def test_a_validator_is_not_bypassed(db):
     bands = tracked(db)
     db.command("collMod", "bands", validator={"name": {"$type": "string"}})

@@ -259,3 +259,16 @@ def test_a_conflict_within_an_id_changes_no_id(db):
     bands.resolve_conflict(list(bands.conflicts())[-1], Side.OURS)
     assert bands.resolve_conflicts(resolver="ours")
     assert raws(bands) == before
+
+
+def test_a_decision_with_too_many_levels(db):
+    bands = parted(db, key_of("ours"))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    (conflict,) = bands.conflicts()
+    deep: list[Any] = []
+    for _ in range(250):
+        deep = [deep]
+    with pytest.raises(errors.DocumentRejected, match="nesting"):
+        bands.resolve_conflict(conflict, deep)
+    assert bands.has_conflicts()

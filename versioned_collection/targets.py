@@ -32,6 +32,7 @@ from versioned_collection.server_errors import (
     DOCUMENT_TOO_LARGE,
     DOCUMENT_VALIDATION_FAILURE,
     DUPLICATE_KEY,
+    OVERFLOW,
 )
 from versioned_collection.wire import by_keys
 from versioned_collection.writes import (
@@ -44,12 +45,14 @@ from versioned_collection.writes import (
 
 _ATTEMPTS = 5
 _LARGEST_GUARDED = 15 * 1024 * 1024
-
-_IN_ITS_WAY = "Remove the index or the document in its way"
 _WAYS_OUT = {
     DOCUMENT_TOO_LARGE: "Make it smaller",
+    OVERFLOW: "Nest its lists and documents less deeply",
     DOCUMENT_VALIDATION_FAILURE: "Change the collection's validator, or what is to be stored",
 }
+"""What to do, by the code of a refusal; for any other one there is the next line."""
+
+_IN_ITS_WAY = "Remove the index or the document in its way"
 
 _Statement = tuple[DocumentKey, RawBSONDocument]
 """The id of a document, and what writes or deletes it."""
@@ -297,7 +300,7 @@ class WorkingCopyWriter:
         key, statement = statements[refusal["index"]]
         document_id = self._repository.codec.value(key)
         raise DocumentRejected(
-            f"the server refuses the document with _id {document_id!r} of that version: "
+            f"the server refuses the document with _id {document_id!r}: "
             f"{reason}. {_WAYS_OUT.get(code, _IN_ITS_WAY)}, then try again",
             document_id=document_id,
             reason=reason,

@@ -17,6 +17,7 @@ from pymongo.database import Database
 from versioned_collection.core.document import (
     DocumentKey,
     build,
+    depth,
     document_key,
     has_zero_timestamp,
     must_be_put_anew,
@@ -31,6 +32,7 @@ from versioned_collection.server_errors import (
     DOCUMENT_TOO_LARGE,
     DUPLICATE_KEY,
     NO_LONGER_PRIMARY,
+    OVERFLOW,
     not_written,
 )
 from versioned_collection.wire import by_keys, run
@@ -39,6 +41,7 @@ OPERATIONS_PER_WRITE = 5_000
 BYTES_PER_WRITE = 12 * 1024 * 1024
 
 _STATEMENTS = {"insert": "documents", "update": "updates", "delete": "deletes"}
+_TOO_DEEP = "it exceeds 180 levels of nesting"
 
 
 def replace_statement(
@@ -133,7 +136,7 @@ def write(
             command["writeConcern"] = db.write_concern.document
         if check is not None:
             check()
-        reply = _run(db, command, session)
+        reply = _run(db, command, session, portion)
         outcome.matched += reply.get("n", 0)
         for failure in reply.get("writeErrors", ()):
             if failure["code"] in NO_LONGER_PRIMARY:
@@ -146,14 +149,23 @@ def write(
 
 
 def _run(
-    db: Database[Any], command: Mapping[str, Any], session: ClientSession | None
+    db: Database[Any],
+    command: Mapping[str, Any],
+    session: ClientSession | None,
+    statements: Sequence[RawBSONDocument],
 ) -> Mapping[str, Any]:
-    """Run a command; a document that the driver does not even send counts as refused."""
+    """Run a command; a document because of which it is not even begun counts as refused."""
     try:
         return run(db, command, session)
     except driver.DocumentTooLarge as error:  # so large that it was a portion of its own
         refusal = {"index": 0, "code": DOCUMENT_TOO_LARGE, "errmsg": str(error)}
-        return {"writeErrors": [refusal]}
+    except driver.OperationFailure as error:
+        if error.code != OVERFLOW:
+            raise
+        # beyond 200 levels the server takes no command, and names the whole path of the place
+        levels = [depth(bytes(one.raw)) for one in statements]
+        refusal = {"index": levels.index(max(levels)), "code": OVERFLOW, "errmsg": _TOO_DEEP}
+    return {"writeErrors": [refusal]}
 
 
 def raise_write_error(outcome: WriteOutcome, statements: Sequence[RawBSONDocument]) -> None:

@@ -48,7 +48,7 @@ def find_mongod(explicit: str | os.PathLike[str] | None = None) -> Path:
 
 def _named(path: Path, source: str) -> Path:
     """Check a file that somebody named."""
-    path = path.expanduser().absolute()
+    path = Path(os.path.expanduser(path)).absolute()
     if not path.is_file():
         raise EmbeddedServerError(
             f"{source} names {path}, which is not a file", missing="mongod", mongod=str(path)
@@ -89,7 +89,7 @@ def _cached_copy(path: Path) -> Path:
     """Keep a copy with the run bit in the user's cache directory."""
     facts = path.stat()
     name = f"mongod-{facts.st_size:x}-{facts.st_mtime_ns:x}"
-    problem: OSError | None = None
+    problem: Exception = FileNotFoundError("the user has no home directory")
     for directory in _cache_directories():
         copy = directory / name
         if os.access(copy, os.X_OK) and copy.stat().st_size == facts.st_size:
@@ -110,10 +110,10 @@ def _cached_copy(path: Path) -> Path:
 
 def _cache_directories() -> list[Path]:
     """Directories that only we write: a shared one could hold somebody else's binary."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    cache = Path(base) if base else Path("~/.cache").expanduser()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     fallback = Path(tempfile.gettempdir(), f"mongo-versioned-collection-{_user_id()}")
-    return [cache / "mongo-versioned-collection", *([fallback] if _is_ours(fallback) else [])]
+    own = [cache / "mongo-versioned-collection"] if cache.is_absolute() else []
+    return [*own, *([fallback] if _is_ours(fallback) else [])]
 
 
 def _user_id() -> int:

@@ -135,7 +135,7 @@ class Home:
                 self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             for part in (self.data, self.path / "locks"):
                 part.mkdir(exist_ok=True, mode=0o700)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter where `~` is nobody's
             raise EmbeddedServerError(
                 f"the data directory cannot be used: {error}", path=str(path)
             ) from error

@@ -18,7 +18,7 @@ def running_uri(path: str | os.PathLike[str]) -> str | None:
     Returns:
         The connection string; None where no server runs, or it wants a login.
     """
-    place = Path(path).expanduser().absolute()
+    place = Path(os.path.expanduser(path)).absolute()
     if not SUPPORTED or not (place / "locks" / "watchdog").exists():
         return None
     home = Home(place)

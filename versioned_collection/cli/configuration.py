@@ -33,24 +33,41 @@ class ConfigurationError(Exception):
 
 
 def directory(kind: str, environ: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """Return the platform's directory for a user's ``config`` or ``data``."""
-    home = Path(environ.get("HOME") or Path.home())
+    """Return the platform's directory for a user's ``config`` or ``data``.
+
+    Raises:
+        ConfigurationError: Neither the environment nor the system knows the user's home.
+    """
     if platform == "darwin":
-        return home / "Library" / "Application Support" / _NAME
+        return _home(environ) / "Library" / "Application Support" / _NAME
     if platform == "win32":
         variable = "APPDATA" if kind == "config" else "LOCALAPPDATA"
-        return Path(environ.get(variable) or home) / _NAME
+        return Path(environ.get(variable) or _home(environ)) / _NAME
     variable, fallback = {
-        "config": ("XDG_CONFIG_HOME", home / ".config"),
-        "data": ("XDG_DATA_HOME", home / ".local" / "share"),
+        "config": ("XDG_CONFIG_HOME", ".config"),
+        "data": ("XDG_DATA_HOME", ".local/share"),
     }[kind]
-    return Path(environ.get(variable) or fallback) / _NAME
+    return Path(environ.get(variable) or _home(environ) / fallback) / _NAME
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path(environ.get("HOME") or Path.home())
+    except RuntimeError:
+        raise ConfigurationError("the user has no home directory; HOME can name one") from None
 
 
 def locate(chosen: str | None, environ: Mapping[str, str]) -> Path:
-    """Return the file to use: the chosen one, or ``config.toml`` or ``config.json`` in place."""
+    """Return the file to use: the chosen one, or ``config.toml`` or ``config.json`` in place.
+
+    Raises:
+        ConfigurationError: It would be in the home of a user who has none.
+    """
     if chosen:
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError:
+            raise ConfigurationError(f"there is no such home directory: {chosen}") from None
     place = directory("config", environ)
     written = place / "config.json"
     return written if written.exists() else place / "config.toml"
@@ -79,6 +96,10 @@ def overlaid(top: Mapping[str, str], profile: Mapping[str, str]) -> dict[str, st
     elsewhere = _OF_A_SERVER if "uri" in profile or "data" in profile else ()
     kept = {name: value for name, value in top.items() if name not in elsewhere}
     return {**kept, **profile}
+
+
+class _Malformed(ConfigurationError):
+    """A text is not TOML, or not JSON."""
 
 
 class ConfigurationFile:
@@ -167,8 +188,8 @@ class ConfigurationFile:
             if self.path.suffix == ".json":
                 text = json.dumps(_nested(wanted), indent=2) + "\n"
             else:
-                text = edit(self.path.read_text(encoding="utf-8") if self.exists() else "")
-            if _filled(self._parse(text)) != _filled(wanted):
+                text = edit(self._text() if self.exists() else "")
+            if not self._says(text, wanted):
                 raise ConfigurationError(f"{self.path} has a form that has to be edited by hand")
             _write(Path(os.path.realpath(self.path)), text)
             self._found = None
@@ -176,6 +197,18 @@ class ConfigurationFile:
             raise ConfigurationError(f"{self.path} cannot be written: {_reason(error)}") from error
         except UnicodeEncodeError as error:
             raise ConfigurationError("a setting is a text that UTF-8 can hold") from error
+
+    def _text(self) -> str:
+        """Return what the file holds, with its ends of lines as they are."""
+        with self.path.open(encoding="utf-8", newline="") as file:
+            return file.read()
+
+    def _says(self, text: str, wanted: dict[str, dict[str, str]]) -> bool:
+        """Tell whether a text that was edited holds what is wanted, and nothing else."""
+        try:
+            return _filled(self._parse(text)) == _filled(wanted)
+        except _Malformed:
+            return False
 
     def _protect(self) -> None:
         """Make sure that only the owner can read the file.
@@ -209,7 +242,7 @@ class ConfigurationFile:
             # The parser's own words may quote the file, and so a password.
             place = re.search(r"\(?(?:at )?line \d+,? column \d+", str(error))
             where = f" ({place[0].strip('(')})" if place else ""
-            raise ConfigurationError(f"{self.path} is malformed{where}") from None
+            raise _Malformed(f"{self.path} is malformed{where}") from None
         top = dict(self._table(found))
         profiles = self._table(top.pop(_PROFILES, {}))
         tables = {
@@ -256,30 +289,39 @@ def _toml(text: str) -> Any:
 
 def _edited(text: str, profile: str, name: str, value: str | None) -> str:
     """Return a TOML text with one setting replaced, added at the end of its table, or removed."""
-    lines = text.splitlines()
+    lines, newline = _lines(text)
     begin, end = _table_in(lines, profile)
     key = re.compile(rf"^\s*(?:{name}|\"{name}\"|'{name}')\s*=")
     found = [k for k in range(begin, end) if key.match(lines[k])]
-    new = [] if value is None else [f"{name} = {_quoted(value)}"]
+    new = [] if value is None else [f"{name} = {_quoted(value)}{newline}"]
     if found:
         lines[found[0] : found[0] + 1] = new
     elif new:
         if profile and begin == end == len(lines) and not _is_header(lines, profile):
-            lines += ["", f"[{_PROFILES}.{profile}]"] if lines else [f"[{_PROFILES}.{profile}]"]
+            header = f"[{_PROFILES}.{profile}]{newline}"
+            lines += [newline, header] if lines else [header]
             end = len(lines)
         while end > begin and not lines[end - 1].strip():
             end -= 1  # before the empty lines in front of the next table
         lines[end:end] = new
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(lines)
 
 
 def _without(text: str, profile: str) -> str:
     """Return a TOML text without the table of a profile."""
-    lines = text.splitlines()
+    lines, _ = _lines(text)
     begin, end = _table_in(lines, profile)
     if begin and _is_header(lines[:begin], profile):
         del lines[begin - 1 : end]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(lines)
+
+
+def _lines(text: str) -> tuple[list[str], str]:
+    """Return the lines of a TOML text, and what ends them: in TOML nothing else does."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    if text and not text.endswith("\n"):
+        text += newline
+    return re.findall(r".*\n", text), newline
 
 
 def _table_in(lines: list[str], profile: str) -> tuple[int, int]:
@@ -312,7 +354,7 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
-        with open(handle, "w", encoding="utf-8") as file:
+        with open(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from versioned_collection.cli.settling import Decide
 
 _MERGE = "Merge"
+_FEWEST = 4
+_DIGITS = re.compile(rf"[0-9a-f]{{{_FEWEST},24}}")
 
 Limit = Annotated[
     int | None,
@@ -49,8 +52,8 @@ ConflictId = Annotated[
     str | None,
     typer.Argument(
         metavar="CONFLICT",
-        help="The id that 'vc conflicts' shows. It may be left out where only one conflict "
-        "waits; --edit and --tool then go through all.",
+        help="The id that 'vc conflicts' shows, or its last digits, 4 or more. It may be left "
+        "out where only one conflict waits; --edit and --tool then go through all.",
         show_default=False,
     ),
 ]
@@ -167,8 +170,6 @@ def _chosen(collection: VersionedCollection, text: str | None, by_hand: bool) ->
         UsageFailure: The id is none, or it was left out and several conflicts wait.
         InvalidOperation: There is no such conflict.
     """
-    from versioned_collection.errors import InvalidOperation
-
     if text is None:
         if by_hand:
             return collection.conflicts()
@@ -181,19 +182,38 @@ def _chosen(collection: VersionedCollection, text: str | None, by_hand: bool) ->
         return first
     from bson.objectid import ObjectId
 
-    if not ObjectId.is_valid(text):
-        raise UsageFailure(f"{text!r} is no id of a conflict; 'vc conflicts' shows them")
-    wanted = ObjectId(text)
-    if not by_hand:
-        return [wanted]
-    found = [one for one in collection.conflicts() if one.id == wanted]
+    if ObjectId.is_valid(text) and not by_hand:
+        return [ObjectId(text)]
+    return [_ending_with(collection, text.lower())]
+
+
+def _ending_with(collection: VersionedCollection, text: str) -> Any:
+    """Return the conflict that waits and whose id ends with some digits, or is these.
+
+    The ids of one merge begin alike, so it is the last digits that tell them apart.
+
+    Raises:
+        UsageFailure: They are too few, or no digits, or the ends of several ids.
+        InvalidOperation: There is no such conflict.
+    """
+    from versioned_collection.errors import InvalidOperation
+
+    if not _DIGITS.fullmatch(text):
+        raise UsageFailure(
+            f"{text!r} is no id of a conflict, and not its last digits, {_FEWEST} or more; "
+            "'vc conflicts' shows them"
+        )
+    waiting = (one for one in collection.conflicts() if str(one.id).endswith(text))
+    found = list(islice(waiting, 2))
+    if len(found) > 1:
+        raise UsageFailure(f"several conflicts have ids that end with {text!r}; give more digits")
     if not found:
         raise InvalidOperation(
             "that conflict is settled already, or waits in another worktree; conflicts() lists "
             "those that wait here",
-            conflict=wanted,
+            conflict=text,
         )
-    return found
+    return found[0]
 
 
 def _settle(

@@ -13,6 +13,7 @@ from versioned_collection.cli.command import command
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.lines import counted, dump, load_id, plain, printable
+from versioned_collection.cli.policies import places_of
 from versioned_collection.cli.session import Session
 from versioned_collection.cli.wording import in_commands
 
@@ -93,7 +94,7 @@ def purge(
         found = collection.purge(
             [load_id(text) for text in texts] if texts else None,
             document_of(filter_, "--filter"),
-            paths,
+            places_of(paths),
             reason,
             author_of(session, author),
             dry_run,

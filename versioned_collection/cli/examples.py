@@ -17,7 +17,7 @@ EXAMPLES = {
     "rebase": "vc rebase main --resolver theirs",
     "squash": 'vc squash main@3 main@7 -m "the whole import"',
     "conflicts": "vc conflicts --limit 5",
-    "resolve-conflict": "vc resolve-conflict 1 --theirs",
+    "resolve-conflict": "vc resolve-conflict --theirs",
     "resolve-conflicts": "vc resolve-conflicts --ours",
     "abort-merge": "vc abort-merge --yes",
     "status": "vc status --json",

@@ -181,6 +181,8 @@ def import_(
     """
     from versioned_collection.cli.render import outcome_lines
 
+    if source == _STANDARD and format_ is None:
+        raise UsageFailure("standard input has no ending that names a format: give it by --format")
     file: Any = sys.stdin.buffer if source == _STANDARD else source
     with session.working("import") as progress:
         done = session.tracked.import_(

@@ -16,6 +16,7 @@ from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import facts, revision
 from versioned_collection.cli.lines import dump, load, load_id, plain
 from versioned_collection.cli.looking import Limit
+from versioned_collection.cli.policies import places_of
 from versioned_collection.cli.session import Session
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ def restore(
     if not texts and filter_ is None:
         raise UsageFailure("restore what? Give the _id of documents, or --filter")
     ids = [load_id(text) for text in texts] if texts else None
-    only = Only(ids, document_of(filter_, "--filter"), fields)
+    only = Only(ids, document_of(filter_, "--filter"), places_of(fields))
     collection = session.tracked
     with session.working("restore") as progress:
         found = collection.restore(

@@ -99,6 +99,15 @@ def place_of(text: str) -> Any:
     return tuple(_array(text)) if text.lstrip().startswith("[") else text
 
 
+def places_of(texts: Sequence[str] | None) -> list[Any] | None:
+    """Return the patterns that texts stand for, None where there are none.
+
+    Raises:
+        UsageFailure: One begins as a JSON array and is none.
+    """
+    return [place_of(text) for text in texts] if texts else None
+
+
 def _step_or_path(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 

@@ -17,7 +17,13 @@ _PARAMETER = re.compile(
     r"|sslCertfilePassphrase|sslPEMPassphrase)=[^&\s'\"]*",
     re.IGNORECASE,
 )
-_SHORTEST_PART = 3
+_SHORTEST = 4
+"""Characters of a secret that is looked for in texts.
+
+A shorter one stands in too many of them, and what is hidden there would tell it. It is hidden
+where it stands as a password: in connection strings, and as the value of a setting.
+"""
+
 _REFERENCE = re.compile(r"\$\{([^{}:]+)\}")
 
 
@@ -61,6 +67,8 @@ def references_in(uri: str) -> list[str]:
 def secrets_of(uri: str | None, password: str | None) -> list[str]:
     """Return every spelling of the password that a message could contain, longest first.
 
+    Those that are too short to be told from other texts are left out.
+
     Args:
         uri: The connection string; it need not be well formed.
         password: The password that is passed beside it.
@@ -68,18 +76,18 @@ def secrets_of(uri: str | None, password: str | None) -> list[str]:
     found = {password} if password else set()
     if uri and "@" in uri:
         login = _SCHEME.sub("", uri).rpartition("@")[0]
-        found.add(login)
+        found.add(login if len(login) >= _SHORTEST else f"//{login}@")
         stated = _REFERENCE.sub("", login.partition(":")[2])
         # What is not percent-encoded is taken apart, and errors quote the parts.
-        parts = re.split(r"[/?#@:]", stated)
-        found.update((stated, *(part for part in parts if len(part) >= _SHORTEST_PART)))
+        found.update((stated, *re.split(r"[/?#@:]", stated)))
     spellings = {
         spell(secret)
         for secret in found
         if secret
         for spell in (str, quote, quote_plus, unquote, unquote_plus, _escaped, _shown)
     }
-    return sorted(spellings - {""}, key=len, reverse=True)
+    found = {one for one in spellings if len(one) >= _SHORTEST}
+    return sorted(found, key=len, reverse=True)
 
 
 def _escaped(text: str) -> str:

@@ -105,7 +105,7 @@ def create_branch(session: Session, name: BranchName) -> None:
     "branch",
     panel=_NAMES,
     twin="VersionedCollection.create_branch",
-    keys=("branches",),
+    keys=("branches", "branch", "version"),
 )
 def branch(session: Session, name: OptionalName = None) -> None:
     """List the branches, or create one.

@@ -99,7 +99,10 @@ def check(name: str, value: str) -> str:
     if name in _NAMES:
         _check_namespace(name, value)
     if name == "data":
-        return os.path.abspath(os.path.expanduser(value))  # wherever the next command runs
+        place = os.path.expanduser(value)
+        if place.startswith("~"):
+            raise SettingsError(f"there is no such home directory: data is {value!r}")
+        return os.path.abspath(place)  # wherever the next command runs
     if name in _SECONDS:
         try:
             seconds = float(value)

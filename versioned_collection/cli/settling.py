@@ -71,12 +71,13 @@ def _question(conflict: Conflict) -> str:
 
 def _run_editor(file: Path) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    words = shlex.split(editor, posix=os.name != "nt")
     try:
+        words = shlex.split(editor, posix=os.name != "nt")
         code = subprocess.run([*words, str(file)], check=False).returncode
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UsageFailure(
-            f"the editor {editor!r} cannot be started ({error.strerror}); set VISUAL or EDITOR"
+            f"the editor {editor!r} cannot be started ({reason}); set VISUAL or EDITOR"
         ) from error
     if code:
         raise UsageFailure(f"the editor {editor!r} ended with {code}; the conflict stays")

@@ -20,7 +20,7 @@ from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import UsageFailure
 from versioned_collection.cli.history import facts, revision
 from versioned_collection.cli.lines import counted, load_id
-from versioned_collection.cli.policies import place_of
+from versioned_collection.cli.policies import places_of
 from versioned_collection.cli.session import Session
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _only(ids: list[str] | None, filter_: str | None, fields: list[str] | None) 
     return Only(
         ids=[load_id(text) for text in ids] if ids else None,
         filter=document_of(filter_, "--only-filter"),
-        fields=[place_of(text) for text in fields] if fields else None,
+        fields=places_of(fields),
     )
 
 

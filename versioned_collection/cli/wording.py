@@ -31,6 +31,7 @@ PHRASES = {
     "or by MISSING": "or by --remove",
     "settle with MISSING": "settle with --remove",
     "resolve_conflicts() without a resolver": "'vc resolve-conflicts --as-they-are'",
+    "as a tuple, ('a', 'b.c')": 'as a JSON array, ["a", "b.c"]',
     "with delete_version_subtree": "with 'vc delete-version-subtree'",
     "resolver='ours'": "--ours",
     "resolver='theirs'": "--theirs",
