@@ -165,10 +165,14 @@ def test_closed_streams(cli: Cli, db: Database[Any]) -> None:
     VersionedCollection(db, "bands").init()
     done = closed(cli, "2>&-", "status")
     assert (done.returncode, "main@0" in done.stdout) == (0, True)
-    for redirection in (">&-", ">&- <&-", ">&- <&- 2>&-"):
-        for words in (("status",), ("status", "--json"), ("at", "main")):
-            done = closed(cli, redirection, *words)
-            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for redirection, words in (
+        (">&-", ("status",)),
+        (">&-", ("at", "main")),
+        (">&- <&-", ("status", "--json")),
+        (">&- <&- 2>&-", ("status",)),
+    ):
+        done = closed(cli, redirection, *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert closed(cli, "<&-", "drop").returncode == 2
 
 
