@@ -11,6 +11,8 @@ import functools
 import gc
 import inspect
 import operator
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -114,6 +116,37 @@ def test_a_client_may_be_gone_while_another_one_is_opened(server, monkeypatch):
     thread.join(30)
     assert not thread.is_alive()
     assert closed.wait(30)
+
+
+FORKED = """
+import asyncio, multiprocessing, sys, threading
+
+from pymongo import AsyncMongoClient
+from versioned_collection import AsyncVersionedCollection
+
+def use():
+    asyncio.run(inside())
+    assert "versioned-collection-closer" in [one.name for one in threading.enumerate()]
+
+async def inside():
+    async with AsyncMongoClient(sys.argv[1]) as client:
+        bands = AsyncVersionedCollection(client.music, "bands")
+        assert not await bands.is_tracked()
+        assert await bands.log().to_list() == []
+
+use()
+child = multiprocessing.get_context("fork").Process(target=use, daemon=True)
+child.start()
+child.join(30)
+print(child.exitcode)
+"""
+
+
+def test_a_forked_child_has_threads_of_its_own(server):
+    """In a process with no thread but those that the verbs make."""
+    run = [sys.executable, "-W", "ignore", "-c", FORKED, server.uri]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "0\n", done.stderr
 
 
 @asynchronous
