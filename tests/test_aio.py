@@ -699,6 +699,16 @@ async def test_what_has_to_be_awaited_is_no_answer(adb, function):
 
 
 @asynchronous
+async def test_a_function_that_raises_stop_iteration_ends_the_verb(adb):
+    bands = await tracked(adb)
+    await bands.update_one({"_id": 1}, {"$set": {"n": 1}})
+    await bands.register("one")
+    bisecting = bands.bisect("main@0", "main@1", lambda view: next(iter(())))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(bisecting, 30)
+
+
+@asynchronous
 @pytest.mark.parametrize("function", [never, nothing, Never()])
 async def test_progress_is_not_awaited(adb, function):
     bands = await tracked(adb)

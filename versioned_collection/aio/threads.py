@@ -64,7 +64,7 @@ async def in_thread(
         on_cancel: Called when the waiting task is cancelled, to make the job end early.
         pool: The threads, one of which runs it.
     """
-    running = pool.submit(job)
+    running = pool.submit(partial(_as_coroutine, job))
     outcome = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(outcome)
@@ -73,6 +73,17 @@ async def in_thread(
         if not running.cancel():
             await _ended(outcome)
         raise
+
+
+def _as_coroutine(job: Callable[[], T]) -> T:
+    """Run a job, of which a StopIteration means no more than of a coroutine.
+
+    A future takes none, and who waits for it would wait for ever.
+    """
+    try:
+        return job()
+    except StopIteration as error:
+        raise RuntimeError("a function that was passed raised StopIteration") from error
 
 
 async def _ended(outcome: asyncio.Future[Any]) -> None:
