@@ -485,6 +485,26 @@ async def test_listening_ends_with_its_event_or_its_task(adb):
 
 
 @asynchronous
+async def test_who_listens_keeps_no_verb_waiting(adb):
+    bands = await tracked(adb)
+    listening = [asyncio.create_task(bands.listen(3_600)) for _ in range(MOST_AT_ONCE)]
+    await asyncio.sleep(0)
+    assert (await asyncio.wait_for(bands.status(), 60))["current_version"] == 0
+    for one in listening:
+        one.cancel()
+    assert len(await asyncio.gather(*listening, return_exceptions=True)) == MOST_AT_ONCE
+
+
+@asynchronous
+async def test_listening_refuses_what_is_no_interval(adb):
+    bands = await tracked(adb)
+    with pytest.raises(errors.InvalidType):
+        await bands.listen("soon")
+    with pytest.raises(errors.InvalidArgument):
+        await bands.listen(-1)
+
+
+@asynchronous
 async def test_many_verbs_at_once(adb):
     bands = await tracked(adb)
     statuses = await asyncio.gather(*(bands.status() for _ in range(40)))
@@ -516,6 +536,28 @@ def test_writes_are_noted_on_a_standalone_server(standalone_db, driver):
 
     asyncio.run(inside())
     assert problems(VersionedCollection(standalone_db, "bands")) == []
+
+
+def test_no_write_waits_for_verbs_that_wait(standalone_db, monkeypatch):
+    """Neither one that is noted nor the question whether it has to be."""
+    monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 1)
+    host, port = standalone_db.client.address
+
+    async def inside() -> None:
+        async with AsyncMongoClient(host, port) as client:
+            bands = await tracked(client[standalone_db.name], 600)
+            await bands.update_many({}, {"$inc": {"n": 1}})
+            stream = bands.changes()
+            assert await anext(stream)
+            waiting = [asyncio.create_task(bands.status()) for _ in range(MOST_AT_ONCE)]
+            await asyncio.sleep(0)
+            again = AsyncVersionedCollection(client[standalone_db.name], "bands")
+            await asyncio.wait_for(again.insert_one({"_id": -1}), 10)
+            assert not any(one.done() for one in waiting)
+            await stream.aclose()
+            await asyncio.gather(*waiting)
+
+    asyncio.run(inside())
 
 
 def test_a_session_cannot_go_with_a_noted_write(standalone_db):

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -269,15 +270,17 @@ class AsyncVersionedCollection(Native[DocumentType]):
 
         Returns:
             The number of looks.
+
+        Raises:
+            InvalidType: The interval is no number.
+            InvalidArgument: It is negative, or too long to wait for.
         """
-        halt = threading.Event()
-        waiting = None if stop is None else asyncio.create_task(_pass_on(stop, halt))
-        try:
-            look = partial(self._call, VersionedCollection.listen, interval, halt)
-            return await in_thread(look, on_cancel=halt.set)
-        finally:
-            if waiting is not None:
-                waiting.cancel()
+        once, stop, looks = threading.Event(), stop or asyncio.Event(), 0
+        once.set()
+        while True:  # between two looks no thread is kept from other verbs
+            looks += await self._run(VersionedCollection.listen, interval, once)
+            if await _is_set_within(interval, stop):
+                return looks
 
     # -- comparison ----------------------------------------------------------------------
 
@@ -377,6 +380,7 @@ def _native(cls: type, database: Any, name: str | None, options: dict[str, Any])
     return database.get_collection(name, **options)
 
 
-async def _pass_on(stop: asyncio.Event, halt: threading.Event) -> None:
-    await stop.wait()
-    halt.set()
+async def _is_set_within(seconds: float, event: asyncio.Event) -> bool:
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()

@@ -44,13 +44,15 @@ class Pool:
 
 
 _verbs = Pool("verb")
+NOTED = Pool("write")
+"""Apart, as no write of a document waits until a verb is over."""
+
 _streams = Pool("stream")
 """Apart, as a stream may hold the lease for which all those verbs wait."""
 
 
 async def in_thread(
     job: Callable[[], T],
-    on_cancel: Callable[[], None] = lambda: None,
     pool: Pool = _verbs,
 ) -> T:
     """Run a blocking job in a worker thread, with the context variables of the caller.
@@ -61,7 +63,6 @@ async def in_thread(
 
     Args:
         job: What to run.
-        on_cancel: Called when the waiting task is cancelled, to make the job end early.
         pool: The threads, one of which runs it.
     """
     running = pool.submit(partial(_as_coroutine, job))
@@ -69,7 +70,6 @@ async def in_thread(
     try:
         return await asyncio.shield(outcome)
     except asyncio.CancelledError:
-        on_cancel()
         if not running.cancel():
             await _ended(outcome)
         raise
