@@ -47,8 +47,9 @@ _verbs = Pool("verb")
 NOTED = Pool("write")
 """Apart, as no write of a document waits until a verb is over."""
 
-_streams = Pool("stream")
-"""Apart, as a stream may hold the lease for which all those verbs wait."""
+_beginnings = Pool("stream")
+_streams = Pool("stream-goes-on")
+"""Apart, as a stream may hold the lease for which all those verbs wait, and all those streams."""
 
 
 async def in_thread(
@@ -124,8 +125,10 @@ async def stream(
     """
     source = _Source(partial(begin, **options()))
     try:
-        await in_thread(source.begin, pool=_streams)
-        while portion := await in_thread(source.portion, pool=_streams):
+        await in_thread(source.begin, pool=_beginnings)
+        pool = _beginnings  # the lease is taken where the first item is asked for
+        while portion := await in_thread(source.portion, pool=pool):
+            pool = _streams
             for item in portion:
                 yield item
     finally:
