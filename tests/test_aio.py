@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 from api_support import own_members, problems
+from bson.codec_options import CodecOptions
 from bson.datetime_ms import DatetimeMS
 from bson.errors import InvalidBSON
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.write_concern import WriteConcern
 
@@ -379,6 +380,30 @@ async def test_between_two_collections(adb):
             await bands.is_contained_in(AsyncVersionedCollection(adb, "groups"))
     finally:
         await adb.client.drop_database(other.name)
+
+
+@asynchronous
+async def test_a_clone_goes_by_the_options_it_was_given(adb):
+    bands, aware = await tracked(adb), CodecOptions(tz_aware=True)
+    into = adb.client[f"{adb.name}_other"]
+    try:
+        copy = await AsyncVersionedCollection.clone(
+            bands, into, codec_options=aware, branch="main", progress=lambda *_: None
+        )
+        assert copy.codec_options.tz_aware
+        assert (await copy.at()).codec_options.tz_aware
+    finally:
+        await adb.client.drop_database(into.name)
+
+
+@asynchronous
+async def test_a_clone_into_what_is_not_asynchronous_is_refused_before_it_is_made(adb, server):
+    bands = await tracked(adb)
+    with MongoClient(server.uri) as client:
+        into = client[f"{adb.name}_other"]
+        with pytest.raises(errors.InvalidType, match="asynchronous"):
+            await AsyncVersionedCollection.clone(bands, into)
+        assert into.list_collection_names() == []
 
 
 # -- the loop --------------------------------------------------------------------------------

@@ -251,7 +251,8 @@ class AsyncVersionedCollection(Native[DocumentType]):
 
         See `VersionedCollection.clone`; databases and collections may be asynchronous.
         """
-        settings = {key: kwargs[key] for key in _SETTINGS if key in kwargs}
+        _refuse_others(into)
+        options = {key: kwargs[key] for key in kwargs.keys() - _OF_CLONE}
         kwargs = in_this_loop(kwargs)
 
         def copy() -> VersionedCollection[Any]:
@@ -259,7 +260,7 @@ class AsyncVersionedCollection(Native[DocumentType]):
                 twin_of(remote), blocking(into), name, *args, **kwargs
             )
 
-        return cls(into, (await in_thread(copy)).name, **settings)
+        return cls(into, (await in_thread(copy)).name, **options)
 
     async def listen(self, interval: float = 1.0, stop: asyncio.Event | None = None) -> int:
         """Keep the modified set fresh until `stop` is set, or until this is cancelled.
@@ -359,25 +360,31 @@ class AsyncVersionedCollection(Native[DocumentType]):
 
 
 _SETTINGS = ("capture", "lease_seconds", "lease_wait_seconds")
+_OF_CLONE = {"branch", "remote_name", "progress"}
+"""Arguments of `clone` alone; the others are options of the copy."""
 
 
 def _native(cls: type, database: Any, name: str | None, options: dict[str, Any]) -> Any:
     """Return the driver's collection."""
+    _refuse_others(database)
     if isinstance(database, AsyncCollection) or (is_motor(database) and is_collection(database)):
         if name is None or name == database.name:
             return database.with_options(**options) if options else database
         database = database.database
-    if not isinstance(database, AsyncDatabase) and not is_motor(database):
-        raise InvalidType(
-            "pass an asynchronous Database of PyMongo or Motor and a name, or a collection, not "
-            f"{type(database).__name__}; VersionedCollection takes those of a MongoClient",
-            argument=type(database).__name__,
-        )
     if name is None:
         if cls is AsyncVersionedCollection:
             raise InvalidArgument("name the collection: AsyncVersionedCollection(database, name)")
         name = cls.__name__.lower()
     return database.get_collection(name, **options)
+
+
+def _refuse_others(place: Any) -> None:
+    if not isinstance(place, (AsyncDatabase, AsyncCollection)) and not is_motor(place):
+        raise InvalidType(
+            "pass an asynchronous Database of PyMongo or Motor and a name, or a collection, not "
+            f"{type(place).__name__}; VersionedCollection takes those of a MongoClient",
+            argument=type(place).__name__,
+        )
 
 
 async def _is_set_within(seconds: float, event: asyncio.Event) -> bool:
