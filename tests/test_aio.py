@@ -362,6 +362,8 @@ async def test_between_two_collections(adb):
         copy = await AsyncVersionedCollection.clone(bands, other)
         assert isinstance(copy, AsyncVersionedCollection)
         assert await copy.equals(bands)
+        for beside in (adb["bands"], 5, None):
+            assert await copy.equals(beside) is False
         assert copy != bands  # not the same collection; nobody is asked
         assert AsyncVersionedCollection(adb, "bands") == bands
         assert hash(AsyncVersionedCollection(adb, "bands")) == hash(bands)

@@ -290,9 +290,10 @@ class AsyncVersionedCollection(Native[DocumentType]):
     ) -> bool:
         """Tell whether two collections have the same name and the same history.
 
-        It is what ``==`` tells of two `VersionedCollection` objects, where it asks the servers.
+        It is what ``==`` tells of two `VersionedCollection` objects, where it asks the servers;
+        anything else is not equal.
         """
-        return await self._run(VersionedCollection.__eq__, other)
+        return await self._run(VersionedCollection.__eq__, other) is True
 
     async def is_contained_in(
         self,
