@@ -648,6 +648,8 @@ async def test_reading_the_past(adb):
     assert view.version.label == "main@0"
     assert [one["x"] async for one in view.find({}, sort=[("x", -1)])] == [2, 1]
     assert await view.aggregate([{"$match": {"x": 1}}, {"$count": "n"}]).to_list() == [{"n": 1}]
+    awaited = await view.aggregate([{"$match": {"x": 1}}])
+    assert [one["_id"] async for one in awaited] == [1]
     assert (await view.find_one(1))["x"] == 1
     assert await view.count_documents({}) == await view.estimated_document_count() == 2
     assert sorted(await view.distinct("x")) == [1, 2]
