@@ -690,6 +690,10 @@ async def test_cursors_over_the_past_are_told_what_to_do_as_pymongos_are(adb):
     async with view.find().allow_disk_use(True).sort("_id", -1) as left:
         assert (await anext(left))["_id"] == 5
     assert not left.alive
+    for unread in (view.find(), view.aggregate([])):
+        await unread.close()
+        assert not unread.alive
+        assert await unread.to_list() == []
     results = view.aggregate([{"$sort": {"_id": 1}}])
     assert await results.next() == {"_id": 0, "x": 0, "name": "a"}
     await results.close()

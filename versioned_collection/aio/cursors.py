@@ -43,6 +43,11 @@ class AsyncPastResults(Streamed[DocumentType]):
         """Let go of what the server keeps for the cursor."""
         await self.aclose()
 
+    async def aclose(self) -> None:
+        """Do what `close` does."""
+        await super().aclose()
+        self._results.close()  # is left open by an iteration that was never begun
+
     async def __aenter__(self) -> Self:
         return self
 
