@@ -307,7 +307,8 @@ async def test_opened_with_a_database_a_collection_or_a_name(adb):
         pass
 
     await tracked(adb)
-    for bands in (AsyncVersionedCollection(adb["bands"]), Bands(adb)):
+    older = AsyncVersionedCollection(adb, "bands", username="ada", password="secret")
+    for bands in (AsyncVersionedCollection(adb["bands"]), Bands(adb), older):
         assert await bands.is_tracked()
         assert type(bands.with_options(write_concern=WriteConcern(1))) is type(bands)
     renamed = await Bands(adb).rename("groups")

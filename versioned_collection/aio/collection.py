@@ -97,6 +97,8 @@ class AsyncVersionedCollection(Native[DocumentType]):
         database: An asynchronous database of PyMongo or of Motor, or the collection itself; in
             tests, one of mongomock-motor.
         name: The collection's name; a subclass without a name is named after itself.
+        username: Accepted for older programs; the client that was given is used.
+        password: Accepted for older programs; the client that was given is used.
         **options: Further options of `VersionedCollection`, and for a database those of the
             driver's ``get_collection``.
 
@@ -110,13 +112,34 @@ class AsyncVersionedCollection(Native[DocumentType]):
         self,
         database: AsyncDatabase[DocumentType] | AsyncCollection[DocumentType],
         name: str | None = None,
+        *,
+        username: str | None = ...,
+        password: str | None = ...,
         **options: Any,
     ) -> None: ...
 
     @overload
-    def __init__(self, database: Any, name: str | None = None, **options: Any) -> None: ...
+    def __init__(
+        self,
+        database: Any,
+        name: str | None = None,
+        *,
+        username: str | None = ...,
+        password: str | None = ...,
+        **options: Any,
+    ) -> None: ...
 
-    def __init__(self, database: Any, name: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        database: Any,
+        name: str | None = None,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Open a collection; for the arguments see the class."""
+        del username, password
         settings = {key: options.pop(key) for key in _SETTINGS if key in options}
         self._collection = _native(type(self), database, name, options)
         self._settings: dict[str, Any] = settings
