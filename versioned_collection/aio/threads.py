@@ -52,10 +52,7 @@ _streams = Pool("stream-goes-on")
 """Apart, as a stream may hold the lease for which all those verbs wait, and all those streams."""
 
 
-async def in_thread(
-    job: Callable[[], T],
-    pool: Pool = _verbs,
-) -> T:
+async def in_thread(job: Callable[[], T], pool: Pool = _verbs) -> T:
     """Run a blocking job in a worker thread, with the context variables of the caller.
 
     A job that has begun is never abandoned: who is cancelled while waiting for it is told once
