@@ -11,16 +11,19 @@ import functools
 import gc
 import inspect
 import operator
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
 import pytest
 from api_support import own_members, problems
+from bson.codec_options import CodecOptions
 from bson.datetime_ms import DatetimeMS
 from bson.errors import InvalidBSON
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.write_concern import WriteConcern
 
@@ -114,6 +117,37 @@ def test_a_client_may_be_gone_while_another_one_is_opened(server, monkeypatch):
     thread.join(30)
     assert not thread.is_alive()
     assert closed.wait(30)
+
+
+FORKED = """
+import asyncio, multiprocessing, sys, threading
+
+from pymongo import AsyncMongoClient
+from versioned_collection import AsyncVersionedCollection
+
+def use():
+    asyncio.run(inside())
+    assert "versioned-collection-closer" in [one.name for one in threading.enumerate()]
+
+async def inside():
+    async with AsyncMongoClient(sys.argv[1]) as client:
+        bands = AsyncVersionedCollection(client.music, "bands")
+        assert not await bands.is_tracked()
+        assert await bands.log().to_list() == []
+
+use()
+child = multiprocessing.get_context("fork").Process(target=use, daemon=True)
+child.start()
+child.join(30)
+print(child.exitcode)
+"""
+
+
+def test_a_forked_child_has_threads_of_its_own(server):
+    """In a process with no thread but those that the verbs make."""
+    run = [sys.executable, "-W", "ignore", "-c", FORKED, server.uri]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "0\n", done.stderr
 
 
 @asynchronous
@@ -222,7 +256,7 @@ async def test_a_stream_yields_what_came_before_an_error(adb):
 
 @asynchronous
 async def test_a_stream_goes_on_while_many_verbs_wait_for_its_lease(adb):
-    bands = await tracked(adb, 2_000)
+    bands = await tracked(adb, 2_000, lease_wait_seconds=60)
     await bands.update_many({}, {"$inc": {"n": 1}})
     stream = bands.changes()
     assert await anext(stream)
@@ -230,6 +264,24 @@ async def test_a_stream_goes_on_while_many_verbs_wait_for_its_lease(adb):
     await asyncio.sleep(0.2)
     assert len(await stream.to_list()) == 1_999
     assert set(await asyncio.gather(*waiting)) == {True}
+
+
+@asynchronous
+async def test_a_stream_goes_on_while_many_others_wait_for_its_lease(adb, monkeypatch):
+    monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 300)
+    bands = await tracked(adb, 700)
+    await bands.update_many({}, {"$inc": {"n": 1}})
+    stream = bands.changes()
+    assert await anext(stream)
+    patient = AsyncVersionedCollection(adb, "bands", lease_wait_seconds=6)
+    others = [patient.changes() for _ in range(MOST_AT_ONCE)]
+    waiting = [asyncio.create_task(anext(other)) for other in others]
+    await asyncio.sleep(0)
+    assert len(await stream.to_list()) == 699
+    assert not any(one.done() for one in waiting)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @asynchronous
@@ -255,7 +307,8 @@ async def test_opened_with_a_database_a_collection_or_a_name(adb):
         pass
 
     await tracked(adb)
-    for bands in (AsyncVersionedCollection(adb["bands"]), Bands(adb)):
+    older = AsyncVersionedCollection(adb, "bands", username="ada", password="secret")
+    for bands in (AsyncVersionedCollection(adb["bands"]), Bands(adb), older):
         assert await bands.is_tracked()
         assert type(bands.with_options(write_concern=WriteConcern(1))) is type(bands)
     renamed = await Bands(adb).rename("groups")
@@ -310,6 +363,8 @@ async def test_between_two_collections(adb):
         copy = await AsyncVersionedCollection.clone(bands, other)
         assert isinstance(copy, AsyncVersionedCollection)
         assert await copy.equals(bands)
+        for beside in (adb["bands"], 5, None):
+            assert await copy.equals(beside) is False
         assert copy != bands  # not the same collection; nobody is asked
         assert AsyncVersionedCollection(adb, "bands") == bands
         assert hash(AsyncVersionedCollection(adb, "bands")) == hash(bands)
@@ -328,6 +383,30 @@ async def test_between_two_collections(adb):
             await bands.is_contained_in(AsyncVersionedCollection(adb, "groups"))
     finally:
         await adb.client.drop_database(other.name)
+
+
+@asynchronous
+async def test_a_clone_goes_by_the_options_it_was_given(adb):
+    bands, aware = await tracked(adb), CodecOptions(tz_aware=True)
+    into = adb.client[f"{adb.name}_other"]
+    try:
+        copy = await AsyncVersionedCollection.clone(
+            bands, into, codec_options=aware, branch="main", progress=lambda *_: None
+        )
+        assert copy.codec_options.tz_aware
+        assert (await copy.at()).codec_options.tz_aware
+    finally:
+        await adb.client.drop_database(into.name)
+
+
+@asynchronous
+async def test_a_clone_into_what_is_not_asynchronous_is_refused_before_it_is_made(adb, server):
+    bands = await tracked(adb)
+    with MongoClient(server.uri) as client:
+        into = client[f"{adb.name}_other"]
+        with pytest.raises(errors.InvalidType, match="asynchronous"):
+            await AsyncVersionedCollection.clone(bands, into)
+        assert into.list_collection_names() == []
 
 
 # -- the loop --------------------------------------------------------------------------------
@@ -452,6 +531,26 @@ async def test_listening_ends_with_its_event_or_its_task(adb):
 
 
 @asynchronous
+async def test_who_listens_keeps_no_verb_waiting(adb):
+    bands = await tracked(adb)
+    listening = [asyncio.create_task(bands.listen(3_600)) for _ in range(MOST_AT_ONCE)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(bands.is_tracked(), 60)
+    for one in listening:
+        one.cancel()
+    assert len(await asyncio.gather(*listening, return_exceptions=True)) == MOST_AT_ONCE
+
+
+@asynchronous
+async def test_listening_refuses_what_is_no_interval(adb):
+    bands = await tracked(adb)
+    with pytest.raises(errors.InvalidType):
+        await bands.listen("soon")
+    with pytest.raises(errors.InvalidArgument):
+        await bands.listen(-1)
+
+
+@asynchronous
 async def test_many_verbs_at_once(adb):
     bands = await tracked(adb)
     statuses = await asyncio.gather(*(bands.status() for _ in range(40)))
@@ -483,6 +582,28 @@ def test_writes_are_noted_on_a_standalone_server(standalone_db, driver):
 
     asyncio.run(inside())
     assert problems(VersionedCollection(standalone_db, "bands")) == []
+
+
+def test_no_write_waits_for_verbs_that_wait(standalone_db, monkeypatch):
+    """Neither one that is noted nor the question whether it has to be."""
+    monkeypatch.setattr("versioned_collection.verbs.diff._FEW", 1)
+    host, port = standalone_db.client.address
+
+    async def inside() -> None:
+        async with AsyncMongoClient(host, port) as client:
+            bands = await tracked(client[standalone_db.name], 600)
+            await bands.update_many({}, {"$inc": {"n": 1}})
+            stream = bands.changes()
+            assert await anext(stream)
+            waiting = [asyncio.create_task(bands.status()) for _ in range(MOST_AT_ONCE)]
+            await asyncio.sleep(0)
+            again = AsyncVersionedCollection(client[standalone_db.name], "bands")
+            await asyncio.wait_for(again.insert_one({"_id": -1}), 10)
+            assert not any(one.done() for one in waiting)
+            await stream.aclose()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(inside())
 
 
 def test_a_session_cannot_go_with_a_noted_write(standalone_db):
@@ -528,6 +649,8 @@ async def test_reading_the_past(adb):
     assert view.version.label == "main@0"
     assert [one["x"] async for one in view.find({}, sort=[("x", -1)])] == [2, 1]
     assert await view.aggregate([{"$match": {"x": 1}}, {"$count": "n"}]).to_list() == [{"n": 1}]
+    awaited = await view.aggregate([{"$match": {"x": 1}}])
+    assert [one["_id"] async for one in awaited] == [1]
     assert (await view.find_one(1))["x"] == 1
     assert await view.count_documents({}) == await view.estimated_document_count() == 2
     assert sorted(await view.distinct("x")) == [1, 2]
@@ -568,6 +691,10 @@ async def test_cursors_over_the_past_are_told_what_to_do_as_pymongos_are(adb):
     async with view.find().allow_disk_use(True).sort("_id", -1) as left:
         assert (await anext(left))["_id"] == 5
     assert not left.alive
+    for unread in (view.find(), view.aggregate([])):
+        await unread.close()
+        assert not unread.alive
+        assert await unread.to_list() == []
     results = view.aggregate([{"$sort": {"_id": 1}}])
     assert await results.next() == {"_id": 0, "x": 0, "name": "a"}
     await results.close()
@@ -663,6 +790,16 @@ async def test_what_has_to_be_awaited_is_no_answer(adb, function):
     with pytest.raises(errors.ResolverFailed, match="async def"):
         await bands.merge("main", resolver=function)
     assert not await bands.has_changes()
+
+
+@asynchronous
+async def test_a_function_that_raises_stop_iteration_ends_the_verb(adb):
+    bands = await tracked(adb)
+    await bands.update_one({"_id": 1}, {"$set": {"n": 1}})
+    await bands.register("one")
+    bisecting = bands.bisect("main@0", "main@1", lambda view: next(iter(())))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(bisecting, 30)
 
 
 @asynchronous

@@ -11,6 +11,8 @@ from typing import Any
 
 from pymongo.mongo_client import MongoClient  # not from pymongo, where mongomock may patch it
 
+from versioned_collection.forking import in_children
+
 
 class Closer:
     """Closes clients in a thread of its own.
@@ -23,12 +25,15 @@ class Closer:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._waiting: queue.SimpleQueue[MongoClient[Any]] = queue.SimpleQueue()
         self._open: weakref.WeakValueDictionary[int, MongoClient[Any]] = (
             weakref.WeakValueDictionary()  # by `id`: clients of one server are equal
         )
-        self._thread: threading.Thread | None = None
+        in_children(self._begin)
         atexit.register(self._close_all)
+
+    def _begin(self) -> None:
+        self._waiting: queue.SimpleQueue[MongoClient[Any]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
 
     def keep(self, client: MongoClient[Any]) -> None:
         """Know a client that is to be closed at the end of the process at the latest."""

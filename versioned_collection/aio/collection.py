@@ -6,6 +6,7 @@ import asyncio
 import functools
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -96,6 +97,8 @@ class AsyncVersionedCollection(Native[DocumentType]):
         database: An asynchronous database of PyMongo or of Motor, or the collection itself; in
             tests, one of mongomock-motor.
         name: The collection's name; a subclass without a name is named after itself.
+        username: Accepted for older programs; the client that was given is used.
+        password: Accepted for older programs; the client that was given is used.
         **options: Further options of `VersionedCollection`, and for a database those of the
             driver's ``get_collection``.
 
@@ -109,13 +112,34 @@ class AsyncVersionedCollection(Native[DocumentType]):
         self,
         database: AsyncDatabase[DocumentType] | AsyncCollection[DocumentType],
         name: str | None = None,
+        *,
+        username: str | None = ...,
+        password: str | None = ...,
         **options: Any,
     ) -> None: ...
 
     @overload
-    def __init__(self, database: Any, name: str | None = None, **options: Any) -> None: ...
+    def __init__(
+        self,
+        database: Any,
+        name: str | None = None,
+        *,
+        username: str | None = ...,
+        password: str | None = ...,
+        **options: Any,
+    ) -> None: ...
 
-    def __init__(self, database: Any, name: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        database: Any,
+        name: str | None = None,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Open a collection; for the arguments see the class."""
+        del username, password
         settings = {key: options.pop(key) for key in _SETTINGS if key in options}
         self._collection = _native(type(self), database, name, options)
         self._settings: dict[str, Any] = settings
@@ -250,7 +274,8 @@ class AsyncVersionedCollection(Native[DocumentType]):
 
         See `VersionedCollection.clone`; databases and collections may be asynchronous.
         """
-        settings = {key: kwargs[key] for key in _SETTINGS if key in kwargs}
+        _refuse_others(into)
+        options = {key: kwargs[key] for key in kwargs.keys() - _OF_CLONE}
         kwargs = in_this_loop(kwargs)
 
         def copy() -> VersionedCollection[Any]:
@@ -258,7 +283,7 @@ class AsyncVersionedCollection(Native[DocumentType]):
                 twin_of(remote), blocking(into), name, *args, **kwargs
             )
 
-        return cls(into, (await in_thread(copy)).name, **settings)
+        return cls(into, (await in_thread(copy)).name, **options)
 
     async def listen(self, interval: float = 1.0, stop: asyncio.Event | None = None) -> int:
         """Keep the modified set fresh until `stop` is set, or until this is cancelled.
@@ -269,15 +294,17 @@ class AsyncVersionedCollection(Native[DocumentType]):
 
         Returns:
             The number of looks.
+
+        Raises:
+            InvalidType: The interval is no number.
+            InvalidArgument: It is negative, or too long to wait for.
         """
-        halt = threading.Event()
-        waiting = None if stop is None else asyncio.create_task(_pass_on(stop, halt))
-        try:
-            look = partial(self._call, VersionedCollection.listen, interval, halt)
-            return await in_thread(look, on_cancel=halt.set)
-        finally:
-            if waiting is not None:
-                waiting.cancel()
+        once, stop, looks = threading.Event(), stop or asyncio.Event(), 0
+        once.set()
+        while True:  # between two looks no thread is kept from other verbs
+            looks += await self._run(VersionedCollection.listen, interval, once)
+            if await _is_set_within(interval, stop):
+                return looks
 
     # -- comparison ----------------------------------------------------------------------
 
@@ -286,9 +313,10 @@ class AsyncVersionedCollection(Native[DocumentType]):
     ) -> bool:
         """Tell whether two collections have the same name and the same history.
 
-        It is what ``==`` tells of two `VersionedCollection` objects, where it asks the servers.
+        It is what ``==`` tells of two `VersionedCollection` objects, where it asks the servers;
+        anything else is not equal.
         """
-        return await self._run(VersionedCollection.__eq__, other)
+        return await self._run(VersionedCollection.__eq__, other) is True
 
     async def is_contained_in(
         self,
@@ -356,20 +384,17 @@ class AsyncVersionedCollection(Native[DocumentType]):
 
 
 _SETTINGS = ("capture", "lease_seconds", "lease_wait_seconds")
+_OF_CLONE = {"branch", "remote_name", "progress"}
+"""Arguments of `clone` alone; the others are options of the copy."""
 
 
 def _native(cls: type, database: Any, name: str | None, options: dict[str, Any]) -> Any:
     """Return the driver's collection."""
+    _refuse_others(database)
     if isinstance(database, AsyncCollection) or (is_motor(database) and is_collection(database)):
         if name is None or name == database.name:
             return database.with_options(**options) if options else database
         database = database.database
-    if not isinstance(database, AsyncDatabase) and not is_motor(database):
-        raise InvalidType(
-            "pass an asynchronous Database of PyMongo or Motor and a name, or a collection, not "
-            f"{type(database).__name__}; VersionedCollection takes those of a MongoClient",
-            argument=type(database).__name__,
-        )
     if name is None:
         if cls is AsyncVersionedCollection:
             raise InvalidArgument("name the collection: AsyncVersionedCollection(database, name)")
@@ -377,6 +402,16 @@ def _native(cls: type, database: Any, name: str | None, options: dict[str, Any])
     return database.get_collection(name, **options)
 
 
-async def _pass_on(stop: asyncio.Event, halt: threading.Event) -> None:
-    await stop.wait()
-    halt.set()
+def _refuse_others(place: Any) -> None:
+    if not isinstance(place, (AsyncDatabase, AsyncCollection)) and not is_motor(place):
+        raise InvalidType(
+            "pass an asynchronous Database of PyMongo or Motor and a name, or a collection, not "
+            f"{type(place).__name__}; VersionedCollection takes those of a MongoClient",
+            argument=type(place).__name__,
+        )
+
+
+async def _is_set_within(seconds: float, event: asyncio.Event) -> bool:
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from versioned_collection.aio.threads import Streamed
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 class AsyncPastResults(Streamed[DocumentType]):
     """What a read of a version returns, on demand; see `PastResults`.
 
+    It may be awaited, and then is what it was, as PyMongo Async has an aggregation awaited.
+
     Args:
         results: What it goes through, in worker threads.
     """
@@ -22,6 +25,10 @@ class AsyncPastResults(Streamed[DocumentType]):
     def __init__(self, results: PastResults[DocumentType]) -> None:
         super().__init__(lambda: results)
         self._results = results
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        yield from ()  # there is nothing to wait for
+        return self
 
     @property
     def alive(self) -> bool:
@@ -35,6 +42,11 @@ class AsyncPastResults(Streamed[DocumentType]):
     async def close(self) -> None:
         """Let go of what the server keeps for the cursor."""
         await self.aclose()
+
+    async def aclose(self) -> None:
+        """Do what `close` does."""
+        await super().aclose()
+        self._results.close()  # is left open by an iteration that was never begun
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
-from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
+from versioned_collection.aio.threads import NOTED, Streamed, in_this_loop, in_thread
 from versioned_collection.aio.twin import blocking, is_motor
 from versioned_collection.capture.calls import writes
 from versioned_collection.capture.journalled import DocumentType
@@ -55,7 +55,8 @@ def written(name: str) -> Any:
         if not await self._journals():
             return await getattr(self._collection, name)(*args, **kwargs)
         _refuse_session(*args, *kwargs.values())
-        return await self._run(getattr(VersionedCollection, name), *args, **kwargs)
+        write = partial(self._call, getattr(VersionedCollection, name), *args, **kwargs)
+        return await in_thread(write, pool=NOTED)
 
     return run
 
@@ -257,7 +258,7 @@ class Native(Generic[DocumentType]):
             if not await self._journals():
                 return await native(pipeline, *args, **kwargs)
             _refuse_session(*args, *kwargs.values())
-            found = list(await in_thread(run))
+            found = list(await in_thread(run, pool=NOTED))
             return Streamed(lambda: iter(found))
 
         return write()
@@ -265,7 +266,7 @@ class Native(Generic[DocumentType]):
     async def _journals(self) -> bool:
         """Tell whether writes have to be noted, as the server has no stream of changes."""
         if self._notes is None:
-            self._notes = await self._run(_is_noted)
+            self._notes = await in_thread(partial(self._call, _is_noted), pool=NOTED)
         return self._notes
 
 

@@ -56,7 +56,10 @@ class AsyncPastCollection(Generic[DocumentType]):
         return AsyncPastCursor(self._view.find(*args, **kwargs))
 
     def aggregate(self, *args: Any, **kwargs: Any) -> AsyncPastResults[Any]:
-        """Run an aggregation over the documents; see `PastCollection.aggregate`."""
+        """Run an aggregation over the documents; see `PastCollection.aggregate`.
+
+        What it returns may be awaited first, as with PyMongo Async, or not, as with Motor.
+        """
         return AsyncPastResults(self._view.aggregate(*args, **kwargs))
 
     async def find_one(self, *args: Any, **kwargs: Any) -> DocumentType | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from versioned_collection.core.answers import refuse_asynchronous
+from versioned_collection.forking import in_children
 from versioned_collection.pipeline import Workers
 
 T = TypeVar("T")
@@ -21,16 +23,36 @@ _PORTION = 200
 _PORTION_SECONDS = 0.02
 """What is fetched by one visit to a worker thread: a bounded number, and soon."""
 
-_verbs = Workers(MOST_AT_ONCE, thread_name_prefix="versioned-collection")
-_streams = Workers(MOST_AT_ONCE, thread_name_prefix="versioned-collection-stream")
-"""Apart, as a stream may hold the lease for which all those verbs wait."""
+
+class Pool:
+    """The threads for jobs of one kind; a forked child has its own.
+
+    Args:
+        name: Of the threads, behind that of the library.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = f"versioned-collection-{name}"
+        in_children(self._begin)
+
+    def _begin(self) -> None:
+        self._workers = Workers(MOST_AT_ONCE, thread_name_prefix=self._name)
+
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """Queue a job; see `Workers`."""
+        return self._workers.submit(job)
 
 
-async def in_thread(
-    job: Callable[[], T],
-    on_cancel: Callable[[], None] = lambda: None,
-    workers: Workers = _verbs,
-) -> T:
+_verbs = Pool("verb")
+NOTED = Pool("write")
+"""Apart, as no write of a document waits until a verb is over."""
+
+_beginnings = Pool("stream")
+_streams = Pool("stream-goes-on")
+"""Apart, as a stream may hold the lease for which all those verbs wait, and all those streams."""
+
+
+async def in_thread(job: Callable[[], T], pool: Pool = _verbs) -> T:
     """Run a blocking job in a worker thread, with the context variables of the caller.
 
     A job that has begun is never abandoned: who is cancelled while waiting for it is told once
@@ -39,18 +61,27 @@ async def in_thread(
 
     Args:
         job: What to run.
-        on_cancel: Called when the waiting task is cancelled, to make the job end early.
-        workers: The threads, one of which runs it.
+        pool: The threads, one of which runs it.
     """
-    running = workers.submit(job)
+    running = pool.submit(partial(_as_coroutine, job))
     outcome = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(outcome)
     except asyncio.CancelledError:
-        on_cancel()
         if not running.cancel():
             await _ended(outcome)
         raise
+
+
+def _as_coroutine(job: Callable[[], T]) -> T:
+    """Run a job, of which a StopIteration means no more than of a coroutine.
+
+    A future takes none, and who waits for it would wait for ever.
+    """
+    try:
+        return job()
+    except StopIteration as error:
+        raise RuntimeError("a function that was passed raised StopIteration") from error
 
 
 async def _ended(outcome: asyncio.Future[Any]) -> None:
@@ -91,13 +122,15 @@ async def stream(
     """
     source = _Source(partial(begin, **options()))
     try:
-        await in_thread(source.begin, workers=_streams)
-        while portion := await in_thread(source.portion, workers=_streams):
+        await in_thread(source.begin, pool=_beginnings)
+        pool = _beginnings  # the lease is taken where the first item is asked for
+        while portion := await in_thread(source.portion, pool=pool):
+            pool = _streams
             for item in portion:
                 yield item
     finally:
         if source.has_begun:
-            await in_thread(source.close, workers=_streams)
+            await in_thread(source.close, pool=_streams)
 
 
 class _Source(Generic[T]):

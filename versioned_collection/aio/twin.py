@@ -17,10 +17,26 @@ from versioned_collection.closing import Closer
 from versioned_collection.doubles import adopted, is_double
 from versioned_collection.errors import NotSupported
 from versioned_collection.facets.base import options_of
+from versioned_collection.forking import in_children
 
 _twins: dict[int, MongoClient[Any]] = {}
-_lock = threading.Lock()
 _closer = Closer("versioned-collection-closer")
+
+
+class _Opening:
+    """Whoever opens a client holds its lock.
+
+    A forked child has a lock of its own, as nobody there would let go of one that is held.
+    """
+
+    def __init__(self) -> None:
+        in_children(self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.Lock()
+
+
+_opening = _Opening()
 
 
 def is_motor(value: object) -> bool:
@@ -61,7 +77,7 @@ def _database(database: AsyncDatabase[Any]) -> Database[Any]:
 
 
 def _client(client: AsyncMongoClient[Any]) -> MongoClient[Any]:
-    with _lock:
+    with _opening.lock:
         twin = _twins.get(id(client))
         if twin is None:
             twin = _twins[id(client)] = MongoClient(**_options(client))
