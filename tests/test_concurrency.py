@@ -436,6 +436,38 @@ def test_held_lease_is_named(db):
     assert impatient.register("now") is False
 
 
+@pytest.mark.parametrize("older", [True, False])
+def test_a_lock_that_was_lost_or_is_an_older_one(anydb, older):
+    """A copy of a collection and its own trackers comes without, and a backup with what it was."""
+    collection, locks = opened(anydb), anydb["__vc_lock"]
+    collection.init()
+    backup = locks.find_one()
+    with leased(collection._repository, "tag") as late:
+        for number in range(3):
+            locks.update_one({}, {"$set": {"expires": None}})
+            opened(anydb).tag(f"before {number}")
+        locks.drop()
+        if older:
+            locks.insert_one({**backup, "expires": None})
+        assert opened(anydb).tag("after")
+        with pytest.raises(errors.LeaseLost):
+            late.enter()
+    assert collection.tag("at last")
+    assert list(collection.verify()) == []
+
+
+def test_an_owner_whose_lock_is_dropped_writes_nothing_more(anydb):
+    collection = opened(anydb)
+    collection.init()
+    with leased(collection._repository, "tag") as late:
+        late.enter()
+        anydb["__vc_lock"].drop()
+        assert opened(anydb).tag("after")
+        with pytest.raises(errors.LeaseLost):
+            late.update({"branch": "elsewhere"})
+    assert collection.branch == "main"
+
+
 def test_a_verb_that_took_too_long_gives_its_lease_back(db):
     collection = opened(db, lease_wait_seconds=0)
     collection.insert_one({"_id": 1})

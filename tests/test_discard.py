@@ -156,6 +156,37 @@ def test_dropped_collection_comes_back_as_it_was_with_any_verb(anydb, limits, ve
     assert problems(bands) == []
 
 
+@pytest.mark.parametrize("capture", ["auto", "scan"])
+@pytest.mark.parametrize("older", [True, False])
+def test_a_replica_that_is_lost_or_an_older_one(anydb, capture, older):
+    """What it does not hold would pass for inserted, and be deleted."""
+    bands = tracked(anydb, capture=capture)
+    backup = list(anydb["__replica_bands"].find())
+    edit(bands, "recorded", 2)
+    bands.register("second")
+    edit(bands, "uncommitted")
+    anydb.drop_collection("__replica_bands")
+    if older:
+        anydb["__replica_bands"].insert_many(backup)
+        anydb["__metadata_bands"].update_one({}, {"$set": {"scan": True}})  # as after a restore
+    before = raws(bands)
+    for verb in (bands.discard_changes, lambda: bands.register("x"), bands.stash, bands.status):
+        with pytest.raises(errors.CorruptHistory, match=r"__replica_bands .* drop\(\)"):
+            verb()
+        assert raws(bands) == before
+        assert bands.version == 1
+    assert "replica" in problems(bands)
+
+
+def test_a_missing_replica_of_no_documents(anydb):
+    bands = VersionedCollection(anydb, "bands")
+    bands.init()
+    anydb.drop_collection("__replica_bands")
+    bands.insert_one({"_id": 1})
+    assert bands.register("first")
+    assert problems(bands) == []
+
+
 def test_after_out_replaced_everything(anydb):
     bands = tracked(anydb)
     clean = raws(bands)

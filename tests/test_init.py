@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from api_support import BANDS, everything, problems, raws, tracked, untracked
+from api_support import BANDS, edit, everything, grown, problems, raws, tracked, untracked
 from bson import SON, Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, Regex, Timestamp
 
 from versioned_collection import Version, VersionedCollection, errors
@@ -158,6 +158,27 @@ def test_a_copy_that_takes_longer_than_the_server_keeps_snapshots(db, monkeypatc
     assert not bands.has_changes()
     assert raws(db["__replica_bands"]) == raws(db.bands)
     assert problems(bands) == []
+
+
+def test_a_history_that_has_lost_its_metadata(anydb):
+    bands = grown(anydb)
+    edit(bands, "uncommitted")
+    anydb.drop_collection("__metadata_bands")
+    before = everything(anydb)
+    assert not bands.is_tracked()
+    with pytest.raises(errors.CorruptHistory, match=r"Restore __metadata_bands .* drop\(\)"):
+        VersionedCollection(anydb, "bands").init("anew")
+    assert everything(anydb) == before
+    songs = tracked(anydb, "songs")
+    anydb.drop_collection("__metadata_songs")
+    with pytest.raises(errors.CorruptHistory):
+        songs.init()
+    anydb["__metadata_bands"].insert_one({"_id": "rename", "format": 1, "from": "groups"})
+    with pytest.raises(errors.CorruptHistory):
+        bands.init()
+    bands.drop()
+    assert not any("bands" in name for name in anydb.list_collection_names())
+    assert bands.init()
 
 
 def test_what_another_program_keeps_under_the_names_of_trackers(anydb, there):

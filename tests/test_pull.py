@@ -873,6 +873,21 @@ def test_large_changes(anydb, there, small_limits):
 # -- clone and names -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("verb", ["pull", "clone"])
+def test_a_side_that_has_lost_its_metadata(anydb, there, verb):
+    mine, theirs = pair(anydb, there)
+    put(mine, "mine")
+    mine.reset("main~1", hard=True)
+    anydb.drop_collection("__metadata_bands")
+    before = everything(anydb)
+    with pytest.raises(errors.CorruptHistory, match="__metadata_bands"):
+        mine.pull(theirs) if verb == "pull" else VersionedCollection.clone(theirs, anydb)
+    assert everything(anydb) == before
+    mine.drop()
+    assert mine.pull(theirs)
+    assert_equal(mine, theirs)
+
+
 def test_clone(anydb, there):
     theirs = grown(there)
     mine = VersionedCollection.clone(uri_of(there).replace("?", ".bands?"), anydb)

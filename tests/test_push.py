@@ -31,6 +31,21 @@ def test_an_untracked_remote_becomes_a_copy(anydb, there):
     assert labels(theirs) == ["main@2", "main@1", "main@0"]
 
 
+def test_a_remote_that_has_lost_its_metadata(anydb, there):
+    mine, theirs = pair(anydb, there)
+    theirs.create_branch("there")
+    put(theirs, "theirs")
+    theirs.checkout(branch="main")
+    there.drop_collection("__metadata_bands")
+    before = everything(there)
+    with pytest.raises(errors.CorruptHistory, match=f"{there.name}.bands.*__metadata_bands"):
+        mine.push(theirs)
+    assert everything(there) == before
+    theirs.drop()
+    assert mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
 def test_options_and_indexes_come_along(anydb, there):
     validator = {"$jsonSchema": {"required": ["name"]}}
     anydb.create_collection("bands", validator=validator, collation={"locale": "de"})

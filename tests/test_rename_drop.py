@@ -228,6 +228,14 @@ def test_drop_untracked(anydb):
     assert anydb.list_collection_names() == []
 
 
+def test_drop_of_what_another_program_keeps_under_the_names_of_trackers(anydb):
+    anydb["bands"].insert_one({})
+    anydb["__log_bands"].insert_one({"version": 3})
+    VersionedCollection(anydb, "bands").drop()
+    assert "bands" not in anydb.list_collection_names()
+    assert anydb["__log_bands"].count_documents({}) == 1
+
+
 def test_drop_by_another_client_is_survived(anydb):
     bands = tracked(anydb)
     anydb["bands"].drop()

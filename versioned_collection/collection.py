@@ -200,12 +200,15 @@ class VersionedCollection(
     def drop(self, *args: Any, **kwargs: Any) -> None:
         """Drop the collection and, where it is tracked, its whole history.
 
+        So is what is left of a history that has lost its metadata.
+
         Raises:
             InvalidOperation: There are worktrees, or this is one; see `remove_worktree`.
         """
         if self.is_tracked():
             lifecycle_verbs.drop(self._repository)
         else:
+            lifecycle_verbs.drop_lost(self._repository)
             super().drop(*args, **kwargs)
 
     # -- comparison ----------------------------------------------------------------------

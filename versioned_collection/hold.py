@@ -12,6 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from versioned_collection.errors import LeaseLost
 from versioned_collection.observing import observed
 from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.lease import Lease
@@ -76,8 +77,19 @@ class Hold:
         return self._state
 
     def enter(self) -> Metadata | None:
-        """Shut out earlier owners, and read the state."""
-        self._take(self.repository.metadata.stamp(self.lease.token, self.lease.fence))
+        """Shut out earlier owners, and read the state.
+
+        Raises:
+            LeaseLost: A later owner has done so before.
+        """
+        metadata, lease = self.repository.metadata, self.lease
+        try:
+            states = metadata.stamp(lease.token, lease.fence)
+        except LeaseLost:
+            if not lease.go_beyond(metadata.highest_fence()):
+                raise
+            states = metadata.stamp(lease.token, lease.fence)
+        self._take(states)
         if self._state is not None and self.lease.inherited:
             self.repository.modified.renew()
             for name in self.others:

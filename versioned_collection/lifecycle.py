@@ -29,7 +29,12 @@ def create_trackers(repository: Repository, but: Collection[Tracker] = ()) -> No
 
 
 def drop_trackers(hold: Hold) -> None:
-    """Drop all trackers; the metadata goes last, so that an interrupted drop goes on."""
+    """Drop all trackers, of which a killed process has left some.
+
+    The log goes before the note whose it is, and the metadata last: where this is interrupted in
+    turn, nobody takes what is left for a history; see `tracking.refuse_lost`.
+    """
+    drop_some(hold, (hold.repository.log,))
     drop_names(hold, _names(hold.repository))
 
 

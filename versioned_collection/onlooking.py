@@ -52,7 +52,7 @@ class Onlooker:
             note: Of no meaning here, as nothing is kept.
         """
         if self._modified is None:
-            found = compare_everything(self.repository, self.at, self.at)
+            found = compare_everything(self.repository, self.at, self.at, head=self.state.head)
         else:
             keys, turns = sorted(self._modified), Turns(self.repository)
             found = compare_noticed(self.repository, keys, turns, self.at, self.at)

@@ -18,7 +18,7 @@ from pymongo.database import Database
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.spans import LEAST_VERSIONS, Shortcuts
 from versioned_collection.core.tree import Path
-from versioned_collection.core.version import VersionId
+from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import (
     CollectionNotTracked,
     CorruptHistory,
@@ -275,10 +275,25 @@ class Repository:
 
     def collection_info(self) -> Mapping[str, Any] | None:
         """Return the server's entry for the tracked collection, None where it is missing."""
+        return self.collection_infos().get(self.name)
+
+    def collection_infos(self) -> dict[str, Mapping[str, Any]]:
+        """Return the server's entries for the tracked collection and its replica, by name."""
+        names = {"$in": [self.name, self.replica.name]}
         with translated():
-            reply = self.db.command("listCollections", filter={"name": self.name})
-        found = reply["cursor"]["firstBatch"]
-        return found[0] if found else None
+            reply = self.db.command("listCollections", filter={"name": names})
+        return {info["name"]: info for info in reply["cursor"]["firstBatch"]}
+
+    def accept_no_replica(self) -> None:
+        """Make sure that HEAD has no documents, as there is no replica that holds them.
+
+        Raises:
+            CorruptHistory: It has some.
+        """
+        state = self.known_state()
+        head = None if state is None else self.log.get(state.head)
+        if head is not None and head.fingerprint != fingerprint_text(0):
+            raise not_as_of_head(self)
 
     def indexes(self) -> list[dict[str, Any]] | None:
         """Return the indexes of the tracked collection beside that of its ids.
@@ -418,6 +433,17 @@ def no_collection(name: str, kind: Any) -> NotSupported:
         "the collection back",
         collection=name,
         reason=f"a {kind}",
+    )
+
+
+def not_as_of_head(repository: Repository) -> CorruptHistory:
+    """Return the error for a replica that is lost, or is another one."""
+    return CorruptHistory(
+        f"{repository.replica.name} does not hold the documents of the version that is checked "
+        f"out, so nothing tells what differs from it in {repository.name!r}; nothing was changed. "
+        "Restore it from a backup of the same moment as the other trackers; or copy the documents "
+        "elsewhere, drop(), and init() or clone anew",
+        collection=repository.name,
     )
 
 

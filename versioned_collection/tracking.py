@@ -9,6 +9,7 @@ from bson.timestamp import Timestamp
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import (
+    CorruptHistory,
     FormatMismatch,
     InvalidArgument,
     InvalidOperation,
@@ -86,6 +87,31 @@ def refuse_foreign(repository: Repository) -> None:
                 supported=FORMAT,
                 where=name,
             )
+
+
+def refuse_lost(repository: Repository) -> None:
+    """Refuse to begin a history in the place of one whose metadata is lost.
+
+    Only for whoever holds the lease. Killed processes leave entries of the log, too: `init` one
+    on servers without transactions, a first copy all of them beside a note that it is being made.
+    Both have created the metadata's collection by then.
+
+    Raises:
+        CorruptHistory: The log has entries that none of them has left.
+    """
+    log, metadata = repository.log, repository.metadata
+    there = identities(repository.db, [log.name, metadata.name])
+    is_begun = metadata.name in there
+    if log.name not in there or (is_begun and repository.incoming.founding() is not None):
+        return
+    if log.has_more_than(1 if is_begun else 0):
+        raise CorruptHistory(
+            f"the history of '{repository.db.name}.{repository.name}' is there, but what says "
+            f"which version is checked out is lost; nothing was changed. Restore {metadata.name} "
+            "from a backup; or copy the documents elsewhere, let drop() remove what is left, and "
+            "begin anew",
+            collection=repository.name,
+        )
 
 
 def refuse_related(repository: Repository) -> None:

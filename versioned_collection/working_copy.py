@@ -13,10 +13,13 @@ from versioned_collection.capture import Capture, Noticed, capture_for
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_key, twin_token
 from versioned_collection.core.portions import IDS_PER_READ, portions
+from versioned_collection.core.sums import MODULUS, content_of
+from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import InvalidOperation, LeaseLost
 from versioned_collection.hold import Hold
 from versioned_collection.pipeline import prefetch
-from versioned_collection.repository import Repository
+from versioned_collection.repository import Repository, not_as_of_head
+from versioned_collection.versions import entry_of
 from versioned_collection.wire import by_keys, documents
 
 _log = logging.getLogger(__name__)
@@ -86,7 +89,8 @@ class WorkingCopy:
                 self.noticed.reason,
                 extra={"collection": self.repository.name, "reason": self.noticed.reason},
             )
-            batches = compare_everything(self.repository, self.noticed.at)
+            head = self.hold.state.head
+            batches = compare_everything(self.repository, self.noticed.at, head=head)
         else:
             batches = self._compare_noted()
         for batch in batches:
@@ -262,6 +266,7 @@ def compare_everything(
     at: Timestamp | None,
     recorded_at: Timestamp | None = None,
     name: str | None = None,
+    head: VersionId | None = None,
 ) -> Iterator[list[Change]]:
     """Compare the whole collection with the replica, streaming.
 
@@ -273,10 +278,15 @@ def compare_everything(
         at: The cluster time whose state is read, None for the present.
         recorded_at: The same for the replica, which does not move under the lease.
         name: The name that the collection has at the moment, where that is not its own.
+        head: The version whose documents the replica has to hold, None to take its word for it.
+
+    Raises:
+        CorruptHistory: It holds others, which shows once all of it was read.
     """
     name = name or repository.name
     present = prefetch(documents(repository.db, name, sort={"_id": 1}, at=at, batch_size=10_000))
-    recorded = prefetch(repository.replica.scan(recorded_at))
+    replica = repository.replica.scan(recorded_at)
+    recorded = prefetch(replica if head is None else _as_of(repository, head, replica))
     waiting = _Waiting(repository, name, at, recorded_at)
     streams = [(present, True), (recorded, False)]
     while streams:
@@ -289,6 +299,18 @@ def compare_everything(
         if waiting.is_full():
             yield from waiting.look_up()
     yield waiting.rest()
+
+
+def _as_of(
+    repository: Repository, head: VersionId, replica: Iterable[list[bytes]]
+) -> Iterator[list[bytes]]:
+    """Pass the documents of the replica on, which have to be those of HEAD in the end."""
+    total = 0
+    for batch in replica:
+        total += content_of(batch)
+        yield batch
+    if fingerprint_text(total % MODULUS) != entry_of(repository, head).fingerprint:
+        raise not_as_of_head(repository)
 
 
 class _Waiting:

@@ -144,8 +144,12 @@ class Capture(ABC):
         Raises:
             NotSupported: Something else has taken its place: a view, a time-series or a capped
                 collection.
+            CorruptHistory: The replica is missing, though HEAD has documents.
         """
-        info = self.repository.collection_info()
+        found = self.repository.collection_infos()
+        if self.repository.replica.name not in found:
+            self.repository.accept_no_replica()
+        info = found.get(self.repository.name)
         if info is None:
             return None, None
         if "uuid" not in info["info"]:

@@ -44,6 +44,7 @@ class Recording(Facet[DocumentType]):
             NotSupported: It is a view, a time-series or a capped collection, sharded by something
                 other than ``_id``, or in one of the databases ``admin``, ``config`` and ``local``.
             InvalidArgument: Its name is too long for the trackers.
+            CorruptHistory: There is a history that has lost its metadata.
         """
         return init(self._repository, message, *self._said(author, metadata), progress)
 

@@ -110,6 +110,8 @@ def _try(repository: Repository, follow: bool) -> Moment | None:
     names = [repository.name, *(tracker.name for tracker in trackers)]
     repository.state()
     found = identities(repository.db, names)
+    if repository.replica.name not in found:
+        repository.accept_no_replica()
     capture = ChangeStreamCapture(repository)
     at = capture.pin()
     assert at is not None

@@ -34,6 +34,7 @@ from versioned_collection.tracking import (
     check_target,
     first_state,
     refuse_foreign,
+    refuse_lost,
     refuse_related,
     refuse_renamed,
 )
@@ -53,6 +54,7 @@ class MongoFounding:
     Raises:
         InvalidOperation: The collection is tracked, or has documents other than those of the
             version.
+        CorruptHistory: There is a history whose metadata is lost.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class MongoFounding:
                 collection=repository.name,
             )
         refuse_renamed(repository)
+        refuse_lost(repository)
         self._adopted = self._has_documents()
         if repository.incoming.founding() != self._tip.id:
             drop_trackers(self._hold)  # of an attempt with another version, or of init

@@ -220,6 +220,16 @@ class LeaseCollection(Tracker):
             {"_id": self.tracked, "token": token}, {"$set": {"expires": None}}
         )
 
+    def go_beyond(self, token: ObjectId, fence: int) -> int | None:
+        """Give a lease a higher fencing number than `fence`; return it, None if it is not held."""
+        with translated():
+            stored = self.collection.find_one_and_update(
+                {"_id": self.tracked, "token": token, "expires": {"$ne": None}},
+                {"$max": {"fence": Int64(fence + 1)}},
+                return_document=ReturnDocument.AFTER,
+            )
+        return None if stored is None else int(stored["fence"])
+
     def carry_on(self, fence: int) -> None:
         """Let the fencing numbers of this name go on behind those of a renamed collection."""
         with translated():
@@ -328,6 +338,17 @@ class Lease:
             "Run the verb again",
             collection=self._leases.tracked,
         )
+
+    def go_beyond(self, fence: int) -> bool:
+        """Take a higher fencing number than one that was met, if the lease is still held.
+
+        There is such a number where the lock was lost, or is an older one out of a backup, and
+        the metadata is not.
+        """
+        higher = self._leases.go_beyond(self.token, fence)
+        if higher is not None:
+            self.fence = higher
+        return higher is not None
 
     def settle(self) -> None:
         """End the transaction that may have been left open.

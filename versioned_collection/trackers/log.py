@@ -148,6 +148,11 @@ class LogCollection(Tracker):
         with translated():
             return self.collection.estimated_document_count()
 
+    def has_more_than(self, count: int) -> bool:
+        """Tell whether there are more than so many entries."""
+        with translated():
+            return len(list(self.collection.find({}, {"_id": 1}).limit(count + 1))) > count
+
     def nodes_before(self, nodes: Sequence[Node], count: int) -> list[Node]:
         """Return the places of up to `count` versions with lower numbers on each one's branch."""
         stretches = [

@@ -252,6 +252,12 @@ class MetadataCollection(Tracker):
         state = self._parsed(stored)
         return {} if state is None else {self.tracked: state}
 
+    def highest_fence(self) -> int:
+        """Return the fencing number of the latest lease that was entered, 0 without any."""
+        with translated():
+            stored = self.collection.find_one({"fence": {"$exists": True}}, sort=[("fence", -1)])
+        return 0 if stored is None else int(stored["fence"])
+
     def insert(
         self, lease: ObjectId, fence: int, state: Mapping[str, Any], session: Session = None
     ) -> None:

@@ -42,6 +42,7 @@ from versioned_collection.tracking import (
     check_target,
     first_state,
     refuse_foreign,
+    refuse_lost,
     refuse_related,
     refuse_renamed,
 )
@@ -80,6 +81,7 @@ def init(
         InvalidArgument: A tracker's name would be too long, or be one of another collection's.
         InvalidOperation: A collection is being renamed to that name.
         FormatMismatch: Something else uses the names of trackers.
+        CorruptHistory: There is a history whose metadata is lost.
     """
     message = DEFAULT_MESSAGE if message is None else message
     check_texts(message, author, metadata)
@@ -92,6 +94,7 @@ def init(
         _refuse_tracked(repository)
         refuse_related(repository)  # of two that begin at once, one sees the other's lease
         refuse_renamed(repository)
+        refuse_lost(repository)
         drop_trackers(hold)  # what a killed init may have left
         _drop_copies(repository)
         return _Initialiser(hold, counted(progress)).run(message, author, metadata)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from versioned_collection.elsewhere import refuse_with_others
-from versioned_collection.errors import InvalidArgument, InvalidOperation
+from versioned_collection.errors import FormatMismatch, InvalidArgument, InvalidOperation
+from versioned_collection.hold import leased
 from versioned_collection.lifecycle import complete_drop, complete_rename
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import check_collection_name, identities
-from versioned_collection.tracking import refuse_related
+from versioned_collection.tracking import refuse_foreign, refuse_related, refuse_renamed
 
 
 def rename(repository: Repository, new_name: str) -> None:
@@ -47,6 +50,23 @@ def _checked_target(repository: Repository, new_name: str) -> Repository:
                 f"there is a collection {name!r} already; choose another name", name=name
             )
     return target
+
+
+def drop_lost(repository: Repository) -> None:
+    """Drop the collection and what is left of a history whose metadata is lost, if there is any.
+
+    Raises:
+        InvalidOperation: A collection is being renamed to that name.
+        InvalidArgument: Another collection has trackers under the same names.
+    """
+    if not identities(repository.db, [repository.log.name]):
+        return
+    with suppress(FormatMismatch), leased(repository, "drop") as hold:
+        refuse_foreign(repository)
+        refuse_related(repository)
+        refuse_renamed(repository)
+        if repository.known_state() is None:
+            complete_drop(hold)
 
 
 def drop(repository: Repository) -> None:

@@ -21,7 +21,12 @@ from versioned_collection.repository import Repository
 from versioned_collection.sharding import refuse_worktree
 from versioned_collection.trackers.base import check_collection_name
 from versioned_collection.trackers.lease import Lease
-from versioned_collection.tracking import refuse_foreign, refuse_related, refuse_renamed
+from versioned_collection.tracking import (
+    refuse_foreign,
+    refuse_lost,
+    refuse_related,
+    refuse_renamed,
+)
 from versioned_collection.versions import (
     Resolver,
     RevisionLike,
@@ -146,6 +151,7 @@ def _name_held(hold: Hold, name: str) -> Iterator[Lease]:
     Raises:
         InvalidOperation: There is a collection of that name, or one that is tracked.
         FormatMismatch: Something else uses the names of its trackers.
+        CorruptHistory: It has a history whose metadata is lost.
     """
     repository = hold.repository
     wanted = Repository(
@@ -161,6 +167,7 @@ def _name_held(hold: Hold, name: str) -> Iterator[Lease]:
     try:
         turn.keep()
         _refuse_taken(wanted)
+        refuse_lost(wanted)
         drop_trackers(Hold(wanted, turn, hold.session, hold.verb))  # what a killed init may leave
         yield turn
     finally:
