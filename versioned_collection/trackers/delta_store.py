@@ -16,10 +16,10 @@ from pymongo import errors as driver
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.portions import portions
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import DocumentRejected
+from versioned_collection.errors import DocumentRejected, VersioningError
 from versioned_collection.pipeline import prefetch
 from versioned_collection.server_errors import OVERFLOW, translated
-from versioned_collection.trackers.base import Session, Tracker
+from versioned_collection.trackers.base import Session, Tracker, Unreadable
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.trackers.delta_chunks import ChunkedForm
 from versioned_collection.trackers.delta_form import is_chunked, object_ids
@@ -44,7 +44,7 @@ _FIRST_LIST = 250
 """Deltas in the first list of a transfer; later ones grow, so that work on the first begins
 early and there are few of them in the end."""
 
-Unreadable = Callable[[VersionId, Exception], Exception]
+Refusal = Callable[[VersionId, Exception], Exception]
 
 
 class DeltaStore(Tracker):
@@ -134,9 +134,29 @@ class DeltaStore(Tracker):
         except DocumentRejected as refusal:
             return self._insert_deep(raws, refusal)
 
-    def find(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, Delta]]:
-        """Iterate over deltas in the order of their documents' ids."""
-        return map(self.form.decode, self._stored(filter_))
+    def find(
+        self, filter_: Mapping[str, Any], unreadable: Unreadable = None
+    ) -> Iterator[tuple[VersionId, Delta]]:
+        """Iterate over deltas in the order of their documents' ids.
+
+        Args:
+            filter_: The filter.
+            unreadable: Takes the errors for deltas that cannot be read, which are left out then.
+        """
+        if unreadable is None:
+            return map(self.form.decode, self._stored(filter_))
+        return self._readable(self._stored(filter_), unreadable)
+
+    def _readable(
+        self, raws: Iterable[bytes], unreadable: list[VersioningError]
+    ) -> Iterator[tuple[VersionId, Delta]]:
+        for raw in raws:
+            try:
+                found = self.form.decode(raw)
+            except VersioningError as error:
+                unreadable.append(error)
+            else:
+                yield found
 
     def _stored(
         self, filter_: Mapping[str, Any], fields: Mapping[str, Any] | None = None
@@ -155,7 +175,7 @@ class DeltaStore(Tracker):
     def of_versions(
         self,
         versions: Sequence[VersionId],
-        unreadable: Unreadable | None = None,
+        unreadable: Refusal | None = None,
     ) -> Iterator[list[tuple[VersionId, Delta]]]:
         """Iterate over the deltas of versions, one version after the other, in bounded lists.
 
@@ -171,7 +191,7 @@ class DeltaStore(Tracker):
                 for portion in _growing(ahead):
                     yield [self._decoded(raw, unreadable) for raw in portion]
 
-    def _decoded(self, raw: bytes, unreadable: Unreadable | None) -> tuple[VersionId, Delta]:
+    def _decoded(self, raw: bytes, unreadable: Refusal | None) -> tuple[VersionId, Delta]:
         try:
             return self.form.decode(raw)
         except Exception as error:  # there is no end to what may be stored in its place
