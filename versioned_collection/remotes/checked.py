@@ -53,8 +53,8 @@ _CHECKING: CodecOptions[dict[str, Any]] = CodecOptions(
 def refused(version: Any, reason: str) -> TransferRefused:
     """Return the error for a version that is not as it must be."""
     return TransferRefused(
-        f"version {version} was refused: {reason}. Nothing of it was kept; verify() at the "
-        "remote lists what is wrong there",
+        f"version {version} was refused: {reason}. Nothing of it was kept; verify() at the side "
+        "that sent it lists what is wrong there",
         version=version,
         reason=reason,
     )
