@@ -341,6 +341,17 @@ def test_metadata_of_another_format_is_an_error(bands):
         list(bands.verify())
 
 
+def test_a_worktree_of_which_nothing_is_known(bands):
+    bands.worktree("side", "aside")
+    assert problems(bands) == []
+    metadata = bands.database["__metadata_bands"]
+    state = metadata.find_one_and_delete({"_id": {"worktree": "aside"}})
+    (problem,) = bands.verify()
+    assert (problem.kind, problem.facts) == ("worktree", {"working_copy": "aside"})
+    metadata.insert_one(state)
+    assert problems(bands) == []
+
+
 def test_untracked(anydb):
     with pytest.raises(errors.CollectionNotTracked):
         list(untracked(anydb).verify())

@@ -7,6 +7,7 @@ cannot move any HEAD.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType
@@ -337,6 +338,14 @@ class MetadataCollection(Tracker):
         with translated():
             note = self.collection.find_one({"_id": _POINTER})
         return None if note is None else str(note["of"])
+
+    def pointing_here(self) -> list[str]:
+        """Return the names of the collections that are noted to be worktrees of this one."""
+        prefix, note = f"__{self.prefix}_", {"_id": _POINTER, "of": self.tracked}
+        with translated():
+            names = self.db.list_collection_names(filter={"name": re.compile(f"^{prefix}")})
+            found = [name for name in names if self.db[name].find_one(note) is not None]
+        return sorted(name.removeprefix(prefix) for name in found)
 
     def forget_pointer(self, main: str) -> None:
         """Drop the tracker if it holds nothing but the note about `main`."""

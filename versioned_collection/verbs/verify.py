@@ -83,6 +83,7 @@ def verify(
         yield from _references(repository, hold.state, tree)
         yield from _recorded(entries, tip)
         yield from _beside_history(repository)
+        yield from _worktrees(hold)
         yield from _own(repository, hold.state)
         if not _is_tree(tree):
             yield Problem("log", "the versions in the log do not form one tree")
@@ -129,6 +130,21 @@ def _beside_history(repository: Repository) -> Iterator[Problem]:
     yield from _told("remote", unreadable)
     deque(repository.checks.all(unreadable=unreadable), maxlen=0)
     yield from _told("check", unreadable)
+
+
+def _worktrees(hold: Hold) -> Iterator[Problem]:
+    """Check that of all collections which say that they are worktrees there is a state."""
+    repository = hold.repository
+    known = {repository.name, *hold.others}
+    for name in repository.metadata.pointing_here():
+        if name not in known:
+            yield Problem(
+                "worktree",
+                f"{name!r} says that it is a worktree, of which nothing is known: the document "
+                f"{{'worktree': {name!r}}} is missing from {repository.metadata.name}. Put it "
+                f"back, or drop {name!r} and the collections that begin with '__' and end with it",
+                {"working_copy": name},
+            )
 
 
 def _own(repository: Repository, state: Metadata) -> Iterator[Problem]:
