@@ -352,6 +352,23 @@ def test_a_worktree_of_which_nothing_is_known(bands):
     assert problems(bands) == []
 
 
+def test_lost_indexes_are_told_and_made_again(bands):
+    lost = ("log", "deltas", "operations", "operations_aside")
+    aside = bands.worktree("side", "aside")
+    assert problems(bands) == []
+    names = {f"__{one}" if one.endswith("aside") else f"__{one}_bands" for one in lost}
+    for name in names:
+        bands.database[name].drop_indexes()
+    for side in (bands, aside):
+        told = [problem.facts["collection"] for problem in side.verify()]
+        assert sorted(set(told)) == sorted(names)
+        assert len(told) == 6
+    assert set(problems(bands)) == {"index"}
+    bands.gc()
+    assert problems(bands) == []
+    assert bands.database["__log_bands"].index_information()["branch_1_number_1"]["unique"]
+
+
 def test_untracked(anydb):
     with pytest.raises(errors.CollectionNotTracked):
         list(untracked(anydb).verify())

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import bson
 from gridfs.errors import GridFSError
+from pymongo import IndexModel
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -56,6 +57,8 @@ class Tracker:
     """
 
     prefix: ClassVar[str]
+    indexes: ClassVar[tuple[IndexModel, ...]] = ()
+    """Those beside the one on ``_id``, with which most trackers live."""
     at_first_use: ClassVar[bool] = False
     """Whether the collection is created for its first document, not with the history."""
 
@@ -98,7 +101,16 @@ class Tracker:
             self._created = True
 
     def create_indexes(self) -> None:
-        """Create the indexes; most trackers live with the one on ``_id``."""
+        """Create the indexes; those that are there stay."""
+        if self.indexes:
+            self.collection.create_indexes(list(self.indexes))
+
+    def missing_indexes(self) -> list[str]:
+        """Return the names of the indexes that the collection has lost, if it is there."""
+        with translated():
+            found = {index["name"] for index in self.collection.list_indexes()}
+        named = (index.document["name"] for index in self.indexes)
+        return [name for name in named if name not in found] if found else []
 
     def size(self) -> int:
         """Return the bytes on disk of documents and indexes; 0 where there is nothing."""

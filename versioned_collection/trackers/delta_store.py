@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from bson.objectid import ObjectId
 from gridfs.errors import GridFSError
@@ -56,17 +56,16 @@ class DeltaStore(Tracker):
         form: How they are written and read.
     """
 
+    indexes: ClassVar[tuple[IndexModel, ...]] = (
+        IndexModel([("version", 1), ("document_id", 1), ("key", 1)], unique=True),  # for paths
+        IndexModel([("document_id", 1), ("key", 1), ("version", 1)]),  # for single documents
+    )
+
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
         self.chunks = Chunks(db, self.name)
         self.fresh: Fresh[tuple[VersionId, Delta]] = Fresh()
         self.form = ChunkedForm(self.name, self.chunks, self.fresh)
-
-    def create_indexes(self) -> None:
-        """Create the indexes for paths and for the history of a document."""
-        order = [("version", 1), ("document_id", 1), ("key", 1)]
-        history = [("document_id", 1), ("key", 1), ("version", 1)]
-        self.collection.create_indexes([IndexModel(order, unique=True), IndexModel(history)])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -41,15 +41,14 @@ class LogCollection(Tracker):
     """The tracker ``__log_<name>``."""
 
     prefix = "log"
+    indexes = (
+        IndexModel([("branch", 1), ("number", 1)], name=_LABELS, unique=True),
+        IndexModel("checksum"),
+    )
 
     def __init__(self, db: Database[Any], name: str, codec: Codec = PLAIN) -> None:
         super().__init__(db, name)
         self._codec = codec
-
-    def create_indexes(self) -> None:
-        """Create the indexes for labels and checksums."""
-        label = IndexModel([("branch", 1), ("number", 1)], name=_LABELS, unique=True)
-        self.collection.create_indexes([label, IndexModel("checksum")])
 
     def get(self, version: VersionId) -> Version | None:
         """Return an entry, None for an unknown id."""

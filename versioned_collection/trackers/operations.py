@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from pymongo import IndexModel
+
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import (
     FORMAT,
@@ -31,11 +33,12 @@ class OperationsCollection(Tracker):
     """
 
     prefix = "operations"
+    indexes = (IndexModel("fence"),)
 
     def create_indexes(self) -> None:
         """Create the index for the order."""
         with translated():
-            self.collection.create_index("fence")
+            super().create_indexes()
             # Before its first write to a collection a server looks for the last record of it. At
             # the end of a large transaction, in a cache full of what was just copied, it gives
             # that up after a second, and the transaction with it.

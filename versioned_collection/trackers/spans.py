@@ -27,6 +27,7 @@ class SpansCollection(DeltaStore):
 
     prefix = "spans"
     at_first_use = True
+    indexes = DeltaStore.indexes[:1]
 
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
@@ -44,8 +45,7 @@ class SpansCollection(DeltaStore):
 
     def create_indexes(self) -> None:
         """Create the indexes that lead to spans, and to their deltas."""
-        order = [("version", 1), ("document_id", 1), ("key", 1)]
-        self.collection.create_index(order, unique=True)
+        super().create_indexes()
         self._headers.create_index("end")
 
     # -- looking -------------------------------------------------------------------------

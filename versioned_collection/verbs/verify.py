@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -31,6 +31,7 @@ from versioned_collection.observing import Counted, Progress, counted, iterated
 from versioned_collection.operations import Operation
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.base import Tracker
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
 from versioned_collection.wire import documents
@@ -84,6 +85,7 @@ def verify(
         yield from _recorded(entries, tip)
         yield from _beside_history(repository)
         yield from _worktrees(hold)
+        yield from _indexes(hold.trackers())
         yield from _own(repository, hold.state)
         if not _is_tree(tree):
             yield Problem("log", "the versions in the log do not form one tree")
@@ -144,6 +146,17 @@ def _worktrees(hold: Hold) -> Iterator[Problem]:
                 f"{{'worktree': {name!r}}} is missing from {repository.metadata.name}. Put it "
                 f"back, or drop {name!r} and the collections that begin with '__' and end with it",
                 {"working_copy": name},
+            )
+
+
+def _indexes(trackers: Iterable[Tracker]) -> Iterator[Problem]:
+    """Check that trackers have their indexes, one of which keeps labels apart."""
+    for tracker in trackers:
+        for name in () if tracker.at_first_use else tracker.missing_indexes():
+            yield Problem(
+                "index",
+                f"{tracker.name} has lost its index {name}; gc() makes it again",
+                {"collection": tracker.name, "index": name},
             )
 
 
