@@ -174,6 +174,16 @@ def test_push(anydb, there):
     assert mine.push(theirs) is True
 
 
+def test_a_damaged_history_is_said_to_be_wrong_where_it_comes_from(anydb, there):
+    mine, theirs = pair(anydb, there)
+    put(mine, "one")
+    anydb["__log_bands"].update_one({"number": 1}, {"$set": {"message": "rewritten"}})
+    with pytest.raises(errors.TransferRefused, match="side that sent it lists what is wrong"):
+        mine.push(theirs)
+    assert problems(mine) == ["checksum"]
+    assert problems(theirs) == []
+
+
 def test_a_branch_that_is_known_is_fast_forwarded(anydb, there):
     mine, theirs = pair(anydb, there)
     fast_forwarded(mine)

@@ -253,6 +253,122 @@ def test_verify_repairs_nothing_and_works_again(anydb):
     assert raws(bands)
 
 
+EDITED = [
+    *(("log", {"$unset": {name: 1}}) for name in ("message", "author", "branch", "number")),
+    *(("log", {"$set": {name: None}}) for name in ("parents", "stats", "fingerprint")),
+    ("log", {"$set": {"fingerprint": "hello"}}),
+    ("log", {"$set": {"number": "two"}}),
+    ("log", {"$set": {"branch": 7}}),
+    ("log", {"$set": {"parents": [{"x": 1}]}}),
+    ("log", {"$set": {"format": 99}}),
+    ("deltas", {"$unset": {"op": 1}}),
+    ("deltas", {"$set": {"op": "other"}}),
+    ("deltas", {"$set": {"changes": [{"a": 1}]}}),
+    ("deltas", {"$set": {"changes": "x"}}),
+    ("deltas", {"$set": {"before": "x"}}),
+    ("deltas", {"$set": {"format": 99}}),
+    ("branches", {"$set": {"version": {"x": 1}}}),
+    ("branches", {"$set": {"format": 99}}),
+    ("tags", {"$unset": {"version": 1}}),
+    ("remotes", {"$set": {"labels": [[]]}}),
+    ("operations", {"$unset": {"verb": 1}}),
+    ("operations", {"$set": {"before": 7}}),
+    ("checks", {"$set": {"pipeline": b"broken"}}),
+]
+KINDS = {
+    "branches": "reference",
+    "checks": "check",
+    "deltas": "delta",
+    "log": "log",
+    "operations": "operation",
+    "remotes": "remote",
+    "tags": "reference",
+}
+READ = {
+    "branches": lambda bands: bands.branches(),
+    "checks": lambda bands: bands.checks(),
+    "deltas": lambda bands: bands.checkout(0),
+    "log": lambda bands: list(bands.log()),
+    "operations": lambda bands: list(bands.reflog()),
+    "remotes": lambda bands: bands.remotes(),
+    "tags": lambda bands: bands.tags(),
+}
+UNREADABLE = (errors.CorruptHistory, errors.FormatMismatch)
+
+
+def test_edited_documents_are_told_one_by_one(bands):
+    bands.add_remote("other", "mongodb://localhost/elsewhere")
+    bands.add_check("named", [{"$match": {"name": None}}])
+    version = bands.resolve("main@2").id
+    which = {"log": {"_id": version}, "deltas": {"version": version}, "branches": {"_id": "main"}}
+    for tracker, change in EDITED:
+        stored = bands.database[f"__{tracker}_bands"]
+        before = stored.find_one(which.get(tracker, {}))
+        stored.update_one({"_id": before["_id"]}, change)
+        told = [one for one in bands.verify() if one.kind == KINDS[tracker]]
+        facts = {"collection": stored.name, "id": before["_id"]}
+        assert facts in [one.facts for one in told], (tracker, change)
+        with pytest.raises(UNREADABLE) as caught:
+            READ[tracker](bands)
+        assert (caught.value.where, caught.value.id) == (stored.name, before["_id"])
+        stored.replace_one({"_id": before["_id"]}, before)
+    assert problems(bands) == []
+
+
+def test_an_edited_document_hides_no_other_problem(bands):
+    db = bands.database
+    db["__log_bands"].update_one({"_id": bands.resolve("side").id}, {"$unset": {"message": 1}})
+    db["__operations_bands"].update_one({}, {"$unset": {"verb": 1}})
+    db["__deltas_bands"].update_one({"version": bands.resolve("main@2").id}, {"$unset": {"op": 1}})
+    db["__log_bands"].update_one({"_id": bands.resolve("main@3").id}, {"$set": {"message": "x"}})
+    db["__replica_bands"].delete_one({"_id": 3})
+    assert {"log", "operation", "delta", "checksum", "replica"} <= set(problems(bands))
+
+
+@pytest.mark.parametrize("change", [{"stash": {"x": 1}}, {"stashes": 7}, {"head": "x"}])
+def test_edited_metadata(bands, change):
+    bands.database["__metadata_bands"].update_one({"_id": "working_copy"}, {"$set": change})
+    (problem,) = VersionedCollection(bands.database, "bands").verify()
+    assert problem.kind == "metadata"
+    assert problem.facts == {"collection": "__metadata_bands", "id": "working_copy"}
+    with pytest.raises(errors.CorruptHistory):
+        bands.stashes()
+
+
+def test_metadata_of_another_format_is_an_error(bands):
+    bands.database["__metadata_bands"].update_one({}, {"$set": {"format": 99}})
+    with pytest.raises(errors.FormatMismatch):
+        list(bands.verify())
+
+
+def test_a_worktree_of_which_nothing_is_known(bands):
+    bands.worktree("side", "aside")
+    assert problems(bands) == []
+    metadata = bands.database["__metadata_bands"]
+    state = metadata.find_one_and_delete({"_id": {"worktree": "aside"}})
+    (problem,) = bands.verify()
+    assert (problem.kind, problem.facts) == ("worktree", {"working_copy": "aside"})
+    metadata.insert_one(state)
+    assert problems(bands) == []
+
+
+def test_lost_indexes_are_told_and_made_again(bands):
+    lost = ("log", "deltas", "operations", "operations_aside")
+    aside = bands.worktree("side", "aside")
+    assert problems(bands) == []
+    names = {f"__{one}" if one.endswith("aside") else f"__{one}_bands" for one in lost}
+    for name in names:
+        bands.database[name].drop_indexes()
+    for side in (bands, aside):
+        told = [problem.facts["collection"] for problem in side.verify()]
+        assert sorted(set(told)) == sorted(names)
+        assert len(told) == 6
+    assert set(problems(bands)) == {"index"}
+    bands.gc()
+    assert problems(bands) == []
+    assert bands.database["__log_bands"].index_information()["branch_1_number_1"]["unique"]
+
+
 def test_untracked(anydb):
     with pytest.raises(errors.CollectionNotTracked):
         list(untracked(anydb).verify())

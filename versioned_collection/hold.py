@@ -15,6 +15,7 @@ from pymongo.write_concern import WriteConcern
 from versioned_collection.errors import LeaseLost
 from versioned_collection.observing import observed
 from versioned_collection.repository import Repository, not_tracked
+from versioned_collection.trackers.base import Tracker
 from versioned_collection.trackers.lease import Lease
 from versioned_collection.trackers.metadata import Metadata
 
@@ -109,6 +110,11 @@ class Hold:
     def everywhere(self) -> list[Hold]:
         """Return what to work with in each working copy, this one first."""
         return [self, *map(self.beside, self.others)]
+
+    def trackers(self) -> list[Tracker]:
+        """Return the trackers of all working copies, each once."""
+        own = (one for other in self.everywhere() for one in other.repository.own_trackers)
+        return list({one.name: one for one in (*self.repository.trackers, *own)}.values())
 
     def refresh(self) -> None:
         """Read the states again after changes."""

@@ -60,14 +60,20 @@ class Operation:
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Operation:
-        """Return the operation as it is stored."""
+        """Return the operation as it is stored.
+
+        Raises:
+            LookupError: A part is missing.
+            TypeError: A part is none.
+            ValueError: A part is none.
+        """
         return cls(
             stored["_id"],
             stored["verb"],
             stored["timestamp"],
             stored["who"],
-            stored["before"],
-            stored["after"],
+            {fact: stored["before"][fact] for fact in _HEAD},
+            {fact: stored["after"][fact] for fact in _HEAD},
             {name: (before, after) for name, before, after in stored["branches"]},
             {name: (before, after) for name, before, after in stored["tags"]},
             stored["documents"],

@@ -9,7 +9,6 @@ from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
-from gridfs.errors import GridFSError
 
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey, document_hash, document_key, is_no_id
@@ -29,22 +28,11 @@ from versioned_collection.errors import (
     VersioningError,
 )
 from versioned_collection.labels import is_aside
-from versioned_collection.trackers.base import storable
+from versioned_collection.trackers.base import MALFORMED, storable
 from versioned_collection.trackers.purges import Tombstone
 from versioned_collection.versions import check_texts
 
-UNREADABLE = (
-    bson.errors.BSONError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    GridFSError,
-    CorruptHistory,
-    FormatMismatch,
-)
+UNREADABLE = (*MALFORMED, CorruptHistory, FormatMismatch)
 """What reading trackers raises that hold what no release of this library has written."""
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
@@ -65,8 +53,8 @@ _CHECKING: CodecOptions[dict[str, Any]] = CodecOptions(
 def refused(version: Any, reason: str) -> TransferRefused:
     """Return the error for a version that is not as it must be."""
     return TransferRefused(
-        f"version {version} was refused: {reason}. Nothing of it was kept; verify() at the "
-        "remote lists what is wrong there",
+        f"version {version} was refused: {reason}. Nothing of it was kept; verify() at the side "
+        "that sent it lists what is wrong there",
         version=version,
         reason=reason,
     )

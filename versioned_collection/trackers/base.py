@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
 
+import bson
+from gridfs.errors import GridFSError
+from pymongo import IndexModel
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.core.document import AWARE_OPTIONS
-from versioned_collection.errors import FormatMismatch, InvalidArgument
+from versioned_collection.errors import (
+    CorruptHistory,
+    FormatMismatch,
+    InvalidArgument,
+    VersioningError,
+)
 from versioned_collection.server_errors import NAMESPACE_NOT_FOUND, UUID_MISMATCH, translated
 from versioned_collection.wire import create_collection
 
@@ -20,6 +28,22 @@ FORMAT = 1
 
 NAMESPACE_LIMIT = 255
 """Bytes that MongoDB allows for ``database.collection``."""
+
+MALFORMED = (
+    bson.errors.BSONError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    GridFSError,
+)
+"""What decoding raises where somebody has edited what is stored."""
+
+S = TypeVar("S", bound=Mapping[str, Any])
+T = TypeVar("T")
+Unreadable = list[VersioningError] | None
 
 COMPRESSED = {"wiredTiger": {"configString": "block_compressor=zstd"}}
 
@@ -33,6 +57,8 @@ class Tracker:
     """
 
     prefix: ClassVar[str]
+    indexes: ClassVar[tuple[IndexModel, ...]] = ()
+    """Those beside the one on ``_id``, with which most trackers live."""
     at_first_use: ClassVar[bool] = False
     """Whether the collection is created for its first document, not with the history."""
 
@@ -75,7 +101,16 @@ class Tracker:
             self._created = True
 
     def create_indexes(self) -> None:
-        """Create the indexes; most trackers live with the one on ``_id``."""
+        """Create the indexes; those that are there stay."""
+        if self.indexes:
+            self.collection.create_indexes(list(self.indexes))
+
+    def missing_indexes(self) -> list[str]:
+        """Return the names of the indexes that the collection has lost, if it is there."""
+        with translated():
+            found = {index["name"] for index in self.collection.list_indexes()}
+        named = (index.document["name"] for index in self.indexes)
+        return [name for name in named if name not in found] if found else []
 
     def size(self) -> int:
         """Return the bytes on disk of documents and indexes; 0 where there is nothing."""
@@ -188,7 +223,67 @@ def check_format(document: Mapping[str, Any], where: str) -> None:
             found=found,
             supported=FORMAT,
             where=where,
+            id=document.get("_id"),
         )
+
+
+def parsed(
+    found: Iterable[S],
+    decode: Callable[[S], T],
+    where: str,
+    unreadable: Unreadable = None,
+) -> Iterator[T]:
+    """Iterate over what stored documents say.
+
+    Args:
+        found: The documents.
+        decode: Returns what one says.
+        where: The tracker.
+        unreadable: Takes the errors for documents that cannot be read, which are left out then.
+
+    Raises:
+        CorruptHistory: A document says what no release has written.
+        FormatMismatch: Another release has written it.
+    """
+    for stored in found:
+        try:
+            said = decode(stored)
+        except (*MALFORMED, VersioningError) as error:
+            problem = malformed(where, stored.get("_id"), error)
+            if unreadable is None:
+                raise problem from error
+            unreadable.append(problem)
+        else:
+            yield said
+
+
+def malformed(where: str, identity: Any, error: Exception) -> VersioningError:
+    """Return the error for a stored document that cannot be read.
+
+    Args:
+        where: The tracker.
+        identity: The ``_id`` of the document.
+        error: What was raised; one of ours says it all.
+    """
+    if isinstance(error, VersioningError):
+        return error
+    said = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+    return CorruptHistory(
+        f"the document {identity!r} of {where} cannot be read ({said}), so somebody has changed "
+        "it; put back what was there, from a backup or a clone",
+        where=where,
+        id=identity,
+    )
+
+
+def must(holds: bool, problem: str) -> None:
+    """Make sure that a part of a stored document is what it has to be.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not holds:
+        raise ValueError(problem)
 
 
 Session = ClientSession | None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session
+from versioned_collection.trackers.base import FORMAT, Session, Unreadable
 from versioned_collection.trackers.references import References
+
+_OURS = {"format": {"$exists": True}}
 
 
 class BranchesCollection(References):
@@ -13,10 +15,14 @@ class BranchesCollection(References):
 
     prefix = "branches"
 
-    def all(self) -> dict[str, VersionId]:
-        """Return the tips by name; what something else has stored here is none."""
-        found = self.documents().items()
-        return {name: stored["version"] for name, stored in found if "format" in stored}
+    def all(self, unreadable: Unreadable = None) -> dict[str, VersionId]:
+        """Return the tips by name; what something else has stored here is none.
+
+        Args:
+            unreadable: Takes the errors for branches that cannot be read; see `parsed`.
+        """
+        found = self.documents(_OURS, unreadable).items()
+        return {name: stored["version"] for name, stored in found}
 
     def set(self, name: str, version: VersionId, session: Session = None) -> None:
         """Let a name point to a version."""

@@ -7,11 +7,21 @@ from typing import Any
 
 import bson
 from bson.binary import Binary
+from bson.raw_bson import RawBSONDocument
 from pymongo import errors as driver
 
 from versioned_collection.core.document import RAW_OPTIONS
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
+from versioned_collection.trackers.base import (
+    FORMAT,
+    Session,
+    Tracker,
+    Unreadable,
+    check_format,
+    must,
+    parsed,
+    storable,
+)
 
 
 class ChecksCollection(Tracker):
@@ -47,13 +57,30 @@ class ChecksCollection(Tracker):
         with translated():
             return self.collection.delete_one({"_id": name}).deleted_count > 0
 
-    def all(self, session: Session = None) -> Iterator[tuple[str, Any, str | None]]:
-        """Iterate over name, stages (raw documents) and message, in the order of names."""
+    def all(
+        self, session: Session = None, unreadable: Unreadable = None
+    ) -> Iterator[tuple[str, Any, str | None]]:
+        """Iterate over name, stages (raw documents) and message, in the order of names.
+
+        Args:
+            session: The session of a transaction.
+            unreadable: Takes the errors for checks that cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: A document says what no release has written.
+            FormatMismatch: Another release has written one.
+        """
         with translated():
             found: list[Mapping[str, Any]] = list(
                 self.collection.find({}, session=session).sort("_id", 1)
             )
-        for stored in found:
-            check_format(stored, self.name)
-            stages = bson.decode(stored["pipeline"], RAW_OPTIONS)["pipeline"]
-            yield stored["_id"], stages, stored["message"]
+        yield from parsed(found, self._check, self.name, unreadable)
+
+    def _check(self, stored: Mapping[str, Any]) -> tuple[str, Any, str | None]:
+        check_format(stored, self.name)
+        stages = bson.decode(stored["pipeline"], RAW_OPTIONS)["pipeline"]
+        are_stages = isinstance(stages, list) and all(
+            isinstance(stage, RawBSONDocument) for stage in stages
+        )
+        must(are_stages, "its pipeline is none")
+        return stored["_id"], stages, stored["message"]

@@ -16,7 +16,7 @@ from versioned_collection.core.document import DocumentKey, build, element
 from versioned_collection.core.merging import Conflict, TakenOut
 from versioned_collection.core.portions import portions
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, parsed
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, insert_all
 
@@ -129,7 +129,7 @@ class ConflictsCollection(Tracker):
         found = self.collection.find(filter_, {"document_id": 0}).sort("_id", 1).limit(PAGE)
         with translated(), found:
             for stored in found:
-                page.append(self._decoded(stored))
+                page += parsed([stored], self._decoded, self.name)
                 size += sum(len(getattr(page[-1].conflict, side) or b"") for side in _SIDES)
                 if size > PAGE_BYTES:
                     break

@@ -9,10 +9,19 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import ARRAY, RAW_OPTIONS, build, depth, element, elements
+from versioned_collection.core.document import (
+    ARRAY,
+    RAW_OPTIONS,
+    build,
+    depth,
+    document_key,
+    element,
+    elements,
+    id_value,
+)
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
-from versioned_collection.trackers.base import check_format
+from versioned_collection.trackers.base import MALFORMED, check_format, malformed
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.trackers.delta_form import (
     PARTS,
@@ -98,16 +107,22 @@ class ChunkedForm:
 
         Raises:
             FormatMismatch: Another release has stored it.
-            CorruptHistory: A part of it is missing.
+            CorruptHistory: A part of it is missing, or is none.
         """
         known = self._fresh.get(raw)
         if known is not None:
             return known
-        usual = update_in(raw)
-        if usual is not None:
-            rows = tuple(map(Row.from_bson, usual.changes))
-            ends = usual.before, usual.after
-            return usual.version, Delta(usual.key, "update", *ends, (rows,), size=len(raw))
+        try:
+            usual = update_in(raw)
+            if usual is not None:
+                rows = tuple(map(Row.from_bson, usual.changes))
+                ends = usual.before, usual.after
+                return usual.version, Delta(usual.key, "update", *ends, (rows,), size=len(raw))
+            return self._unusual(raw)
+        except MALFORMED as error:
+            raise malformed(self._name, _identity(raw), error) from error
+
+    def _unusual(self, raw: bytes) -> tuple[VersionId, Delta]:
         stored = read_delta(raw)
         check_format(stored, self._name)
         parts, size = self._parts(stored)
@@ -125,3 +140,7 @@ class ChunkedForm:
         if parts["changes"] is not None:
             parts["changes"] = RawBSONDocument(parts["changes"], RAW_OPTIONS)["changes"]
         return parts, size
+
+
+def _identity(raw: bytes) -> Any:
+    return id_value(document_key(raw))

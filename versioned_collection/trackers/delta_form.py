@@ -26,7 +26,7 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
-from versioned_collection.trackers.base import check_format
+from versioned_collection.trackers.base import check_format, must
 from versioned_collection.trackers.layout import (
     CHANGES,
     FORMAT_FIELD,
@@ -110,7 +110,13 @@ def delta_in(
         stored: What `read_delta` returns for them.
         parts: What of it may be large, wherever that is.
         size: How many bytes all of that has.
+
+    Raises:
+        KeyError: A part is missing.
+        TypeError: A part is none.
+        ValueError: A part is none.
     """
+    _check_parts(stored, parts)
     steps = None
     if parts["changes"] is not None:
         steps = (tuple(map(Row.from_bson, parts["changes"])),)
@@ -125,6 +131,23 @@ def delta_in(
         size,
     )
     return stored["version"], delta
+
+
+def _check_parts(stored: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+    """Check the types of the parts of a delta; what of it was changed, its hashes tell.
+
+    Raises:
+        KeyError: One is missing.
+        ValueError: One is none.
+    """
+    must(isinstance(stored["version"], VersionId), "its version is no id")
+    must(isinstance(stored["op"], str) and stored["op"] in OPERATIONS, "its op is none")
+    raws = stored.get("before"), stored.get("after"), parts["old"], parts["new"]
+    must(all(map(_is_raw, raws)), "a hash or a document of it is none")
+
+
+def _is_raw(value: Any) -> bool:
+    return value is None or isinstance(value, bytes)
 
 
 def is_chunked(raw: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from bson.objectid import ObjectId
 from gridfs.errors import GridFSError
@@ -16,10 +16,10 @@ from pymongo import errors as driver
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.portions import portions
 from versioned_collection.core.version import VersionId
-from versioned_collection.errors import DocumentRejected
+from versioned_collection.errors import DocumentRejected, VersioningError
 from versioned_collection.pipeline import prefetch
 from versioned_collection.server_errors import OVERFLOW, translated
-from versioned_collection.trackers.base import Session, Tracker
+from versioned_collection.trackers.base import Session, Tracker, Unreadable
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.trackers.delta_chunks import ChunkedForm
 from versioned_collection.trackers.delta_form import is_chunked, object_ids
@@ -44,7 +44,7 @@ _FIRST_LIST = 250
 """Deltas in the first list of a transfer; later ones grow, so that work on the first begins
 early and there are few of them in the end."""
 
-Unreadable = Callable[[VersionId, Exception], Exception]
+Refusal = Callable[[VersionId, Exception], Exception]
 
 
 class DeltaStore(Tracker):
@@ -56,17 +56,16 @@ class DeltaStore(Tracker):
         form: How they are written and read.
     """
 
+    indexes: ClassVar[tuple[IndexModel, ...]] = (
+        IndexModel([("version", 1), ("document_id", 1), ("key", 1)], unique=True),  # for paths
+        IndexModel([("document_id", 1), ("key", 1), ("version", 1)]),  # for single documents
+    )
+
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
         self.chunks = Chunks(db, self.name)
         self.fresh: Fresh[tuple[VersionId, Delta]] = Fresh()
         self.form = ChunkedForm(self.name, self.chunks, self.fresh)
-
-    def create_indexes(self) -> None:
-        """Create the indexes for paths and for the history of a document."""
-        order = [("version", 1), ("document_id", 1), ("key", 1)]
-        history = [("document_id", 1), ("key", 1), ("version", 1)]
-        self.collection.create_indexes([IndexModel(order, unique=True), IndexModel(history)])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,9 +133,29 @@ class DeltaStore(Tracker):
         except DocumentRejected as refusal:
             return self._insert_deep(raws, refusal)
 
-    def find(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, Delta]]:
-        """Iterate over deltas in the order of their documents' ids."""
-        return map(self.form.decode, self._stored(filter_))
+    def find(
+        self, filter_: Mapping[str, Any], unreadable: Unreadable = None
+    ) -> Iterator[tuple[VersionId, Delta]]:
+        """Iterate over deltas in the order of their documents' ids.
+
+        Args:
+            filter_: The filter.
+            unreadable: Takes the errors for deltas that cannot be read, which are left out then.
+        """
+        if unreadable is None:
+            return map(self.form.decode, self._stored(filter_))
+        return self._readable(self._stored(filter_), unreadable)
+
+    def _readable(
+        self, raws: Iterable[bytes], unreadable: list[VersioningError]
+    ) -> Iterator[tuple[VersionId, Delta]]:
+        for raw in raws:
+            try:
+                found = self.form.decode(raw)
+            except VersioningError as error:
+                unreadable.append(error)
+            else:
+                yield found
 
     def _stored(
         self, filter_: Mapping[str, Any], fields: Mapping[str, Any] | None = None
@@ -155,7 +174,7 @@ class DeltaStore(Tracker):
     def of_versions(
         self,
         versions: Sequence[VersionId],
-        unreadable: Unreadable | None = None,
+        unreadable: Refusal | None = None,
     ) -> Iterator[list[tuple[VersionId, Delta]]]:
         """Iterate over the deltas of versions, one version after the other, in bounded lists.
 
@@ -171,7 +190,7 @@ class DeltaStore(Tracker):
                 for portion in _growing(ahead):
                     yield [self._decoded(raw, unreadable) for raw in portion]
 
-    def _decoded(self, raw: bytes, unreadable: Unreadable | None) -> tuple[VersionId, Delta]:
+    def _decoded(self, raw: bytes, unreadable: Refusal | None) -> tuple[VersionId, Delta]:
         try:
             return self.form.decode(raw)
         except Exception as error:  # there is no end to what may be stored in its place

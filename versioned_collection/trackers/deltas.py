@@ -13,6 +13,7 @@ from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, raw_id_
 from versioned_collection.core.interop import to_deepdiff
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
+from versioned_collection.trackers.base import Unreadable
 from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_paths import DeltasOnPaths
 from versioned_collection.trackers.layout import key_in, version_in
@@ -48,11 +49,21 @@ class DeltasCollection(DeltasOnPaths, ErasableDeltas):
         return self.find({"version": {"$in": list(versions)}, **_of_ids(keys)})
 
     def by_document(
-        self, versions: Iterable[VersionId] | None = None
+        self, versions: Iterable[VersionId] | None = None, unreadable: Unreadable = None
     ) -> Iterator[tuple[DocumentKey, list[tuple[VersionId, Delta]]]]:
-        """Iterate over the documents that versions, or any, changed, each with its deltas."""
+        """Iterate over the documents that versions, or any, changed, each with its deltas.
+
+        Args:
+            versions: The versions, None for all.
+            unreadable: Takes the errors for deltas that cannot be read, which are left out then.
+
+        Raises:
+            CorruptHistory: A delta says what no release has written.
+            FormatMismatch: Another release has stored one.
+        """
         filter_ = {} if versions is None else {"version": {"$in": list(versions)}}
-        for key, group in groupby(self.find(filter_), key=lambda pair: pair[1].key):
+        found = self.find(filter_, unreadable)
+        for key, group in groupby(found, key=lambda pair: pair[1].key):
             yield key, list(group)
 
     # -- for programs that work with them themselves -------------------------------------

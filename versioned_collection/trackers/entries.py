@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from bson.datetime_ms import DatetimeMS
+
 from versioned_collection.core.codec import PLAIN, Codec
-from versioned_collection.core.version import Gap, Version, fingerprint_text
-from versioned_collection.trackers.base import FORMAT
+from versioned_collection.core.version import Gap, Version, VersionId, fingerprint_text
+from versioned_collection.trackers.base import FORMAT, must
 
 _FACTS = ("stats", "fingerprint", "checksum")
+_TYPES: Mapping[str, Any] = {
+    "message": str,
+    "timestamp": (datetime, DatetimeMS),
+    "fingerprint": str,
+    "checksum": str,
+}
 
 
 def entry_to_bson(version: Version) -> dict[str, Any]:
@@ -49,6 +58,38 @@ def entry_from_bson(stored: Mapping[str, Any], codec: Codec = PLAIN) -> Version:
         gap=_gap(stored["gap"]) if "gap" in stored else None,
         codec=codec,
     )
+
+
+def check_place(parents: tuple[Any, ...], number: Any, branch: Any) -> None:
+    """Check where a log entry says that its version stands.
+
+    Raises:
+        ValueError: It says what no version can be called, or stand on.
+    """
+    if not isinstance(number, int):
+        raise ValueError("its number is none")
+    if not isinstance(branch, str):
+        raise ValueError("its branch is no name")
+    for parent in parents:
+        if not isinstance(parent, VersionId):
+            raise ValueError("its parents are no version ids")
+
+
+def check_facts(entry: Version) -> None:
+    """Check the types of what a log entry says; what of it was changed, its checksum tells.
+
+    Raises:
+        ValueError: Nothing can be done with it.
+    """
+    check_place(entry.parents, entry.number, entry.branch)
+    for name, kind in _TYPES.items():
+        must(isinstance(getattr(entry, name), kind), f"its {name} is none")
+    int(entry.fingerprint, 16)
+    must(_are_counts(entry.stats), "its stats are none")
+
+
+def _are_counts(stats: Any) -> bool:
+    return isinstance(stats, Mapping) and all(isinstance(one, int) for one in stats.values())
 
 
 def gap_to_bson(gap: Gap) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from bson.objectid import ObjectId
 from pymongo import IndexModel, UpdateOne
 from pymongo import errors as driver
 from pymongo.database import Database
@@ -18,13 +19,21 @@ from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.server_errors import DUPLICATE_KEY, translated
-from versioned_collection.trackers.base import Session, Tracker, check_format, storable
-from versioned_collection.trackers.entries import entry_from_bson
+from versioned_collection.trackers.base import (
+    Session,
+    Tracker,
+    Unreadable,
+    check_format,
+    parsed,
+    storable,
+)
+from versioned_collection.trackers.entries import check_facts, check_place, entry_from_bson
 
 _LARGEST_NUMBER = 2**63 - 1
 _LABELS = "branch_1_number_1"
 """The name of the index that keeps labels apart."""
 
+_IDS = {ObjectId}
 _NODE = {"parents": 1, "number": 1, "branch": 1}
 
 
@@ -32,15 +41,14 @@ class LogCollection(Tracker):
     """The tracker ``__log_<name>``."""
 
     prefix = "log"
+    indexes = (
+        IndexModel([("branch", 1), ("number", 1)], name=_LABELS, unique=True),
+        IndexModel("checksum"),
+    )
 
     def __init__(self, db: Database[Any], name: str, codec: Codec = PLAIN) -> None:
         super().__init__(db, name)
         self._codec = codec
-
-    def create_indexes(self) -> None:
-        """Create the indexes for labels and checksums."""
-        label = IndexModel([("branch", 1), ("number", 1)], name=_LABELS, unique=True)
-        self.collection.create_indexes([label, IndexModel("checksum")])
 
     def get(self, version: VersionId) -> Version | None:
         """Return an entry, None for an unknown id."""
@@ -59,14 +67,27 @@ class LogCollection(Tracker):
             found = self.collection.find(named, {"checksum": 1})
             return {entry["_id"]: entry["checksum"] for entry in found}
 
-    def find(self, filter_: Mapping[str, Any]) -> list[Version]:
-        """Return the entries that match a filter."""
+    def find(self, filter_: Mapping[str, Any], unreadable: Unreadable = None) -> list[Version]:
+        """Return the entries that match a filter.
+
+        Args:
+            filter_: The filter.
+            unreadable: Takes the errors for entries that cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: An entry says what no release has written.
+            FormatMismatch: Another release has written one.
+        """
         collection = self.collection.with_options(self._codec.times)
         with translated():
             stored = list(collection.find(filter_))
-        for entry in stored:
-            check_format(entry, self.name)
-        return [entry_from_bson(entry, self._codec) for entry in stored]
+        return list(parsed(stored, self._entry, self.name, unreadable))
+
+    def _entry(self, stored: Mapping[str, Any]) -> Version:
+        check_format(stored, self.name)
+        entry = entry_from_bson(stored, self._codec)
+        check_facts(entry)
+        return entry
 
     def times(self) -> dict[VersionId, datetime]:
         """Return when each version was registered."""
@@ -101,10 +122,18 @@ class LogCollection(Tracker):
                 entry["_id"] for entry in self.collection.find({"checksum": pattern}, {"_id": 1})
             ]
 
-    def tree(self) -> VersionTree:
-        """Return the version tree."""
+    def tree(self, unreadable: Unreadable = None) -> VersionTree:
+        """Return the version tree.
+
+        Args:
+            unreadable: Takes the errors for entries whose place cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: An entry says what no release has written.
+        """
         with translated():
-            return VersionTree(map(_node, self.collection.find({}, _NODE).sort("_id", 1)))
+            found = self.collection.find({}, _NODE).sort("_id", 1)
+            return VersionTree(parsed(found, _node, self.name, unreadable))
 
     def ancestry(self, further: Iterable[Node] = ()) -> Ancestry:
         """Return the ways up from versions, of which only what is walked is read.
@@ -173,7 +202,7 @@ class LogCollection(Tracker):
 
     def _nodes(self, filter_: Mapping[str, Any]) -> list[Node]:
         with translated():
-            return list(map(_node, self.collection.find(filter_, _NODE)))
+            return list(parsed(self.collection.find(filter_, _NODE), _node, self.name))
 
     def last_number(self, branch: str) -> int:
         """Return the highest number on a branch, -1 where it has no version."""
@@ -327,4 +356,7 @@ def _can_be_asked_for(branch: str, number: int) -> bool:
 
 
 def _node(stored: Mapping[str, Any]) -> Node:
-    return Node(stored["_id"], tuple(stored["parents"]), stored["number"], stored["branch"])
+    parents, number, branch = tuple(stored["parents"]), stored["number"], stored["branch"]
+    if type(number) is not int or type(branch) is not str or {*map(type, parents)} - _IDS:
+        check_place(parents, number, branch)  # a call for each of many versions would be felt
+    return Node(stored["_id"], parents, number, branch)

@@ -7,8 +7,10 @@ cannot move any HEAD.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, NamedTuple
 
 import bson
@@ -29,10 +31,13 @@ from versioned_collection.trackers.base import (
     check_format,
     drop_exactly,
     identities,
+    must,
+    parsed,
 )
 from versioned_collection.wire import documents
 
 _MAIN = "working_copy"
+_IN_A_HEADER = {"id", "head", "created"}
 _POINTER = "worktree"
 _WORKTREE, _ANY = "_id.worktree", {"$exists": True}
 
@@ -127,7 +132,17 @@ class Metadata:
 
     @classmethod
     def from_bson(cls, stored: Mapping[str, Any]) -> Metadata:
-        """Return the state as it is stored."""
+        """Return the state as it is stored.
+
+        Raises:
+            LookupError: A part is missing.
+            TypeError: A part is none.
+            ValueError: A part is none.
+        """
+        must(isinstance(stored["head"], VersionId), "its head is no version id")
+        must(isinstance(stored["branch"], str), "its branch is no name")
+        for name in ("options", "intent", "merge"):
+            must(isinstance(stored.get(name), (Mapping, NoneType)), f"its {name} is none")
         return cls(
             stored["head"],
             stored["branch"],
@@ -154,7 +169,10 @@ def with_stashes(stashes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def _stashes(stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Return the headers of all stashes; there was one alone, in a field of its own, once."""
     single = stored.get("stash")
-    return (*(() if single is None else (single,)), *(stored.get("stashes") or ()))
+    headers = (*(() if single is None else (single,)), *(stored.get("stashes") or ()))
+    for header in headers:
+        must(set(header) >= _IN_A_HEADER and isinstance(header["id"], ObjectId), "a stash is none")
+    return headers
 
 
 class MetadataCollection(Tracker):
@@ -207,10 +225,9 @@ class MetadataCollection(Tracker):
         found = {}
         with translated():
             for stored in self.collection.find({"$or": [{"_id": _MAIN}, {_WORKTREE: _ANY}]}):
-                check_format(stored, self.name)
                 is_main = stored["_id"] == _MAIN
                 name = self.tracked if is_main else stored["_id"]["worktree"]
-                found[name] = Metadata.from_bson(stored)
+                found[name] = self._state(stored)
         return dict(sorted(found.items(), key=lambda one: (one[0] != self.tracked, one[0])))
 
     def is_half_done(self, state: Metadata) -> bool:
@@ -224,10 +241,11 @@ class MetadataCollection(Tracker):
         return any(one.intent is not None for one in self.read_all().values())
 
     def _parsed(self, stored: Mapping[str, Any] | None) -> Metadata | None:
-        if stored is None:
-            return None
+        return None if stored is None else self._state(stored)
+
+    def _state(self, stored: Mapping[str, Any]) -> Metadata:
         check_format(stored, self.name)
-        return Metadata.from_bson(stored)
+        return next(parsed([stored], Metadata.from_bson, self.name))
 
     def stamp(self, lease: ObjectId, fence: int) -> dict[str, Metadata]:
         """Enter a newly acquired lease, which shuts out its predecessors.
@@ -326,6 +344,14 @@ class MetadataCollection(Tracker):
         with translated():
             note = self.collection.find_one({"_id": _POINTER})
         return None if note is None else str(note["of"])
+
+    def pointing_here(self) -> list[str]:
+        """Return the names of the collections that are noted to be worktrees of this one."""
+        prefix, note = f"__{self.prefix}_", {"_id": _POINTER, "of": self.tracked}
+        with translated():
+            names = self.db.list_collection_names(filter={"name": re.compile(f"^{prefix}")})
+            found = [name for name in names if self.db[name].find_one(note) is not None]
+        return sorted(name.removeprefix(prefix) for name in found)
 
     def forget_pointer(self, main: str) -> None:
         """Drop the tracker if it holds nothing but the note about `main`."""

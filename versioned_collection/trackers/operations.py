@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from pymongo import IndexModel
 
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import (
+    FORMAT,
+    Session,
+    Tracker,
+    Unreadable,
+    check_format,
+    parsed,
+)
+
+T = TypeVar("T")
 
 _FIRST = {"_id": "first"}
 """What is written first, and removed: no operation, also where a process died in between."""
@@ -22,11 +33,12 @@ class OperationsCollection(Tracker):
     """
 
     prefix = "operations"
+    indexes = (IndexModel("fence"),)
 
     def create_indexes(self) -> None:
         """Create the index for the order."""
         with translated():
-            self.collection.create_index("fence")
+            super().create_indexes()
             # Before its first write to a collection a server looks for the last record of it. At
             # the end of a large transaction, in a cache full of what was just copied, it gives
             # that up after a second, and the transaction with it.
@@ -50,9 +62,24 @@ class OperationsCollection(Tracker):
             elsewhere = {**_ANY, "before": {"$ne": place}}
             return self.collection.find_one(elsewhere, sort=[("fence", -1)])
 
-    def newest_first(self) -> Iterator[Mapping[str, Any]]:
-        """Iterate over the operations, the latest first."""
+    def newest_first(
+        self, decode: Callable[[Mapping[str, Any]], T], unreadable: Unreadable = None
+    ) -> Iterator[T]:
+        """Iterate over the operations, the latest first.
+
+        Args:
+            decode: Returns what is stored of one as people get it.
+            unreadable: Takes the errors for operations that cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: A document says what no release has written.
+            FormatMismatch: Another release has written one.
+        """
+
+        def checked(stored: Mapping[str, Any]) -> T:
+            check_format(stored, self.name)
+            return decode(stored)
+
         with translated():
-            for stored in self.collection.find(_ANY).sort("fence", -1):
-                check_format(stored, self.name)
-                yield stored
+            found = self.collection.find(_ANY).sort("fence", -1)
+            yield from parsed(found, checked, self.name, unreadable)

@@ -32,9 +32,11 @@ from versioned_collection.trackers.base import (
     FORMAT,
     Session,
     Tracker,
+    Unreadable,
     check_format,
     drop_exactly,
     identities,
+    parsed,
 )
 from versioned_collection.wire import create_collection, documents
 from versioned_collection.writes import insert_all, put_exactly
@@ -109,14 +111,16 @@ class OverlaysCollection(Tracker):
 
     # -- looking -------------------------------------------------------------------------
 
-    def all(self, at: Timestamp | None = None) -> list[Overlay]:
+    def all(self, at: Timestamp | None = None, unreadable: Unreadable = None) -> list[Overlay]:
         """Return all overlays, also such that are not ready.
 
         Args:
             at: The cluster time whose state is read.
+            unreadable: Takes the errors for headers that cannot be read; see `parsed`.
         """
         found = documents(self.db, self.name, {"version": {"$exists": True}}, at=at)
-        return [self._overlay(bson.decode(raw, PLAIN_OPTIONS)) for batch in found for raw in batch]
+        stored = (bson.decode(raw, PLAIN_OPTIONS) for batch in found for raw in batch)
+        return list(parsed(stored, self._overlay, self.name, unreadable))
 
     def _overlay(self, stored: dict[str, Any]) -> Overlay:
         check_format(stored, self.name)
@@ -285,7 +289,7 @@ class OverlaysCollection(Tracker):
 
     def remove_all(self) -> int:
         """Remove all overlays that no view shows; return how many there were."""
-        slots = {one.slot for one in self.all()} | set(self._slots())
+        slots = {one.slot for one in self.all(unreadable=[])} | set(self._slots())
         slots.difference_update(self.views().values())
         for slot in slots:
             self.remove(slot)

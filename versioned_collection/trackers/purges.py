@@ -19,7 +19,15 @@ from versioned_collection.core.portions import BYTES_OF_IDS, portions
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import (
+    FORMAT,
+    Session,
+    Tracker,
+    Unreadable,
+    check_format,
+    must,
+    parsed,
+)
 
 _KEYS_PER_NOTE = 10_000
 _ENTRIES = 2_000
@@ -109,14 +117,25 @@ class PurgesCollection(Tracker):
 
     # -- tombstones ----------------------------------------------------------------------
 
-    def tombstones(self) -> list[Tombstone]:
-        """Return what is kept of all purges, the latest first."""
-        found = []
+    def tombstones(self, unreadable: Unreadable = None) -> list[Tombstone]:
+        """Return what is kept of all purges, the latest first.
+
+        Args:
+            unreadable: Takes the errors for what cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: A document says what no release has written.
+            FormatMismatch: Another release has written one.
+        """
         with translated():
-            for stored in self.collection.find({"reason": {"$exists": True}}):
-                check_format(stored, self.name)
-                found.append(Tombstone.from_bson(stored))
+            stored = self.collection.find({"reason": {"$exists": True}})
+            found = list(parsed(stored, self._tombstone, self.name, unreadable))
         return sorted(found, key=lambda one: (one.timestamp, one.id), reverse=True)
+
+    def _tombstone(self, stored: Mapping[str, Any]) -> Tombstone:
+        check_format(stored, self.name)
+        must(isinstance(stored["timestamp"], datetime), "its time is none")
+        return Tombstone.from_bson(stored)
 
     def bury(self, tombstones: Iterable[Mapping[str, Any]], session: Session = None) -> None:
         """Keep tombstones as they are stored; those that are there already stay."""
@@ -137,15 +156,28 @@ class PurgesCollection(Tracker):
             with translated():
                 self.collection.bulk_write(writes, ordered=False)
 
-    def checksums(self, purge: ObjectId) -> Iterator[list[Resealed]]:
-        """Iterate over what a purge makes of log entries, a bounded list at a time."""
-        yield from portions(self._checksums(purge), lambda _: 1, _ENTRIES, _ENTRIES)
+    def checksums(
+        self, purge: ObjectId, unreadable: Unreadable = None
+    ) -> Iterator[list[Resealed]]:
+        """Iterate over what a purge makes of log entries, a bounded list at a time.
 
-    def _checksums(self, purge: ObjectId) -> Iterator[Resealed]:
+        Args:
+            purge: The purge.
+            unreadable: Takes the errors for what cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: A document says what no release has written.
+            FormatMismatch: Another release has written one.
+        """
         with translated():
-            for stored in self.collection.find({"purge": purge, "old": {"$exists": True}}):
-                check_format(stored, self.name)
-                yield Resealed(*(stored[name] for name in Resealed.__slots__))
+            stored = self.collection.find({"purge": purge, "old": {"$exists": True}})
+            found = parsed(stored, self._resealed, self.name, unreadable)
+            yield from portions(found, lambda _: 1, _ENTRIES, _ENTRIES)
+
+    def _resealed(self, stored: Mapping[str, Any]) -> Resealed:
+        check_format(stored, self.name)
+        must(isinstance(stored["version"], VersionId), "its version is no id")
+        return Resealed(*(stored[name] for name in Resealed.__slots__))
 
     def formerly(self, prefix: str) -> list[VersionId]:
         """Return the versions that once had a checksum which begins with a prefix."""

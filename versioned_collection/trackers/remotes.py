@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import NoneType
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, storable
+from versioned_collection.trackers.base import (
+    FORMAT,
+    Session,
+    Tracker,
+    Unreadable,
+    check_format,
+    must,
+    parsed,
+    storable,
+)
 
 Agreement = tuple[ObjectId | None, ObjectId | None]
 """What the metadata said about labels there and here when the two had the same."""
@@ -59,13 +69,21 @@ class RemotesCollection(Tracker):
             return None
         with translated():
             stored = self.collection.find_one({"_id": name, **_HERE})
-        return None if stored is None else self._decoded(stored)
+        return next(parsed([] if stored is None else [stored], self._decoded, self.name), None)
 
-    def all(self) -> list[KnownRemote]:
-        """Return what is known about all remotes, in the order of their names."""
+    def all(self, unreadable: Unreadable = None) -> list[KnownRemote]:
+        """Return what is known about all remotes, in the order of their names.
+
+        Args:
+            unreadable: Takes the errors for remotes that cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: A document says what no release has written.
+            FormatMismatch: Another release has written one.
+        """
         with translated():
             found = self.collection.find(_HERE).sort("_id", 1)
-            return [self._decoded(stored) for stored in found]
+            return list(parsed(found, self._decoded, self.name, unreadable))
 
     def prefixes(self) -> list[str]:
         """Return the names with which labels of what was fetched may begin."""
@@ -77,7 +95,11 @@ class RemotesCollection(Tracker):
     def _decoded(self, stored: Mapping[str, Any]) -> KnownRemote:
         check_format(stored, self.name)
         tips, labels = dict(stored.get("tips", ())), _agreements(stored.get("labels"))
-        return KnownRemote(stored["_id"], stored.get("url"), tips, stored.get("seen"), labels)
+        known = KnownRemote(stored["_id"], stored.get("url"), tips, stored.get("seen"), labels)
+        must(isinstance(known.url, (str, NoneType)), "its url is none")
+        must(isinstance(known.seen, (datetime, NoneType)), "the time when it was seen is none")
+        must(all(isinstance(tip, VersionId) for tip in tips.values()), "its tips are no ids")
+        return known
 
     def add(self, known: KnownRemote) -> bool:
         """Keep where a remote is, and its branches; tell whether the name was free."""

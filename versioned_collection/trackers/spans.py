@@ -9,7 +9,7 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.spans import Span
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import COMPRESSED, FORMAT, Session
+from versioned_collection.trackers.base import COMPRESSED, FORMAT, Session, parsed
 from versioned_collection.trackers.delta_form import stored_size
 from versioned_collection.trackers.delta_store import DeltaStore
 from versioned_collection.wire import create_collection
@@ -27,6 +27,7 @@ class SpansCollection(DeltaStore):
 
     prefix = "spans"
     at_first_use = True
+    indexes = DeltaStore.indexes[:1]
 
     def __init__(self, db: Any, name: str) -> None:
         super().__init__(db, name)
@@ -44,8 +45,7 @@ class SpansCollection(DeltaStore):
 
     def create_indexes(self) -> None:
         """Create the indexes that lead to spans, and to their deltas."""
-        order = [("version", 1), ("document_id", 1), ("key", 1)]
-        self.collection.create_index(order, unique=True)
+        super().create_indexes()
         self._headers.create_index("end")
 
     # -- looking -------------------------------------------------------------------------
@@ -61,9 +61,9 @@ class SpansCollection(DeltaStore):
 
     def _find(self, filter_: Mapping[str, Any]) -> list[Span]:
         with translated():
-            # of another format they are of no use, but nothing is lost without them
+            # of another format, or edited, they are of no use, but nothing is lost without them
             found = list(self._headers.find({"format": FORMAT, **filter_}))
-        return [_span(stored) for stored in found]
+        return list(parsed(found, _span, self._headers.name, unreadable=[]))
 
     def damaged(self, spans: Collection[Span]) -> set[VersionId]:
         """Return those spans of which deltas are missing, or that have too many."""

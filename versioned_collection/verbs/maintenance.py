@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from bson.objectid import ObjectId
+from pymongo import errors as driver
 
 from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.hold import Hold
@@ -16,6 +18,7 @@ from versioned_collection.lifecycle import drop_some
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
+from versioned_collection.server_errors import translated
 from versioned_collection.spanning import make_missing, remove_stale
 from versioned_collection.working_copy import WorkingCopy
 from versioned_collection.worktrees import drop_stray_copies
@@ -71,6 +74,8 @@ def gc(repository: Repository, progress: Progress | None = None) -> dict[str, in
     """
     removed: dict[str, int] = {}
     report = counted(progress)
+    with holding(repository, "gc") as hold:
+        _restore_indexes(hold)
     for name, collect in _GARBAGE.items():
         with holding(repository, "gc") as hold:
             hold.update({})
@@ -82,6 +87,14 @@ def gc(repository: Repository, progress: Progress | None = None) -> dict[str, in
             more = make_missing(hold, repository.log.tree(), MOST_SECONDS)
         report("steps", 1)
     return removed
+
+
+def _restore_indexes(hold: Hold) -> None:
+    """Make indexes again that trackers have lost, unless two documents share what is unique."""
+    for tracker in hold.trackers():
+        if tracker.missing_indexes():
+            with suppress(driver.DuplicateKeyError), translated():  # verify goes on telling
+                tracker.create_indexes()
 
 
 def _versions(hold: Hold) -> int:

@@ -30,9 +30,12 @@ _PLACE = ("head", "detached")
 def reflog(repository: Repository) -> Iterator[Operation]:
     """Iterate over what moved HEAD, branches and tags, the latest first."""
     repository.state()
-    for stored in repository.operations.newest_first():
-        time = repository.codec.time(stored["timestamp"])
-        yield Operation.from_bson({**stored, "timestamp": time})
+    codec = repository.codec
+    yield from repository.operations.newest_first(
+        lambda stored: Operation.from_bson(
+            {**stored, "timestamp": codec.time(stored["timestamp"])}
+        )
+    )
 
 
 def undo(repository: Repository, progress: Progress | None = None) -> Operation:

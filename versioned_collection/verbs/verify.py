@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -27,8 +28,10 @@ from versioned_collection.errors import CorruptHistory, VersioningError
 from versioned_collection.hold import Hold
 from versioned_collection.moves import batched
 from versioned_collection.observing import Counted, Progress, counted, iterated
+from versioned_collection.operations import Operation
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
+from versioned_collection.trackers.base import Tracker
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
 from versioned_collection.wire import documents
@@ -69,13 +72,21 @@ def verify(
             the log still. Nothing else can tell when the newest versions were cut off.
         progress: Told how many documents and changes were checked.
     """
+    unreadable = _unreadable_states(repository)
+    if unreadable:
+        yield from _told("metadata", unreadable)
+        return
     with holding(repository, "verify") as hold:
         report = counted(progress)
-        entries = {entry.id: entry for entry in repository.log.find({})}
-        tree = repository.log.tree()
+        entries = {entry.id: entry for entry in repository.log.find({}, unreadable)}
+        yield from _told("log", unreadable)
+        tree = repository.log.tree(unreadable=[])  # told above
         yield from _references(repository, hold.state, tree)
         yield from _recorded(entries, tip)
-        yield from _stashes(repository, hold.state)
+        yield from _beside_history(repository)
+        yield from _worktrees(hold)
+        yield from _indexes(hold.trackers())
+        yield from _own(repository, hold.state)
         if not _is_tree(tree):
             yield Problem("log", "the versions in the log do not form one tree")
             return
@@ -83,8 +94,7 @@ def verify(
             yield from _beside(hold.beside(name), entries, tree, report)
         if hold.state.head not in tree:
             return
-        yield from _replica(repository, entries[hold.state.head], report)
-        yield from _overlays(repository, entries, entries[hold.state.head])
+        yield from _documents(repository, entries, entries.get(hold.state.head), report)
         yield from _shortcuts(repository, entries)
         replay = _Replay(repository, tree, hold.state.head, report)
         try:
@@ -94,6 +104,68 @@ def verify(
             return
         yield from _seals(entries, replay)
         yield from _purges(repository, entries)
+
+
+def _unreadable_states(repository: Repository) -> list[VersioningError]:
+    """Return why a verb cannot begin: a state that was edited; one of another format raises."""
+    try:
+        repository.state()
+        repository.metadata.read_all()
+    except CorruptHistory as error:
+        return [error]
+    return []
+
+
+def _told(kind: str, unreadable: list[VersioningError]) -> Iterator[Problem]:
+    """Iterate over what is wrong with documents that cannot be read, and forget it."""
+    while unreadable:
+        error = unreadable.pop(0)
+        names = {"collection": "where", "id": "id"}
+        facts = {name: error.facts[fact] for name, fact in names.items() if fact in error.facts}
+        yield Problem(kind, error.message, facts)
+
+
+def _beside_history(repository: Repository) -> Iterator[Problem]:
+    """Check what is kept beside the history, and is no part of it."""
+    unreadable: list[VersioningError] = []
+    repository.remotes.all(unreadable)
+    yield from _told("remote", unreadable)
+    deque(repository.checks.all(unreadable=unreadable), maxlen=0)
+    yield from _told("check", unreadable)
+
+
+def _worktrees(hold: Hold) -> Iterator[Problem]:
+    """Check that of all collections which say that they are worktrees there is a state."""
+    repository = hold.repository
+    known = {repository.name, *hold.others}
+    for name in repository.metadata.pointing_here():
+        if name not in known:
+            yield Problem(
+                "worktree",
+                f"{name!r} says that it is a worktree, of which nothing is known: the document "
+                f"{{'worktree': {name!r}}} is missing from {repository.metadata.name}. Put it "
+                f"back, or drop {name!r} and the collections that begin with '__' and end with it",
+                {"working_copy": name},
+            )
+
+
+def _indexes(trackers: Iterable[Tracker]) -> Iterator[Problem]:
+    """Check that trackers have their indexes, one of which keeps labels apart."""
+    for tracker in trackers:
+        for name in () if tracker.at_first_use else tracker.missing_indexes():
+            yield Problem(
+                "index",
+                f"{tracker.name} has lost its index {name}; gc() makes it again",
+                {"collection": tracker.name, "index": name},
+            )
+
+
+def _own(repository: Repository, state: Metadata) -> Iterator[Problem]:
+    """Check what a working copy keeps for itself, its documents apart."""
+    yield from _stashes(repository, state)
+    unreadable: list[VersioningError] = []
+    deque(repository.operations.newest_first(Operation.from_bson, unreadable), maxlen=0)
+    yield from _told("operation", unreadable)
 
 
 def _recorded(
@@ -139,10 +211,9 @@ def _beside(
 ) -> Iterator[Problem]:
     """Check what is another working copy's own."""
     repository, state = hold.repository, hold.state
-    found = [_head(state, repository.branches.all(), tree), _stashes(repository, state)]
-    if state.head in entries:
-        head = entries[state.head]
-        found += [_replica(repository, head, report), _overlays(repository, entries, head)]
+    tips = repository.branches.all(unreadable=[])
+    found = [_head(state, tips, tree), _own(repository, state)]
+    found.append(_documents(repository, entries, entries.get(state.head), report))
     for problem in chain.from_iterable(found):
         message = f"{problem.message} (in the working copy {repository.name!r})"
         facts = {**problem.facts, "working_copy": repository.name}
@@ -157,9 +228,12 @@ def _head(state: Metadata, tips: Mapping[str, VersionId], tree: VersionTree) -> 
 
 
 def _references(repository: Repository, state: Metadata, tree: VersionTree) -> Iterator[Problem]:
-    tips = repository.branches.all()
+    unreadable: list[VersioningError] = []
+    tips = repository.branches.all(unreadable)
+    tags = repository.tags.documents(unreadable=unreadable)
+    yield from _told("reference", unreadable)
     yield from _head(state, tips, tree)
-    names = {**tips, **{name: tag["version"] for name, tag in repository.tags.documents().items()}}
+    names = {**tips, **{name: tag["version"] for name, tag in tags.items()}}
     for name, version in names.items():
         if version not in tree:
             yield Problem(
@@ -179,6 +253,18 @@ def _is_tree(tree: VersionTree) -> bool:
     return root is not None and sum(1 for _ in tree.descendants(root)) == len(tree)
 
 
+def _documents(
+    repository: Repository,
+    entries: Mapping[VersionId, Version],
+    head: Version | None,
+    report: Counted,
+) -> Iterator[Problem]:
+    """Check what a working copy keeps of documents, by the entry of its HEAD if that is known."""
+    if head is not None:
+        yield from _replica(repository, head, report)
+        yield from _overlays(repository, entries, head)
+
+
 def _replica(repository: Repository, head: Version, report: Counted) -> Iterator[Problem]:
     total = 0
     for batch in repository.replica.scan():
@@ -192,7 +278,10 @@ def _overlays(
     repository: Repository, entries: Mapping[VersionId, Version], head: Version
 ) -> Iterator[Problem]:
     """Check that overlays lead from HEAD to the content of their versions."""
-    for overlay in repository.overlays.all():
+    unreadable: list[VersioningError] = []
+    overlays = repository.overlays.all(unreadable=unreadable)
+    yield from _told("overlay", unreadable)
+    for overlay in overlays:
         is_read = overlay.ready and (overlay.whole or head.id in overlay.heads)
         if overlay.version in entries and is_read:
             version = entries[overlay.version]
@@ -254,6 +343,8 @@ def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Probl
     """Check fingerprints and checksums of all versions."""
     for entry in entries.values():
         parents = [entries[parent] for parent in entry.parents if parent in entries]
+        if len(parents) < len(entry.parents):
+            continue  # the entry of a parent cannot be read, which was told
         digest = replay.digests.get(entry.id, 0) % MODULUS
         if not sealed(entry, [parent.checksum for parent in parents], digest):
             yield Problem(
@@ -271,12 +362,14 @@ def _seals(entries: dict[VersionId, Version], replay: _Replay) -> Iterator[Probl
 
 def _purges(repository: Repository, entries: Mapping[VersionId, Version]) -> Iterator[Problem]:
     """Check that what purges have made of checksums is what the log says."""
+    unreadable: list[VersioningError] = []
     last = {
         entry.version: entry
-        for tombstone in reversed(repository.purges.tombstones())
-        for entries_of_it in repository.purges.checksums(tombstone.id)
+        for tombstone in reversed(repository.purges.tombstones(unreadable))
+        for entries_of_it in repository.purges.checksums(tombstone.id, unreadable)
         for entry in entries_of_it
     }
+    yield from _told("purge", unreadable)
     for version, entry in last.items():
         if version in entries and entries[version].checksum != entry.new:
             yield Problem(
@@ -306,16 +399,21 @@ class _Replay:
         self.contents: dict[VersionId, int] = {}
 
     def run(self) -> Iterator[Problem]:
-        for batch in batched(self._known(), lambda one: [*one[1].values()]):
+        unreadable: list[VersioningError] = []
+        for batch in batched(self._known(unreadable), lambda one: [*one[1].values()]):
+            yield from _told("delta", unreadable)
             deltas = dict(batch)
             for portion, recorded in self._repository.replica.by_keys(list(deltas)):
                 self._report("changes", sum(len(deltas[key]) for key in portion))
                 for key in portion:
                     yield from self._document(key, deltas[key], recorded.get(key))
+        yield from _told("delta", unreadable)
 
-    def _known(self) -> Iterator[tuple[DocumentKey, dict[VersionId, Delta]]]:
+    def _known(
+        self, unreadable: list[VersioningError]
+    ) -> Iterator[tuple[DocumentKey, dict[VersionId, Delta]]]:
         """Iterate over the documents with their deltas of versions in the log."""
-        for key, found in self._repository.deltas.by_document():
+        for key, found in self._repository.deltas.by_document(unreadable=unreadable):
             deltas = {version: delta for version, delta in found if version in self._tree}
             for version, delta in deltas.items():
                 self._count(version, delta)
