@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from versioned_collection.core.drawing import arrange, draw
@@ -40,15 +40,18 @@ class Path:
         backward: Versions to undo, in order, starting with the present one.
         forward: Versions to redo, in order, ending with the target.
         spans: Which of these are no versions but spans, each in the place of several versions.
+        ends: The version where it starts and the one where it ends, None where nobody told.
     """
 
     backward: tuple[VersionId, ...]
     forward: tuple[VersionId, ...]
     spans: frozenset[VersionId] = frozenset()
+    ends: tuple[VersionId, VersionId] | None = field(default=None, compare=False)
 
     def __invert__(self) -> Path:
         """Return the way back."""
-        return Path(self.forward[::-1], self.backward[::-1], self.spans)
+        ends = self.ends and (self.ends[1], self.ends[0])
+        return Path(self.forward[::-1], self.backward[::-1], self.spans, ends)
 
     def __len__(self) -> int:
         return len(self.backward) + len(self.forward)
@@ -115,7 +118,8 @@ class Ancestry:
             ValueError: The versions have no common ancestor.
         """
         meeting = self.common_ancestor(source, target)
-        return Path(tuple(self._until(source, meeting)), tuple(self._until(target, meeting))[::-1])
+        backward, forward = (tuple(self._until(one, meeting)) for one in (source, target))
+        return Path(backward, forward[::-1], ends=(source, target))
 
     def _until(self, version: VersionId, stop: VersionId) -> Iterator[VersionId]:
         for current in self.ancestors(version):
