@@ -21,7 +21,6 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import (
     CollectionNotTracked,
-    CorruptHistory,
     InvalidArgument,
     NotSupported,
 )
@@ -418,13 +417,6 @@ def no_collection(name: str, kind: Any) -> NotSupported:
         "the collection back",
         collection=name,
         reason=f"a {kind}",
-    )
-
-
-def missing_version(version: VersionId) -> CorruptHistory:
-    """Return the error for a version that is referred to but not in the log."""
-    return CorruptHistory(
-        f"version {version} is referred to but not in the log; run verify()", version=version
     )
 
 
