@@ -290,3 +290,17 @@ def test_verbs_refuse_a_log_with_damage(bands, damage):
 
 ALL_THERE = {("resolve", "second root"), ("log", "second root"), ("squash", "second root")}
 """What needs no version behind the damage."""
+
+
+def test_verbs_refuse_large_images_without_their_chunks(bands):
+    bands.update_one({"_id": 2}, {"$set": {"v": "x" * 9_000_000}})
+    bands.register("large")
+    bands.update_one({"_id": 2}, {"$set": {"v": 1}})
+    bands.register("small")
+    bands.database.drop_collection("__deltas_bands.chunks")
+    before = raws(bands)
+    again = VersionedCollection(bands.database, "bands")
+    for read in (lambda: again.checkout("HEAD~1"), lambda: again.diff("HEAD~1")):
+        with pytest.raises(errors.CorruptHistory, match=r"verify\(\)"):
+            read()
+    assert raws(bands) == before
