@@ -8,6 +8,7 @@ from bson.objectid import ObjectId
 from versioned_collection.core.graph import ancestors_of, is_ancestor, relation
 from versioned_collection.core.stretches import Stretches
 from versioned_collection.core.tree import Ancestry, Node, Path, VersionTree
+from versioned_collection.errors import CorruptHistory
 
 
 class Log:
@@ -60,7 +61,7 @@ def test_the_whole_history_is_read_in_a_few_stretches() -> None:
 def test_unknown_versions() -> None:
     log = Log(3)
     tree = log.ancestry()
-    with pytest.raises(KeyError):
+    with pytest.raises(CorruptHistory):
         tree.path(log.ids[0], ObjectId())
     stranger = Node(ObjectId(), (), 0, "main")
     assert relation(log.ancestry(stranger), stranger.id, log.ids[-1]) == "apart"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from versioned_collection.core.tree import Node, Path, VersionTree
+from versioned_collection.errors import CorruptHistory
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -147,14 +148,14 @@ def test_an_empty_tree() -> None:
     assert tree.root is None
     assert len(tree) == 0
     assert ObjectId() not in tree
-    with pytest.raises(KeyError):
+    with pytest.raises(CorruptHistory):
         tree.path(ObjectId(), ObjectId())
 
 
 def test_versions_without_a_common_ancestor_have_no_path() -> None:
     one, other = ObjectId(), ObjectId()
     tree = VersionTree([Node(one, (), 0, "main"), Node(other, (), 0, "b")])
-    with pytest.raises(ValueError, match="common ancestor"):
+    with pytest.raises(CorruptHistory, match="common ancestor"):
         tree.path(one, other)
 
 

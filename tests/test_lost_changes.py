@@ -1,4 +1,7 @@
-"""Nothing is recorded in part: what keeps a change from being stored fails the verb."""
+"""Nothing is recorded in part: what keeps a change from being stored fails the verb.
+
+Nor is anything read in part: verbs that meet a change that was lost later say so.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from api_support import problems, raws
 from harness.trap import shrink_limits
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from versioned_collection import VersionedCollection
-from versioned_collection.errors import ResolverFailed, WorkingCopyChanged
+from versioned_collection import Retention, VersionedCollection
+from versioned_collection.errors import CorruptHistory, ResolverFailed, WorkingCopyChanged
 from versioned_collection.trackers.deltas import DeltasCollection
 
 DOCUMENTS = 14
@@ -118,3 +121,81 @@ def test_nobody_waits_for_a_resolver(db, batches):
     assert db.bands.find_one({"_id": 0})["theirs"] == 1
     assert written == (len(bands.resolve("HEAD").parents) == 2)
     assert problems(bands) == []
+
+
+NEEDING_BOTH_SIDES = {
+    "checkout": lambda bands: bands.checkout("side"),
+    "reset": lambda bands: bands.reset("side"),
+    "hard reset": lambda bands: bands.reset("side", hard=True),
+    "merge": lambda bands: bands.merge("side"),
+    "cherry_pick": lambda bands: bands.cherry_pick("side"),
+    "rebase": lambda bands: bands.rebase("side"),
+    "diff": lambda bands: bands.diff("side"),
+    "changes": lambda bands: list(bands.changes("HEAD", "side")),
+    "changes apart": lambda bands: list(bands.changes("main@1", "side")),
+    "compare": lambda bands: bands.compare("HEAD", "side"),
+    "at": lambda bands: list(bands.at("side").find()),
+    "worktree": lambda bands: bands.worktree("side", "other"),
+}
+NEEDING_EARLIER_ONES = {
+    "checkout": lambda bands: bands.checkout("main@0"),
+    "at": lambda bands: list(bands.at("main@0").find()),
+    "changes": lambda bands: list(bands.changes("main@0", "HEAD")),
+    "revert": lambda bands: bands.revert("HEAD"),
+    "undo": lambda bands: bands.undo(),
+    "squash": lambda bands: bands.squash("main@1", "main@2"),
+    "squash the last": lambda bands: bands.squash("main@2", message="other"),
+    "thin_out": lambda bands: bands.thin_out(Retention(keep_last=1)),
+    "rebase": lambda bands: bands.rebase("side"),
+}
+
+
+def parted(db: Any) -> VersionedCollection:
+    """Return a collection at main@2, beside which side@0 changed several documents."""
+    bands = prepared(db, "merge")
+    bands.update_one({"_id": 0}, {"$set": {"y": 2}})
+    bands.register("again")
+    return VersionedCollection(db, "bands")
+
+
+def refused(bands: VersionedCollection, verb: Any) -> None:
+    """Have a verb refused, which changes nothing."""
+    before = raws(bands), bands.get_log(), bands.resolve("HEAD").id, bands.branches()
+    with pytest.raises(CorruptHistory, match=r"verify\(\).*backup.*clone\(\)"):
+        verb(bands)
+    after = raws(bands), bands.get_log(), bands.resolve("HEAD").id, bands.branches()
+    assert after == before
+    assert not bands.has_changes()
+
+
+@pytest.mark.parametrize("verb", NEEDING_BOTH_SIDES)
+def test_a_delta_that_was_lost(db, batches, verb):
+    bands = parted(db)
+    lost = {"version": bands.resolve("side").id, "document_id": DOCUMENTS - 1}
+    assert db["__deltas_bands"].delete_one(lost).deleted_count == 1
+    refused(VersionedCollection(db, "bands"), NEEDING_BOTH_SIDES[verb])
+
+
+@pytest.mark.parametrize("verb", NEEDING_EARLIER_ONES)
+def test_all_deltas_lost(db, batches, verb):
+    parted(db)
+    db.drop_collection("__deltas_bands")
+    refused(VersionedCollection(db, "bands"), NEEDING_EARLIER_ONES[verb])
+
+
+def test_a_lost_delta_on_the_way_forward(db, batches):
+    bands = parted(db)
+    bands.checkout("main@0")
+    bands.create_branch("later")
+    lost = {"version": bands.resolve("side").id, "document_id": DOCUMENTS - 1}
+    db["__deltas_bands"].delete_one(lost)
+    refused(VersionedCollection(db, "bands"), lambda bands: bands.merge("side"))
+
+
+def test_a_lost_delta_between_an_overlay_and_head(db):
+    bands = parted(db)
+    list(bands.at("main@0").find())
+    bands.update_one({"_id": 1}, {"$set": {"y": 3}})
+    bands.register("further")
+    db["__deltas_bands"].delete_many({"version": bands.resolve("HEAD").id})
+    refused(VersionedCollection(db, "bands"), lambda bands: list(bands.at("main@0").find()))

@@ -372,3 +372,51 @@ def test_lost_indexes_are_told_and_made_again(bands):
 def test_untracked(anydb):
     with pytest.raises(errors.CollectionNotTracked):
         list(untracked(anydb).verify())
+
+
+READING_THE_LOG = {
+    "checkout": lambda bands: bands.checkout("main@0"),
+    "changes": lambda bands: bands.diff("main@0"),
+    "resolve": lambda bands: bands.resolve("HEAD~4"),
+    "log": lambda bands: list(bands.get_log()),
+    "squash": lambda bands: bands.squash("main@3"),
+    "purge": lambda bands: bands.purge([2], reason="wanted"),
+}
+
+
+@pytest.mark.parametrize("damage", ["missing", "second root", "circle"])
+def test_verbs_refuse_a_log_with_damage(bands, damage):
+    log = bands.database["__log_bands"]
+    broken = {"branch": "main", "number": 1}
+    if damage == "missing":
+        log.delete_one(broken)
+    else:
+        parents = [] if damage == "second root" else [bands.resolve("main@3").id]
+        log.update_one(broken, {"$set": {"parents": parents}})
+    before = raws(bands)
+    for name, read in READING_THE_LOG.items():
+        if (name, damage) in ALL_THERE:
+            continue
+        again = VersionedCollection(bands.database, "bands")
+        with pytest.raises(errors.CorruptHistory, match=r"verify\(\).*backup.*clone\(\)"):
+            read(again)
+        assert raws(bands) == before
+    assert problems(bands)
+
+
+ALL_THERE = {("resolve", "second root"), ("log", "second root"), ("squash", "second root")}
+"""What needs no version behind the damage."""
+
+
+def test_verbs_refuse_large_images_without_their_chunks(bands):
+    bands.update_one({"_id": 2}, {"$set": {"v": "x" * 9_000_000}})
+    bands.register("large")
+    bands.update_one({"_id": 2}, {"$set": {"v": 1}})
+    bands.register("small")
+    bands.database.drop_collection("__deltas_bands.chunks")
+    before = raws(bands)
+    again = VersionedCollection(bands.database, "bands")
+    for read in (lambda: again.checkout("HEAD~1"), lambda: again.diff("HEAD~1")):
+        with pytest.raises(errors.CorruptHistory, match=r"verify\(\)"):
+            read()
+    assert raws(bands) == before

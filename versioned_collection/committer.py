@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
 from bson.objectid import ObjectId
@@ -17,6 +18,7 @@ from versioned_collection.core.document import DocumentKey
 from versioned_collection.hold import Hold
 from versioned_collection.moves import Move, moves_along
 from versioned_collection.observing import Progress
+from versioned_collection.proved import prove
 from versioned_collection.restoring import exactly_unstashed, unstashed
 
 _log = logging.getLogger(__name__)
@@ -134,8 +136,13 @@ class Committer:
         Raises:
             InvalidOperation: It would take a branch or version from another working copy, or
                 give two versions the same label, at which every attempt to complete it would fail.
+            CorruptHistory: Changes on its path are missing.
         """
         refuse_same_labels(self._repository, commit)
+        if commit.path is not None:
+            prove(self._repository, self._repository.way(commit.path))
+            # what was proved need not be once more, where an error would be too late
+            commit.path = replace(commit.path, ends=None)
         self._steps.declare(commit)
 
     def complete(self, commit: Commit) -> None:

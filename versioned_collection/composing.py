@@ -13,6 +13,7 @@ from versioned_collection.core.tree import Ancestry, Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.moves import batched
 from versioned_collection.pipeline import prefetch
+from versioned_collection.proved import proved
 from versioned_collection.repository import Repository
 
 _FEW_ROWS = 4
@@ -64,8 +65,13 @@ def compose(repository: Repository, ways: Ways) -> Generator[Composed, None, Non
     Args:
         repository: The trackers.
         ways: The stretch.
+
+    Raises:
+        CorruptHistory: The deltas do not fit the replica, or some are missing, which is known
+            at the end.
     """
-    found = batched(repository.deltas.sized(ways.through), itemgetter(1))
+    along = proved(repository, ways.through, repository.deltas.sized(ways.through), itemgetter(1))
+    found = batched(along, itemgetter(1))
     with closing(prefetch(found)) as batches:
         for batch in batches:
             yield _composed(repository, ways, batch)

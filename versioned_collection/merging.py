@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from versioned_collection.core.delta import Delta
@@ -25,6 +26,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.errors import DocumentRejected
 from versioned_collection.moves import batched
 from versioned_collection.namesakes import kept_out
+from versioned_collection.proved import proved
 from versioned_collection.repository import Repository
 from versioned_collection.selection import LARGEST_DOCUMENT
 
@@ -106,16 +108,18 @@ def merge_sides(
     """Iterate over the documents that their side changed, merged, a bounded list at a time.
 
     Raises:
-        CorruptHistory: The deltas do not fit the replica.
+        CorruptHistory: The deltas do not fit the replica, or some of theirs are missing.
         ResolverFailed: A resolver of the policy raised.
     """
     tree = repository.log.ancestry()
     paths = (tree.path(sides.base, end) for end in (sides.ours, sides.theirs))
-    ways = tuple(map(repository.way, paths))
-    theirs = (Changed(*found) for found in repository.deltas.changed_by_them(*ways))
+    ours, theirs = ways = tuple(map(repository.way, paths))
+    changed = (Changed(*found) for found in repository.deltas.changed_by_them(ours, theirs))
+    # what is missing of ours concerns only documents which theirs do not fit then
+    found = proved(repository, theirs, changed, attrgetter("theirs"))
     decide = decision(policy, context)
     # twins are neighbours in the order of ids, and have to be looked at together
-    for batch in batched(theirs, lambda one: (*one.ours, *one.theirs)):
+    for batch in batched(found, lambda one: (*one.ours, *one.theirs)):
         by_key = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(by_key)):
             outcomes = [

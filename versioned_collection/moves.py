@@ -26,6 +26,7 @@ from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
+from versioned_collection.proved import proved
 from versioned_collection.repository import Repository
 from versioned_collection.targets import Target
 
@@ -112,14 +113,15 @@ def moves_along(
         plain: Whether spans are passed over, so that a damaged one is no obstacle.
 
     Raises:
-        CorruptHistory: A document of the replica is in neither state.
+        CorruptHistory: A document of the replica is in neither state, or changes are missing;
+            the latter is known at the end.
     """
     way_of = _as_it_is if plain else repository.way
     if draft is not None:
         yield from _moves_beyond(repository, path, draft, torn, way_of)
         return
     way = way_of(path)
-    for batch in batched(repository.deltas.along(way), itemgetter(1)):
+    for batch in batched(_along(repository, way), itemgetter(1)):
         deltas = dict(batch)
         for portion, recorded in repository.replica.by_keys(list(deltas)):
             moves = [_move(key, deltas[key], recorded.get(key), torn) for key in portion]
@@ -140,13 +142,17 @@ def states_along(
         at: The cluster time whose replica is read.
 
     Raises:
-        CorruptHistory: A change does not fit.
+        CorruptHistory: A change does not fit, or some are missing, which is known at the end.
     """
-    for batch in batched(repository.deltas.along(path), itemgetter(1)):
+    for batch in batched(_along(repository, path), itemgetter(1)):
         deltas = dict(batch)
         keys = list(deltas)
         for portion, recorded in repository.replica.by_keys(keys, at):
             yield [(key, applied(deltas[key], recorded.get(key))) for key in portion]
+
+
+def _along(repository: Repository, path: Path) -> Iterator[tuple[DocumentKey, list[Delta]]]:
+    return proved(repository, path, repository.deltas.along(path), itemgetter(1))
 
 
 def is_small(documents: int, size: int) -> bool:

@@ -37,6 +37,7 @@ from versioned_collection.moves import moves_along
 from versioned_collection.observing import Progress
 from versioned_collection.operations import describe
 from versioned_collection.pipeline import prefetch
+from versioned_collection.proved import prove
 from versioned_collection.recording import Chain, Recording
 from versioned_collection.replaying import Step, replayed
 from versioned_collection.repository import Repository
@@ -168,6 +169,8 @@ class Rebasing:
         self._progress = progress
         self._start = start
         self._tree = hold.repository.log.tree()
+        # the rest of what is read follows from documents which the versions have to fit
+        prove(hold.repository, hold.repository.way(self._tree.path(hold.state.head, start)))
         state = hold.state
         self._is_elsewhere = state.merge is None and (
             state.detached or state.branch != plan.branch

@@ -7,7 +7,8 @@ to ours. Only the documents that the version changed are looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 from versioned_collection.core.delta import Delta
@@ -17,6 +18,7 @@ from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, porti
 from versioned_collection.core.tree import Path
 from versioned_collection.merging import Changed, Outcome, decision, joined, kept_apart
 from versioned_collection.moves import batched
+from versioned_collection.proved import proved
 from versioned_collection.repository import Repository
 
 
@@ -52,25 +54,11 @@ def replayed(
     """Iterate over the documents that a version changed, merged, a bounded list at a time.
 
     Raises:
-        CorruptHistory: The deltas do not fit the replica.
+        CorruptHistory: The deltas do not fit the replica, or some of theirs are missing.
         ResolverFailed: A resolver of the policy raised.
     """
-    keys = repository.deltas.keys_of(step.theirs)
-    for portion in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS, are_twins):
-        yield from _of(repository, portion, step, policy, context)
-
-
-def _of(
-    repository: Repository,
-    keys: Sequence[DocumentKey],
-    step: Step,
-    policy: MergePolicy,
-    context: MergeContext,
-) -> Iterator[list[Outcome]]:
     decide = decision(policy, context)
-    paths = (step.here, step.ours, step.theirs)
-    along = repository.deltas.along_all(paths, keys)
-    found = (_Found(key, *deltas) for key, deltas in along)
+    found = proved(repository, step.theirs, _found(repository, step), attrgetter("theirs"))
     for batch in batched(found, lambda one: (*one.here, *one.ours, *one.theirs)):
         by_key = {one.key: one for one in batch}
         for portion, recorded in repository.replica.by_keys(list(by_key)):
@@ -81,6 +69,15 @@ def _of(
                 elif (*one.here, *one.ours)[-1].after is not None:
                     untouched.append(one.key)  # by them, who changed one of an equal id
             yield list(kept_apart(outcomes, untouched, decide, swapped=step.swapped))
+
+
+def _found(repository: Repository, step: Step) -> Iterator[_Found]:
+    """Iterate over the documents that a version changed, and such under ids that are the same."""
+    paths = (step.here, step.ours, step.theirs)
+    keys = repository.deltas.keys_of(step.theirs)
+    for portion in portions(keys, len, IDS_PER_READ, BYTES_OF_IDS, are_twins):
+        for key, deltas in repository.deltas.along_all(paths, portion):
+            yield _Found(key, *deltas)
 
 
 def _merged(

@@ -447,13 +447,6 @@ def not_as_of_head(repository: Repository) -> CorruptHistory:
     )
 
 
-def missing_version(version: VersionId) -> CorruptHistory:
-    """Return the error for a version that is referred to but not in the log."""
-    return CorruptHistory(
-        f"version {version} is referred to but not in the log; run verify()", version=version
-    )
-
-
 def new_version_id() -> VersionId:
     """Return a fresh version id."""
     return ObjectId()

@@ -73,7 +73,8 @@ class Thinning:
         """Store what changes between the ends of a run under a draft."""
         hold, repository = self._hold, self._hold.repository
         here, is_end = nearer_end(self._left, hold.state.head, run.start, run.end)
-        through = repository.way(Path((), (*run.versions, run.end)))
+        line = Path((), (*run.versions, run.end), ends=(run.start, run.end))
+        through = repository.way(line)
         for deltas, _ in compose(repository, Ways(through, repository.way(here), is_end)):
             hold.lease.check()
             repository.deltas.append(draft, deltas)

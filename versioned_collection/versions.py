@@ -15,6 +15,7 @@ from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.document import AWARE_OPTIONS
 from versioned_collection.core.merging import MergeContext
 from versioned_collection.core.times import utc
+from versioned_collection.core.tree import missing_version
 from versioned_collection.core.version import (
     UNBORN,
     Version,
@@ -24,13 +25,14 @@ from versioned_collection.core.version import (
 )
 from versioned_collection.errors import (
     BranchNotFound,
+    CorruptHistory,
     InvalidArgument,
     InvalidCollectionVersion,
     InvalidType,
     VersioningError,
     VersionThinnedOut,
 )
-from versioned_collection.repository import Repository, missing_version, not_tracked
+from versioned_collection.repository import Repository, not_tracked
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
 
@@ -337,10 +339,13 @@ def ancestry(repository: Repository, version: VersionId) -> Iterator[Version]:
     try:
         while some := list(islice(order, count)):
             entries = {entry.id: entry for entry in repository.log.get_many(some)}
-            yield from (entries[one] for one in some)
+            for one in some:
+                if one not in entries:
+                    raise missing_version(one)
+                yield entries[one]
             count = min(2 * count, _MOST_ENTRIES)
-    except KeyError as error:
-        raise _gone(repository, error.args[0]) from None
+    except CorruptHistory as error:
+        raise _unless_untracked(repository, error) from None
 
 
 def entry_of(repository: Repository, version: VersionId) -> Version:
@@ -352,16 +357,16 @@ def entry_of(repository: Repository, version: VersionId) -> Version:
     """
     entry = repository.log.get(version)
     if entry is None:
-        raise _gone(repository, version)
+        raise _unless_untracked(repository, missing_version(version))
     return entry
 
 
-def _gone(repository: Repository, version: VersionId) -> VersioningError:
-    """Return the error for a version that is not in the log, though something led to it."""
+def _unless_untracked(repository: Repository, error: CorruptHistory) -> VersioningError:
+    """Return an error about the log, or the one that says why the log is not whole."""
     state = repository.known_state()
     if state is None or (state.intent or {}).get("verb") == "drop":
         return not_tracked(repository.name)  # another client has dropped all of it meanwhile
-    return missing_version(version)
+    return error
 
 
 def branch_named(resolver: Resolver, version: RevisionLike, branch: str | None) -> str | None:

@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from itertools import zip_longest
 from typing import Literal
 
-from versioned_collection.core.tree import Ancestry, Node
+from versioned_collection.core.tree import Ancestry, Node, nothing_in_common
 from versioned_collection.core.version import VersionId
 
 Relation = Literal["same", "behind", "ahead", "apart"]
@@ -21,7 +21,7 @@ def ancestors_of(tree: Ancestry, *versions: VersionId) -> set[VersionId]:
     """Return the versions themselves and everything that was merged into them.
 
     Raises:
-        KeyError: A version is not in the tree.
+        CorruptHistory: A version is not in the tree.
     """
     return set(walk(tree, *versions))
 
@@ -32,7 +32,7 @@ def walk(tree: Ancestry, *versions: VersionId) -> Iterator[VersionId]:
     What is near comes before what is far.
 
     Raises:
-        KeyError: A version is not in the tree.
+        CorruptHistory: A version is not in the tree.
     """
     found: set[VersionId] = set()
     waiting = deque(versions)
@@ -60,7 +60,7 @@ def is_ancestor(tree: Ancestry, one: VersionId, other: VersionId) -> bool:
     It is walked from `other`, all ways at once, until `one` comes by.
 
     Raises:
-        KeyError: A version is not in the tree.
+        CorruptHistory: A version is not in the tree.
     """
     return any(version == one for version in walk(tree, other))
 
@@ -76,7 +76,7 @@ def relation(tree: Ancestry, one: VersionId, other: VersionId) -> Relation:
         `other`), or ``apart``.
 
     Raises:
-        KeyError: A version is not in the tree.
+        CorruptHistory: A version is not in the tree.
     """
     if one == other:
         return "same"
@@ -105,9 +105,9 @@ def merge_base(tree: Ancestry, one: VersionId, other: VersionId) -> VersionId:
     """Return the first of the `merge_bases`, which is the same whichever side asks.
 
     Raises:
-        ValueError: The versions have nothing in common.
+        CorruptHistory: The versions have nothing in common.
     """
     bases = merge_bases(tree, one, other)
     if not bases:
-        raise ValueError("the versions have no common ancestor")
+        raise nothing_in_common(one, other)
     return bases[0]

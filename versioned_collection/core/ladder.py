@@ -53,11 +53,16 @@ class Ladder:
                 self._rungs.setdefault(node.id, []).append(_Rung(node.parents[0], 1))
 
     def lacking(self, version: VersionId) -> VersionId | None:
-        """Return the version that has to be added for a height to be known; None if it is."""
+        """Return the version that has to be added for a height to be known; None if it is.
+
+        One that is its own ancestor always has to be.
+        """
         way: list[tuple[VersionId, int]] = []
+        seen: set[VersionId] = set()
         while version not in self._heights:
-            if version not in self._nodes:
+            if version not in self._nodes or version in seen:
                 return version
+            seen.add(version)
             rungs = self._rungs.get(version)
             if rungs is None:
                 self._heights[version] = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from versioned_collection.core.tree import VersionTree
+from versioned_collection.core.tree import VersionTree, nothing_in_common
 from versioned_collection.core.version import VersionId
 
 Place = VersionId | None
@@ -16,6 +16,9 @@ class Nesting:
 
     Args:
         tree: All versions; it has a root.
+
+    Raises:
+        CorruptHistory: Some are not below the root, as one is missing between.
     """
 
     def __init__(self, tree: VersionTree) -> None:
@@ -70,8 +73,12 @@ def _reach(tree: VersionTree) -> Mapping[VersionId, tuple[int, int]]:
     """Number the tree depth first: a version lies below another where its numbers lie within."""
     last: dict[VersionId, int] = {}
     root = tree.root
-    assert root is not None
-    order = {version: turn for turn, version in enumerate(tree.descendants(root))}
+    below = () if root is None else tree.descendants(root)
+    order = {version: turn for turn, version in enumerate(below)}
+    for version in tree:
+        if version not in order:
+            *_, other = tree.ancestors(version)  # which refuses most of such histories
+            raise nothing_in_common(version, root or other)
     for version in sorted(order, key=lambda v: -order[v]):
         last[version] = max(
             (last[child] for child in tree.children(version)), default=order[version]

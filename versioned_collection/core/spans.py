@@ -81,7 +81,8 @@ class Shortcuts:
         used: list[Span] = []
         backward = tuple(self._up(path.backward, used))
         forward = tuple(self._up(path.forward[::-1], used))[::-1]
-        return Path(backward, forward, frozenset(span.id for span in used)), used
+        spans = frozenset(span.id for span in used)
+        return Path(backward, forward, spans, path.ends), used
 
     def _up(self, line: Sequence[VersionId], used: list[Span]) -> Iterator[VersionId]:
         """Iterate over what takes the place of versions, each the parent of the one before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from versioned_collection.core.tree import Node
+from versioned_collection.core.tree import Node, Nodes
 from versioned_collection.core.version import VersionId
 
 _COUNTS = (64, 64, 256, 1_024)
@@ -12,7 +12,7 @@ _COUNTS = (64, 64, 256, 1_024)
 is read at once: the way is long, or has many branches."""
 
 
-class Stretches(dict[VersionId, Node]):
+class Stretches(Nodes):
     """Nodes by version id; a missing one is read together with those before it.
 
     Args:
@@ -27,7 +27,7 @@ class Stretches(dict[VersionId, Node]):
         everything: Callable[[], Iterable[Node]],
         known: Iterable[Node] = (),
     ) -> None:
-        super().__init__((node.id, node) for node in known)
+        super().__init__(known)
         self._stretch = stretch
         self._everything = everything
         self._counts = iter(_COUNTS)
@@ -37,14 +37,12 @@ class Stretches(dict[VersionId, Node]):
         """Read the node of a version, and more.
 
         Raises:
-            KeyError: There is no such version.
+            CorruptHistory: There is no such version.
         """
         for node in self._more(version):
             self.setdefault(node.id, node)
         found = self.get(version)
-        if found is None:
-            raise KeyError(version)
-        return found
+        return super().__missing__(version) if found is None else found
 
     def _more(self, version: VersionId) -> Iterable[Node]:
         if self._is_complete:

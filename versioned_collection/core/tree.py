@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from versioned_collection.core.drawing import arrange, draw
 from versioned_collection.core.version import VersionId
+from versioned_collection.errors import CorruptHistory
+
+_WAY_OUT = "; run verify(), then restore the database from a backup, or clone() it anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,21 @@ class Node:
         return f"{self.branch}@{self.number}"
 
 
+class Nodes(dict[VersionId, Node]):
+    """Nodes by version id, which say so where one that is referred to is missing."""
+
+    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+        super().__init__((node.id, node) for node in nodes)
+
+    def __missing__(self, version: VersionId) -> Node:
+        """Refuse a version that is not there.
+
+        Raises:
+            CorruptHistory: Always.
+        """
+        raise missing_version(version)
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
     """The way from one version to another.
@@ -40,15 +58,18 @@ class Path:
         backward: Versions to undo, in order, starting with the present one.
         forward: Versions to redo, in order, ending with the target.
         spans: Which of these are no versions but spans, each in the place of several versions.
+        ends: The version where it starts and the one where it ends, None where nobody told.
     """
 
     backward: tuple[VersionId, ...]
     forward: tuple[VersionId, ...]
     spans: frozenset[VersionId] = frozenset()
+    ends: tuple[VersionId, VersionId] | None = field(default=None, compare=False)
 
     def __invert__(self) -> Path:
         """Return the way back."""
-        return Path(self.forward[::-1], self.backward[::-1], self.spans)
+        ends = self.ends and (self.ends[1], self.ends[0])
+        return Path(self.forward[::-1], self.backward[::-1], self.spans, ends)
 
     def __len__(self) -> int:
         return len(self.backward) + len(self.forward)
@@ -83,9 +104,17 @@ class Ancestry:
         return parents[0] if parents else None
 
     def ancestors(self, version: VersionId) -> Iterator[VersionId]:
-        """Iterate from `version` itself up to the root."""
+        """Iterate from `version` itself up to the root.
+
+        Raises:
+            CorruptHistory: A version is not in the tree, or among its own ancestors.
+        """
+        seen: set[VersionId] = set()
         current: VersionId | None = version
         while current is not None:
+            if current in seen:
+                raise its_own_ancestor(current)
+            seen.add(current)
             yield current
             current = self.parent(current)
 
@@ -95,8 +124,7 @@ class Ancestry:
         Both ways up are walked in turns, so no further than they are long.
 
         Raises:
-            KeyError: A version is not in the tree.
-            ValueError: The versions have no common ancestor.
+            CorruptHistory: A version is not in the tree, or they have no common ancestor.
         """
         seen: set[VersionId] = set()
         for pair in zip_longest(self.ancestors(one), self.ancestors(other)):
@@ -105,17 +133,17 @@ class Ancestry:
                     return version
                 if version is not None:
                     seen.add(version)
-        raise ValueError("the versions have no common ancestor")
+        raise nothing_in_common(one, other)
 
     def path(self, source: VersionId, target: VersionId) -> Path:
         """Return the path: up to the common ancestor, then down.
 
         Raises:
-            KeyError: A version is not in the tree.
-            ValueError: The versions have no common ancestor.
+            CorruptHistory: A version is not in the tree, or they have no common ancestor.
         """
         meeting = self.common_ancestor(source, target)
-        return Path(tuple(self._until(source, meeting)), tuple(self._until(target, meeting))[::-1])
+        backward, forward = (tuple(self._until(one, meeting)) for one in (source, target))
+        return Path(backward, forward[::-1], ends=(source, target))
 
     def _until(self, version: VersionId, stop: VersionId) -> Iterator[VersionId]:
         for current in self.ancestors(version):
@@ -132,7 +160,7 @@ class VersionTree(Ancestry):
     """
 
     def __init__(self, nodes: Iterable[Node] = ()) -> None:
-        super().__init__({node.id: node for node in nodes})
+        super().__init__(Nodes(nodes))
         self._children: dict[VersionId, list[VersionId]] = {}
         for node in self._nodes.values():
             if node.parents:
@@ -188,12 +216,19 @@ class VersionTree(Ancestry):
         return tuple(self._children.get(version, ()))
 
     def descendants(self, version: VersionId) -> Iterator[VersionId]:
-        """Iterate over `version` itself and everything that grew from it, parents first."""
+        """Iterate over `version` itself and everything that grew from it, parents first.
+
+        Raises:
+            CorruptHistory: The version itself did.
+        """
         waiting = [version]
         while waiting:
             current = waiting.pop()
             yield current
-            waiting.extend(reversed(self._children.get(current, ())))
+            grown = self._children.get(current, ())
+            if version in grown:
+                raise its_own_ancestor(version)
+            waiting.extend(reversed(grown))
 
     def distances(self, version: VersionId) -> dict[VersionId, int]:
         """Return how long the path to each version is, nearest first, in one walk."""
@@ -205,3 +240,24 @@ class VersionTree(Ancestry):
                     found[one] = found[current] + 1
                     walked.append(one)
         return found
+
+
+def missing_version(version: VersionId) -> CorruptHistory:
+    """Return the error for a version that is referred to but not in the log."""
+    return CorruptHistory(
+        f"version {version} is referred to but not in the log{_WAY_OUT}", version=version
+    )
+
+
+def its_own_ancestor(version: VersionId) -> CorruptHistory:
+    """Return the error for a version to which its own parents lead."""
+    return CorruptHistory(
+        f"version {version} is among its own ancestors{_WAY_OUT}", version=version
+    )
+
+
+def nothing_in_common(one: VersionId, other: VersionId) -> CorruptHistory:
+    """Return the error for two versions that no version of the log leads to both of."""
+    return CorruptHistory(
+        f"versions {one} and {other} have no common ancestor{_WAY_OUT}", versions=(one, other)
+    )

@@ -20,6 +20,7 @@ from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
 from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.pipeline import prefetch
+from versioned_collection.proved import prove
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
 from versioned_collection.spanning import shorten
@@ -191,7 +192,9 @@ class _Builder:
         nearest = min((self._tree.path(self._head, head) for head in known), key=len)
         touched = set(chain.from_iterable(repository.overlays.touched(overlay.slot)))
         fresh: list[DocumentKey] = []
-        for key in repository.deltas.keys_of(repository.way(nearest)):
+        way = repository.way(nearest)
+        prove(repository, way)
+        for key in repository.deltas.keys_of(way):
             if key not in touched:
                 fresh.append(key)
             if not is_small(len(fresh), 0):

@@ -51,7 +51,7 @@ class Lineage:
         """Return the wanted versions on the way up from a version, itself among them, from there.
 
         Raises:
-            KeyError: The log does not name a version on the way.
+            CorruptHistory: The log does not name a version on the way.
         """
         if version not in self._chains:
             self._chains[version] = self._found(version)

@@ -13,7 +13,7 @@ from versioned_collection.past.lineage import Lineage
 from versioned_collection.past.moment import steady
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.sameness import is_collated, with_same_ids
-from versioned_collection.repository import Repository, missing_version
+from versioned_collection.repository import Repository
 
 _AT_ONCE = 50
 """Deltas that are read ahead; each may be as large as two documents."""
@@ -138,10 +138,7 @@ class Trail:
 
     def chain(self, version: VersionId) -> list[VersionId]:
         """Return the versions that changed the document, from a version up."""
-        try:
-            return self._lineage.chain(version)
-        except KeyError as error:
-            raise missing_version(error.args[0]) from None
+        return self._lineage.chain(version)
 
     def began_with(self, version: VersionId) -> bool:
         """Tell whether the first version on the way up from a version has the document."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from bson.objectid import ObjectId
 from gridfs import GridFSBucket
-from gridfs.errors import NoFile
+from gridfs.errors import GridFSError, NoFile
 from pymongo.database import Database
 
 from versioned_collection.errors import CorruptHistory
@@ -47,15 +47,18 @@ class Chunks:
         """Return a stored part.
 
         Raises:
-            CorruptHistory: It is missing.
+            CorruptHistory: It is missing, or a chunk of it is.
         """
         with translated():
             try:
                 return bytes(self._bucket.open_download_stream(file).read())
-            except NoFile:
+            except GridFSError as error:
+                place = self.names[0 if isinstance(error, NoFile) else 1]
                 raise CorruptHistory(
-                    f"a large image is missing from {self.names[0]}; run verify()", file=file
-                ) from None
+                    f"a large image is missing from {place}; run verify(), then restore the "
+                    "database from a backup, or clone() it anew",
+                    file=file,
+                ) from error
 
     def delete(self, filter_: Mapping[str, Any]) -> int:
         """Remove the parts that match a filter on their files; return how many there were."""

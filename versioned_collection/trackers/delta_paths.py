@@ -8,7 +8,7 @@ from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 
-from versioned_collection.core.delta import Delta
+from versioned_collection.core.delta import Delta, hash_number
 from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, raw_id_in
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
@@ -17,6 +17,8 @@ from versioned_collection.trackers.delta_form import is_chunked, stored_size
 from versioned_collection.trackers.delta_store import BY_DOCUMENT, LONGEST_LIST, DeltaStore
 from versioned_collection.trackers.layout import key_in, version_in
 from versioned_collection.wire import batches
+
+_HASHES_PER_READ = 20_000
 
 
 class DeltasOnPaths(DeltaStore):
@@ -55,6 +57,22 @@ class DeltasOnPaths(DeltaStore):
         with translated():
             found = list(self.collection.aggregate(stages, allowDiskUse=True))
         return (found[0]["deltas"], found[0]["documents"]) if found else (0, 0)
+
+    def moved(self, path: Path) -> int:
+        """Return what the changes on a path add to the fingerprint of the documents.
+
+        Of the deltas only the hashes are read.
+        """
+        steps = path.steps()
+        fields = {"_id": 0, "version": 1, "before": 1, "after": 1}
+        stages = [*self._found_on([path], {}), {"$project": fields}]
+        total = 0
+        with translated():
+            for stored in self.collection.aggregate(stages, batchSize=_HASHES_PER_READ):
+                _, is_undone = steps[stored["version"]]
+                one = hash_number(stored.get("after")) - hash_number(stored.get("before"))
+                total += -one if is_undone else one
+        return total
 
     def along(self, path: Path) -> Iterator[tuple[DocumentKey, list[Delta]]]:
         """Iterate over the documents that change on a path.

@@ -67,6 +67,12 @@ class LogCollection(Tracker):
             found = self.collection.find(named, {"checksum": 1})
             return {entry["_id"]: entry["checksum"] for entry in found}
 
+    def fingerprints(self, versions: Sequence[VersionId]) -> dict[VersionId, str]:
+        """Return the fingerprints of those of these versions that the log names."""
+        with translated():
+            found = self.collection.find({"_id": {"$in": list(versions)}}, {"fingerprint": 1})
+            return {entry["_id"]: entry["fingerprint"] for entry in found}
+
     def find(self, filter_: Mapping[str, Any], unreadable: Unreadable = None) -> list[Version]:
         """Return the entries that match a filter.
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 from bson.timestamp import Timestamp
@@ -26,6 +27,7 @@ from versioned_collection.moves import moves_along, states_along
 from versioned_collection.observing import Progress, counted, iterated, verb
 from versioned_collection.onlooking import Onlooker, looking, replica_time, sight
 from versioned_collection.past.query import number_of
+from versioned_collection.proved import proved
 from versioned_collection.repository import Repository
 from versioned_collection.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.wire import by_keys
@@ -257,7 +259,10 @@ def _apart(
     to_first = repository.way(tree.path(head, first))
     across = repository.way(tree.path(first, second))
     for batch in portions(
-        repository.deltas.along(across), lambda group: len(group[1]), 1_000, 5_000
+        proved(repository, across, repository.deltas.along(across), itemgetter(1)),
+        lambda group: len(group[1]),
+        1_000,
+        5_000,
     ):
         crossing = dict(batch)
         leading = repository.deltas.along_for(to_first, list(crossing))

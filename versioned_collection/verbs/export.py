@@ -13,7 +13,6 @@ from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import (
     BranchNotFound,
-    CorruptHistory,
     InvalidArgument,
     InvalidOperation,
     InvalidType,
@@ -197,14 +196,8 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
     branches = _branches(refs, wanted.branches)
     tags = {name: tag["version"] for name, tag in refs.tags.items()}
     tips = [*branches.values(), *(tags.values() if wanted.branches is None else ())]
-    try:
-        reached = ancestors_of(tree, *tips)
-        known = ancestors_of(tree, *since) if since else set()
-    except KeyError as error:
-        raise CorruptHistory(
-            f"version {error.args[0]} is referred to but not in the log; run verify()",
-            version=error.args[0],
-        ) from None
+    reached = ancestors_of(tree, *tips)
+    known = ancestors_of(tree, *since) if since else set()
     versions = sorted(reached - known)
     if len(versions) > MOST_VERSIONS:
         raise NotSupported(

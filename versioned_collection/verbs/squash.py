@@ -18,6 +18,7 @@ from versioned_collection.errors import InvalidArgument, InvalidOperation
 from versioned_collection.hold import Hold
 from versioned_collection.moves import batched
 from versioned_collection.observing import Progress
+from versioned_collection.proved import lacking
 from versioned_collection.recording import Chain
 from versioned_collection.recovery import holding
 from versioned_collection.repository import Repository
@@ -61,6 +62,7 @@ def squash(
             way to HEAD; or the messages together are too large.
         InvalidOperation: HEAD is detached, or the versions are too many for one step.
         InvalidCollectionVersion: There is no such version.
+        CorruptHistory: Changes are missing.
     """
     check_said(said.message, said.author, said.metadata)
     with holding(repository, "squash") as hold:
@@ -78,6 +80,8 @@ def squash(
         check_texts(facts.message, facts.stored_author, facts.stored_metadata)
         chain = _recorded(hold, span, facts, progress)
         tip = chain.tip.id
+        if chain.tip.fingerprint != entry_of(repository, hold.state.head).fingerprint:
+            raise lacking((span.base, hold.state.head))
         commit = Commit(state={"head": tip}, log=chain.entries, branches={hold.state.branch: tip})
         Committer(hold, progress).references(commit)
         return entry_of(repository, chain.made[0].id)
