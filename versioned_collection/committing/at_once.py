@@ -132,7 +132,8 @@ class AtOnce:
 
     def _why(self, attempts: int, small: _Small, commit: Commit, keep: bool) -> VersioningError:
         """Return what to raise where the server has taken the transaction back again and again."""
-        if fills_cache(self._hold, commit, small.seen, small.bytes, keep=keep):
+        # but documents, nobody else writes anything
+        if not small.count or fills_cache(self._hold, commit, small.seen, small.bytes, keep=keep):
             return TooLarge("the server takes the transaction back, and nobody is in its way")
         return WorkingCopyChanged(
             "other clients write to the same documents all the time, or one has a transaction "
