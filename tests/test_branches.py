@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import Mock
+
 import pytest
 from api_support import edit, everything, grown, labels, mark, problems, step, tracked, untracked
+from pymongo.errors import OperationFailure
 from remote_support import other_database
 
 from versioned_collection import Retention, VersionedCollection, errors
+from versioned_collection.committing import at_once
+from versioned_collection.trackers.log import LogCollection
 
 ODD_NAMES = [
     "a/b", "a--b", "a.b", "$set", "ünïcödé", "🎸", "with blank", "'quoted\"", "UPPER", "upper",
@@ -173,6 +179,41 @@ def test_rename(anydb):
     bands.rename_branch("side", "flank")
     assert (bands.version, bands.branch, bands.is_detached()) == (0, "flank", True)
     assert problems(bands) == []
+
+
+def test_many_labels_follow_in_batches(anydb, monkeypatch, small_limits):
+    """What a process leaves half done is completed; undo takes the same way."""
+    bands, turns = grown(anydb), []
+
+    def look(self: LogCollection, given: Any, *args: Any) -> None:
+        if len(turns) == 1:
+            raise RuntimeError("killed")
+        turns.append([number for _, _, number in given])
+        label(self, given, *args)
+
+    label = LogCollection.label
+    with monkeypatch.context() as patch:
+        patch.setattr(LogCollection, "label", look)
+        with pytest.raises(RuntimeError):
+            bands.rename_branch("main", "trunk")
+    assert turns == [[0, 1]]
+    again = VersionedCollection(anydb, "bands")
+    assert (again.version, again.branch, again.branches()) == (3, "trunk", {"trunk", "side"})
+    assert labels(again.get_log()) == ["trunk@3", "trunk@2", "trunk@1", "trunk@0"]
+    assert again.undo().verb == "rename_branch"
+    assert labels(again.get_log()) == ["main@3", "main@2", "main@1", "main@0"]
+    assert problems(again) == []
+
+
+def test_a_rename_for_which_the_cache_is_too_small(db, monkeypatch):
+    """Nobody else writes what it changes, so it goes in smaller steps."""
+    bands = grown(db)
+    taken_back = OperationFailure("", 112, {"errorLabels": ["TransientTransactionError"]})
+    monkeypatch.setattr(at_once, "_PATIENCE", 0)
+    monkeypatch.setattr(at_once, "apply_references", Mock(side_effect=taken_back))
+    bands.rename_branch("main", "trunk")
+    assert labels(bands.get_log()) == ["trunk@3", "trunk@2", "trunk@1", "trunk@0"]
+    assert bands.branches() == {"trunk", "side"}
 
 
 def test_rename_of_an_unborn_branch(anydb):

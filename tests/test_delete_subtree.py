@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from api_support import edit, everything, grown, labels, mark, problems, raws, step, tracked
 
-from versioned_collection import errors
+from versioned_collection import VersionedCollection, errors
+from versioned_collection.trackers.log import LogCollection
 
 
 def place(bands):
@@ -150,3 +153,27 @@ def test_changes_in_the_place_of_an_equal_id(anydb):
     assert raws(bands) == clean
     assert not bands.has_changes()
     assert problems(bands) == []
+
+
+def test_versions_leave_in_batches(anydb, monkeypatch, small_limits):
+    """No name leads to them by then; what a process leaves half done is completed."""
+    bands, turns = grown(anydb), []
+    bands.tag("late")
+
+    def look(self: LogCollection, *args: Any) -> None:
+        if turns:
+            raise RuntimeError("killed")
+        delete(self, *args)
+        turns.append(anydb["__branches_bands"].distinct("_id"))
+
+    delete = LogCollection.delete
+    with monkeypatch.context() as patch:
+        patch.setattr(LogCollection, "delete", look)
+        with pytest.raises(RuntimeError):
+            bands.delete_version_subtree(1)
+    assert turns == [["main"]]
+    again = VersionedCollection(anydb, "bands")
+    assert place(again) == (0, "main", False)
+    assert len(again.version_tree) == 1
+    assert again.tags() == {}
+    assert problems(again) == []

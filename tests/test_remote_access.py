@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote_plus
 
 import pytest
@@ -17,6 +18,7 @@ from pymongo import errors as driver
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, embedded, errors
+from versioned_collection.hold import Hold
 from versioned_collection.remotes.reaching import reaching
 
 PASSWORD = "s3cret/:@"
@@ -172,6 +174,21 @@ def test_this_side_that_cannot_be_reached_is_not_taken_for_the_remote():
             here.admin.command("ping")
         with pytest.raises(errors.RemoteUnreachable), reaching("there", there, here):
             there.admin.command("ping")
+
+
+def test_a_transaction_that_was_given_up_is_not_taken_for_the_remote(db, client, monkeypatch):
+    bands = grown(db)
+    away = VersionedCollection.clone(bands, client[f"{db.name}_away"])
+    bands.tag("late")
+    given_up = driver.NetworkTimeout("Transaction has been aborted")
+    given_up.__cause__ = driver.OperationFailure("Transaction has been aborted", 251)
+    monkeypatch.setattr(Hold, "transaction", Mock(side_effect=given_up))
+    with pytest.raises(driver.NetworkTimeout):
+        away.fetch(bands)
+    monkeypatch.undo()
+    away.fetch(bands)
+    assert "late" in away.tags()
+    client.drop_database(away.database)
 
 
 @pytest.mark.parametrize("act", ["fetch", "push", "pull", "clone"])

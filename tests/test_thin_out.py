@@ -20,6 +20,7 @@ from versioned_collection import Retention, ThinnedOut, VersionedCollection, err
 from versioned_collection.core.retention import needed, runs
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.remotes import transfer
+from versioned_collection.trackers.log import LogCollection
 from versioned_collection.verbs import thin_out as verb
 
 LAST = Retention(keep_last=1)
@@ -577,3 +578,26 @@ def test_ages_that_reach_before_the_first_year(db):
     for age in (800_000, 999_999, timedelta(days=800_000), timedelta.max):
         rules = Retention(daily_after=age, yearly_after=age)
         assert bands.thin_out(rules).versions == ()
+
+
+def test_versions_leave_in_batches(bands, monkeypatch, small_limits):
+    """Behind the names, children first; what a process leaves half done is completed."""
+    log, left = bands.database["__log_bands"], []
+
+    def look(self: LogCollection, *args: Any) -> None:
+        assert log.find_one({"number": 6})["parents"] == [log.find_one({"number": 0})["_id"]]
+        left.append(sorted(log.distinct("number")))
+        if len(left) == 3:
+            raise RuntimeError("killed")
+        delete(self, *args)
+
+    delete = LogCollection.delete
+    with monkeypatch.context() as patch:
+        patch.setattr(LogCollection, "delete", look)
+        with pytest.raises(RuntimeError):
+            bands.thin_out(LAST)
+    assert left == [[0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 6], [0, 1, 6]]
+    again = VersionedCollection(bands.database, "bands")
+    assert again.thin_out(LAST) == ThinnedOut(kept=2)
+    assert len(again.version_tree) == 2
+    assert list(again.verify()) == []

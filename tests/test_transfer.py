@@ -26,6 +26,7 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from harness.scenarios import contents
 from harness.transfers import lengthen, line_to
+from harness.trap import Trap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
@@ -385,6 +386,20 @@ def pair(db, there) -> tuple[VersionedCollection, VersionedCollection]:
     bands = grown(db)
     bands.push(there, all=True, tags=True)
     return bands, opposite(bands, there)
+
+
+def test_many_names_take_one_command(pair, server):
+    bands, away = pair
+    for turn in range(3):
+        bands.tag(f"t{turn}")
+        bands.create_branch(f"b{turn}")
+    trap = Trap()
+    with MongoClient(server.uri, event_listeners=[trap]) as client:
+        trap.set()
+        bands.push(client[away.database.name], all=True, tags=True)
+    assert trap.seen.count("update __tags_bands") == 1
+    assert trap.seen.count("update __branches_bands") == 1
+    assert_same(bands, opposite(bands, away.database))
 
 
 def test_a_dirty_working_copy_is_never_touched(pair):

@@ -212,12 +212,12 @@ def _reference_steps(
     if commit.relabelled:
         old, new = commit.relabelled
         yield partial(repository.log.relabel, old, new, commit.renumbered, session)
-    for name, version in commit.branches.items():
-        yield partial(repository.branches.set, name, version, session)
+    if commit.branches:
+        yield partial(repository.branches.set_all, commit.branches, session)
     if commit.dropped_branches:
         yield partial(repository.branches.delete, commit.dropped_branches, session)
-    for name, tag in commit.tagged.items():
-        yield partial(repository.tags.put, name, tag, session)
+    if commit.tagged:
+        yield partial(repository.tags.put, commit.tagged, session)
     if commit.untagged:
         yield partial(repository.tags.delete, commit.untagged, session)
     if commit.operation:

@@ -474,7 +474,7 @@ SCENARIOS = {
         lambda c: c.delete_branch("fresh"),
         (with_history, lambda c: c.create_branch("fresh"), _at("main")),
     ),
-    "rename_branch": Scenario(lambda c: c.rename_branch("main", "trunk")),
+    "rename_branch": Scenario(lambda c: c.rename_branch("main", "trunk"), large=True),
     "rename other branch": Scenario(
         lambda c: c.rename_branch("main", "trunk"), (with_history, with_side)
     ),

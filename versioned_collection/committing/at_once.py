@@ -15,7 +15,7 @@ from versioned_collection.committing.entering import fits_at_once
 from versioned_collection.committing.fullness import TooLarge, fills_cache, told_if_too_large
 from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, judge, size_of
 from versioned_collection.errors import VersioningError, WorkingCopyChanged
-from versioned_collection.moves import Move, is_small
+from versioned_collection.moves import SMALL_DOCUMENTS, Move, is_small
 from versioned_collection.pipeline import prefetch
 from versioned_collection.recreating import ensure_collection
 from versioned_collection.targets import UniqueClash, ValidatorInTheWay, WorkingCopyWriter
@@ -57,8 +57,8 @@ class AtOnce:
     ) -> None:
         """Carry out a small commit in one transaction, while its moves are still computed."""
         with closing(_Small(batches, _most_bytes(commit, completed is not None))) as small:
-            if not fits_at_once(self._repository, commit):
-                raise TooLarge("too many log entries for one transaction")
+            if not fits_at_once(self._repository, commit, SMALL_DOCUMENTS):
+                raise TooLarge("too many log entries or conflicts for one transaction")
             if completed is None:
                 judge(self._hold, commit)
             writer = WorkingCopyWriter(
@@ -132,7 +132,8 @@ class AtOnce:
 
     def _why(self, attempts: int, small: _Small, commit: Commit, keep: bool) -> VersioningError:
         """Return what to raise where the server has taken the transaction back again and again."""
-        if fills_cache(self._hold, commit, small.seen, small.bytes, keep=keep):
+        # but documents, nobody else writes anything
+        if not small.count or fills_cache(self._hold, commit, small.seen, small.bytes, keep=keep):
             return TooLarge("the server takes the transaction back, and nobody is in its way")
         return WorkingCopyChanged(
             "other clients write to the same documents all the time, or one has a transaction "

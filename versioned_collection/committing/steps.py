@@ -11,7 +11,7 @@ from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
 from versioned_collection.commit import Commit, apply_references
-from versioned_collection.committing.entering import fits_at_once, in_batches
+from versioned_collection.committing.entering import in_parts
 from versioned_collection.committing.moving import Moving
 from versioned_collection.committing.writing import (
     Writing,
@@ -130,26 +130,18 @@ class Steps:
             self.declare(commit)
 
     def _finish(self, commit: Commit) -> None:
-        rest = self._entered(commit)
+        whole = replace(commit, state={**commit.state, **self._writing.noted()})
+        *ahead, last = in_parts(self._repository, whole)
+        for part in ahead:
+            self._apply(part, {"progress": ObjectId()})
+        self._apply(last, {"intent": None})
 
-        def finish(session: ClientSession | None) -> None:
-            apply_references(self._hold, rest, session)
-            self._hold.update({**commit.state, **self._writing.noted(), "intent": None}, session)
+    def _apply(self, part: Commit, fields: Mapping[str, Any]) -> None:
+        def apply(session: ClientSession | None) -> None:
+            apply_references(self._hold, part, session)
+            self._hold.update({**part.state, **fields}, session)
 
-        self._hold.transaction(finish)
-
-    def _entered(self, commit: Commit) -> Commit:
-        """Let log entries enter that are too many for one transaction; return what is left."""
-        if fits_at_once(self._repository, commit):
-            return commit
-        for part in in_batches(self._repository, commit):
-
-            def enter(session: ClientSession | None, part: Commit = part) -> None:
-                apply_references(self._hold, part, session)
-                self._hold.touch(session)
-
-            self._hold.transaction(enter)
-        return replace(commit, labels=[], arrived=[])
+        self._hold.transaction(apply)
 
     def _back_out(self, commit: Commit, refusal: VersioningError) -> None:
         """Leave nothing half done after the server has refused a document for good.

@@ -187,11 +187,9 @@ class MongoFounding:
         # what is written from here on is noticed, so what was written before has to be known
         self._adopted = self._has_documents()
         repository.log.insert(map(entry_to_bson, self._versions.values()))
-        for name, (_, tip) in update.branches.items():
-            if tip is not None:
-                repository.branches.set(name, tip)
-        for name, tag in update.tags.items():
-            repository.tags.put(name, tag)
+        tips = {name: tip for name, (_, tip) in update.branches.items() if tip is not None}
+        repository.branches.set_all(tips)
+        repository.tags.put(update.tags)
         if update.purges:
             repository.purges.create()
             repository.purges.bury(one.to_bson() for one in update.purges)

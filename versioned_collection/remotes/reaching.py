@@ -34,7 +34,7 @@ def reaching(address: str, there: MongoClient[Any], here: MongoClient[Any]) -> I
     try:
         yield
     except driver.ConnectionFailure as error:
-        if _names(error, here) and not _names(error, there):
+        if _is_of_transaction(error) or (_names(error, here) and not _names(error, there)):
             raise
         raise RemoteUnreachable(
             f"the remote {address} cannot be reached: {reason_of(error)}. Try again once it can; "
@@ -51,6 +51,11 @@ def reaching(address: str, there: MongoClient[Any], here: MongoClient[Any]) -> I
             action="authenticate",
             namespace=address,
         ) from error
+
+
+def _is_of_transaction(error: driver.ConnectionFailure) -> bool:
+    """Tell whether the driver gave a transaction up that a server took back again and again."""
+    return isinstance(error.__cause__, driver.OperationFailure)
 
 
 def _names(error: driver.ConnectionFailure, client: MongoClient[Any]) -> bool:

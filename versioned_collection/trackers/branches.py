@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pymongo import UpdateOne
+
 from versioned_collection.core.version import VersionId
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Unreadable
@@ -26,10 +30,14 @@ class BranchesCollection(References):
 
     def set(self, name: str, version: VersionId, session: Session = None) -> None:
         """Let a name point to a version."""
-        with translated():
-            self.collection.update_one(
-                {"_id": name},
-                {"$set": {"version": version, "format": FORMAT}},
-                upsert=True,
-                session=session,
-            )
+        self.set_all({name: version}, session)
+
+    def set_all(self, tips: Mapping[str, VersionId], session: Session = None) -> None:
+        """Let names point to versions."""
+        writes = [
+            UpdateOne({"_id": name}, {"$set": {"version": tip, "format": FORMAT}}, upsert=True)
+            for name, tip in tips.items()
+        ]
+        if writes:
+            with translated():
+                self.collection.bulk_write(writes, session=session)

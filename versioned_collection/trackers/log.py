@@ -206,6 +206,15 @@ class LogCollection(Tracker):
         behind = text[:-1] + chr(ord(text[-1]) + 1)
         return self._nodes({"branch": {"$gte": text, "$lt": behind}})
 
+    def nodes_on(self, branch: str, by: int) -> list[Node]:
+        """Return the places of the versions whose labels `relabel` would move, in their order."""
+        return sorted(self._nodes(_moved_by(branch, by)), key=lambda node: node.number)
+
+    def count_on(self, branch: str, by: int, most: int) -> int:
+        """Return how many they are, `most` where they are more."""
+        with translated():
+            return self.collection.count_documents(_moved_by(branch, by), limit=most)
+
     def _nodes(self, filter_: Mapping[str, Any]) -> list[Node]:
         with translated():
             return list(parsed(self.collection.find(filter_, _NODE), _node, self.name))
@@ -321,10 +330,14 @@ class LogCollection(Tracker):
             by: By how much the numbers grow; those that would become negative stay.
             session: The session of a transaction.
         """
-        labels = {"branch": old, "number": {"$gte": max(0, -by)}}
         change = {"$set": {"branch": new}, "$inc": {"number": by}}
         with translated():
-            self.collection.update_many(labels, change, session=session)
+            self.collection.update_many(_moved_by(old, by), change, session=session)
+
+
+def _moved_by(branch: str, by: int) -> dict[str, Any]:
+    """Return which labels of a branch move where the numbers grow: none becomes negative."""
+    return {"branch": branch, "number": {"$gte": max(0, -by)}}
 
 
 def label_taken(branch: str, number: int) -> InvalidOperation:

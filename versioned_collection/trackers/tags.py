@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pymongo import ReplaceOne
+
 from versioned_collection.core.version import VersionId
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session
@@ -16,13 +18,22 @@ class TagsCollection(References):
 
     prefix = "tags"
 
-    def put(self, name: str, tag: Mapping[str, Any], session: Session = None) -> None:
-        """Set a tag: ``version``, ``message`` and ``timestamp``."""
-        facts = {fact: tag[fact] for fact in ("version", "message", "timestamp")}
-        with translated():
-            self.collection.replace_one(
-                {"_id": name}, {"format": FORMAT, **facts}, upsert=True, session=session
+    def put(self, tags: Mapping[str, Mapping[str, Any]], session: Session = None) -> None:
+        """Set tags: ``version``, ``message`` and ``timestamp`` by name."""
+        writes = [
+            ReplaceOne(
+                {"_id": name},
+                {
+                    "format": FORMAT,
+                    **{fact: tag[fact] for fact in ("version", "message", "timestamp")},
+                },
+                upsert=True,
             )
+            for name, tag in tags.items()
+        ]
+        if writes:
+            with translated():
+                self.collection.bulk_write(writes, session=session)
 
     def delete_versions(self, versions: Sequence[VersionId], session: Session = None) -> None:
         """Remove the tags of versions that go away."""
