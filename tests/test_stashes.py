@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from datetime import timezone
 from typing import Any
 
@@ -23,6 +25,7 @@ from versioned_collection import (
 )
 from versioned_collection.committer import Committer
 from versioned_collection.core.document import build
+from versioned_collection.working_copy import WorkingCopy
 
 
 @pytest.fixture(params=["usual", "small"])
@@ -685,6 +688,70 @@ def test_a_change_while_many_are_overwritten_keeps_the_stash(anydb, small_limits
     assert bands.count_documents({"n": "stashed"}) == 8
     assert not bands.has_stash()
     assert problems(bands) == []
+
+
+def writing_before_carried_out(
+    db: Any, monkeypatch: pytest.MonkeyPatch, changes: Iterable[Any]
+) -> None:
+    """Have another client change a document after each look, as long as there are changes."""
+    carry_out, left = Committer.carry_out, iter(changes)
+
+    def late(self: Committer, *args: Any, **options: Any) -> None:
+        change = next(left, None)
+        if change is not None:
+            db["bands"].update_one({"_id": 3}, change)
+        carry_out(self, *args, **options)
+
+    monkeypatch.setattr(Committer, "carry_out", late)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_change_before_few_are_stashed_is_stashed_too(db, monkeypatch, times):
+    bands = numbered(db)
+    bands.stash_discard()
+    clean = raws(bands)
+    bands.update_many({}, {"$inc": {"n": -5}})
+    writing_before_carried_out(db, monkeypatch, [{"$inc": {"n": -1}}] * times)
+    assert bands.stash()
+    assert (raws(bands), bands.has_changes()) == (clean, False)
+    assert bands.stashes()[0].documents == 8
+    assert problems(bands) == []
+    assert bands.stash_apply(merge=True, policy=MergePolicy({"n": "sum_of_changes"}))
+    wanted = [n - 5 - (times if n == 3 else 0) for n in range(8)]
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == wanted
+
+
+def test_changes_before_few_are_stashed_all_the_time_stop_it(db, monkeypatch):
+    bands = numbered(db)
+    bands.update_many({}, {"$inc": {"n": -5}})
+    stashes, stored = bands.stashes(), db["__stash_bands"].count_documents({})
+    with monkeypatch.context() as patch:
+        writing_before_carried_out(db, patch, itertools.repeat({"$inc": {"n": -1}}))
+        with pytest.raises(errors.WorkingCopyChanged, match=r"_id 3.*Try again") as caught:
+            bands.stash(push=True)
+    assert caught.value.document_id == 3
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [-5, -4, -3, -5, -1, 0, 1, 2]
+    assert (bands.stashes(), db["__stash_bands"].count_documents({})) == (stashes, stored)
+    assert bands.status()["changes"]["updated"] == 8
+    assert problems(bands) == []
+    assert bands.stash(push=True)
+
+
+def test_what_is_taken_back_before_it_is_stashed_is_nothing_to_stash(db, monkeypatch):
+    bands = numbered(db)
+    bands.stash_discard()
+    field(bands, "n", "mine", 3)
+    look_again = WorkingCopy.look_again
+
+    def late(self: WorkingCopy) -> None:
+        db["bands"].update_one({"_id": 3}, {"$set": {"n": 3}})
+        look_again(self)
+
+    monkeypatch.setattr(WorkingCopy, "look_again", late)
+    writing_before_carried_out(db, monkeypatch, [{"$set": {"n": "theirs"}}])
+    assert bands.stash() is False
+    assert (bands.stashes(), db["__stash_bands"].count_documents({})) == ([], 0)
+    assert not bands.has_changes()
 
 
 @pytest.mark.parametrize("theirs", [{"$set": {"n": "theirs"}}, None])

@@ -38,6 +38,8 @@ class Stashing(Facet[DocumentType]):
             InvalidArgument: The name is malformed or taken, or `push` and `overwrite` are both
                 given (a ValueError).
             InvalidType: `name` or `message` is not a text (a TypeError).
+            WorkingCopyChanged: Other clients write to few documents all the time; nothing was
+                done.
             DocumentRejected: A unique index refuses a document of HEAD; everything is as before,
                 or what could not go back where it was is in the latest stash, and the error
                 says so.
