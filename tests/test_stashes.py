@@ -24,7 +24,9 @@ from versioned_collection import (
     errors,
 )
 from versioned_collection.committer import Committer
+from versioned_collection.committing.steps import Steps
 from versioned_collection.core.document import build
+from versioned_collection.errors import LeaseLost
 from versioned_collection.working_copy import WorkingCopy
 
 
@@ -735,6 +737,47 @@ def test_changes_before_few_are_stashed_all_the_time_stop_it(db, monkeypatch):
     assert bands.status()["changes"]["updated"] == 8
     assert problems(bands) == []
     assert bands.stash(push=True)
+
+
+@pytest.mark.blocking
+def test_a_change_while_many_are_stashed_stays_in_one_place(anydb, small_limits, monkeypatch):
+    bands = numbered(anydb)
+    bands.stash_discard()
+    bands.update_many({}, {"$inc": {"n": -5}})
+    writing_before_carried_out(anydb, monkeypatch, [{"$inc": {"n": -1}}])
+    assert bands.stash()
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [0, 1, 2, -3, 4, 5, 6, 7]
+    assert {one.document_id for one in bands.changes()} == {3}
+    assert bands.stashes()[0].documents == 7
+    assert problems(bands) == []
+    assert bands.stash_apply(merge=True, policy=MergePolicy({"n": "sum_of_changes"}))
+    wanted = [n - 5 - (n == 3) for n in range(8)]
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == wanted
+    assert problems(bands) == []
+
+
+@pytest.mark.blocking
+def test_a_change_after_some_of_many_were_stashed_leaves_them_there(db, small_limits, monkeypatch):
+    """Also where whoever stashed died: the next client does not take it for one that stayed."""
+    bands = numbered(db)
+    bands.stash_discard()
+    bands.update_many({}, {"$inc": {"n": -5}})
+    finish = Steps._finish
+
+    def die(self: Steps, commit: Any) -> None:
+        monkeypatch.setattr(Steps, "_finish", finish)
+        raise LeaseLost("dead")
+
+    monkeypatch.setattr(Steps, "_finish", die)
+    with pytest.raises(LeaseLost):
+        bands.stash()
+    db["bands"].update_one({"_id": 3}, {"$inc": {"n": -1}})
+    assert bands.has_changes()
+    assert bands.stashes()[0].documents == 8
+    assert bands.stash_apply(merge=True, policy=MergePolicy({"n": "sum_of_changes"}))
+    wanted = [n - 5 - (n == 3) for n in range(8)]
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == wanted
+    assert problems(bands) == []
 
 
 def test_what_is_taken_back_before_it_is_stashed_is_nothing_to_stash(db, monkeypatch):

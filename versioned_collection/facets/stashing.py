@@ -25,6 +25,10 @@ class Stashing(Facet[DocumentType]):
     ) -> bool:
         """Set uncommitted changes aside; False when there are none.
 
+        Few documents go back together, as they are by then. Of more than a transaction takes,
+        and on a standalone server, those stay that another client changes meanwhile: they show
+        as modified, and are not in the stash. One that had gone back by then, or may have, is.
+
         Args:
             overwrite: Replace the stash of that name, or without a name the latest one.
             name: What to call it; a named stash is added to those that are there.
