@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 from harness import Nursery, nursery
-from harness.ledger import WRITERS, Writers, check_invariants, check_versions, journal_of, ledger
+from harness.ledger import (
+    WRITERS,
+    Writers,
+    check_invariants,
+    check_versions,
+    journal_of,
+    ledger,
+    though_they_write,
+)
 from harness.scenarios import contents, opened
 from harness.trap import shrink_limits
 from pymongo.database import Database
@@ -108,7 +116,7 @@ class Meeting:
         self.gone |= self.ids() - self.recorded()
         self.writers.resume()
         self.writers.go_on()
-        verb()
+        though_they_write(self.writers, verb)
         self.writers.go_on()
         self.writers.pause()
         check_invariants(self.db, 0, self.sums)

@@ -8,6 +8,7 @@ from bson import Decimal128, Int64, encode
 from pymongo import MongoClient, monitoring
 
 from versioned_collection import VersionedCollection, errors
+from versioned_collection.committer import Committer
 
 
 @pytest.fixture(params=["usual", "small"])
@@ -324,3 +325,48 @@ def test_an_equal_number_that_another_client_writes_meanwhile(standalone_db, see
         assert listener.action is None
         assert raws(bands) == (clean if changed is None else [encode({"_id": 1, **changed})])
         assert bands.has_changes() == (changed is not None)
+
+
+TAKING_BACK = {
+    "discard_changes": lambda bands: bands.discard_changes(),
+    "reset": lambda bands: bands.reset("HEAD~1", hard=True),
+    "abort_merge": lambda bands: bands.abort_merge(),
+}
+
+
+@pytest.mark.blocking
+@pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.parametrize("verb", TAKING_BACK)
+def test_all_of_few_documents_go_back_or_none(db, monkeypatch, verb, times):
+    """Whatever another client writes between the look and the transaction."""
+    bands = grown(db)
+    if verb == "abort_merge":
+        with pytest.raises(errors.AutoMergeFailedError):
+            bands.merge("side")
+    here, clean = bands.resolve("HEAD").id, bands.at("HEAD~1" if verb == "reset" else "HEAD")
+    clean = list(clean.find(sort=[("_id", 1)]))
+    bands.update_many({}, {"$inc": {"n": 5}})
+    carry_out, left = Committer.carry_out, [times]
+
+    def late(self, *args, **options):
+        if left[0]:
+            left[0] -= 1
+            db["bands"].update_one({"_id": 1}, {"$inc": {"n": 1}})
+        carry_out(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "carry_out", late)
+        if times == 1:
+            TAKING_BACK[verb](bands)
+        else:
+            with pytest.raises(errors.WorkingCopyChanged, match="everything is as before"):
+                TAKING_BACK[verb](bands)
+    if times == 1:
+        assert list(bands.find(sort=[("_id", 1)])) == clean
+        assert not bands.has_changes()
+    else:
+        assert bands.resolve("HEAD").id == here
+        assert bands.count_documents({"n": 5}) == bands.count_documents({}) - 1
+        assert bands.find_one({"_id": 1})["n"] > 5
+        assert bands.has_conflicts() == (verb == "abort_merge")
+    assert problems(bands) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from datetime import timezone
 from typing import Any
 
@@ -22,7 +24,10 @@ from versioned_collection import (
     errors,
 )
 from versioned_collection.committer import Committer
+from versioned_collection.committing.steps import Steps
 from versioned_collection.core.document import build
+from versioned_collection.errors import LeaseLost
+from versioned_collection.working_copy import WorkingCopy
 
 
 @pytest.fixture(params=["usual", "small"])
@@ -685,6 +690,111 @@ def test_a_change_while_many_are_overwritten_keeps_the_stash(anydb, small_limits
     assert bands.count_documents({"n": "stashed"}) == 8
     assert not bands.has_stash()
     assert problems(bands) == []
+
+
+def writing_before_carried_out(
+    db: Any, monkeypatch: pytest.MonkeyPatch, changes: Iterable[Any]
+) -> None:
+    """Have another client change a document after each look, as long as there are changes."""
+    carry_out, left = Committer.carry_out, iter(changes)
+
+    def late(self: Committer, *args: Any, **options: Any) -> None:
+        change = next(left, None)
+        if change is not None:
+            db["bands"].update_one({"_id": 3}, change)
+        carry_out(self, *args, **options)
+
+    monkeypatch.setattr(Committer, "carry_out", late)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_change_before_few_are_stashed_is_stashed_too(db, monkeypatch, times):
+    bands = numbered(db)
+    bands.stash_discard()
+    clean = raws(bands)
+    bands.update_many({}, {"$inc": {"n": -5}})
+    writing_before_carried_out(db, monkeypatch, [{"$inc": {"n": -1}}] * times)
+    assert bands.stash()
+    assert (raws(bands), bands.has_changes()) == (clean, False)
+    assert bands.stashes()[0].documents == 8
+    assert problems(bands) == []
+    assert bands.stash_apply(merge=True, policy=MergePolicy({"n": "sum_of_changes"}))
+    wanted = [n - 5 - (times if n == 3 else 0) for n in range(8)]
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == wanted
+
+
+def test_changes_before_few_are_stashed_all_the_time_stop_it(db, monkeypatch):
+    bands = numbered(db)
+    bands.update_many({}, {"$inc": {"n": -5}})
+    stashes, stored = bands.stashes(), db["__stash_bands"].count_documents({})
+    with monkeypatch.context() as patch:
+        writing_before_carried_out(db, patch, itertools.repeat({"$inc": {"n": -1}}))
+        with pytest.raises(errors.WorkingCopyChanged, match=r"_id 3.*Try again") as caught:
+            bands.stash(push=True)
+    assert caught.value.document_id == 3
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [-5, -4, -3, -5, -1, 0, 1, 2]
+    assert (bands.stashes(), db["__stash_bands"].count_documents({})) == (stashes, stored)
+    assert bands.status()["changes"]["updated"] == 8
+    assert problems(bands) == []
+    assert bands.stash(push=True)
+
+
+@pytest.mark.blocking
+def test_a_change_while_many_are_stashed_stays_in_one_place(anydb, small_limits, monkeypatch):
+    bands = numbered(anydb)
+    bands.stash_discard()
+    bands.update_many({}, {"$inc": {"n": -5}})
+    writing_before_carried_out(anydb, monkeypatch, [{"$inc": {"n": -1}}])
+    assert bands.stash()
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == [0, 1, 2, -3, 4, 5, 6, 7]
+    assert {one.document_id for one in bands.changes()} == {3}
+    assert bands.stashes()[0].documents == 7
+    assert problems(bands) == []
+    assert bands.stash_apply(merge=True, policy=MergePolicy({"n": "sum_of_changes"}))
+    wanted = [n - 5 - (n == 3) for n in range(8)]
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == wanted
+    assert problems(bands) == []
+
+
+@pytest.mark.blocking
+def test_a_change_after_some_of_many_were_stashed_leaves_them_there(db, small_limits, monkeypatch):
+    """Also where whoever stashed died: the next client does not take it for one that stayed."""
+    bands = numbered(db)
+    bands.stash_discard()
+    bands.update_many({}, {"$inc": {"n": -5}})
+    finish = Steps._finish
+
+    def die(self: Steps, commit: Any) -> None:
+        monkeypatch.setattr(Steps, "_finish", finish)
+        raise LeaseLost("dead")
+
+    monkeypatch.setattr(Steps, "_finish", die)
+    with pytest.raises(LeaseLost):
+        bands.stash()
+    db["bands"].update_one({"_id": 3}, {"$inc": {"n": -1}})
+    assert bands.has_changes()
+    assert bands.stashes()[0].documents == 8
+    assert bands.stash_apply(merge=True, policy=MergePolicy({"n": "sum_of_changes"}))
+    wanted = [n - 5 - (n == 3) for n in range(8)]
+    assert [one["n"] for one in bands.find(sort=[("_id", 1)])] == wanted
+    assert problems(bands) == []
+
+
+def test_what_is_taken_back_before_it_is_stashed_is_nothing_to_stash(db, monkeypatch):
+    bands = numbered(db)
+    bands.stash_discard()
+    field(bands, "n", "mine", 3)
+    look_again = WorkingCopy.look_again
+
+    def late(self: WorkingCopy) -> None:
+        db["bands"].update_one({"_id": 3}, {"$set": {"n": 3}})
+        look_again(self)
+
+    monkeypatch.setattr(WorkingCopy, "look_again", late)
+    writing_before_carried_out(db, monkeypatch, [{"$set": {"n": "theirs"}}])
+    assert bands.stash() is False
+    assert (bands.stashes(), db["__stash_bands"].count_documents({})) == ([], 0)
+    assert not bands.has_changes()
 
 
 @pytest.mark.parametrize("theirs", [{"$set": {"n": "theirs"}}, None])

@@ -10,6 +10,7 @@ from versioned_collection.committer import Committer
 from versioned_collection.core.document import document_hash
 from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Path
+from versioned_collection.errors import WorkingCopyChanged
 from versioned_collection.hold import Hold
 from versioned_collection.moves import BATCH, Move, is_small, moves_along
 from versioned_collection.observing import Progress
@@ -18,6 +19,9 @@ from versioned_collection.repository import Repository
 from versioned_collection.restoring import restoration
 from versioned_collection.working_copy import Change, WorkingCopy
 
+_ATTEMPTS = 3
+"""How often few documents are looked at and brought back, while other clients are faster."""
+
 
 def set_aside(
     hold: Hold,
@@ -25,8 +29,12 @@ def set_aside(
     commit: Commit,
     committer: Committer,
     visit: Callable[[list[Change]], None] = lambda changes: None,
+    afresh: Callable[[], None] = lambda: None,
 ) -> int:
     """Bring changed documents back to HEAD, together with a commit.
+
+    What another client writes meanwhile is looked at again where a transaction takes all of it;
+    in steps it is kept.
 
     Args:
         hold: The lease.
@@ -34,18 +42,48 @@ def set_aside(
         commit: What else becomes true.
         committer: Carries it out.
         visit: Called with each list of changes before anything is written.
+        afresh: Called before all of them come by again; undoes what `visit` has done.
 
     Returns:
         The number of documents that were changed.
+
+    Raises:
+        WorkingCopyChanged: Other clients write to few documents all the time; nothing was done.
     """
     if ensure_collection(hold):
         copy.look_again()  # the earlier look's time is before the collection came to be
-    count, small = _gathered(copy, visit)
-    if not count:
-        copy.settle_unchanged()
-        return 0
-    _carry_out(copy, commit, committer, small)
-    return count
+
+    def attempt() -> int:
+        count, small = _gathered(copy, visit)
+        if count:
+            _carry_out(copy, commit, committer, small)
+        else:
+            copy.settle_unchanged()
+        return count
+
+    return _insist(copy, attempt, afresh)
+
+
+def _insist(
+    copy: WorkingCopy, attempt: Callable[[], int], afresh: Callable[[], None] = lambda: None
+) -> int:
+    """Return what an attempt does, once no other client writes between its look and its end."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return attempt()
+        except WorkingCopyChanged as error:
+            # one that names no document is of an open transaction, which had its time
+            if "document_id" not in error.facts:
+                raise
+            changed = error.facts
+        afresh()
+        copy.look_again()
+    raise WorkingCopyChanged(
+        f"other clients write all the time to documents that {copy.hold.verb} takes back, such "
+        f"as the one with _id {changed['document_id']!r}; everything is as before. Try again "
+        "when they pause",
+        **changed,
+    )
 
 
 def _gathered(
@@ -95,7 +133,7 @@ def _carry_out(
         yield from further()
 
     at_once = None if small is None else partial(batches, small)
-    committer.carry_out(commit, at_once, keep=True, before_steps=resumable)
+    committer.carry_out(commit, at_once, before_steps=resumable)
     copy.forget()
     copy.repository.modified.add(committer.kept)  # what other clients changed meanwhile
 
@@ -107,16 +145,24 @@ def set_aside_and_move(hold: Hold, commit: Commit, progress: Progress | None) ->
         hold: The lease.
         commit: The commit, with the path from HEAD.
         progress: Told how many documents were written.
+
+    Raises:
+        WorkingCopyChanged: Other clients write to few documents all the time; nothing was done.
     """
     ensure_collection(hold)
     copy, path = WorkingCopy(hold), commit.path
     assert path is not None
-    _, small = _gathered(copy, lambda changes: None)
-    if commit.forgotten:  # whose deltas go once they were used, which takes steps
-        _note_seen(hold.repository, small or [])
-        small = None
     committer = Committer(hold, progress)
-    _carry_out(copy, commit, committer, small, lambda: moves_along(hold.repository, path))
+
+    def attempt() -> int:
+        count, small = _gathered(copy, lambda changes: None)
+        if commit.forgotten:  # whose deltas go once they were used, which takes steps
+            _note_seen(hold.repository, small or [])
+            small = None
+        _carry_out(copy, commit, committer, small, lambda: moves_along(hold.repository, path))
+        return count
+
+    _insist(copy, attempt)
 
 
 def _back(change: Change) -> Move:

@@ -115,6 +115,8 @@ class WorkingCopyWriter:
 
     Attributes:
         kept: The keys of the documents that were kept.
+        tried: Those of documents that were written to without a transaction, which may be among
+            them: another client has changed what was written. Whoever reads it clears it.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class WorkingCopyWriter:
         self._taken: set[DocumentKey] = set()
         self._bypass = False
         self.kept: list[DocumentKey] = []
+        self.tried: set[DocumentKey] = set()
 
     def write(self, targets: Sequence[Target], session: ClientSession | None) -> None:
         """Bring documents to their targets.
@@ -151,6 +154,8 @@ class WorkingCopyWriter:
         for moves in self._portions(targets, session):
             for _ in range(_ATTEMPTS):
                 expected = len(moves)
+                if session is None:
+                    self.tried.update(move.target.key for move in moves)
                 done = self._take_out(moves, session) + self._put_in(moves, session)
                 if done >= expected:
                     break

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
+from contextlib import suppress
 from typing import Any
 
 from pymongo.database import Database
 
 from harness import Nursery
 from harness.scenarios import NAME, opened
-from versioned_collection import VersionedCollection
+from versioned_collection import VersionedCollection, errors
 
 WRITERS = 3
 ACCOUNTS = 12
@@ -130,3 +131,13 @@ def journal_of(ids: Any, writer: int) -> list[int]:
     """Return the sorted numbers of what a writer inserted, among ids of documents."""
     start = f"journal {writer} "
     return sorted(int(i[len(start) :]) for i in ids if isinstance(i, str) and i.startswith(start))
+
+
+def though_they_write(writers: Writers, verb: Callable[[], Any]) -> Any:
+    """Call a verb while others write, once more in a pause where it gave way to them."""
+    with suppress(errors.WorkingCopyChanged):
+        return verb()
+    writers.pause()
+    done = verb()
+    writers.resume()
+    return done

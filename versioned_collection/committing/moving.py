@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
+from bson.objectid import ObjectId
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
@@ -49,6 +50,7 @@ class Moving:
         batches: Computes the batches.
         declare: Declares the commit anew, as it is by then.
         torn: See `WorkingCopyWriter`.
+        made: The stash that is made of the documents' changes, if one is.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Moving:
         declare: Callable[[Commit], None],
         *,
         torn: bool,
+        made: ObjectId | None = None,
     ) -> None:
         self._writing, self._commit = writing, commit
+        self._torn, self._made = torn, made
         self._hold, self._repository = writing.hold, writing.repository
         self._batches, self._declare = batches, declare
         self._writer = WorkingCopyWriter(
@@ -98,6 +102,7 @@ class Moving:
         self._keep_stash()
         self._keep_conflicts()
         self._writing.keep(self._writer)
+        self._writer.tried.clear()
         self._writing.remember_commit()
 
     def _write_whole(self, batch: list[Move], *, is_too_large: bool) -> None:
@@ -160,8 +165,24 @@ class Moving:
         is_beyond_head = self._commit.draft is not None or not self._commit.replica
         if self._writer.kept and self._commit.state.get("merge") and is_beyond_head:
             self._clash(batch, session)
+        if self._made is not None:
+            self._leave_out(batch, self._made, session)
         # the batch fails if another owner has taken over
         self._hold.touch(session)
+
+    def _leave_out(
+        self, batch: list[Move], stash: ObjectId, session: ClientSession | None
+    ) -> None:
+        """Leave changes that stay in the collection out of the stash that is being made.
+
+        Where a document may have been taken out before another client wrote to it, its change
+        is nowhere else, and stays in the stash. Once a batch is through it is not gone through
+        again: what others change from then on was set aside.
+        """
+        if self._writer.kept and not (self._commit.displace or self._torn):
+            stayed = set(self._writer.kept) - self._writer.tried
+            self._repository.stash.leave_out(stash, stayed, session)
+        self._repository.modified.forget_seen((move.target.key for move in batch), session)
 
     def _displace(self) -> None:
         """Take all documents out that are to change, before the next one is put in."""

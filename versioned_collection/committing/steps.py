@@ -20,6 +20,7 @@ from versioned_collection.committing.writing import (
 )
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Path
+from versioned_collection.core.version import fingerprint_text
 from versioned_collection.erasing import Erasing, take_back
 from versioned_collection.errors import (
     CheckFailed,
@@ -188,6 +189,14 @@ class Steps:
             (one["id"] for one in commit.state.get("stashes", ()) if one["id"] not in known), None
         )
 
+    def _recount(self, commit: Commit, stash: ObjectId) -> None:
+        """Have the header of a stash tell what is left, where changes stayed in the collection."""
+        header = next(one for one in commit.state["stashes"] if one["id"] == stash)
+        count = self._repository.stash.count(stash)
+        if count != header["documents"]:
+            digest = fingerprint_text(self._repository.stash.digest(stash))
+            header |= {"documents": count, "digest": digest}
+
     def _stashes(self) -> set[ObjectId]:
         return {header["id"] for header in self._hold.state.stashes}
 
@@ -196,6 +205,7 @@ class Steps:
 
         It is in the list until all are there, and stays where one is not.
         """
+        self._recount(commit, stash)
         back = Commit(
             state=with_stashes(self._hold.state.stashes), stash=stash, guarded=True, displace=True
         )
@@ -240,7 +250,10 @@ class Steps:
         if commit.fill:
             self._complete(commit, lambda: fillings(repository))
         if commit.restore:
-            self._complete(commit, lambda: restorations(repository))
+            made = self._stash_made_by(commit)
+            self._complete(commit, lambda: restorations(repository), made)
+            if made is not None:
+                self._recount(commit, made)
         if commit.path is not None:
             if commit.restore:  # once on the way, nothing goes back to where it started
                 if "merge" in commit.state:  # what it wrote is gone, wherever HEAD ends up
@@ -291,10 +304,12 @@ class Steps:
         through = [name for name in everywhere if name not in commit.copies]
         return [*commit.copies[:1], *through]
 
-    def _complete(self, commit: Commit, batches: Callable[[], Batches]) -> None:
+    def _complete(
+        self, commit: Commit, batches: Callable[[], Batches], made: ObjectId | None = None
+    ) -> None:
         if commit.working_copy:
             ensure_collection(self._hold)
-        moving = Moving(self._writing, commit, batches, self.declare, torn=self._torn)
+        moving = Moving(self._writing, commit, batches, self.declare, torn=self._torn, made=made)
         moving.run(self._tell)
 
     def _tell(self, batch: Sequence[Move]) -> None:

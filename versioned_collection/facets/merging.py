@@ -251,6 +251,8 @@ class Merging(Facet[DocumentType]):
         Raises:
             InvalidOperation: A merge waits.
             InvalidCollectionVersion: There is no such version.
+            WorkingCopyChanged: Other clients write all the time to few documents that `hard`
+                moves; nothing was done.
             CollectionNotTracked: There is no history.
         """
         return reset(self._repository, revision, hard, progress)
@@ -356,12 +358,16 @@ class Merging(Facet[DocumentType]):
         The documents are those of HEAD again: decisions and edits since the merge are gone,
         whoever made them, as after `discard_changes`. The same goes for a `pull`, and for a
         `rebase`, of which all steps are taken back: documents, HEAD and branch are as before it.
-        Only what is written while this runs stays.
+        Of many documents, what is written while this runs stays.
 
         Where `stash_apply` left the conflicts, the documents that it changed are exactly what
         they were before, uncommitted changes and all; decisions are gone. A document that was
         edited since, or that another client changed while the stash was applied, stays as it is
         now and shows as modified. So does what the stash did not touch. The stash is there still.
+
+        Raises:
+            WorkingCopyChanged: Other clients write to few documents all the time; nothing was
+                done.
         """
         return self._unless_untracked(
             lambda repository: conflict_verbs.abort_merge(repository, progress), False

@@ -127,7 +127,16 @@ class Recording(Facet[DocumentType]):
         return found is not None
 
     def discard_changes(self, *, progress: Progress | None = None) -> bool:
-        """Bring the documents back to HEAD; False when untracked."""
+        """Bring the documents back to HEAD; False when untracked.
+
+        Few documents go back together, as they are by then. Of more than a transaction takes,
+        and on a standalone server, those stay that another client changes meanwhile; they show
+        as modified.
+
+        Raises:
+            WorkingCopyChanged: Other clients write to few documents all the time; nothing was
+                done.
+        """
         done = self._unless_untracked(
             lambda repository: discard_changes(repository, progress), None
         )

@@ -25,6 +25,10 @@ class Stashing(Facet[DocumentType]):
     ) -> bool:
         """Set uncommitted changes aside; False when there are none.
 
+        Few documents go back together, as they are by then. Of more than a transaction takes,
+        and on a standalone server, those stay that another client changes meanwhile: they show
+        as modified, and are not in the stash. One that had gone back by then, or may have, is.
+
         Args:
             overwrite: Replace the stash of that name, or without a name the latest one.
             name: What to call it; a named stash is added to those that are there.
@@ -38,6 +42,8 @@ class Stashing(Facet[DocumentType]):
             InvalidArgument: The name is malformed or taken, or `push` and `overwrite` are both
                 given (a ValueError).
             InvalidType: `name` or `message` is not a text (a TypeError).
+            WorkingCopyChanged: Other clients write to few documents all the time; nothing was
+                done.
             DocumentRejected: A unique index refuses a document of HEAD; everything is as before,
                 or what could not go back where it was is in the latest stash, and the error
                 says so.

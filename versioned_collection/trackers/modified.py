@@ -27,7 +27,7 @@ from versioned_collection.server_errors import (
     UUID_MISMATCH,
     translated,
 )
-from versioned_collection.trackers.base import Tracker, drop_exactly, identities
+from versioned_collection.trackers.base import Session, Tracker, drop_exactly, identities
 from versioned_collection.wire import documents
 from versioned_collection.writes import WriteOutcome, delete_many_statement, write
 
@@ -109,6 +109,12 @@ class ModifiedCollection(Tracker):
         if own:
             filter_ = RawBSONDocument(raw_id_in(own))
             yield from chain.from_iterable(documents(self.db, self.name, filter_))
+
+    def forget_seen(self, keys: Iterable[DocumentKey], session: Session = None) -> None:
+        """Have ids carry no seen state any more; they stay noted."""
+        filter_ = RawBSONDocument(raw_id_in(list(map(_own, keys))))
+        with translated():
+            self.collection.update_many(filter_, {"$unset": {"seen": ""}}, session=session)
 
     def is_empty(self) -> bool:
         """Tell whether no id is noted."""

@@ -10,9 +10,11 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import errors as driver
 
-from versioned_collection.core.delta import Delta
+from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import DocumentKey, build, element, elements
+from versioned_collection.core.sums import MODULUS
 from versioned_collection.server_errors import translated
+from versioned_collection.trackers.base import Session
 from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_form import sort_key
 from versioned_collection.writes import write
@@ -47,6 +49,22 @@ class StashCollection(ErasableDeltas):
         """Return how many documents a stash changes."""
         with translated():
             return self.collection.count_documents({"version": stash})
+
+    def digest(self, stash: ObjectId) -> int:
+        """Return the sum of the digests of a stash's deltas."""
+        stored = self.of_version(stash)
+        return sum(delta_digest(delta, encoded_rows(delta)) for delta in stored) % MODULUS
+
+    def leave_out(
+        self, stash: ObjectId, keys: Iterable[DocumentKey], session: Session = None
+    ) -> None:
+        """Remove the changes that a stash has of these very documents.
+
+        What they have in chunks goes with the stash, or is left to `collect_uploads`.
+        """
+        filter_ = {"version": stash, "key": {"$in": list(map(sort_key, keys))}}
+        with translated():
+            self.collection.delete_many(filter_, session=session)
 
     def among(self, stash: ObjectId, keys: Iterable[DocumentKey]) -> Iterator[Delta]:
         """Iterate over the changes that a stash has of these very documents."""

@@ -14,10 +14,13 @@ from versioned_collection.working_copy import WorkingCopy
 def discard_changes(repository: Repository, progress: Progress | None = None) -> int:
     """Bring the documents back to HEAD.
 
-    A change that another client makes while this runs is kept, and shows as modified.
+    In steps, a change that another client makes while this runs is kept, and shows as modified.
 
     Returns:
         The number of documents that were brought back.
+
+    Raises:
+        WorkingCopyChanged: Other clients write to few documents all the time; nothing was done.
     """
     with holding(repository, "discard_changes") as hold:
         copy = WorkingCopy(hold)

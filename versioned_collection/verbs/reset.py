@@ -33,6 +33,7 @@ def reset(
 
     Raises:
         InvalidCollectionVersion: There is no such version.
+        WorkingCopyChanged: Other clients write to few documents all the time; nothing was done.
     """
     with holding(repository, "reset") as hold:
         target = Resolver(repository, hold.state).resolve(revision)

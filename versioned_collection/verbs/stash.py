@@ -32,6 +32,9 @@ from versioned_collection.working_copy import Change, WorkingCopy
 _LARGEST_LIST = 1 << 20
 """Bytes of all headers; they are part of the one document that every verb reads and writes."""
 
+_EMPTY = {"documents": 0, "digest": fingerprint_text(0)}
+"""What the header of a stash says while there is nothing in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stash:
@@ -87,6 +90,7 @@ def stash(
             `push` nor a name is given; or there are too many.
         InvalidArgument: The name is malformed or taken, or `push` goes with `overwrite`.
         InvalidType: `name` or `message` is no text.
+        WorkingCopyChanged: Other clients write to few documents all the time; nothing was done.
         DocumentRejected: The server refuses a document of HEAD; everything is as before, or the
             latest stash has what could not go back where it was.
     """
@@ -108,8 +112,7 @@ def stash(
             "head": state.head,
             "branch": state.branch,
             "created": repository.now(),
-            "documents": 0,
-            "digest": fingerprint_text(0),
+            **_EMPTY,
         }
         stashes = [one for one in state.stashes if one is not replaced] + [header]
         _check_size(stashes)
@@ -122,8 +125,12 @@ def stash(
             header["digest"] = fingerprint_text(total)
             header["documents"] += len(changes)
 
+        def afresh() -> None:
+            repository.stash.delete([stash_id])
+            header.update(_EMPTY)
+
         commit = Commit(state=with_stashes(stashes))
-        if not set_aside(hold, copy, commit, Committer(hold, progress), keep):
+        if not set_aside(hold, copy, commit, Committer(hold, progress), keep, afresh):
             hold.update({"intent": None})
             return False
         if replaced is not None:
