@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from pymongo import errors as driver
@@ -11,8 +12,13 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.core.document import AWARE_OPTIONS
-from versioned_collection.errors import FormatMismatch, InvalidArgument
-from versioned_collection.server_errors import NAMESPACE_NOT_FOUND, UUID_MISMATCH, translated
+from versioned_collection.errors import FormatMismatch, InvalidArgument, NotSupported
+from versioned_collection.server_errors import (
+    NAMESPACE_NOT_FOUND,
+    TOO_LARGE,
+    UUID_MISMATCH,
+    translated,
+)
 from versioned_collection.wire import create_collection
 
 FORMAT = 1
@@ -192,3 +198,24 @@ def check_format(document: Mapping[str, Any], where: str) -> None:
 
 
 Session = ClientSession | None
+
+
+@contextmanager
+def told_if_too_large() -> Iterator[None]:
+    """Tell of a note of what a verb does that does not fit into a document.
+
+    Raises:
+        NotSupported: It does not.
+    """
+    try:
+        yield
+    except (driver.DocumentTooLarge, driver.OperationFailure) as error:
+        if isinstance(error, driver.OperationFailure) and error.code not in TOO_LARGE:
+            raise
+        raise NotSupported(
+            "the note of what is to be done at once takes more bytes than a document may have, so "
+            "nothing of it was done. Do it in parts, with fewer versions each: of a remote, bring "
+            "a branch first that ends with an older version; or give branches shorter names, and "
+            "tags shorter messages",
+            reason=str(error),
+        ) from error

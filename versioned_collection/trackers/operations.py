@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format
+from versioned_collection.trackers.base import (
+    FORMAT,
+    Session,
+    Tracker,
+    check_format,
+    told_if_too_large,
+)
 
 _FIRST = {"_id": "first"}
 """What is written first, and removed: no operation, also where a process died in between."""
@@ -34,9 +40,13 @@ class OperationsCollection(Tracker):
             self.collection.delete_one(_FIRST)
 
     def append(self, operation: Mapping[str, Any], session: Session = None) -> None:
-        """Add an operation; one that is there already stays as it is."""
+        """Add an operation; one that is there already stays as it is.
+
+        Raises:
+            NotSupported: It has more than a document may; nothing was written.
+        """
         facts = {name: value for name, value in operation.items() if name != "_id"}
-        with translated():
+        with translated(), told_if_too_large():
             self.collection.update_one(
                 {"_id": operation["_id"]},
                 {"$setOnInsert": {"format": FORMAT, **facts}},
