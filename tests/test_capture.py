@@ -30,7 +30,7 @@ from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection import VersionedCollection, embedded, errors, working_copy
-from versioned_collection.capture import change_stream, write_through
+from versioned_collection.capture import change_stream, replies, write_through
 from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.core.document import build, element, key_of
 from versioned_collection.trackers import journal, replica
@@ -324,6 +324,77 @@ def test_replaced_twice_and_changed_again(db, bands):
     assert bands.status()["changes"] == {"inserted": 0, "updated": 1, "deleted": 0}
 
 
+# -- replies that are too large ------------------------------------------------------------
+
+
+def test_ids_that_fill_more_than_a_reply(db, bands):
+    """The server closes the connection over a reply that has the last id once more."""
+    ids = [f"{i}{'x' * 1_000_000}" for i in range(6)]
+    for one in ids:
+        db[NAME].insert_one({"_id": one})
+    db[NAME].update_one({"_id": 1}, {"$set": {"x": "changed"}})
+    assert bands.status()["changes"] == {"inserted": 6, "updated": 1, "deleted": 0}
+    assert bands.discard_changes()
+    assert bands.find_one({"_id": ids[0]}) is None
+    assert not bands.has_changes()
+
+
+def _losing(
+    monkeypatch: pytest.MonkeyPatch, is_lost: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
+    """Let the connection be lost over some commands that read change streams; return all."""
+    commands: list[dict[str, Any]] = []
+
+    def checked(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(database: Any, command: Any, *session: Any) -> Any:
+            commands.append(command)
+            if is_lost(command):
+                raise driver.AutoReconnect("connection closed")
+            return read(database, command, *session)
+
+        return reading
+
+    for name in ("run", "next_reply"):
+        monkeypatch.setattr(replies, name, checked(getattr(replies, name)))
+    return commands
+
+
+def _size_of_reply(command: dict[str, Any]) -> int:
+    return int(command.get("cursor", command).get("batchSize", 0))
+
+
+def test_replies_that_are_lost_are_asked_for_in_parts(db, client, bands, monkeypatch):
+    """Each event counts, also those of one transaction, which have the same time."""
+    with client.start_session() as session, session.start_transaction():
+        db[NAME].insert_many([{"_id": f"new {i}"} for i in range(40)], session=session)
+        db[NAME].delete_one({"_id": 1}, session=session)
+    commands = _losing(monkeypatch, lambda command: _size_of_reply(command) > 8)
+    assert bands.status()["changes"] == {"inserted": 40, "updated": 0, "deleted": 1}
+    assert any("resumeAfter" in str(command) for command in commands)
+    monkeypatch.undo()
+    registered_exactly(bands)
+
+
+def test_a_connection_that_stays_lost(db, bands, monkeypatch):
+    """There is one more attempt, in the smallest parts."""
+    db[NAME].insert_one({"_id": "new"})
+    commands = _losing(monkeypatch, lambda command: True)
+    with pytest.raises(driver.AutoReconnect, match="connection closed"):
+        bands.status()
+    assert list(map(_size_of_reply, commands)) == [replies._BATCH, 1, 0]
+    monkeypatch.undo()
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
+
+
+def test_an_event_that_no_reply_can_hold(db, bands, monkeypatch):
+    """Everything is compared, as where the server cannot resume."""
+    db[NAME].insert_one({"_id": "new"})
+    _losing(monkeypatch, lambda command: "ping" not in command)
+    assert bands.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
+    monkeypatch.undo()
+    registered_exactly(bands)
+
+
 # -- lost history --------------------------------------------------------------------------
 
 
@@ -341,7 +412,7 @@ def test_history_lost(db, bands, monkeypatch, code):
             raise driver.OperationFailure("the resume point is gone", code)
         return run(database, command, session)
 
-    monkeypatch.setattr(change_stream, "run", refusing)
+    monkeypatch.setattr(replies, "run", refusing)
     assert bands.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 1}
     assert refusals
     monkeypatch.undo()

@@ -870,6 +870,23 @@ def test_large_changes(anydb, there, small_limits):
     assert_equal(mine, theirs)
 
 
+def test_more_than_can_be_noted_at_once(sides_of_any_size):
+    """A note of what is done, and how to undo it, is one document."""
+    mine, theirs = sides_of_any_size
+    put(theirs, "one")
+    for number in range(18):
+        theirs.tag(f"tag {number}", message="m" * 1_000_000)
+    before = raws(mine), labels(mine), mine.branches(), mine.tags()
+    for verb in (mine.fetch, mine.pull):
+        with pytest.raises(errors.NotSupported, match="in parts"):
+            verb(theirs)
+        assert (raws(mine), labels(mine), mine.branches(), mine.tags()) == before
+    for number in range(1, 18):
+        theirs.delete_tag(f"tag {number}")
+    mine.pull(theirs)
+    assert_equal(mine, theirs)
+
+
 # -- clone and names -------------------------------------------------------------------------
 
 

@@ -19,6 +19,9 @@ DUPLICATE_KEY = 11000
 DOCUMENT_VALIDATION_FAILURE = 121
 UNAUTHORIZED = 13
 DOCUMENT_TOO_LARGE = 10334
+TOO_LARGE = frozenset((DOCUMENT_TOO_LARGE, 17419, 17420))
+"""The others are about what an update would make of a document."""
+
 OVERFLOW = 15
 """Also what a server says of a document with more than 180 levels, which it does not store."""
 

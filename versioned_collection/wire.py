@@ -172,7 +172,7 @@ class Cursor:
             elif name == b"ns":
                 self.collection = raw[start + 4 : end - 1].decode().split(".", 1)[1]
             elif name == b"postBatchResumeToken":
-                self.resume_token = bson.decode(raw[start:end])["_data"]
+                self.resume_token = bson.decode(raw[start:end])
 
 
 def next_reply(

@@ -20,16 +20,15 @@ from bson.timestamp import Timestamp
 from pymongo import errors as driver
 
 from versioned_collection.capture.base import SPILL, Capture, Noticed
+from versioned_collection.capture.replies import replies
 from versioned_collection.core.document import DocumentKey, document_key, elements
 from versioned_collection.errors import NotSupported
 from versioned_collection.server_errors import reason_of
 from versioned_collection.trackers.metadata import Metadata, OwnCommit
-from versioned_collection.wire import Cursor, kill_cursor, next_reply, run
+from versioned_collection.wire import Cursor, run
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 2000
-_WAIT_MS = 10
 _DOCUMENT_EVENTS = frozenset((b"insert", b"update", b"replace", b"delete"))
 _ENDING_EVENTS = frozenset((b"drop", b"rename", b"dropDatabase", b"invalidate"))
 _size = struct.Struct("<i")
@@ -177,49 +176,27 @@ class ChangeStreamCapture(Capture):
         last = _number(noticed.at)
         # several shards may have written at the same time, and one of them is the first to say so
         passed = last + self.repository.is_behind_mongos
-        db, name = self.repository.db, self.repository.name
         count = 0
-        with db.client.start_session(causal_consistency=False) as session:
-            cursor = Cursor(run(db, self._open(start, own), session))
-            try:
-                while True:
-                    events = list(map(_event, cursor.documents))
-                    count += len(events)
-                    yield [event for event in events if event.time <= last]
-                    if not cursor.id or _reached(cursor, events, last, passed):
-                        return
-                    if count > _LEAST_EVENTS_FOR_SCAN and count > self._limit():
-                        noticed.scan, noticed.reason = True, "comparing everything is cheaper"
-                        return
-                    more = {
-                        "getMore": cursor.id,
-                        "collection": name,
-                        "batchSize": _BATCH,
-                        "maxTimeMS": _WAIT_MS,
-                    }
-                    cursor = next_reply(db, more, session)
-            finally:
-                if cursor.id:
-                    kill_cursor(db, name, cursor.id, session)
-
-    def _open(self, start: Timestamp, own: Sequence[OwnCommit]) -> dict[str, Any]:
-        pipeline: list[dict[str, Any]] = [
-            {"$changeStream": {"startAtOperationTime": Timestamp(start.time, start.inc + 1)}}
-        ]
-        if own:
-            pipeline.append({"$match": {"$and": [{"$nor": [one]} for one in _events_of(own)]}})
-        fields = {"documentKey._id": 1, "operationType": 1, "clusterTime": 1}
-        pipeline.append({"$project": fields})
-        return {
-            "aggregate": self.repository.name,
-            "pipeline": pipeline,
-            "cursor": {"batchSize": _BATCH},
-            "readConcern": {"level": "majority"},
-        }
+        with closing(replies(self.repository, start, _stages(own))) as stream:
+            for cursor in stream:
+                events = list(map(_event, cursor.documents))
+                count += len(events)
+                yield [event for event in events if event.time <= last]
+                if not cursor.id or _reached(cursor, events, last, passed):
+                    return
+                if count > _LEAST_EVENTS_FOR_SCAN and count > self._limit():
+                    noticed.scan, noticed.reason = True, "comparing everything is cheaper"
+                    return
 
     def _limit(self) -> float:
         stored = run(self.repository.db, {"count": self.repository.name})["n"]
         return float(_MORE_THAN_A_SCAN * stored)
+
+
+def _stages(own: Sequence[OwnCommit]) -> list[dict[str, Any]]:
+    """Return what leaves our own commits out of a stream, and all that does not count here."""
+    match = [{"$match": {"$and": [{"$nor": [one]} for one in _events_of(own)]}}] if own else []
+    return [*match, {"$project": {"documentKey._id": 1, "operationType": 1, "clusterTime": 1}}]
 
 
 def _events_of(commits: Iterable[OwnCommit]) -> list[dict[str, Any]]:
@@ -302,7 +279,8 @@ def _reached(cursor: Cursor, events: Sequence[_Event], last: int, passed: int) -
     """
     if events and events[-1].time > last:
         return True
-    return _number(token_time(cursor.resume_token)) >= passed
+    token = cursor.resume_token or {}
+    return _number(token_time(token.get("_data"))) >= passed
 
 
 def token_time(token: Any) -> Timestamp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 import bson
@@ -18,9 +19,15 @@ from versioned_collection.errors import (
     CorruptHistory,
     FormatMismatch,
     InvalidArgument,
+    NotSupported,
     VersioningError,
 )
-from versioned_collection.server_errors import NAMESPACE_NOT_FOUND, UUID_MISMATCH, translated
+from versioned_collection.server_errors import (
+    NAMESPACE_NOT_FOUND,
+    TOO_LARGE,
+    UUID_MISMATCH,
+    translated,
+)
 from versioned_collection.wire import create_collection
 
 FORMAT = 1
@@ -287,3 +294,24 @@ def must(holds: bool, problem: str) -> None:
 
 
 Session = ClientSession | None
+
+
+@contextmanager
+def told_if_too_large() -> Iterator[None]:
+    """Tell of a note of what a verb does that does not fit into a document.
+
+    Raises:
+        NotSupported: It does not.
+    """
+    try:
+        yield
+    except (driver.DocumentTooLarge, driver.OperationFailure) as error:
+        if isinstance(error, driver.OperationFailure) and error.code not in TOO_LARGE:
+            raise
+        raise NotSupported(
+            "the note of what is to be done at once takes more bytes than a document may have, so "
+            "nothing of it was done. Do it in parts, with fewer versions each: of a remote, bring "
+            "a branch first that ends with an older version; or give branches shorter names, and "
+            "tags shorter messages",
+            reason=str(error),
+        ) from error

@@ -33,6 +33,7 @@ from versioned_collection.trackers.base import (
     identities,
     must,
     parsed,
+    told_if_too_large,
 )
 from versioned_collection.wire import documents
 
@@ -279,8 +280,12 @@ class MetadataCollection(Tracker):
     def insert(
         self, lease: ObjectId, fence: int, state: Mapping[str, Any], session: Session = None
     ) -> None:
-        """Write the first state: from here on the collection is tracked."""
-        with translated():
+        """Write the first state: from here on the collection is tracked.
+
+        Raises:
+            NotSupported: It has more than a document may; nothing was written.
+        """
+        with translated(), told_if_too_large():
             self.collection.insert_one(
                 {"_id": self._id, "format": FORMAT, **state, "lease": lease, "fence": fence},
                 session=session,
@@ -303,6 +308,7 @@ class MetadataCollection(Tracker):
 
         Raises:
             LeaseLost: Another process took over; nothing was changed.
+            NotSupported: It would have more than a document may; nothing was changed.
         """
         wanted = self._id if of is None else self._id_of(of)
         if "labels" in changes and wanted != _MAIN:
@@ -312,7 +318,7 @@ class MetadataCollection(Tracker):
     def _set(
         self, wanted: Any, lease: ObjectId, changes: Mapping[str, Any], session: Session
     ) -> None:
-        with translated():
+        with translated(), told_if_too_large():
             result = self.collection.update_one(
                 {"_id": wanted, "lease": lease}, {"$set": dict(changes)}, session=session
             )

@@ -15,6 +15,7 @@ from versioned_collection.trackers.base import (
     Unreadable,
     check_format,
     parsed,
+    told_if_too_large,
 )
 
 T = TypeVar("T")
@@ -46,9 +47,13 @@ class OperationsCollection(Tracker):
             self.collection.delete_one(_FIRST)
 
     def append(self, operation: Mapping[str, Any], session: Session = None) -> None:
-        """Add an operation; one that is there already stays as it is."""
+        """Add an operation; one that is there already stays as it is.
+
+        Raises:
+            NotSupported: It has more than a document may; nothing was written.
+        """
         facts = {name: value for name, value in operation.items() if name != "_id"}
-        with translated():
+        with translated(), told_if_too_large():
             self.collection.update_one(
                 {"_id": operation["_id"]},
                 {"$setOnInsert": {"format": FORMAT, **facts}},
