@@ -17,7 +17,7 @@ from pymongo import errors as driver
 from remote_support import other_database
 
 from versioned_collection import VersionedCollection, errors
-from versioned_collection.capture import change_stream
+from versioned_collection.capture import replies
 from versioned_collection.commit import Commit
 from versioned_collection.committing import at_once
 from versioned_collection.trackers import lease
@@ -122,7 +122,7 @@ def test_what_changed_is_lost(db, records, monkeypatch):
             raise driver.OperationFailure("the resume point is gone", 286)
         return run(database, command, session)
 
-    monkeypatch.setattr(change_stream, "run", refusing)
+    monkeypatch.setattr(replies, "run", refusing)
     assert bands.has_changes()
     (lost,) = records("capture.change_stream")
     assert (lost.levelname, lost.collection, lost.server_code) == ("WARNING", "bands", 286)
