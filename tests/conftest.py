@@ -202,14 +202,19 @@ BEYOND_DOUBLES_OF_MOTOR = frozenset({"test_codecs.py"})
 """Files that ask for codec options, which the double of Motor refuses."""
 
 PARTS = {
-    "test_benchmarks.py": 2,
-    "test_capture.py": 3,
-    "test_crash.py": 5,
+    "test_at_queries.py": 2,
+    "test_benchmarks.py": 3,
+    "test_capture.py": 4,
+    "test_crash.py": 6,
+    "test_lost_changes.py": 3,
     "test_purge_remotes.py": 3,
-    "test_transfer_crash.py": 5,
+    "test_transfer_crash.py": 6,
     "test_transfer_hostile.py": 3,
+    "test_a_stream_goes_on_while_many_others_wait_for_its_lease": 2,
+    "test_a_stream_goes_on_while_many_verbs_wait_for_its_lease": 2,
     "test_deltas_that_are_not_stored": 3,
     "test_dropped_collection_comes_back_as_it_was_with_any_verb": 2,
+    "test_edited_documents_are_told_one_by_one": 3,
     "test_refused_arguments_change_nothing": 2,
     "test_what_a_write_chooses_by_its_options": 2,
     "test_what_is_told": 2,

@@ -179,17 +179,12 @@ def test_closed_streams(cli: Cli, db: Database[Any]) -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_output_that_has_no_room(cli: Cli, db: Database[Any]) -> None:
     VersionedCollection(db, "bands").init()
-    for words in (
-        ("status",),
-        ("log", "--json"),
-        ("--help",),
-        ("export", "-", "--format", "bson"),
-    ):
+    for words in (("status",), ("--help",), ("export", "-", "--format", "bson")):
         done = closed(cli, ">/dev/full", *words)
         assert (done.returncode, done.stderr.count("output_failed")) == (10, 1), done
         assert "No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
-    for words, code in ((("log", "nope"), 5), (("--json", "log", "nope"), 5), (("nope",), 2)):
+    for words, code in ((("log", "nope", "--json"), 5), (("nope",), 2)):
         assert closed(cli, "2>/dev/full", *words).returncode == code
 
 
