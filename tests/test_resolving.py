@@ -272,3 +272,25 @@ def test_a_decision_with_too_many_levels(db):
     with pytest.raises(errors.DocumentRejected, match="nesting"):
         bands.resolve_conflict(conflict, deep)
     assert bands.has_conflicts()
+
+
+def test_few_conflicts_are_settled_together_or_not_at_all(db):
+    bands: VersionedCollection[Any] = VersionedCollection(db, "bands")
+    bands.insert_many([{"_id": n, "v": "base"} for n in range(3)])
+    bands.init()
+    bands.create_branch("side")
+    bands.update_many({}, {"$set": {"v": "theirs"}})
+    bands.register("theirs")
+    bands.checkout("main")
+    bands.update_many({}, {"$set": {"v": "ours"}})
+    bands.register("ours")
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    before = raws(bands)
+
+    def raising_at_the_last(conflict: Any, context: Any) -> Any:
+        return conflict.theirs if conflict.document_id < 2 else 1 / 0
+
+    with pytest.raises(errors.ResolverFailed):
+        bands.resolve_conflicts(resolver=raising_at_the_last)
+    assert (raws(bands), len(list(bands.conflicts()))) == (before, 3)

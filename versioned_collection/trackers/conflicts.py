@@ -107,22 +107,25 @@ class ConflictsCollection(Tracker):
         """
         ids = {} if span is None else {"$gte": span[0], "$lte": span[1]}
         page: list[StoredConflict] = []
-        while found := self._page({"merge": merge, **({"_id": ids} if ids else {})}):
-            ids["$gt"] = found[-1].id
+        is_last = False
+        while not is_last:
+            found, is_last = self._page({"merge": merge, **({"_id": ids} if ids else {})})
             page += found
-            whole = _start_of_last(page)  # more of that document may follow
+            # where it is not the last page, more of its last document may follow
+            whole = len(page) if is_last else _start_of_last(page)
             if whole:
                 yield page[:whole]
             page = page[whole:]
-        if page:
-            yield page
+            if found:
+                ids["$gt"] = found[-1].id
 
     def one(self, merge: ObjectId, conflict: ObjectId) -> StoredConflict | None:
         """Return a conflict of a merge, None where it does not wait."""
-        found = self._page({"merge": merge, "_id": conflict})
+        found, _ = self._page({"merge": merge, "_id": conflict})
         return found[0] if found else None
 
-    def _page(self, filter_: Mapping[str, Any]) -> list[StoredConflict]:
+    def _page(self, filter_: Mapping[str, Any]) -> tuple[list[StoredConflict], bool]:
+        """Return the first conflicts that a filter finds, and whether they are all of them."""
         page: list[StoredConflict] = []
         size = 0
         # the id is there for people who look, and may be one that cannot be decoded
@@ -132,8 +135,8 @@ class ConflictsCollection(Tracker):
                 page += parsed([stored], self._decoded, self.name)
                 size += sum(len(getattr(page[-1].conflict, side) or b"") for side in _SIDES)
                 if size > PAGE_BYTES:
-                    break
-        return page
+                    return page, False
+        return page, len(page) < PAGE
 
     def _decoded(self, stored: dict[str, Any]) -> StoredConflict:
         check_format(stored, self.name)
