@@ -17,13 +17,11 @@ from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
 from versioned_collection.capture import capture_for
-from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, images
+from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.portions import portions
-from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.tree import Path
-from versioned_collection.core.version import fingerprint_text
 from versioned_collection.hold import Hold
 from versioned_collection.lifecycle import drop_some
 from versioned_collection.moves import (
@@ -191,18 +189,10 @@ class _Copy:
             return {}
         # nobody but whoever holds the lease uploads anything to it
         repository.stash.collect_uploads(repository.now() + _AHEAD)
-        return with_stashes(map(self._described, state.stashes))
+        return with_stashes(map(repository.stash.described, state.stashes))
 
     def _without(self, delta: Delta) -> Delta | None:
         return images(self._erasure.of(delta.old), self._erasure.of(delta.new))
-
-    def _described(self, header: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the header of a stash, with what it holds by now."""
-        total = count = 0
-        for delta in self._repository.stash.of_version(header["id"]):
-            total += delta_digest(delta, encoded_rows(delta))
-            count += 1
-        return {**header, "documents": count, "digest": fingerprint_text(total % MODULUS)}
 
     def _rewrite_views(self) -> None:
         overlays = self._repository.overlays

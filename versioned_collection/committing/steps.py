@@ -20,7 +20,6 @@ from versioned_collection.committing.writing import (
 )
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Path
-from versioned_collection.core.version import fingerprint_text
 from versioned_collection.erasing import Erasing, take_back
 from versioned_collection.errors import (
     CheckFailed,
@@ -192,10 +191,8 @@ class Steps:
     def _recount(self, commit: Commit, stash: ObjectId) -> None:
         """Have the header of a stash tell what is left, where changes stayed in the collection."""
         header = next(one for one in commit.state["stashes"] if one["id"] == stash)
-        count = self._repository.stash.count(stash)
-        if count != header["documents"]:
-            digest = fingerprint_text(self._repository.stash.digest(stash))
-            header |= {"documents": count, "digest": digest}
+        if self._repository.stash.count(stash) != header["documents"]:
+            header |= self._repository.stash.described(header)
 
     def _stashes(self) -> set[ObjectId]:
         return {header["id"] for header in self._hold.state.stashes}

@@ -13,6 +13,7 @@ from pymongo import errors as driver
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import DocumentKey, build, element, elements
 from versioned_collection.core.sums import MODULUS
+from versioned_collection.core.version import fingerprint_text
 from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import Session
 from versioned_collection.trackers.delta_erasing import ErasableDeltas
@@ -50,10 +51,13 @@ class StashCollection(ErasableDeltas):
         with translated():
             return self.collection.count_documents({"version": stash})
 
-    def digest(self, stash: ObjectId) -> int:
-        """Return the sum of the digests of a stash's deltas."""
-        stored = self.of_version(stash)
-        return sum(delta_digest(delta, encoded_rows(delta)) for delta in stored) % MODULUS
+    def described(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the header of a stash, with what it holds by now."""
+        total = count = 0
+        for delta in self.of_version(header["id"]):
+            total += delta_digest(delta, encoded_rows(delta))
+            count += 1
+        return {**header, "documents": count, "digest": fingerprint_text(total % MODULUS)}
 
     def leave_out(
         self, stash: ObjectId, keys: Iterable[DocumentKey], session: Session = None
