@@ -119,6 +119,31 @@ class Tracker:
         named = (index.document["name"] for index in self.indexes)
         return [name for name in named if name not in found] if found else []
 
+    def said(
+        self, found: Iterable[S], decode: Callable[[S], T], unreadable: Unreadable = None
+    ) -> Iterator[T]:
+        """Iterate over what documents of this tracker say, whose format is checked; see `parsed`.
+
+        Args:
+            found: The documents.
+            decode: Returns what one says.
+            unreadable: Takes the errors for documents that cannot be read; see `parsed`.
+
+        Raises:
+            CorruptHistory: A document says what no release has written.
+            FormatMismatch: Another release has written it.
+        """
+
+        def checked(stored: S) -> T:
+            check_format(stored, self.name)
+            return decode(stored)
+
+        return parsed(found, checked, self.name, unreadable)
+
+    def said_by(self, stored: S | None, decode: Callable[[S], T]) -> T | None:
+        """Return what a document says, None where there is none; see `said`."""
+        return next(self.said([] if stored is None else [stored], decode), None)
+
     def size(self) -> int:
         """Return the bytes on disk of documents and indexes; 0 where there is nothing."""
         return sum(bytes_on_disk(self.db, name) for name in self.names)

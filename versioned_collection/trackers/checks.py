@@ -17,9 +17,7 @@ from versioned_collection.trackers.base import (
     Session,
     Tracker,
     Unreadable,
-    check_format,
     must,
-    parsed,
     storable,
 )
 
@@ -74,13 +72,13 @@ class ChecksCollection(Tracker):
             found: list[Mapping[str, Any]] = list(
                 self.collection.find({}, session=session).sort("_id", 1)
             )
-        yield from parsed(found, self._check, self.name, unreadable)
+        yield from self.said(found, _check, unreadable)
 
-    def _check(self, stored: Mapping[str, Any]) -> tuple[str, Any, str | None]:
-        check_format(stored, self.name)
-        stages = bson.decode(stored["pipeline"], RAW_OPTIONS)["pipeline"]
-        are_stages = isinstance(stages, list) and all(
-            isinstance(stage, RawBSONDocument) for stage in stages
-        )
-        must(are_stages, "its pipeline is none")
-        return stored["_id"], stages, stored["message"]
+
+def _check(stored: Mapping[str, Any]) -> tuple[str, Any, str | None]:
+    stages = bson.decode(stored["pipeline"], RAW_OPTIONS)["pipeline"]
+    are_stages = isinstance(stages, list) and all(
+        isinstance(stage, RawBSONDocument) for stage in stages
+    )
+    must(are_stages, "its pipeline is none")
+    return stored["_id"], stages, stored["message"]

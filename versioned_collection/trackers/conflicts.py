@@ -16,7 +16,7 @@ from versioned_collection.core.document import DocumentKey, build, element
 from versioned_collection.core.merging import Conflict, TakenOut
 from versioned_collection.core.portions import portions
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, parsed
+from versioned_collection.trackers.base import FORMAT, Session, Tracker
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, insert_all
 
@@ -132,14 +132,13 @@ class ConflictsCollection(Tracker):
         found = self.collection.find(filter_, {"document_id": 0}).sort("_id", 1).limit(PAGE)
         with translated(), found:
             for stored in found:
-                page += parsed([stored], self._decoded, self.name)
+                page += self.said([stored], self._decoded)
                 size += sum(len(getattr(page[-1].conflict, side) or b"") for side in _SIDES)
                 if size > PAGE_BYTES:
                     return page, False
         return page, len(page) < PAGE
 
     def _decoded(self, stored: dict[str, Any]) -> StoredConflict:
-        check_format(stored, self.name)
         for side, file in stored.get("chunks", {}).items():
             stored[side] = self._chunks.get(file)
         return StoredConflict(stored["_id"], Conflict.from_bson(stored))

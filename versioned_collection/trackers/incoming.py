@@ -16,7 +16,7 @@ from pymongo.database import Database
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import FORMAT, Session, Tracker, check_format, parsed
+from versioned_collection.trackers.base import FORMAT, Session, Tracker
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
 
 _IDS = 5_000
@@ -69,12 +69,11 @@ class IncomingCollection(Tracker):
     def entries(self, versions: Sequence[VersionId]) -> dict[VersionId, tuple[Version, bool]]:
         """Return the announced log entries, and whether all their changes are there."""
         found: dict[VersionId, tuple[Version, bool]] = {}
-        for entry, is_whole in parsed(self._stored(versions), self._announced, self.name):
+        for entry, is_whole in self.said(self._stored(versions), self._announced):
             found[entry.id] = entry, is_whole
         return found
 
     def _announced(self, stored: Mapping[str, Any]) -> tuple[Version, bool]:
-        check_format(stored, self.name)
         return entry_from_bson(stored["entry"], self._codec), bool(stored["complete"])
 
     def sizes(self, versions: Sequence[VersionId]) -> dict[VersionId, int]:

@@ -23,7 +23,6 @@ from versioned_collection.trackers.base import (
     Session,
     Tracker,
     Unreadable,
-    check_format,
     parsed,
     storable,
 )
@@ -87,10 +86,9 @@ class LogCollection(Tracker):
         collection = self.collection.with_options(self._codec.times)
         with translated():
             stored = list(collection.find(filter_))
-        return list(parsed(stored, self._entry, self.name, unreadable))
+        return list(self.said(stored, self._entry, unreadable))
 
     def _entry(self, stored: Mapping[str, Any]) -> Version:
-        check_format(stored, self.name)
         entry = entry_from_bson(stored, self._codec)
         check_facts(entry)
         return entry

@@ -28,11 +28,9 @@ from versioned_collection.trackers.base import (
     FORMAT,
     Session,
     Tracker,
-    check_format,
     drop_exactly,
     identities,
     must,
-    parsed,
     told_if_too_large,
 )
 from versioned_collection.wire import documents
@@ -228,7 +226,7 @@ class MetadataCollection(Tracker):
             for stored in self.collection.find({"$or": [{"_id": _MAIN}, {_WORKTREE: _ANY}]}):
                 is_main = stored["_id"] == _MAIN
                 name = self.tracked if is_main else stored["_id"]["worktree"]
-                found[name] = self._state(stored)
+                found[name] = next(self.said([stored], Metadata.from_bson))
         return dict(sorted(found.items(), key=lambda one: (one[0] != self.tracked, one[0])))
 
     def is_half_done(self, state: Metadata) -> bool:
@@ -242,11 +240,7 @@ class MetadataCollection(Tracker):
         return any(one.intent is not None for one in self.read_all().values())
 
     def _parsed(self, stored: Mapping[str, Any] | None) -> Metadata | None:
-        return None if stored is None else self._state(stored)
-
-    def _state(self, stored: Mapping[str, Any]) -> Metadata:
-        check_format(stored, self.name)
-        return next(parsed([stored], Metadata.from_bson, self.name))
+        return self.said_by(stored, Metadata.from_bson)
 
     def stamp(self, lease: ObjectId, fence: int) -> dict[str, Metadata]:
         """Enter a newly acquired lease, which shuts out its predecessors.

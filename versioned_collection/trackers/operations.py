@@ -13,8 +13,6 @@ from versioned_collection.trackers.base import (
     Session,
     Tracker,
     Unreadable,
-    check_format,
-    parsed,
     told_if_too_large,
 )
 
@@ -80,11 +78,6 @@ class OperationsCollection(Tracker):
             CorruptHistory: A document says what no release has written.
             FormatMismatch: Another release has written one.
         """
-
-        def checked(stored: Mapping[str, Any]) -> T:
-            check_format(stored, self.name)
-            return decode(stored)
-
         with translated():
             found = self.collection.find(_ANY).sort("fence", -1)
-            yield from parsed(found, checked, self.name, unreadable)
+            yield from self.said(found, decode, unreadable)

@@ -33,10 +33,8 @@ from versioned_collection.trackers.base import (
     Session,
     Tracker,
     Unreadable,
-    check_format,
     drop_exactly,
     identities,
-    parsed,
 )
 from versioned_collection.wire import create_collection, documents
 from versioned_collection.writes import insert_all, put_exactly
@@ -120,20 +118,7 @@ class OverlaysCollection(Tracker):
         """
         found = documents(self.db, self.name, {"version": {"$exists": True}}, at=at)
         stored = (bson.decode(raw, PLAIN_OPTIONS) for batch in found for raw in batch)
-        return list(parsed(stored, self._overlay, self.name, unreadable))
-
-    def _overlay(self, stored: dict[str, Any]) -> Overlay:
-        check_format(stored, self.name)
-        return Overlay(
-            stored["_id"],
-            stored["version"],
-            stored["ready"],
-            stored["whole"],
-            tuple(stored["heads"]),
-            stored["documents"],
-            stored["bytes"],
-            stored.get("used"),
-        )
+        return list(self.said(stored, _overlay, unreadable))
 
     def of(
         self, version: VersionId, *, whole: bool, at: Timestamp | None = None
@@ -323,3 +308,16 @@ def _ids_in(raw: bytes) -> Iterator[DocumentKey]:
             values = raw[start:end]
             for kind, _, first, last in elements(values):
                 yield bytes((kind,)) + values[first:last]
+
+
+def _overlay(stored: dict[str, Any]) -> Overlay:
+    return Overlay(
+        stored["_id"],
+        stored["version"],
+        stored["ready"],
+        stored["whole"],
+        tuple(stored["heads"]),
+        stored["documents"],
+        stored["bytes"],
+        stored.get("used"),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from bson.objectid import ObjectId
@@ -24,9 +25,7 @@ from versioned_collection.trackers.base import (
     Session,
     Tracker,
     Unreadable,
-    check_format,
     must,
-    parsed,
 )
 
 _KEYS_PER_NOTE = 10_000
@@ -129,13 +128,8 @@ class PurgesCollection(Tracker):
         """
         with translated():
             stored = self.collection.find({"reason": {"$exists": True}})
-            found = list(parsed(stored, self._tombstone, self.name, unreadable))
+            found = list(self.said(stored, _tombstone, unreadable))
         return sorted(found, key=lambda one: (one.timestamp, one.id), reverse=True)
-
-    def _tombstone(self, stored: Mapping[str, Any]) -> Tombstone:
-        check_format(stored, self.name)
-        must(isinstance(stored["timestamp"], datetime), "its time is none")
-        return Tombstone.from_bson(stored)
 
     def bury(self, tombstones: Iterable[Mapping[str, Any]], session: Session = None) -> None:
         """Keep tombstones as they are stored; those that are there already stay."""
@@ -171,13 +165,8 @@ class PurgesCollection(Tracker):
         """
         with translated():
             stored = self.collection.find({"purge": purge, "old": {"$exists": True}})
-            found = parsed(stored, self._resealed, self.name, unreadable)
+            found = self.said(stored, _resealed, unreadable)
             yield from portions(found, lambda _: 1, _ENTRIES, _ENTRIES)
-
-    def _resealed(self, stored: Mapping[str, Any]) -> Resealed:
-        check_format(stored, self.name)
-        must(isinstance(stored["version"], VersionId), "its version is no id")
-        return Resealed(*(stored[name] for name in Resealed.__slots__))
 
     def formerly(self, prefix: str) -> list[VersionId]:
         """Return the versions that once had a checksum which begins with a prefix."""
@@ -211,9 +200,7 @@ class PurgesCollection(Tracker):
         if history:
             wanted["history"] = True
         with translated():
-            for stored in self.collection.find(wanted):
-                check_format(stored, self.name)
-                yield stored["keys"]
+            yield from self.said(self.collection.find(wanted), itemgetter("keys"))
 
     def forget_keys(self, purge: ObjectId) -> None:
         """Remove the notes of which documents a purge concerns."""
@@ -242,3 +229,13 @@ class PurgesCollection(Tracker):
 def _stored(purge: ObjectId, entry: Resealed) -> dict[str, Any]:
     facts = {name: getattr(entry, name) for name in Resealed.__slots__}
     return {"format": FORMAT, "purge": purge, **facts}
+
+
+def _tombstone(stored: Mapping[str, Any]) -> Tombstone:
+    must(isinstance(stored["timestamp"], datetime), "its time is none")
+    return Tombstone.from_bson(stored)
+
+
+def _resealed(stored: Mapping[str, Any]) -> Resealed:
+    must(isinstance(stored["version"], VersionId), "its version is no id")
+    return Resealed(*(stored[name] for name in Resealed.__slots__))

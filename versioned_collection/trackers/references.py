@@ -11,9 +11,7 @@ from versioned_collection.trackers.base import (
     Session,
     Tracker,
     Unreadable,
-    check_format,
     must,
-    parsed,
     storable,
 )
 
@@ -36,13 +34,7 @@ class References(Tracker):
         """
         with translated():
             found = self.collection.find(filter_).sort("_id", 1)
-            return {one["_id"]: one for one in parsed(found, self._checked, self.name, unreadable)}
-
-    def _checked(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
-        check_format(stored, self.name)
-        must(isinstance(stored["_id"], str), "its name is none")
-        must(isinstance(stored["version"], VersionId), "its version is no id")
-        return stored
+            return {one["_id"]: one for one in self.said(found, _checked, unreadable)}
 
     def get(self, name: str) -> VersionId | None:
         """Return the version that a name points to."""
@@ -50,8 +42,7 @@ class References(Tracker):
             return None
         with translated():
             found = self.collection.find_one({"_id": name})
-        checked = parsed([] if found is None else [found], self._checked, self.name)
-        return next((one["version"] for one in checked), None)
+        return self.said_by(found, lambda stored: _checked(stored)["version"])
 
     def delete(self, names: Iterable[str], session: Session = None) -> int:
         """Remove names; return how many there were."""
@@ -59,3 +50,9 @@ class References(Tracker):
         with translated():
             result = self.collection.delete_many({"_id": {"$in": wanted}}, session=session)
         return result.deleted_count
+
+
+def _checked(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    must(isinstance(stored["_id"], str), "its name is none")
+    must(isinstance(stored["version"], VersionId), "its version is no id")
+    return stored

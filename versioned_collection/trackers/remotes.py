@@ -16,9 +16,7 @@ from versioned_collection.trackers.base import (
     Session,
     Tracker,
     Unreadable,
-    check_format,
     must,
-    parsed,
     storable,
 )
 
@@ -69,7 +67,7 @@ class RemotesCollection(Tracker):
             return None
         with translated():
             stored = self.collection.find_one({"_id": name, **_HERE})
-        return next(parsed([] if stored is None else [stored], self._decoded, self.name), None)
+        return self.said_by(stored, _decoded)
 
     def all(self, unreadable: Unreadable = None) -> list[KnownRemote]:
         """Return what is known about all remotes, in the order of their names.
@@ -83,7 +81,7 @@ class RemotesCollection(Tracker):
         """
         with translated():
             found = self.collection.find(_HERE).sort("_id", 1)
-            return list(parsed(found, self._decoded, self.name, unreadable))
+            return list(self.said(found, _decoded, unreadable))
 
     def prefixes(self) -> list[str]:
         """Return the names with which labels of what was fetched may begin."""
@@ -91,15 +89,6 @@ class RemotesCollection(Tracker):
             return [
                 stored["_id"] for stored in self.collection.find({}, {"_id": 1}).sort("_id", 1)
             ]
-
-    def _decoded(self, stored: Mapping[str, Any]) -> KnownRemote:
-        check_format(stored, self.name)
-        tips, labels = dict(stored.get("tips", ())), _agreements(stored.get("labels"))
-        known = KnownRemote(stored["_id"], stored.get("url"), tips, stored.get("seen"), labels)
-        must(isinstance(known.url, (str, NoneType)), "its url is none")
-        must(isinstance(known.seen, (datetime, NoneType)), "the time when it was seen is none")
-        must(all(isinstance(tip, VersionId) for tip in tips.values()), "its tips are no ids")
-        return known
 
     def add(self, known: KnownRemote) -> bool:
         """Keep where a remote is, and its branches; tell whether the name was free."""
@@ -177,3 +166,12 @@ def _facts(known: KnownRemote) -> dict[str, Any]:
         "seen": known.seen,
         "labels": list(known.labels.items()),
     }
+
+
+def _decoded(stored: Mapping[str, Any]) -> KnownRemote:
+    tips, labels = dict(stored.get("tips", ())), _agreements(stored.get("labels"))
+    known = KnownRemote(stored["_id"], stored.get("url"), tips, stored.get("seen"), labels)
+    must(isinstance(known.url, (str, NoneType)), "its url is none")
+    must(isinstance(known.seen, (datetime, NoneType)), "the time when it was seen is none")
+    must(all(isinstance(tip, VersionId) for tip in tips.values()), "its tips are no ids")
+    return known
