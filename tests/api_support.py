@@ -12,7 +12,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection
-from versioned_collection.commit import Commit
+from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.steps import Steps
 
 RAW = CodecOptions(document_class=RawBSONDocument)

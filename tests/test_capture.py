@@ -29,12 +29,13 @@ from pymongo.database import Database
 from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
-from versioned_collection import VersionedCollection, embedded, errors, working_copy
+from versioned_collection import VersionedCollection, embedded, errors
 from versioned_collection.capture import change_stream, replies, write_through
 from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.core.document import build, element, key_of
+from versioned_collection.driver.wire import documents, run
 from versioned_collection.trackers import journal, replica
-from versioned_collection.wire import documents, run
+from versioned_collection.working import working_copy
 
 Opened = Callable[..., VersionedCollection]
 
@@ -419,7 +420,7 @@ def test_history_lost(db, bands, monkeypatch, code):
     registered_exactly(bands)
     # from here on the stream is followed again
     db[NAME].insert_one({"_id": "newer"})
-    monkeypatch.setattr("versioned_collection.working_copy.compare_everything", None)
+    monkeypatch.setattr("versioned_collection.working.working_copy.compare_everything", None)
     assert bands.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
 
 
@@ -438,7 +439,7 @@ def test_who_listens_finds_what_was_not_followed(db, bands, monkeypatch):
     stop = threading.Event()
     stop.set()
     assert bands.listen(0.0, stop) == 1
-    monkeypatch.setattr("versioned_collection.working_copy.compare_everything", None)
+    monkeypatch.setattr("versioned_collection.working.working_copy.compare_everything", None)
     db[NAME].insert_one({"_id": "newer"})
     assert bands.status()["changes"] == {"inserted": 1, "updated": 1, "deleted": 0}
 

@@ -17,7 +17,7 @@ from versioned_collection import VersionedCollection, embedded, errors
 from versioned_collection.cli.exits import Exit
 from versioned_collection.cli.failures import EXITS, describe
 from versioned_collection.cli.session import Session
-from versioned_collection.recovery import holding
+from versioned_collection.working.recovery import holding
 
 
 def every(kind: type[errors.VersioningError]) -> list[type[errors.VersioningError]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
+from versioned_collection.committing.commit import Commit
 from versioned_collection.core.tree import Path
 
 FULL = Commit(

@@ -36,7 +36,7 @@ from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 
 from versioned_collection import errors
-from versioned_collection.hold import leased
+from versioned_collection.repository.hold import leased
 
 SAMPLES = 4
 """Commands of each verb at which a default run freezes its owner."""

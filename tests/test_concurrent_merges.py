@@ -44,10 +44,15 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the verbs of this process carry out their changes: they are many documents or few."""
     if request.param == "step by step":
         shrink_limits(monkeypatch.setattr)
-        for module in ("moves", "joining", "setting_aside", "verbs.conflicts"):
+        for module in (
+            "documents.moves",
+            "merges.joining",
+            "working.setting_aside",
+            "verbs.conflicts",
+        ):
             monkeypatch.setattr(f"versioned_collection.{module}.BATCH", 20)
         monkeypatch.setattr("versioned_collection.trackers.conflicts.PAGE", 1_000)
-        for name in ("wire.IDS_PER_READ", "writes.OPERATIONS_PER_WRITE"):
+        for name in ("driver.wire.IDS_PER_READ", "driver.writes.OPERATIONS_PER_WRITE"):
             monkeypatch.setattr(f"versioned_collection.{name}", 100)
     return request.param
 

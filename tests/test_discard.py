@@ -8,7 +8,7 @@ from bson import Decimal128, Int64, encode
 from pymongo import MongoClient, monitoring
 
 from versioned_collection import VersionedCollection, errors
-from versioned_collection.committer import Committer
+from versioned_collection.committing.committer import Committer
 
 
 @pytest.fixture(params=["usual", "small"])

@@ -30,29 +30,23 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
 import versioned_collection
-from versioned_collection import (
-    VersionedCollection,
-    checking,
-    decisions,
-    embedded,
-    errors,
-    moves,
-    recording,
-    selection,
-    versions,
-)
+from versioned_collection import VersionedCollection, embedded, errors
 from versioned_collection.aio import threads
 from versioned_collection.cli.failures import describe
 from versioned_collection.cli.settings import DEFAULTS
-from versioned_collection.committing import at_once, entering
+from versioned_collection.committing import at_once, checking, entering
 from versioned_collection.core import guard, revision
+from versioned_collection.documents import moves
 from versioned_collection.facets.base import Facet
 from versioned_collection.formats import columns, lines
+from versioned_collection.history import versions
+from versioned_collection.merges import decisions
 from versioned_collection.past import building, moment
 from versioned_collection.remotes import container, transfer
-from versioned_collection.repository import _LONGEST_TRACKER
+from versioned_collection.repository.names import _LONGEST_TRACKER
 from versioned_collection.trackers import base, lease
 from versioned_collection.verbs import maintenance, stash
+from versioned_collection.working import recording, selection
 
 ERRORS = "troubleshooting.md"
 

@@ -52,7 +52,7 @@ from versioned_collection.core.document import (
     needs_literal,
     raw_id_in,
 )
-from versioned_collection.writes import replace_statement, write
+from versioned_collection.driver.writes import replace_statement, write
 
 RAW = CodecOptions(
     document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO

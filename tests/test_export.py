@@ -39,10 +39,11 @@ from strategies import (
 )
 from test_exactness import common
 
-from versioned_collection import DocumentId, VersionedCollection, errors, replacing
+from versioned_collection import DocumentId, VersionedCollection, errors
 from versioned_collection.core.document import document_key, key_of, twin_token
+from versioned_collection.driver.writes import insert_all
 from versioned_collection.formats import lines
-from versioned_collection.writes import insert_all
+from versioned_collection.working import replacing
 
 LONG_AGO = datetime(1969, 7, 16, 13, 32, tzinfo=timezone.utc)
 PLAIN = [

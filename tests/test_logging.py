@@ -18,10 +18,10 @@ from remote_support import other_database
 
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.capture import replies
-from versioned_collection.commit import Commit
 from versioned_collection.committing import at_once
+from versioned_collection.committing.commit import Commit
+from versioned_collection.driver.wire import run
 from versioned_collection.trackers import lease
-from versioned_collection.wire import run
 
 NAME = "versioned_collection"
 

@@ -357,7 +357,7 @@ def test_registering_makes_spans(db):
 
 
 def test_a_long_way_is_shorter_the_next_time(db, monkeypatch):
-    monkeypatch.setattr("versioned_collection.spanning.MOST_SECONDS", 1e9)
+    monkeypatch.setattr("versioned_collection.history.spanning.MOST_SECONDS", 1e9)
     bands = tracked(db)
     long(bands, 1_100, documents=3, changes=1)
     bands.checkout(0)
@@ -371,7 +371,7 @@ def test_a_long_way_is_shorter_the_next_time(db, monkeypatch):
 
 @pytest.mark.parametrize("bound", ["MOST_DELTAS", "MOST_SECONDS"])
 def test_what_is_too_much_waits_for_gc(short, db, monkeypatch, bound):
-    monkeypatch.setattr(f"versioned_collection.spanning.{bound}", -1)
+    monkeypatch.setattr(f"versioned_collection.history.spanning.{bound}", -1)
     bands = tracked(db)
     grow(bands, 4)
     assert bands._repository.spans.all() == []

@@ -23,10 +23,10 @@ from versioned_collection import (
     VersionedCollection,
     cli,
     errors,
-    moves,
 )
 from versioned_collection.cli.command import COMMANDS
 from versioned_collection.committing import at_once
+from versioned_collection.documents import moves
 from versioned_collection.trackers import delta_chunks
 
 SHORT = {

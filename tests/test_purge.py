@@ -23,10 +23,10 @@ from api_support import (
 from bson.int64 import Int64
 
 from versioned_collection import ANY, Retention, VersionedCollection, errors
+from versioned_collection.committing.erasing import Erasing
 from versioned_collection.core.document import DocumentId
-from versioned_collection.erasing import Erasing
+from versioned_collection.driver.writes import WriteOutcome
 from versioned_collection.trackers import delta_erasing
-from versioned_collection.writes import WriteOutcome
 
 WHY = "a right to be forgotten"
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from versioned_collection import MergePolicy, Side, VersionedCollection, errors
-from versioned_collection import recording as recording_module
+from versioned_collection.working import recording as recording_module
 
 BASE = [{"_id": i, "n": i, "at": {"x": 0, "y": 0}, "tags": ["a", "b"]} for i in range(1, 7)]
 

@@ -8,7 +8,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from pymongo.server_api import ServerApi
 
-from versioned_collection import VersionedCollection, merging
+from versioned_collection import VersionedCollection
 from versioned_collection.committing.steps import Steps
 from versioned_collection.errors import (
     AutoMergeFailedError,
@@ -16,6 +16,7 @@ from versioned_collection.errors import (
     InvalidArgument,
     NotSupported,
 )
+from versioned_collection.merges import merging
 
 BAD = {"$bad": 1}
 

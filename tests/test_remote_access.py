@@ -18,8 +18,8 @@ from pymongo import errors as driver
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, embedded, errors
-from versioned_collection.hold import Hold
 from versioned_collection.remotes.reaching import reaching
+from versioned_collection.repository.hold import Hold
 
 PASSWORD = "s3cret/:@"
 PATIENCE = 10.0

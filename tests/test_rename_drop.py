@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from api_support import edit, everything, grown, labels, mark, problems, raws, step, tracked
 
-from versioned_collection import VersionedCollection, errors, lifecycle
+from versioned_collection import VersionedCollection, errors
+from versioned_collection.repository import lifecycle
 from versioned_collection.trackers.lease import LeaseCollection
 from versioned_collection.trackers.metadata import MetadataCollection
 

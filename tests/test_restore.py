@@ -11,17 +11,10 @@ from bson import Int64
 from cli_support import Cli
 from pymongo.database import Database
 
-from versioned_collection import (
-    DocumentId,
-    Only,
-    Retention,
-    VersionedCollection,
-    embedded,
-    errors,
-    replacing,
-)
+from versioned_collection import DocumentId, Only, Retention, VersionedCollection, embedded, errors
 from versioned_collection.core.document import key_of
 from versioned_collection.verbs import restore
+from versioned_collection.working import replacing
 
 
 def counts(restored: Any) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from versioned_collection import VersionedCollection, errors
-from versioned_collection import recording as recording_module
+from versioned_collection.working import recording as recording_module
 
 
 def line(bands: VersionedCollection, revision: Any = None) -> list[str]:

@@ -7,8 +7,9 @@ import itertools
 import pytest
 from api_support import edit, everything, grown, mark, problems, raws, step, tracked
 
-from versioned_collection import VersionedCollection, errors, targets
+from versioned_collection import VersionedCollection, errors
 from versioned_collection.committing.steps import Steps
+from versioned_collection.documents import targets
 
 
 def dirty(bands):

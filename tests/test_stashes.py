@@ -23,11 +23,11 @@ from versioned_collection import (
     VersionedCollection,
     errors,
 )
-from versioned_collection.committer import Committer
+from versioned_collection.committing.committer import Committer
 from versioned_collection.committing.steps import Steps
 from versioned_collection.core.document import build
 from versioned_collection.errors import LeaseLost
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 @pytest.fixture(params=["usual", "small"])

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from remote_support import assert_whole, other_database
 
-from versioned_collection import Retention, VersionedCollection, containing, thinning
+from versioned_collection import Retention, VersionedCollection
 from versioned_collection.errors import AutoMergeFailedError, InvalidOperation
+from versioned_collection.history import containing
+from versioned_collection.pruning import thinning
 
 LAST = Retention(keep_last=1)
 IDS, VALUES = range(3), range(3)

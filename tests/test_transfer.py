@@ -44,8 +44,8 @@ from strategies import (
 from test_exactness import Box, change, common
 
 from versioned_collection import VersionedCollection, embedded, errors
-from versioned_collection.committer import Committer
 from versioned_collection.committing import at_once
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core.document import document_key, twin_token
 from versioned_collection.remotes import transfer
 from versioned_collection.remotes.fetching import seen

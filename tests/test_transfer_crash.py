@@ -26,7 +26,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from versioned_collection import VersionedCollection, embedded, errors
-from versioned_collection.committer import Committer
+from versioned_collection.committing.committer import Committer
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.trackers.metadata import MetadataCollection
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from versioned_collection.core.retention import Retention
     from versioned_collection.core.version import Version
     from versioned_collection.past.view import PastCollection
-    from versioned_collection.selection import Only
     from versioned_collection.trackers.purges import Tombstone
     from versioned_collection.verbs.conflicts import Conflict
     from versioned_collection.verbs.export import Exported
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from versioned_collection.verbs.stash import Stash
     from versioned_collection.verbs.thin_out import ThinnedOut
     from versioned_collection.verbs.worktree import Worktree
+    from versioned_collection.working.selection import Only
 
 __all__ = [
     "ANY",
@@ -95,7 +95,7 @@ _HOMES = {
     "Exported": "versioned_collection.verbs.export",
     "Fetched": "versioned_collection.verbs.fetch",
     "Imported": "versioned_collection.verbs.import_",
-    "Only": "versioned_collection.selection",
+    "Only": "versioned_collection.working.selection",
     "PastCollection": "versioned_collection.past.view",
     "Pulled": "versioned_collection.verbs.pull",
     "Purged": "versioned_collection.verbs.purge",

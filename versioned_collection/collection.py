@@ -30,12 +30,12 @@ from versioned_collection.facets.stashing import Stashing
 from versioned_collection.facets.state import State
 from versioned_collection.facets.worktrees import Worktrees
 from versioned_collection.past.plan import Planner
-from versioned_collection.recovery import recover_on_open
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import storable
 from versioned_collection.trackers.lease import DEFAULT_SECONDS, DEFAULT_WAIT_SECONDS
 from versioned_collection.verbs import lifecycle as lifecycle_verbs
 from versioned_collection.verbs.compare import History, history_of
+from versioned_collection.working.recovery import recover_on_open
 
 if TYPE_CHECKING:
     from typing_extensions import Self

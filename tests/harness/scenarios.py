@@ -16,12 +16,12 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from versioned_collection import MISSING, Only, Retention, VersionedCollection
+from versioned_collection.committing.operations import Operation
 from versioned_collection.core import spans
 from versioned_collection.core.delta import hash_number
 from versioned_collection.core.document import build, document_hash, element, key_of
 from versioned_collection.core.version import fingerprint_text
 from versioned_collection.errors import AutoMergeFailedError, VersioningError
-from versioned_collection.operations import Operation
 
 NAME, NEW_NAME = "bands", "groups"
 LEASE_SECONDS = 0.5

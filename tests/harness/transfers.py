@@ -22,8 +22,8 @@ from harness.trap import Trap, shrink_limits
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.delta import Delta, compare, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.history.versions import completed
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.versions import completed
 
 _MODULUS = 1 << 256
 

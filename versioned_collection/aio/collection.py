@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from versioned_collection.core.tree import VersionTree
+    from versioned_collection.history.versions import RevisionLike
     from versioned_collection.verbs.history import DocumentVersion
-    from versioned_collection.versions import RevisionLike
 
 P = ParamSpec("P")
 R = TypeVar("R")

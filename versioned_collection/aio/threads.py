@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from versioned_collection.core.answers import refuse_asynchronous
-from versioned_collection.forking import in_children
-from versioned_collection.pipeline import Workers
+from versioned_collection.driver.forking import in_children
+from versioned_collection.driver.pipeline import Workers
 
 T = TypeVar("T")
 

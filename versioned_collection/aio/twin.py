@@ -13,11 +13,11 @@ from pymongo.asynchronous.mongo_client import AsyncMongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from versioned_collection.closing import Closer
 from versioned_collection.doubles import adopted, is_double
+from versioned_collection.driver.closing import Closer
+from versioned_collection.driver.forking import in_children
 from versioned_collection.errors import NotSupported
 from versioned_collection.facets.base import options_of
-from versioned_collection.forking import in_children
 
 _twins: dict[int, MongoClient[Any]] = {}
 _closer = Closer("versioned-collection-closer")

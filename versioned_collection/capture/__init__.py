@@ -6,7 +6,7 @@ from versioned_collection.capture.base import Capture, Noticed
 from versioned_collection.capture.change_stream import ChangeStreamCapture
 from versioned_collection.capture.scan import ScanCapture
 from versioned_collection.capture.write_through import WriteThroughCapture
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 
 __all__ = ["Capture", "Noticed", "capture_for"]
 

@@ -12,11 +12,12 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
-from versioned_collection.pipeline import prefetch
-from versioned_collection.repository import Repository, no_collection
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.pipeline import prefetch
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import run
+from versioned_collection.repository.refusals import no_collection
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.wire import run
 
 T = TypeVar("T")
 

@@ -22,10 +22,10 @@ from pymongo import errors as driver
 from versioned_collection.capture.base import SPILL, Capture, Noticed
 from versioned_collection.capture.replies import replies
 from versioned_collection.core.document import DocumentKey, document_key, elements
+from versioned_collection.driver.server_errors import reason_of
+from versioned_collection.driver.wire import Cursor, run
 from versioned_collection.errors import NotSupported
-from versioned_collection.server_errors import reason_of
 from versioned_collection.trackers.metadata import Metadata, OwnCommit
-from versioned_collection.wire import Cursor, run
 
 _log = logging.getLogger(__name__)
 

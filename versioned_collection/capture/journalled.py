@@ -45,8 +45,8 @@ from versioned_collection.core.document import (
     document_key,
     exceed,
 )
-from versioned_collection.repository import Repository
-from versioned_collection.wire import documents
+from versioned_collection.driver.wire import documents
+from versioned_collection.repository.repository import Repository
 
 if TYPE_CHECKING:
     # with a default: VersionedCollection alone means one of dicts

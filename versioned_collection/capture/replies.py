@@ -15,9 +15,9 @@ from bson.timestamp import Timestamp
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
-from versioned_collection.repository import Repository
-from versioned_collection.server_errors import DOCUMENT_TOO_LARGE
-from versioned_collection.wire import Cursor, kill_cursor, next_reply, run
+from versioned_collection.driver.server_errors import DOCUMENT_TOO_LARGE
+from versioned_collection.driver.wire import Cursor, kill_cursor, next_reply, run
+from versioned_collection.repository.repository import Repository
 
 _BATCH = 2000
 _WAIT_MS = 10

@@ -10,15 +10,19 @@ from contextlib import closing
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
-from versioned_collection.commit import Commit, apply_references
+from versioned_collection.committing.commit import Commit, apply_references
 from versioned_collection.committing.entering import fits_at_once
 from versioned_collection.committing.fullness import TooLarge, fills_cache, told_if_too_large
+from versioned_collection.committing.recreating import ensure_collection
 from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, judge, size_of
+from versioned_collection.documents.moves import SMALL_DOCUMENTS, Move, is_small
+from versioned_collection.documents.targets import (
+    UniqueClash,
+    ValidatorInTheWay,
+    WorkingCopyWriter,
+)
+from versioned_collection.driver.pipeline import prefetch
 from versioned_collection.errors import VersioningError, WorkingCopyChanged
-from versioned_collection.moves import SMALL_DOCUMENTS, Move, is_small
-from versioned_collection.pipeline import prefetch
-from versioned_collection.recreating import ensure_collection
-from versioned_collection.targets import UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 
 _PATIENCE = 5.0
 """Seconds that others get who have written to the same documents in a transaction of theirs."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from versioned_collection.commit import Commit
+from versioned_collection.committing.commit import Commit
 from versioned_collection.core.portions import portions
-from versioned_collection.moves import BATCH
-from versioned_collection.repository import Repository
+from versioned_collection.documents.moves import BATCH
+from versioned_collection.repository.repository import Repository
 
 BYTES_ENTERING = 8 * 1024 * 1024
 """What the log entries of one transaction have; the smallest caches hold some 30 MB of them."""

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
-from versioned_collection.commit import Commit
+from versioned_collection.committing.commit import Commit
+from versioned_collection.documents.moves import Move
+from versioned_collection.documents.targets import WorkingCopyWriter
+from versioned_collection.driver.server_errors import reason_of
 from versioned_collection.errors import VersioningError
-from versioned_collection.hold import Hold
-from versioned_collection.moves import Move
-from versioned_collection.server_errors import reason_of
-from versioned_collection.targets import WorkingCopyWriter
+from versioned_collection.repository.hold import Hold
 
 _MAY_FILL_CACHE = 4 * 1024 * 1024
 """Bytes of documents that a small or busy cache may not hold as parts of one transaction."""

@@ -13,7 +13,7 @@ from bson.objectid import ObjectId
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
-from versioned_collection.commit import Commit
+from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.fullness import (
     TooLarge,
     fills_cache,
@@ -24,12 +24,17 @@ from versioned_collection.committing.writing import MOST_ATTEMPTS, Writing, size
 from versioned_collection.core.document import are_twins
 from versioned_collection.core.merging import whole_document
 from versioned_collection.core.portions import middle_of
+from versioned_collection.documents.moves import Move
+from versioned_collection.documents.restoring import Batches
+from versioned_collection.documents.targets import (
+    Target,
+    UniqueClash,
+    ValidatorInTheWay,
+    WorkingCopyWriter,
+)
+from versioned_collection.driver.wire import by_keys
 from versioned_collection.errors import NotSupported, VersioningError, WorkingCopyChanged
-from versioned_collection.moves import Move
-from versioned_collection.restoring import Batches
-from versioned_collection.targets import Target, UniqueClash, ValidatorInTheWay, WorkingCopyWriter
 from versioned_collection.trackers.metadata import with_stashes
-from versioned_collection.wire import by_keys
 
 _WRITE_CONFLICT = 112
 

@@ -10,9 +10,11 @@ from typing import Any
 from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
-from versioned_collection.commit import Commit, apply_references
+from versioned_collection.committing.commit import Commit, apply_references
 from versioned_collection.committing.entering import in_parts
+from versioned_collection.committing.erasing import Erasing, take_back
 from versioned_collection.committing.moving import Moving
+from versioned_collection.committing.recreating import ensure_collection
 from versioned_collection.committing.writing import (
     Writing,
     judge,
@@ -20,23 +22,21 @@ from versioned_collection.committing.writing import (
 )
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Path
-from versioned_collection.erasing import Erasing, take_back
-from versioned_collection.errors import (
-    CheckFailed,
-    DocumentRejected,
-    PermissionDenied,
-    VersioningError,
-)
-from versioned_collection.hold import Hold
-from versioned_collection.moves import Move, fillings, moves_along
-from versioned_collection.recreating import ensure_collection
-from versioned_collection.restoring import (
+from versioned_collection.documents.moves import Move, fillings, moves_along
+from versioned_collection.documents.restoring import (
     Batches,
     exactly_unstashed,
     note_overwritten,
     restorations,
     unstashed,
 )
+from versioned_collection.errors import (
+    CheckFailed,
+    DocumentRejected,
+    PermissionDenied,
+    VersioningError,
+)
+from versioned_collection.repository.hold import Hold
 from versioned_collection.trackers.metadata import with_stashes
 
 

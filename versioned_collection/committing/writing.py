@@ -9,15 +9,15 @@ from typing import Any
 
 from pymongo.client_session import ClientSession
 
-from versioned_collection.checking import run_checks
-from versioned_collection.commit import Commit
+from versioned_collection.committing.checking import run_checks
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.elsewhere import refuse_under_others
+from versioned_collection.committing.operations import describe
 from versioned_collection.core.document import DocumentKey
-from versioned_collection.elsewhere import refuse_under_others
-from versioned_collection.hold import Hold
-from versioned_collection.moves import Move, move_replica
+from versioned_collection.documents.moves import Move, move_replica
+from versioned_collection.documents.targets import WorkingCopyWriter
 from versioned_collection.observing import Progress, counted
-from versioned_collection.operations import describe
-from versioned_collection.targets import WorkingCopyWriter
+from versioned_collection.repository.hold import Hold
 from versioned_collection.trackers.metadata import OwnCommit, with_stashes
 
 _log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.mongo_client import MongoClient  # not from pymongo, where mongomock may patch it
 
-from versioned_collection.closing import Closer
 from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.doubles.engine import Engine
 from versioned_collection.doubles.transport import Transport
+from versioned_collection.driver.closing import Closer
 from versioned_collection.errors import NotSupported
 
 _clients: weakref.WeakKeyDictionary[Any, DoubleClient] = weakref.WeakKeyDictionary()

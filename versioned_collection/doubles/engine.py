@@ -24,8 +24,12 @@ from versioned_collection.doubles.refusals import (
     refuse_options,
     refusing,
 )
-from versioned_collection.server_errors import NAMESPACE_EXISTS, NAMESPACE_NOT_FOUND, UUID_MISMATCH
-from versioned_collection.wire import DOUBLE
+from versioned_collection.driver.server_errors import (
+    NAMESPACE_EXISTS,
+    NAMESPACE_NOT_FOUND,
+    UUID_MISMATCH,
+)
+from versioned_collection.driver.wire import DOUBLE
 
 Command = Mapping[str, Any]
 Reply = dict[str, Any]

@@ -9,7 +9,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.doubles.place import Document, Place, encoded, plain
 from versioned_collection.doubles.refusals import BAD_VALUE, NotMocked, Refusal
-from versioned_collection.server_errors import DUPLICATE_KEY
+from versioned_collection.driver.server_errors import DUPLICATE_KEY
 
 _DOCUMENT_NOT_FOUND = 13113
 _FOUND = ("merge", "replace", "keepExisting", "fail")

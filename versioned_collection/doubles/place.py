@@ -33,7 +33,7 @@ from versioned_collection.core.document import (
 from versioned_collection.core.guard import expected_by
 from versioned_collection.doubles.refusals import BAD_VALUE, NotMocked, Refusal, refusing
 from versioned_collection.doubles.uniques import values_in
-from versioned_collection.server_errors import DUPLICATE_KEY
+from versioned_collection.driver.server_errors import DUPLICATE_KEY
 
 Document = dict[str, Any]
 

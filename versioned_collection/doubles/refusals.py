@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo import errors as driver
 
-from versioned_collection.server_errors import DUPLICATE_KEY, NOT_IN_DOUBLE
+from versioned_collection.driver.server_errors import DUPLICATE_KEY, NOT_IN_DOUBLE
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
 from versioned_collection.past.plan import Planner
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,11 +8,12 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.committing.operations import Operation
 from versioned_collection.core.merging import MergePolicy, ResolverLike
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Author, Facet, policy_of
+from versioned_collection.history.versions import RevisionLike
 from versioned_collection.observing import Progress
-from versioned_collection.operations import Operation
 from versioned_collection.verbs import conflicts as conflict_verbs
 from versioned_collection.verbs import merge as merge_verb
 from versioned_collection.verbs import pick as pick_verbs
@@ -21,7 +22,6 @@ from versioned_collection.verbs.conflicts import Conflict
 from versioned_collection.verbs.rebase import rebase
 from versioned_collection.verbs.reset import reset
 from versioned_collection.verbs.squash import Said, squash
-from versioned_collection.versions import RevisionLike
 
 
 class Merging(Facet[DocumentType]):

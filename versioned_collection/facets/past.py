@@ -10,16 +10,16 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.merging.paths import PatternLike
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Facet
+from versioned_collection.history.versions import RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.past.view import PastCollection
-from versioned_collection.selection import Only
 from versioned_collection.verbs import views as view_verbs
 from versioned_collection.verbs.at import at
 from versioned_collection.verbs.bisect import Predicate, bisect
 from versioned_collection.verbs.find_versions import Appearance, find_versions
 from versioned_collection.verbs.history import BlamedField, DocumentVersion, blame, history
 from versioned_collection.verbs.restore import Restored, restore
-from versioned_collection.versions import RevisionLike
+from versioned_collection.working.selection import Only
 
 
 class Past(Facet[DocumentType]):

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from versioned_collection.capture.journalled import DocumentType
-from versioned_collection.checking import CheckedState
+from versioned_collection.committing.checking import CheckedState
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Author, Facet
+from versioned_collection.history.versions import RevisionLike
 from versioned_collection.observing import Progress
-from versioned_collection.selection import Only, only_of
 from versioned_collection.verbs import check as check_verbs
 from versioned_collection.verbs.checkout import checkout
 from versioned_collection.verbs.delete import delete_version_subtree
 from versioned_collection.verbs.discard import discard_changes
 from versioned_collection.verbs.init import init
 from versioned_collection.verbs.register import register
-from versioned_collection.versions import RevisionLike
+from versioned_collection.working.selection import Only, only_of
 
 
 class Recording(Facet[DocumentType]):

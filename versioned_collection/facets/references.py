@@ -5,9 +5,9 @@ from __future__ import annotations
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Facet
+from versioned_collection.history.versions import RevisionLike, entry_of
 from versioned_collection.verbs import branch as branch_verbs
 from versioned_collection.verbs import tag as tag_verbs
-from versioned_collection.versions import RevisionLike, entry_of
 
 
 class References(Facet[DocumentType]):

@@ -15,7 +15,7 @@ from versioned_collection.errors import InvalidArgument
 from versioned_collection.facets.base import Facet, RemoteLike, plain, policy_of
 from versioned_collection.observing import Progress
 from versioned_collection.remotes.address import collection_in
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.verbs import pull as pull_verb
 from versioned_collection.verbs import push as push_verb
 from versioned_collection.verbs import remote as remote_verbs

@@ -23,15 +23,15 @@ from versioned_collection.core.document import (
 from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import VersionTree, missing_version
 from versioned_collection.core.version import VersionId
+from versioned_collection.driver.wire import batches, by_keys
 from versioned_collection.observing import Counted
 from versioned_collection.past.moment import steady
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
-from versioned_collection.repository import Repository
-from versioned_collection.selection import refusals
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.delta_paths import in_turn
-from versioned_collection.wire import batches, by_keys
+from versioned_collection.working.selection import refusals
 
 STATES, STATES_BYTES = 2_000, 8 * 1024 * 1024
 """How much the server judges at once; a single document may be larger."""

@@ -15,17 +15,17 @@ from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
+from versioned_collection.documents.moves import BATCH, BATCH_BYTES, is_small, states_along
+from versioned_collection.documents.proved import prove
+from versioned_collection.driver.pipeline import prefetch
 from versioned_collection.errors import CorruptHistory, InvalidCollectionVersion
-from versioned_collection.hold import Hold
-from versioned_collection.moves import BATCH, BATCH_BYTES, is_small, states_along
+from versioned_collection.history.spanning import shorten
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Counted, Progress, counted
-from versioned_collection.pipeline import prefetch
-from versioned_collection.proved import prove
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.spanning import shorten
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.overlays import Overlay, new_slot
-from versioned_collection.versions import entry_of
+from versioned_collection.working.recovery import holding
 
 MOST_TOUCHED = 100_000
 MOST_BYTES_TOUCHED = 3 * 1024 * 1024

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 
 _OF_ITS_PLACE = frozenset(("v", "ns", "name"))
 _NO_INDEX = "$natural"

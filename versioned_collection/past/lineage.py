@@ -12,7 +12,7 @@ from versioned_collection.core.ladder import Ladder
 from versioned_collection.core.spans import LEAST_VERSIONS, landmarks
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import VersionId
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 
 _FEW = 400
 """Versions that are read at once rather than looked for."""

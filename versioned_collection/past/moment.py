@@ -19,10 +19,10 @@ from versioned_collection.capture.change_stream import ChangeStreamCapture
 from versioned_collection.core.document import DocumentKey, exceed
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import PermissionDenied, SnapshotUnavailable
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import identities
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.working.recovery import holding
 
 SECONDS = 60.0
 """How long a moment is used: a fifth of the time for which servers keep snapshots."""

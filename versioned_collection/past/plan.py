@@ -26,7 +26,7 @@ from versioned_collection.errors import NotSupported, PermissionDenied, Snapshot
 from versioned_collection.past.building import prepare
 from versioned_collection.past.indexes import text_index
 from versioned_collection.past.moment import Moment, look
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import identities
 from versioned_collection.trackers.overlays import Overlay
 

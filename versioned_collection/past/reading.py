@@ -36,7 +36,7 @@ from versioned_collection.past.sources import (
     need_one,
     unsorted,
 )
-from versioned_collection.sharding import is_sharded
+from versioned_collection.repository.sharding import is_sharded
 
 _ATTEMPTS = 5
 _GONE = frozenset((175, 361))

@@ -22,7 +22,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 
 COLLATED = frozenset((STRING, SYMBOL, OBJECT, ARRAY))
 """Types of ids in which a collation compares texts."""

@@ -19,10 +19,10 @@ from versioned_collection.core.document import (
     raw_id_in,
 )
 from versioned_collection.core.portions import BYTES_OF_IDS, portions
+from versioned_collection.driver.wire import batches, documents, read_concern, run
 from versioned_collection.past.indexes import has_index
 from versioned_collection.past.plan import Plan, Source
 from versioned_collection.past.query import LARGEST_NUMBER, Find, joined
-from versioned_collection.wire import batches, documents, read_concern, run
 
 _AT_ONCE, _LARGEST_BATCH = 1_000, 20_000
 

@@ -13,7 +13,7 @@ from versioned_collection.past.lineage import Lineage
 from versioned_collection.past.moment import steady
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.sameness import is_collated, with_same_ids
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 
 _AT_ONCE = 50
 """Deltas that are read ahead; each may be as large as two documents."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.documents.moves import Move
 from versioned_collection.errors import InvalidOperation, TransferRefused
-from versioned_collection.hold import Hold
-from versioned_collection.labels import Label, label_of, tracking
-from versioned_collection.moves import Move
+from versioned_collection.history.labels import Label, label_of, tracking
 from versioned_collection.remotes.proving import prove, proved_moves
+from versioned_collection.repository.hold import Hold
 
 
 class Arrival:

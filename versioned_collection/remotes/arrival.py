@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.operations import describe
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.joining import carry_out
-from versioned_collection.labels import (
+from versioned_collection.history.labels import (
     Label,
     Labels,
     Meeting,
@@ -25,15 +24,16 @@ from versioned_collection.labels import (
     stamp,
     tracking,
 )
+from versioned_collection.merges.joining import carry_out
+from versioned_collection.merges.rebasing import refuse_rebased
 from versioned_collection.observing import Progress
-from versioned_collection.operations import describe
-from versioned_collection.rebasing import refuse_rebased
-from versioned_collection.recovery import holding
 from versioned_collection.remotes.announced import Arrival
 from versioned_collection.remotes.base import Update
 from versioned_collection.remotes.following import following, refuse_merging
 from versioned_collection.remotes.left_behind import left_behind
-from versioned_collection.repository import Repository
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
 
 
 class News(NamedTuple):

@@ -10,13 +10,14 @@ from typing import Any, NoReturn, TypeVar
 import bson
 from bson.objectid import ObjectId
 
+from versioned_collection.committing.recreating import lasting_options
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import AWARE_OPTIONS, PLAIN_OPTIONS, document_key
 from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Node, Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.driver.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE
 from versioned_collection.errors import NotSupported
-from versioned_collection.recreating import lasting_options
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
 from versioned_collection.remotes.checked import UNREADABLE, refused
 from versioned_collection.remotes.container import BlockReader
@@ -25,7 +26,6 @@ from versioned_collection.trackers.base import check_format
 from versioned_collection.trackers.delta_form import unpacked
 from versioned_collection.trackers.entries import entry_from_bson
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE
 
 T = TypeVar("T")
 

@@ -18,9 +18,9 @@ from versioned_collection.core.delta import content_size, encoded_rows
 from versioned_collection.core.sums import MODULUS, Sums, content_of
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
+from versioned_collection.driver.pipeline import prefetch
 from versioned_collection.errors import CorruptHistory, SnapshotUnavailable, TransferRefused
 from versioned_collection.observing import Progress, counted
-from versioned_collection.pipeline import prefetch
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import problem_of_changes, refused
 from versioned_collection.remotes.container import BlockWriter

@@ -27,10 +27,10 @@ from versioned_collection.errors import (
     TransferRefused,
     VersioningError,
 )
-from versioned_collection.labels import is_aside
+from versioned_collection.history.labels import is_aside
+from versioned_collection.history.versions import check_texts
 from versioned_collection.trackers.base import MALFORMED, storable
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.versions import check_texts
 
 UNREADABLE = (*MALFORMED, CorruptHistory, FormatMismatch)
 """What reading trackers raises that hold what no release of this library has written."""

@@ -10,15 +10,15 @@ from versioned_collection.core.tree import Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidCollectionState
 from versioned_collection.observing import Progress
-from versioned_collection.recovery import holding
 from versioned_collection.remotes.arrival import News, fetched
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
 from versioned_collection.remotes.transfer import missing, send
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
+from versioned_collection.working.recovery import holding
 
 
 class Plan(NamedTuple):

@@ -6,15 +6,15 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from versioned_collection.commit import Commit
+from versioned_collection.committing.commit import Commit
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
+from versioned_collection.documents.moves import Move, moves_along
+from versioned_collection.driver.pipeline import prefetch
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.moves import Move, moves_along
-from versioned_collection.pipeline import prefetch
+from versioned_collection.repository.hold import Hold
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.working.working_copy import WorkingCopy
 
 Moves = Callable[[], Iterator[list[Move]]]
 

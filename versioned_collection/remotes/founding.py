@@ -13,24 +13,27 @@ from types import TracebackType
 
 from pymongo import errors as driver
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.tree import Node, VersionTree
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
+from versioned_collection.driver.server_errors import reason_of
+from versioned_collection.driver.wire import create_collection, create_indexes, documents
+from versioned_collection.driver.writes import insert_missing
 from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
-from versioned_collection.hold import leased
-from versioned_collection.lifecycle import create_trackers, drop_some, drop_trackers
 from versioned_collection.observing import Progress
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
 from versioned_collection.remotes.checked import key_in, problem_of_document, refused
 from versioned_collection.remotes.proving import prove
 from versioned_collection.remotes.staging import Staging, says_same
-from versioned_collection.repository import Repository
-from versioned_collection.server_errors import reason_of
+from versioned_collection.repository.hold import leased
+from versioned_collection.repository.lifecycle import create_trackers, drop_some, drop_trackers
+from versioned_collection.repository.names import check_namespace
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.tracking import (
+from versioned_collection.working.tracking import (
     check_target,
     first_state,
     refuse_foreign,
@@ -38,8 +41,6 @@ from versioned_collection.tracking import (
     refuse_related,
     refuse_renamed,
 )
-from versioned_collection.wire import create_collection, create_indexes, documents
-from versioned_collection.writes import insert_missing
 
 
 class MongoFounding:
@@ -72,7 +73,7 @@ class MongoFounding:
         self._adopted = False
 
     def __enter__(self) -> MongoFounding:
-        self._repository.check_names()
+        check_namespace(self._repository.db.name, self._repository.name)
         check_target(self._repository)
         with ExitStack() as stack:
             self._hold = stack.enter_context(leased(self._repository, "clone"))

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import VersionId
-from versioned_collection.hold import Hold
-from versioned_collection.joining import carry_out
-from versioned_collection.labels import (
+from versioned_collection.history.labels import (
     Label,
     Labels,
     Meeting,
@@ -26,18 +24,20 @@ from versioned_collection.labels import (
     tracking,
     unknown,
 )
+from versioned_collection.merges.joining import carry_out
+from versioned_collection.merges.rebasing import Plan, Rebasing, to_do
+from versioned_collection.merges.uniting import Uniting
 from versioned_collection.observing import Progress, observed
-from versioned_collection.rebasing import Plan, Rebasing, to_do
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.bundle import BundleRemote
 from versioned_collection.remotes.checked import check_node
 from versioned_collection.remotes.following import following
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import missing
-from versioned_collection.repository import Repository
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
-from versioned_collection.uniting import Uniting
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.working.working_copy import WorkingCopy
 
 _UNKNOWN = KnownRemote("", None, {}, None)
 

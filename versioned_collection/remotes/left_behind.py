@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from versioned_collection.elsewhere import holders
-from versioned_collection.repository import Repository
+from versioned_collection.committing.elsewhere import holders
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 
 

@@ -10,25 +10,26 @@ from typing import TypeVar
 
 from bson.timestamp import Timestamp
 
+from versioned_collection.committing.recreating import lasting_options
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.tree import Node, Path
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.documents.moves import states_along
+from versioned_collection.driver.wire import documents
 from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
-from versioned_collection.labels import RemoteNames
-from versioned_collection.moves import states_along
+from versioned_collection.history.labels import RemoteNames
+from versioned_collection.merges.rebasing import waiting
 from versioned_collection.observing import Progress
-from versioned_collection.rebasing import waiting
-from versioned_collection.recreating import lasting_options
 from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update
 from versioned_collection.remotes.checked import UNREADABLE, refused
 from versioned_collection.remotes.founding import MongoFounding
 from versioned_collection.remotes.left_behind import left_behind
 from versioned_collection.remotes.staging import Staging
-from versioned_collection.repository import Repository, not_tracked
+from versioned_collection.repository.refusals import not_tracked
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.wire import documents
 
 T = TypeVar("T")
 P = TypeVar("P", Node, Version)

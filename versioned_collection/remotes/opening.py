@@ -29,7 +29,7 @@ from versioned_collection.remotes.bundle import BundleRemote, read_only
 from versioned_collection.remotes.checked import UNREADABLE
 from versioned_collection.remotes.mongo import MongoRemote, address_of
 from versioned_collection.remotes.reaching import connected, reaching
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 
 RemoteLike = Repository | Database[Any] | str | os.PathLike[str] | None

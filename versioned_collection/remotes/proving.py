@@ -10,11 +10,11 @@ from versioned_collection.core.delta import Delta
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.tree import Ancestry, Path
 from versioned_collection.core.version import VersionId
+from versioned_collection.documents.moves import Move, batched
+from versioned_collection.documents.targets import Target
 from versioned_collection.errors import CorruptHistory
-from versioned_collection.moves import Move, batched
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document, refused
-from versioned_collection.repository import Repository
-from versioned_collection.targets import Target
+from versioned_collection.repository.repository import Repository
 
 
 def prove(

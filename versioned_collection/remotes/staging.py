@@ -14,7 +14,6 @@ from versioned_collection.core.delta import content_size, encoded_rows
 from versioned_collection.core.sums import Sums
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import LeaseHeld
-from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Arrived, Changes
 from versioned_collection.remotes.checked import (
     check_delta,
@@ -22,8 +21,9 @@ from versioned_collection.remotes.checked import (
     problem_of_changes,
     refused,
 )
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
+from versioned_collection.working.recovery import holding
 
 
 @dataclass(slots=True)

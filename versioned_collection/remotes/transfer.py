@@ -16,9 +16,9 @@ from bson.objectid import ObjectId
 from versioned_collection.core.graph import parents_first
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.driver.pipeline import Behind, Workers, prefetch
 from versioned_collection.errors import NotSupported, TransferRefused
 from versioned_collection.observing import Progress, counted
-from versioned_collection.pipeline import Behind, Workers, prefetch
 from versioned_collection.remotes.base import Arrived, Changes, Founding, Inbox, Remote, Update
 from versioned_collection.remotes.checked import (
     check_entry,

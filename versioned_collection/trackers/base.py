@@ -15,6 +15,13 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.core.document import AWARE_OPTIONS
+from versioned_collection.driver.server_errors import (
+    NAMESPACE_NOT_FOUND,
+    TOO_LARGE,
+    UUID_MISMATCH,
+    translated,
+)
+from versioned_collection.driver.wire import create_collection
 from versioned_collection.errors import (
     CorruptHistory,
     FormatMismatch,
@@ -22,13 +29,6 @@ from versioned_collection.errors import (
     NotSupported,
     VersioningError,
 )
-from versioned_collection.server_errors import (
-    NAMESPACE_NOT_FOUND,
-    TOO_LARGE,
-    UUID_MISMATCH,
-    translated,
-)
-from versioned_collection.wire import create_collection
 
 FORMAT = 1
 """The format number of everything that this release stores."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pymongo import UpdateOne
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Unreadable
 from versioned_collection.trackers.references import References
 

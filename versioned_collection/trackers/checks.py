@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import errors as driver
 
 from versioned_collection.core.document import RAW_OPTIONS
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import (
     FORMAT,
     Session,

@@ -13,8 +13,8 @@ from gridfs import GridFSBucket
 from gridfs.errors import GridFSError, NoFile
 from pymongo.database import Database
 
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.errors import CorruptHistory
-from versioned_collection.server_errors import translated
 
 PARTS = (".files", ".chunks")
 """What is added to the name of a tracker for the collections of its bucket."""

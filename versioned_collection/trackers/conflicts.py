@@ -15,10 +15,10 @@ from pymongo.database import Database
 from versioned_collection.core.document import DocumentKey, build, element
 from versioned_collection.core.merging import Conflict, TakenOut
 from versioned_collection.core.portions import portions
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, insert_all
 from versioned_collection.trackers.base import FORMAT, Session, Tracker
 from versioned_collection.trackers.chunks import Chunks
-from versioned_collection.writes import BYTES_PER_WRITE, OPERATIONS_PER_WRITE, insert_all
 
 _SIDES = ("base", "ours", "theirs")
 _LARGEST_INLINE = 4 * 1024 * 1024

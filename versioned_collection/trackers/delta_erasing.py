@@ -10,18 +10,18 @@ from bson.raw_bson import RawBSONDocument
 from versioned_collection.core.delta import Delta, encoded_rows
 from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, document_key, raw_id_in
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import translated
-from versioned_collection.trackers.base import Session
-from versioned_collection.trackers.delta_form import sort_key
-from versioned_collection.trackers.delta_store import DeltaStore
-from versioned_collection.trackers.layout import key_in
-from versioned_collection.wire import by_keys, documents
-from versioned_collection.writes import (
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import by_keys, documents
+from versioned_collection.driver.writes import (
     delete_statement,
     raise_write_error,
     replace_statement,
     write,
 )
+from versioned_collection.trackers.base import Session
+from versioned_collection.trackers.delta_form import sort_key
+from versioned_collection.trackers.delta_store import DeltaStore
+from versioned_collection.trackers.layout import key_in
 
 
 class ErasableDeltas(DeltaStore):

@@ -12,11 +12,11 @@ from versioned_collection.core.delta import Delta, hash_number
 from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, raw_id_in
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import batches
 from versioned_collection.trackers.delta_form import is_chunked, stored_size
 from versioned_collection.trackers.delta_store import BY_DOCUMENT, LONGEST_LIST, DeltaStore
 from versioned_collection.trackers.layout import key_in, version_in
-from versioned_collection.wire import batches
 
 _HASHES_PER_READ = 20_000
 

@@ -16,22 +16,22 @@ from pymongo import errors as driver
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.portions import portions
 from versioned_collection.core.version import VersionId
+from versioned_collection.driver.pipeline import prefetch
+from versioned_collection.driver.server_errors import OVERFLOW, translated
+from versioned_collection.driver.wire import documents
+from versioned_collection.driver.writes import (
+    BYTES_PER_WRITE,
+    OPERATIONS_PER_WRITE,
+    insert_all,
+    insert_missing,
+)
 from versioned_collection.errors import DocumentRejected, VersioningError
-from versioned_collection.pipeline import prefetch
-from versioned_collection.server_errors import OVERFLOW, translated
 from versioned_collection.trackers.base import Session, Tracker, Unreadable
 from versioned_collection.trackers.chunks import Chunks
 from versioned_collection.trackers.delta_chunks import ChunkedForm
 from versioned_collection.trackers.delta_form import is_chunked, object_ids
 from versioned_collection.trackers.fresh import Fresh
 from versioned_collection.trackers.layout import version_in
-from versioned_collection.wire import documents
-from versioned_collection.writes import (
-    BYTES_PER_WRITE,
-    OPERATIONS_PER_WRITE,
-    insert_all,
-    insert_missing,
-)
 
 LONGEST_LIST = 5_000
 """Deltas that are read at a time."""

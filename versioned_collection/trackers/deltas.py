@@ -13,11 +13,11 @@ from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, raw_id_
 from versioned_collection.core.interop import to_deepdiff
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
+from versioned_collection.driver.wire import documents
 from versioned_collection.trackers.base import Unreadable
 from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_paths import DeltasOnPaths
 from versioned_collection.trackers.layout import key_in, version_in
-from versioned_collection.wire import documents
 
 
 class DeltasCollection(DeltasOnPaths, ErasableDeltas):

@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker
 from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
 

@@ -21,10 +21,10 @@ from versioned_collection.core.document import (
     elements,
     raw_array,
 )
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import documents
+from versioned_collection.driver.writes import write
 from versioned_collection.trackers.base import Session, Tracker
-from versioned_collection.wire import documents
-from versioned_collection.writes import write
 
 BATCH = 20_000
 """Entries that one command removes."""

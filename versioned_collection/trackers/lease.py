@@ -24,8 +24,8 @@ from pymongo import errors as driver
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.errors import LeaseHeld, LeaseLost
-from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker
 
 _log = logging.getLogger(__name__)

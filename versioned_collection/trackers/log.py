@@ -17,8 +17,8 @@ from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.stretches import Stretches
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.driver.server_errors import DUPLICATE_KEY, translated
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.server_errors import DUPLICATE_KEY, translated
 from versioned_collection.trackers.base import (
     Session,
     Tracker,

@@ -22,8 +22,9 @@ from pymongo.database import Database
 
 from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.version import VersionId
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import documents
 from versioned_collection.errors import LeaseLost
-from versioned_collection.server_errors import translated
 from versioned_collection.trackers.base import (
     FORMAT,
     Session,
@@ -33,7 +34,6 @@ from versioned_collection.trackers.base import (
     must,
     told_if_too_large,
 )
-from versioned_collection.wire import documents
 
 _MAIN = "working_copy"
 _IN_A_HEADER = {"id", "head", "created"}

@@ -21,15 +21,15 @@ from versioned_collection.core.document import (
     is_no_id,
     raw_id_in,
 )
-from versioned_collection.server_errors import (
+from versioned_collection.driver.server_errors import (
     DUPLICATE_KEY,
     NAMESPACE_NOT_FOUND,
     UUID_MISMATCH,
     translated,
 )
+from versioned_collection.driver.wire import documents
+from versioned_collection.driver.writes import WriteOutcome, delete_many_statement, write
 from versioned_collection.trackers.base import Session, Tracker, drop_exactly, identities
-from versioned_collection.wire import documents
-from versioned_collection.writes import WriteOutcome, delete_many_statement, write
 
 _SEEN_HASH = b"\x05seen\0\x20\0\0\0\0"
 _SEEN_MISSING = b"\x0aseen\0"

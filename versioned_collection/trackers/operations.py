@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pymongo import IndexModel
 
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import (
     FORMAT,
     Session,

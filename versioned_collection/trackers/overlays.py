@@ -26,7 +26,9 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.portions import BYTES_OF_IDS, portions
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import UNAUTHORIZED, translated
+from versioned_collection.driver.server_errors import UNAUTHORIZED, translated
+from versioned_collection.driver.wire import create_collection, documents
+from versioned_collection.driver.writes import insert_all, put_exactly
 from versioned_collection.trackers.base import (
     COMPRESSED,
     FORMAT,
@@ -36,8 +38,6 @@ from versioned_collection.trackers.base import (
     drop_exactly,
     identities,
 )
-from versioned_collection.wire import create_collection, documents
-from versioned_collection.writes import insert_all, put_exactly
 
 OVERLAY = "at-[0-9a-f]{8}"
 """How the names of collections with an overlay's documents end; no tracked one ends so."""

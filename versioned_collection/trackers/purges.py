@@ -19,7 +19,7 @@ from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.portions import BYTES_OF_IDS, portions
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import (
     FORMAT,
     Session,

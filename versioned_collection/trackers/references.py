@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import (
     Session,
     Tracker,

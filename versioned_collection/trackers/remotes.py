@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bson.objectid import ObjectId
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import (
     FORMAT,
     Session,

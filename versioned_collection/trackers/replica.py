@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from bson.timestamp import Timestamp
 
 from versioned_collection.core.document import DocumentKey
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import by_keys, documents
+from versioned_collection.driver.writes import put_exactly
 from versioned_collection.trackers.base import Session, Tracker
-from versioned_collection.wire import by_keys, documents
-from versioned_collection.writes import put_exactly
 
 
 class ReplicaCollection(Tracker):

@@ -8,11 +8,11 @@ from typing import Any
 from versioned_collection.core.delta import Delta
 from versioned_collection.core.spans import Span
 from versioned_collection.core.version import VersionId, fingerprint_text
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import create_collection
 from versioned_collection.trackers.base import COMPRESSED, FORMAT, Session, parsed
 from versioned_collection.trackers.delta_form import stored_size
 from versioned_collection.trackers.delta_store import DeltaStore
-from versioned_collection.wire import create_collection
 
 _MOST_NAMED = 1_000
 """Versions that a query for spans names; for more, all spans are read, which are far fewer."""

@@ -14,11 +14,11 @@ from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
 from versioned_collection.core.document import DocumentKey, build, element, elements
 from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.version import fingerprint_text
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.writes import write
 from versioned_collection.trackers.base import Session
 from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_form import sort_key
-from versioned_collection.writes import write
 
 _LATER = b"later"
 

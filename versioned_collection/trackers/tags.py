@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import ReplaceOne
 
 from versioned_collection.core.version import VersionId
-from versioned_collection.server_errors import translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session
 from versioned_collection.trackers.references import References
 

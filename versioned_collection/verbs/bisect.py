@@ -10,11 +10,11 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.answers import answer
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
+from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.view import PastCollection
-from versioned_collection.selection import refusals
-from versioned_collection.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.working.selection import refusals
 
 Predicate = Mapping[str, Any] | Callable[[PastCollection[DocumentType]], Any]
 """What is bad: a document that matches a filter, or what a callable says of a version."""

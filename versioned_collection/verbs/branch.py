@@ -6,19 +6,19 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.elsewhere import needed_elsewhere, renamed_elsewhere
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.version import Version
-from versioned_collection.elsewhere import needed_elsewhere, renamed_elsewhere
 from versioned_collection.errors import BranchNotFound, InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.labels import stamp, taken_over
-from versioned_collection.rebasing import refuse_rebased
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.versions import entry_of, refuse_taken
+from versioned_collection.history.labels import stamp, taken_over
+from versioned_collection.history.versions import entry_of, refuse_taken
+from versioned_collection.merges.rebasing import refuse_rebased
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
 
 
 def create_branch(repository: Repository, name: str) -> Version:

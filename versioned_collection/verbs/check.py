@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from versioned_collection import checking
+from versioned_collection.committing import checking
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.revision import check_text
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
 
 
 def add_check(repository: Repository, name: str, check: Any, message: str | None = None) -> None:

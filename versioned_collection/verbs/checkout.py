@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.elsewhere import branches_elsewhere, checked_out_in
 from versioned_collection.core.version import VersionId
-from versioned_collection.elsewhere import branches_elsewhere, checked_out_in
+from versioned_collection.documents.moves import moves_along
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.hold import Hold
-from versioned_collection.joining import carry_out
-from versioned_collection.moves import moves_along
+from versioned_collection.history.spanning import shorten
+from versioned_collection.history.versions import Resolver, RevisionLike, attachment, branch_named
+from versioned_collection.merges.joining import carry_out
 from versioned_collection.observing import Progress
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.spanning import shorten
-from versioned_collection.versions import Resolver, RevisionLike, attachment, branch_named
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 def checkout(

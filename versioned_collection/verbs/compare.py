@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.version import VersionId
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,25 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core import merging
 from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.merging import MergeContext
 from versioned_collection.core.portions import portions
-from versioned_collection.decisions import Decide, Decisions
+from versioned_collection.documents.moves import BATCH
 from versioned_collection.errors import InvalidArgument, InvalidOperation, WorkingCopyChanged
-from versioned_collection.hold import Hold
-from versioned_collection.moves import BATCH
+from versioned_collection.history.versions import entry_of, merge_context
+from versioned_collection.merges.decisions import Decide, Decisions
+from versioned_collection.merges.rebasing import take_back, waiting
+from versioned_collection.merges.uniting import take_theirs
 from versioned_collection.observing import Progress, counted
-from versioned_collection.rebasing import take_back, waiting
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import set_aside
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.uniting import take_theirs
-from versioned_collection.versions import entry_of, merge_context
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.setting_aside import set_aside
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 class Conflict(merging.ShownConflict):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.elsewhere import branches_elsewhere, refuse_with_others
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
-from versioned_collection.elsewhere import branches_elsewhere, refuse_with_others
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.lifecycle import complete_drop
+from versioned_collection.history.versions import Resolver, RevisionLike
 from versioned_collection.observing import Progress
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import note_for_restoration
-from versioned_collection.versions import Resolver, RevisionLike
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.lifecycle import complete_drop
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.setting_aside import note_for_restoration
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 def delete_version_subtree(

@@ -21,16 +21,16 @@ from versioned_collection.core.document import DocumentKey, add_by_id
 from versioned_collection.core.portions import portions
 from versioned_collection.core.rows import Row
 from versioned_collection.core.version import VersionId
+from versioned_collection.documents.moves import moves_along, states_along
+from versioned_collection.documents.proved import proved
+from versioned_collection.driver.wire import by_keys
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.hold import Hold
-from versioned_collection.moves import moves_along, states_along
+from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.observing import Progress, counted, iterated, verb
-from versioned_collection.onlooking import Onlooker, looking, replica_time, sight
+from versioned_collection.past.onlooking import Onlooker, looking, replica_time, sight
 from versioned_collection.past.query import number_of
-from versioned_collection.proved import proved
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, entry_of
-from versioned_collection.wire import by_keys
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 
 _FEW = 10_000
 """Changes that are computed before the lease is given back."""

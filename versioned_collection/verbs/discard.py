@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.observing import Progress
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import set_aside
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.setting_aside import set_aside
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 def discard_changes(repository: Repository, progress: Progress | None = None) -> int:

@@ -19,13 +19,13 @@ from versioned_collection.errors import (
     NotSupported,
 )
 from versioned_collection.files import FileLike
+from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.observing import Counted, Progress, counted, observed
 from versioned_collection.remotes.base import Refs
 from versioned_collection.remotes.bundling import Contents, proved_content, write_bundle
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.transfer import MOST_VERSIONS
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.repository.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)

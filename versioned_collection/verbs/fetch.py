@@ -11,7 +11,7 @@ from versioned_collection.errors import InvalidOperation
 from versioned_collection.observing import Progress, verb
 from versioned_collection.remotes.fetching import carry_out_fetch, plan_fetch, seen
 from versioned_collection.remotes.opening import RemoteLike, opened
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import Any
 from versioned_collection.core.portions import at_most
 from versioned_collection.core.tree import missing_version
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.history.versions import Resolver, RevisionLike, check_limit
 from versioned_collection.observing import Progress, counted, iterated
 from versioned_collection.past.appearances import Appeared, appearances
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import refuse_nearness
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_limit
+from versioned_collection.repository.repository import Repository
 
 _AT_ONCE = 50
 """Log entries that are read at once."""

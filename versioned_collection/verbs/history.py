@@ -16,13 +16,13 @@ from versioned_collection.core.leaves import Place, leaves
 from versioned_collection.core.portions import at_most, portions
 from versioned_collection.core.tree import missing_version
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.driver.writes import BYTES_PER_WRITE
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.history.versions import Resolver, RevisionLike, check_limit, entry_of
 from versioned_collection.observing import iterated, verb
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.trail import Step, Trail, only, trail_of
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_limit, entry_of
-from versioned_collection.writes import BYTES_PER_WRITE
+from versioned_collection.repository.repository import Repository
 
 _AT_ONCE = 50
 """Log entries that are read at once."""

@@ -11,6 +11,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.objectid import ObjectId
 
 from versioned_collection import files, formats
+from versioned_collection.committing.recreating import ensure_collection
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import (
     DocumentKey,
@@ -23,18 +24,17 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.core.sums import Counts
+from versioned_collection.documents.moves import BATCH, BATCH_BYTES
+from versioned_collection.driver.wire import by_keys, documents
 from versioned_collection.errors import InvalidArgument, UnusableFile
 from versioned_collection.files import FileLike
-from versioned_collection.hold import Hold
-from versioned_collection.moves import BATCH, BATCH_BYTES
 from versioned_collection.observing import Progress, counted, verb
-from versioned_collection.recovery import holding
-from versioned_collection.recreating import ensure_collection
 from versioned_collection.remotes.checked import UNREADABLE, problem_of_document
-from versioned_collection.replacing import Replacing
-from versioned_collection.repository import Repository
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.shelf import Shelf
-from versioned_collection.wire import by_keys, documents
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.replacing import Replacing
 
 _ANYTHING: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="ignore", datetime_conversion=DatetimeConversion.DATETIME_AUTO

@@ -24,21 +24,24 @@ from versioned_collection.core.document import (
 from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.driver.pipeline import Workers, prefetch
+from versioned_collection.driver.server_errors import translated
+from versioned_collection.driver.wire import by_keys, copy_on_server, create_collection, documents
 from versioned_collection.errors import (
     CollectionAlreadyInitialised,
     InvalidOperation,
     SnapshotUnavailable,
 )
-from versioned_collection.hold import Hold, leased
-from versioned_collection.lifecycle import create_trackers, drop_trackers
+from versioned_collection.history.versions import check_texts, completed
 from versioned_collection.observing import Counted, Progress, counted
-from versioned_collection.pipeline import Workers, prefetch
-from versioned_collection.repository import Repository, new_version_id
-from versioned_collection.server_errors import translated
-from versioned_collection.sharding import is_sharded, shard_replica
+from versioned_collection.repository.hold import Hold, leased
+from versioned_collection.repository.lifecycle import create_trackers, drop_trackers
+from versioned_collection.repository.names import check_namespace
+from versioned_collection.repository.repository import Repository, new_version_id
+from versioned_collection.repository.sharding import is_sharded, shard_replica
 from versioned_collection.trackers.base import COMPRESSED, drop_exactly, identities
 from versioned_collection.trackers.entries import entry_to_bson
-from versioned_collection.tracking import (
+from versioned_collection.working.tracking import (
     check_target,
     first_state,
     refuse_foreign,
@@ -46,8 +49,6 @@ from versioned_collection.tracking import (
     refuse_related,
     refuse_renamed,
 )
-from versioned_collection.versions import check_texts, completed
-from versioned_collection.wire import by_keys, copy_on_server, create_collection, documents
 
 MAIN = "main"
 
@@ -85,7 +86,7 @@ def init(
     """
     message = DEFAULT_MESSAGE if message is None else message
     check_texts(message, author, metadata)
-    repository.check_names()
+    check_namespace(repository.db.name, repository.name)
     _refuse_tracked(repository)
     check_target(repository)
     refuse_related(repository)

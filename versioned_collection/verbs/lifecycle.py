@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from versioned_collection.elsewhere import refuse_with_others
+from versioned_collection.committing.elsewhere import refuse_with_others
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.errors import FormatMismatch, InvalidArgument, InvalidOperation
-from versioned_collection.hold import leased
-from versioned_collection.lifecycle import complete_drop, complete_rename
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.server_errors import translated
+from versioned_collection.repository.hold import leased
+from versioned_collection.repository.lifecycle import complete_drop, complete_rename
+from versioned_collection.repository.names import check_namespace
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import check_collection_name, identities
-from versioned_collection.tracking import refuse_foreign, refuse_related, refuse_renamed
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.tracking import refuse_foreign, refuse_related, refuse_renamed
 
 
 def rename(repository: Repository, new_name: str) -> None:
@@ -40,7 +41,7 @@ def rename(repository: Repository, new_name: str) -> None:
 def _checked_target(repository: Repository, new_name: str) -> Repository:
     check_collection_name(repository.db, new_name)  # the trackers' prefix would mend some names
     target = Repository(repository.db, new_name)
-    target.check_names()
+    check_namespace(target.db.name, new_name)
     refuse_related(target)
     with translated():
         taken = set(repository.db.list_collection_names())

@@ -11,10 +11,10 @@ from versioned_collection.core.portions import at_most
 from versioned_collection.core.times import utc
 from versioned_collection.core.version import Log, Version, VersionId
 from versioned_collection.errors import InvalidType
+from versioned_collection.history.versions import Resolver, RevisionLike, ancestry, check_limit
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.trail import Trail, trail_of
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, ancestry, check_limit
+from versioned_collection.repository.repository import Repository
 
 
 def get_log(repository: Repository, branch: str | None = None) -> Log:

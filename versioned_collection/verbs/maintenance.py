@@ -12,16 +12,16 @@ from typing import Any
 from bson.objectid import ObjectId
 from pymongo import errors as driver
 
+from versioned_collection.committing.worktrees import drop_stray_copies
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.errors import InvalidArgument, InvalidType
-from versioned_collection.hold import Hold
-from versioned_collection.lifecycle import drop_some
+from versioned_collection.history.spanning import make_missing, remove_stale
 from versioned_collection.observing import Progress, counted, verb
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.server_errors import translated
-from versioned_collection.spanning import make_missing, remove_stale
-from versioned_collection.working_copy import WorkingCopy
-from versioned_collection.worktrees import drop_stray_copies
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.lifecycle import drop_some
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import WorkingCopy
 
 _KEPT_FOR = timedelta(days=7)
 """How long what a transfer that broke off has brought waits to be gone on with."""

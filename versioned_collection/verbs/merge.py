@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from versioned_collection.containing import containing, relation_of
 from versioned_collection.core.graph import merge_base
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.joining import Joining, fast_forward
-from versioned_collection.merging import Sides
+from versioned_collection.history.containing import containing, relation_of
+from versioned_collection.history.versions import Resolver, RevisionLike, check_said, entry_of
+from versioned_collection.merges.joining import Joining, fast_forward
+from versioned_collection.merges.merging import Sides
 from versioned_collection.observing import Progress
-from versioned_collection.recording import Facts
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_said, entry_of
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recording import Facts
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 class Wanted(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Any
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
-from versioned_collection.hold import Hold
-from versioned_collection.joining import Joining
-from versioned_collection.merging import Sides
+from versioned_collection.history.versions import Resolver, RevisionLike, check_said, entry_of
+from versioned_collection.merges.joining import Joining
+from versioned_collection.merges.merging import Sides
 from versioned_collection.observing import Progress
-from versioned_collection.recording import Facts
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_said, entry_of
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recording import Facts
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 def cherry_pick(

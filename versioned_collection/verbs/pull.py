@@ -8,19 +8,17 @@ from typing import NamedTuple
 
 from bson.objectid import ObjectId
 
-from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import Relation
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.revision import check_text
 from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import VersionId
+from versioned_collection.driver.pipeline import Workers
 from versioned_collection.errors import CollectionNotTracked, InvalidOperation, RemoteNotFound
-from versioned_collection.hold import Hold
-from versioned_collection.labels import Meeting
+from versioned_collection.history.containing import relation_of
+from versioned_collection.history.labels import Meeting
+from versioned_collection.merges.rebasing import refuse_waiting
 from versioned_collection.observing import Progress, verb
-from versioned_collection.pipeline import Workers
-from versioned_collection.rebasing import refuse_waiting
-from versioned_collection.recovery import holding
 from versioned_collection.remotes.address import (
     DEFAULT,
     check_remote_name,
@@ -41,10 +39,12 @@ from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.opening import RemoteLike, opened
 from versioned_collection.remotes.purged import frontier
 from versioned_collection.remotes.transfer import found
-from versioned_collection.repository import Repository
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.remotes import KnownRemote
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from versioned_collection.committing.operations import user
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.merging.paths import Pattern, PatternLike, patterns
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
-from versioned_collection.hold import Hold
+from versioned_collection.history.versions import check_texts
 from versioned_collection.observing import Progress, verb
-from versioned_collection.operations import user
 from versioned_collection.past.query import refuse_nearness
-from versioned_collection.purging import Found, Purging, matching, with_twins
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.selection import Chosen, Only
+from versioned_collection.pruning.purging import Found, Purging, matching, with_twins
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.purges import Tombstone
-from versioned_collection.versions import check_texts
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.selection import Chosen, Only
 
 
 @dataclass(frozen=True, slots=True)

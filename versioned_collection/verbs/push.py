@@ -7,7 +7,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from versioned_collection.containing import relation_of
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.revision import check_text
 from versioned_collection.core.tree import Ancestry, Node
@@ -18,9 +17,9 @@ from versioned_collection.errors import (
     InvalidOperation,
     PermissionDenied,
 )
+from versioned_collection.history.containing import relation_of
+from versioned_collection.merges.rebasing import refuse_waiting
 from versioned_collection.observing import Progress, verb
-from versioned_collection.rebasing import refuse_waiting
-from versioned_collection.recovery import holding
 from versioned_collection.remotes.base import Refs, Remote, Update
 from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.fetching import refuse_other_roots
@@ -28,9 +27,10 @@ from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.opening import RemoteLike, opened
 from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
 from versioned_collection.remotes.transfer import found, missing, send
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 @dataclass(frozen=True, slots=True)

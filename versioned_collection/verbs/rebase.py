@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from versioned_collection.containing import relation_of
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.joining import fast_forward
+from versioned_collection.history.containing import relation_of
+from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.merges.joining import fast_forward
+from versioned_collection.merges.rebasing import Plan, Rebasing, to_do
 from versioned_collection.observing import Progress
-from versioned_collection.rebasing import Plan, Rebasing, to_do
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, entry_of
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import WorkingCopy
 
 
 def rebase(

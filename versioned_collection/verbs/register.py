@@ -7,35 +7,41 @@ from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from typing import Any
 
-from versioned_collection.checking import run_checks
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.checking import run_checks
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core.merging import DEFAULT_POLICY
 from versioned_collection.core.portions import BYTES_OF_IDS, IDS_PER_READ, portions
 from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
+from versioned_collection.documents.moves import Move
+from versioned_collection.driver.pipeline import prefetch
 from versioned_collection.errors import (
     InvalidArgument,
     InvalidOperation,
     InvalidType,
     LeaseLost,
 )
-from versioned_collection.hold import Hold
-from versioned_collection.labels import Labels, joined, stamp
-from versioned_collection.moves import Move
+from versioned_collection.history.labels import Labels, joined, stamp
+from versioned_collection.history.spanning import extend_spans
+from versioned_collection.history.versions import check_said, entry_of, refuse_taken
+from versioned_collection.merges.rebasing import (
+    Plan,
+    Rebasing,
+    describe_all,
+    waiting,
+    without_step,
+)
 from versioned_collection.observing import Progress
-from versioned_collection.pipeline import prefetch
-from versioned_collection.rebasing import Plan, Rebasing, describe_all, waiting, without_step
-from versioned_collection.recording import Facts, Recording
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.selection import Chosen, Selection
-from versioned_collection.spanning import extend_spans
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.versions import check_said, entry_of, refuse_taken
-from versioned_collection.working_copy import Change, Overtaken, WorkingCopy
+from versioned_collection.working.recording import Facts, Recording
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.selection import Chosen, Selection
+from versioned_collection.working.working_copy import Change, Overtaken, WorkingCopy
 
 
 def register(

@@ -12,7 +12,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, RemoteNotFound
 from versioned_collection.observing import verb
 from versioned_collection.remotes.address import address_in, check_remote_name, check_url
-from versioned_collection.repository import Repository
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import storable
 from versioned_collection.trackers.remotes import KnownRemote
 

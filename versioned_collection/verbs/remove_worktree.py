@@ -9,16 +9,21 @@ from typing import Any
 from bson.timestamp import Timestamp
 
 from versioned_collection.capture.change_stream import ChangeStreamCapture
+from versioned_collection.committing.worktrees import hide, remove, show
 from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.revision import check_text
+from versioned_collection.driver.wire import by_keys
 from versioned_collection.errors import InvalidArgument, InvalidOperation, LeaseLost
-from versioned_collection.hold import Hold
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import identities
-from versioned_collection.wire import by_keys
-from versioned_collection.working_copy import Change, WorkingCopy, compare_everything, differing
-from versioned_collection.worktrees import hide, remove, show
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import (
+    Change,
+    WorkingCopy,
+    compare_everything,
+    differing,
+)
 
 
 def remove_worktree(repository: Repository, name: str, force: bool = False) -> None:

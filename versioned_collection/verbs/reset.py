@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.elsewhere import branches_elsewhere
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
-from versioned_collection.elsewhere import branches_elsewhere
-from versioned_collection.hold import Hold
-from versioned_collection.labels import stamp, taken_over
+from versioned_collection.history.labels import stamp, taken_over
+from versioned_collection.history.versions import Resolver, RevisionLike, attachment, entry_of
 from versioned_collection.observing import Progress
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import keep_as_modified, set_aside_and_move
-from versioned_collection.versions import Resolver, RevisionLike, attachment, entry_of
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.setting_aside import keep_as_modified, set_aside_and_move
 
 
 def reset(

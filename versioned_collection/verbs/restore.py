@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from versioned_collection.committing.recreating import ensure_collection
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.delta import Delta, images
 from versioned_collection.core.document import DocumentKey, document_key
@@ -16,20 +17,25 @@ from versioned_collection.core.portions import IDS_PER_READ, portions
 from versioned_collection.core.sums import Counts
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
+from versioned_collection.documents.moves import BATCH, BATCH_BYTES
+from versioned_collection.driver.wire import by_keys
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.moves import BATCH, BATCH_BYTES
+from versioned_collection.history.versions import Resolver, RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find
 from versioned_collection.past.reading import Reader
 from versioned_collection.past.sameness import with_same_ids
-from versioned_collection.recovery import holding
-from versioned_collection.recreating import ensure_collection
-from versioned_collection.replacing import Replacing
-from versioned_collection.selection import LARGEST_DOCUMENT, Chosen, Only, only_of, refusals
-from versioned_collection.versions import Resolver, RevisionLike
-from versioned_collection.wire import by_keys
+from versioned_collection.repository.hold import Hold
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.replacing import Replacing
+from versioned_collection.working.selection import (
+    LARGEST_DOCUMENT,
+    Chosen,
+    Only,
+    only_of,
+    refusals,
+)
 
 Which = Only | Mapping[str, Any] | Iterable[Any]
 

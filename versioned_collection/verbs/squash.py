@@ -8,28 +8,28 @@ from typing import Any, NamedTuple
 
 import bson
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core.delta import Delta, compare
 from versioned_collection.core.graph import ancestors_of
 from versioned_collection.core.tree import Path, VersionTree
 from versioned_collection.core.version import Version, VersionId
+from versioned_collection.documents.moves import batched
+from versioned_collection.documents.proved import lacking
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.moves import batched
-from versioned_collection.observing import Progress
-from versioned_collection.proved import lacking
-from versioned_collection.recording import Chain
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.versions import (
+from versioned_collection.history.versions import (
     Resolver,
     RevisionLike,
     check_said,
     check_texts,
     entry_of,
 )
-from versioned_collection.working_copy import Change
+from versioned_collection.observing import Progress
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recording import Chain
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.working_copy import Change
 
 
 class Said(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any
 import bson
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core.delta import images
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.portions import portions
@@ -20,14 +20,14 @@ from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
+from versioned_collection.history.versions import check_said
+from versioned_collection.merges.unstashing import Unstashing, clear_away, without_stash
 from versioned_collection.observing import Progress
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import set_aside
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata, with_stashes
-from versioned_collection.unstashing import Unstashing, clear_away, without_stash
-from versioned_collection.versions import check_said
-from versioned_collection.working_copy import Change, WorkingCopy
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.setting_aside import set_aside
+from versioned_collection.working.working_copy import Change, WorkingCopy
 
 _LARGEST_LIST = 1 << 20
 """Bytes of all headers; they are part of the one document that every verb reads and writes."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from versioned_collection.core.version import UNBORN
-from versioned_collection.onlooking import looking, sight
-from versioned_collection.repository import Repository
+from versioned_collection.history.versions import entry_of
+from versioned_collection.past.onlooking import looking, sight
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.versions import entry_of
 
 
 def current_number(repository: Repository, state: Metadata) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
 from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, TagNotFound
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.versions import Resolver, RevisionLike, check_said
+from versioned_collection.history.versions import Resolver, RevisionLike, check_said
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
 
 
 def tag(

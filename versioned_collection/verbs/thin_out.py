@@ -12,12 +12,12 @@ from versioned_collection.core.retention import Retention, Run, needed, runs
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidType
-from versioned_collection.hold import Hold
 from versioned_collection.observing import Progress, counted, verb
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.thinning import Thinning
+from versioned_collection.pruning.thinning import Thinning
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
+from versioned_collection.working.recovery import holding
 
 MOST_SECONDS = 2.0
 """How long other verbs wait for this one, and one run of versions more, at a time."""

@@ -7,22 +7,22 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
-from versioned_collection.commit import Commit
-from versioned_collection.committer import Committer
+from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.elsewhere import renamed_elsewhere
+from versioned_collection.committing.operations import LASTING, Operation, describe
 from versioned_collection.core.version import VersionId
-from versioned_collection.elsewhere import renamed_elsewhere
+from versioned_collection.documents.moves import moves_along
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.joining import carry_out
-from versioned_collection.labels import relabelled
-from versioned_collection.moves import moves_along
+from versioned_collection.history.labels import relabelled
+from versioned_collection.history.versions import entry_of, holder_of
+from versioned_collection.merges.joining import carry_out
 from versioned_collection.observing import Progress
-from versioned_collection.operations import LASTING, Operation, describe
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
-from versioned_collection.setting_aside import keep_as_modified
-from versioned_collection.versions import entry_of, holder_of
-from versioned_collection.working_copy import WorkingCopy
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.setting_aside import keep_as_modified
+from versioned_collection.working.working_copy import WorkingCopy
 
 _PLACE = ("head", "detached")
 

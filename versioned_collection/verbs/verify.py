@@ -12,6 +12,7 @@ import bson
 from bson.objectid import ObjectId
 from gridfs.errors import GridFSError
 
+from versioned_collection.committing.operations import Operation
 from versioned_collection.core.delta import Delta, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.document import DocumentKey, document_hash
 from versioned_collection.core.nesting import Nesting
@@ -24,17 +25,16 @@ from versioned_collection.core.version import (
     fingerprint_text,
     sealed,
 )
+from versioned_collection.documents.moves import batched
+from versioned_collection.driver.wire import documents
 from versioned_collection.errors import CorruptHistory, VersioningError
-from versioned_collection.hold import Hold
-from versioned_collection.moves import batched
 from versioned_collection.observing import Counted, Progress, counted, iterated
-from versioned_collection.operations import Operation
-from versioned_collection.recovery import holding
-from versioned_collection.repository import Repository
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import Tracker
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
-from versioned_collection.wire import documents
+from versioned_collection.working.recovery import holding
 
 
 @dataclass(frozen=True, slots=True)

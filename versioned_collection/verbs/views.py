@@ -8,15 +8,16 @@ from pymongo import errors as driver
 
 from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import Version
+from versioned_collection.driver.server_errors import NAMESPACE_EXISTS, translated
 from versioned_collection.errors import InvalidArgument, InvalidOperation, NotSupported
-from versioned_collection.hold import Hold
+from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
 from versioned_collection.observing import Progress, verb
 from versioned_collection.past.building import make
-from versioned_collection.recovery import holding
-from versioned_collection.repository import RESERVED, Repository
-from versioned_collection.server_errors import NAMESPACE_EXISTS, translated
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.names import RESERVED
+from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import check_collection_name, drop_exactly
-from versioned_collection.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.working.recovery import holding
 
 
 def publish_view(

@@ -7,34 +7,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from versioned_collection.copying import Copying
+from versioned_collection.committing.elsewhere import checked_out_in, holders
+from versioned_collection.committing.worktrees import complete_worktree
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
-from versioned_collection.elsewhere import checked_out_in, holders
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.hold import Hold
-from versioned_collection.lifecycle import drop_trackers
-from versioned_collection.observing import Progress, counted
-from versioned_collection.recovery import holding
-from versioned_collection.remotes.mongo import MongoRemote
-from versioned_collection.repository import Repository
-from versioned_collection.sharding import refuse_worktree
-from versioned_collection.trackers.base import check_collection_name
-from versioned_collection.trackers.lease import Lease
-from versioned_collection.tracking import (
-    refuse_foreign,
-    refuse_lost,
-    refuse_related,
-    refuse_renamed,
-)
-from versioned_collection.versions import (
+from versioned_collection.history.versions import (
     Resolver,
     RevisionLike,
     attachment,
     branch_named,
     refuse_taken,
 )
-from versioned_collection.worktrees import complete_worktree
+from versioned_collection.observing import Progress, counted
+from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.repository.hold import Hold
+from versioned_collection.repository.lifecycle import drop_trackers
+from versioned_collection.repository.names import check_namespace
+from versioned_collection.repository.repository import Repository
+from versioned_collection.repository.sharding import refuse_worktree
+from versioned_collection.trackers.base import check_collection_name
+from versioned_collection.trackers.lease import Lease
+from versioned_collection.working.copying import Copying
+from versioned_collection.working.recovery import holding
+from versioned_collection.working.tracking import (
+    refuse_foreign,
+    refuse_lost,
+    refuse_related,
+    refuse_renamed,
+)
 
 _UNSETTLED = ("worktree", "remove_worktree")
 
@@ -122,7 +123,7 @@ def worktree(
 
 def _check_name(repository: Repository, name: Any) -> None:
     check_collection_name(repository.db, name)  # the trackers' prefix would mend some names
-    Repository(repository.db, name).check_names()
+    check_namespace(repository.db.name, name)
 
 
 def _head(hold: Hold, revision: RevisionLike, new_branch: str | None) -> dict[str, Any]:

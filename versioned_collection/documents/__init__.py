@@ -1,0 +1,1 @@
+"""Documents that move: which ones, and writing them without overwriting anybody's change."""

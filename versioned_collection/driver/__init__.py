@@ -1,0 +1,1 @@
+"""What talks to the server: raw commands and writes, refusals as errors, work in threads."""

@@ -1,0 +1,1 @@
+"""What versions are called and contain, and what changes between them."""

@@ -1,0 +1,1 @@
+"""Versions that go, and documents that are taken out of all versions."""
