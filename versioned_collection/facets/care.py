@@ -17,7 +17,8 @@ from versioned_collection.verbs import maintenance
 from versioned_collection.verbs import purge as purge_verbs
 from versioned_collection.verbs.purge import Purged
 from versioned_collection.verbs.thin_out import ThinnedOut, thin_out
-from versioned_collection.verbs.verify import Problem, verify
+from versioned_collection.verbs.verify import verify
+from versioned_collection.verifying.problem import Problem
 
 
 class Care(Facet[DocumentType]):
