@@ -39,7 +39,7 @@ from versioned_collection.core import guard, revision
 from versioned_collection.documents import moves
 from versioned_collection.facets.base import Facet
 from versioned_collection.formats import columns, lines
-from versioned_collection.history import versions
+from versioned_collection.history import facts
 from versioned_collection.merges import decisions
 from versioned_collection.past import building, moment
 from versioned_collection.remotes import container, transfer
@@ -58,7 +58,7 @@ LIMITS = [
     ("236 bytes; `init`", 1, base.NAMESPACE_LIMIT - len(_LONGEST_TRACKER)),
     ("| 200 characters", 1, revision._MAXIMUM_NAME_LENGTH),
     ("a document | 16 MB", MIB, selection.LARGEST_DOCUMENT),
-    ("of a version together; the message of a tag | 1 MiB", MIB, versions._LARGEST_TEXT),
+    ("of a version together; the message of a tag | 1 MiB", MIB, facts._LARGEST_TEXT),
     ("of all stashes together | 1 MiB", MIB, stash._LARGEST_LIST),
     ("together | 8 MiB, some", MIB, recording.LARGEST_ENTRIES),
     ("| 10,000, and 32 MB", 1, moves.SMALL_DOCUMENTS),

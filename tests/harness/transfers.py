@@ -22,7 +22,7 @@ from harness.trap import Trap, shrink_limits
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.core.delta import Delta, compare, delta_digest, encoded_rows, hash_number
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.history.versions import completed
+from versioned_collection.history.facts import completed
 from versioned_collection.trackers.entries import entry_to_bson
 
 _MODULUS = 1 << 256

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from versioned_collection.core.tree import VersionTree
-    from versioned_collection.history.versions import RevisionLike
+    from versioned_collection.history.revisions import RevisionLike
     from versioned_collection.verbs.history import DocumentVersion
 
 P = ParamSpec("P")

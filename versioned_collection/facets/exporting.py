@@ -8,7 +8,7 @@ from typing import Literal
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.facets.base import Facet
 from versioned_collection.files import FileLike
-from versioned_collection.history.versions import RevisionLike
+from versioned_collection.history.revisions import RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.verbs.export import Exported, Wanted, export
 from versioned_collection.verbs.import_ import Imported, import_

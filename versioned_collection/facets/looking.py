@@ -10,7 +10,8 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.comparison import Comparison
 from versioned_collection.core.version import Log, Version
 from versioned_collection.facets.base import Facet
-from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Progress
 from versioned_collection.verbs import diff as diff_verbs
 from versioned_collection.verbs import log as log_verbs

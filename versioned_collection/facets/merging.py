@@ -12,7 +12,7 @@ from versioned_collection.committing.operations import Operation
 from versioned_collection.core.merging import MergePolicy, ResolverLike
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Author, Facet, policy_of
-from versioned_collection.history.versions import RevisionLike
+from versioned_collection.history.revisions import RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.verbs import conflicts as conflict_verbs
 from versioned_collection.verbs import merge as merge_verb

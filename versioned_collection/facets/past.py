@@ -10,7 +10,7 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.merging.paths import PatternLike
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Facet
-from versioned_collection.history.versions import RevisionLike
+from versioned_collection.history.revisions import RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.past.view import PastCollection
 from versioned_collection.verbs import views as view_verbs

@@ -9,7 +9,7 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.committing.checking import CheckedState
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Author, Facet
-from versioned_collection.history.versions import RevisionLike
+from versioned_collection.history.revisions import RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.verbs import check as check_verbs
 from versioned_collection.verbs.checkout import checkout

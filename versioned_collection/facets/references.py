@@ -5,7 +5,8 @@ from __future__ import annotations
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
 from versioned_collection.facets.base import Facet
-from versioned_collection.history.versions import RevisionLike, entry_of
+from versioned_collection.history.revisions import RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.verbs import branch as branch_verbs
 from versioned_collection.verbs import tag as tag_verbs
 

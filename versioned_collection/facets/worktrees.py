@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.facets.base import Facet
-from versioned_collection.history.versions import RevisionLike
+from versioned_collection.history.revisions import RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.verbs import worktree as verbs
 from versioned_collection.verbs.remove_worktree import remove_worktree

@@ -27,8 +27,8 @@ from versioned_collection.errors import (
     TransferRefused,
     VersioningError,
 )
+from versioned_collection.history.facts import check_texts
 from versioned_collection.history.labels import is_aside
-from versioned_collection.history.versions import check_texts
 from versioned_collection.trackers.base import MALFORMED, storable
 from versioned_collection.trackers.purges import Tombstone
 

@@ -10,7 +10,8 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core import revision as revisions
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidCollectionVersion
-from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.view import PastCollection
 

@@ -10,7 +10,8 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.answers import answer
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidType
-from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.view import PastCollection

@@ -8,8 +8,8 @@ from versioned_collection.committing.elsewhere import branches_elsewhere, checke
 from versioned_collection.core.version import VersionId
 from versioned_collection.documents.moves import moves_along
 from versioned_collection.errors import InvalidArgument
+from versioned_collection.history.revisions import Resolver, RevisionLike, attachment, branch_named
 from versioned_collection.history.spanning import shorten
-from versioned_collection.history.versions import Resolver, RevisionLike, attachment, branch_named
 from versioned_collection.merges.joining import carry_out
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold

@@ -8,7 +8,7 @@ from versioned_collection.committing.elsewhere import branches_elsewhere, refuse
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.history.versions import Resolver, RevisionLike
+from versioned_collection.history.revisions import Resolver, RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.lifecycle import complete_drop

@@ -25,7 +25,8 @@ from versioned_collection.documents.moves import moves_along, states_along
 from versioned_collection.documents.proved import proved
 from versioned_collection.driver.wire import by_keys
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Progress, counted, iterated, verb
 from versioned_collection.past.onlooking import Onlooker, looking, replica_time, sight
 from versioned_collection.past.query import number_of

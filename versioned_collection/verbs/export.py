@@ -19,7 +19,8 @@ from versioned_collection.errors import (
     NotSupported,
 )
 from versioned_collection.files import FileLike
-from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Counted, Progress, counted, observed
 from versioned_collection.remotes.base import Refs
 from versioned_collection.remotes.bundling import Contents, proved_content, write_bundle

@@ -10,7 +10,8 @@ from typing import Any
 from versioned_collection.core.portions import at_most
 from versioned_collection.core.tree import missing_version
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.history.versions import Resolver, RevisionLike, check_limit
+from versioned_collection.history.facts import check_limit
+from versioned_collection.history.revisions import Resolver, RevisionLike
 from versioned_collection.observing import Progress, counted, iterated
 from versioned_collection.past.appearances import Appeared, appearances
 from versioned_collection.past.plan import Planner

@@ -18,7 +18,9 @@ from versioned_collection.core.tree import missing_version
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.driver.writes import BYTES_PER_WRITE
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.history.versions import Resolver, RevisionLike, check_limit, entry_of
+from versioned_collection.history.facts import check_limit
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import iterated, verb
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.trail import Step, Trail, only, trail_of

@@ -32,7 +32,7 @@ from versioned_collection.errors import (
     InvalidOperation,
     SnapshotUnavailable,
 )
-from versioned_collection.history.versions import check_texts, completed
+from versioned_collection.history.facts import check_texts, completed
 from versioned_collection.observing import Counted, Progress, counted
 from versioned_collection.repository.hold import Hold, leased
 from versioned_collection.repository.lifecycle import create_trackers, drop_trackers

@@ -11,7 +11,9 @@ from versioned_collection.core.portions import at_most
 from versioned_collection.core.times import utc
 from versioned_collection.core.version import Log, Version, VersionId
 from versioned_collection.errors import InvalidType
-from versioned_collection.history.versions import Resolver, RevisionLike, ancestry, check_limit
+from versioned_collection.history.facts import check_limit
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import ancestry
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.trail import Trail, trail_of
 from versioned_collection.repository.repository import Repository

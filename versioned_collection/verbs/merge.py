@@ -10,7 +10,9 @@ from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.history.containing import containing, relation_of
-from versioned_collection.history.versions import Resolver, RevisionLike, check_said, entry_of
+from versioned_collection.history.facts import check_said
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.merges.joining import Joining, fast_forward
 from versioned_collection.merges.merging import Sides
 from versioned_collection.observing import Progress

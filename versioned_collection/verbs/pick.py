@@ -8,7 +8,9 @@ from typing import Any
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
-from versioned_collection.history.versions import Resolver, RevisionLike, check_said, entry_of
+from versioned_collection.history.facts import check_said
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.merges.joining import Joining
 from versioned_collection.merges.merging import Sides
 from versioned_collection.observing import Progress

@@ -12,7 +12,7 @@ from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.erasing import Erasure
 from versioned_collection.core.merging.paths import Pattern, PatternLike, patterns
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
-from versioned_collection.history.versions import check_texts
+from versioned_collection.history.facts import check_texts
 from versioned_collection.observing import Progress, verb
 from versioned_collection.past.query import refuse_nearness
 from versioned_collection.pruning.purging import Found, Purging, matching, with_twins

@@ -6,7 +6,8 @@ from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.history.containing import relation_of
-from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.merges.joining import fast_forward
 from versioned_collection.merges.rebasing import Plan, Rebasing, to_do
 from versioned_collection.observing import Progress

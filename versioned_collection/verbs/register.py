@@ -23,9 +23,10 @@ from versioned_collection.errors import (
     InvalidType,
     LeaseLost,
 )
+from versioned_collection.history.facts import check_said
 from versioned_collection.history.labels import Labels, joined, stamp
 from versioned_collection.history.spanning import extend_spans
-from versioned_collection.history.versions import check_said, entry_of, refuse_taken
+from versioned_collection.history.versions import entry_of, refuse_taken
 from versioned_collection.merges.rebasing import (
     Plan,
     Rebasing,

@@ -8,7 +8,8 @@ from versioned_collection.committing.elsewhere import branches_elsewhere
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import Version
 from versioned_collection.history.labels import stamp, taken_over
-from versioned_collection.history.versions import Resolver, RevisionLike, attachment, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike, attachment
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository

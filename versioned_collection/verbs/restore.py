@@ -20,7 +20,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.documents.moves import BATCH, BATCH_BYTES
 from versioned_collection.driver.wire import by_keys
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.history.versions import Resolver, RevisionLike
+from versioned_collection.history.revisions import Resolver, RevisionLike
 from versioned_collection.observing import Progress
 from versioned_collection.past.plan import Planner
 from versioned_collection.past.query import Find

@@ -17,13 +17,9 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.documents.moves import batched
 from versioned_collection.documents.proved import lacking
 from versioned_collection.errors import InvalidArgument, InvalidOperation
-from versioned_collection.history.versions import (
-    Resolver,
-    RevisionLike,
-    check_said,
-    check_texts,
-    entry_of,
-)
+from versioned_collection.history.facts import check_said, check_texts
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository

@@ -20,7 +20,7 @@ from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
-from versioned_collection.history.versions import check_said
+from versioned_collection.history.facts import check_said
 from versioned_collection.merges.unstashing import Unstashing, clear_away, without_stash
 from versioned_collection.observing import Progress
 from versioned_collection.repository.repository import Repository

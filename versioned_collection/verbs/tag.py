@@ -7,7 +7,8 @@ from versioned_collection.committing.committer import Committer
 from versioned_collection.core.revision import check_name, check_text
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, TagNotFound
-from versioned_collection.history.versions import Resolver, RevisionLike, check_said
+from versioned_collection.history.facts import check_said
+from versioned_collection.history.revisions import Resolver, RevisionLike
 from versioned_collection.repository.repository import Repository
 from versioned_collection.working.recovery import holding
 

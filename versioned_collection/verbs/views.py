@@ -10,7 +10,8 @@ from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import Version
 from versioned_collection.driver.server_errors import NAMESPACE_EXISTS, translated
 from versioned_collection.errors import InvalidArgument, InvalidOperation, NotSupported
-from versioned_collection.history.versions import Resolver, RevisionLike, entry_of
+from versioned_collection.history.revisions import Resolver, RevisionLike
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Progress, verb
 from versioned_collection.past.building import make
 from versioned_collection.repository.hold import Hold

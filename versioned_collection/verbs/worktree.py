@@ -12,13 +12,8 @@ from versioned_collection.committing.worktrees import complete_worktree
 from versioned_collection.core.revision import check_name
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.history.versions import (
-    Resolver,
-    RevisionLike,
-    attachment,
-    branch_named,
-    refuse_taken,
-)
+from versioned_collection.history.revisions import Resolver, RevisionLike, attachment, branch_named
+from versioned_collection.history.versions import refuse_taken
 from versioned_collection.observing import Progress, counted
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.repository.hold import Hold

@@ -15,7 +15,8 @@ from versioned_collection.documents.moves import Move
 from versioned_collection.documents.targets import Target
 from versioned_collection.driver.pipeline import Behind
 from versioned_collection.errors import DocumentRejected, InvalidOperation
-from versioned_collection.history.versions import completed, entry_of
+from versioned_collection.history.facts import completed
+from versioned_collection.history.versions import entry_of
 from versioned_collection.observing import Progress, counted
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import new_version_id
