@@ -60,7 +60,7 @@ def test_a_verb_that_fails_says_why(db, records):
 def test_a_full_comparison_says_why(db, records):
     bands = tracked(db, capture="scan")
     assert bands.has_changes() is False
-    assert {record.reason for record in records("working_copy")} == {"capture mode is scan"}
+    assert {record.reason for record in records("working.working_copy")} == {"capture mode is scan"}
 
 
 def test_a_change_too_large_for_one_transaction(db, records, small_limits):
@@ -68,7 +68,7 @@ def test_a_change_too_large_for_one_transaction(db, records, small_limits):
     bands.update_many({}, {"$set": {"n": 1}})
     bands.register("three")
     bands.checkout("main~1")
-    assert "checkout" in {record.verb for record in records("committer")}
+    assert "checkout" in {record.verb for record in records("committing.committer")}
 
 
 def test_what_another_process_left_half_done(db, records):
@@ -76,11 +76,11 @@ def test_what_another_process_left_half_done(db, records):
     unfinished = {"verb": "tag", "phase": "apply", "commit": Commit().to_bson()}
     db["__metadata_bands"].update_one({}, {"$set": {"intent": unfinished}})
     VersionedCollection(db, "bands")
-    assert [(r.levelname, r.verb) for r in records("recovery")] == [("WARNING", "tag")]
+    assert [(r.levelname, r.verb) for r in records("working.recovery")] == [("WARNING", "tag")]
     unfinished = {"verb": "register", "phase": "prepare", "version": ObjectId()}
     db["__metadata_bands"].update_one({}, {"$set": {"intent": unfinished}})
     bands.status()
-    assert "undone" in records("recovery")[-1].getMessage()
+    assert "undone" in records("working.recovery")[-1].getMessage()
 
 
 def test_a_lease_that_expired(db, records):
@@ -127,7 +127,7 @@ def test_what_changed_is_lost(db, records, monkeypatch):
     (lost,) = records("capture.change_stream")
     assert (lost.levelname, lost.collection, lost.server_code) == ("WARNING", "bands", 286)
     assert lost.seconds >= 0
-    assert "resume" in records("working_copy")[-1].reason
+    assert "resume" in records("working.working_copy")[-1].reason
 
 
 def test_a_write_of_unknown_reach(db, records):
@@ -195,7 +195,7 @@ def test_a_transaction_that_is_tried_again(db, records, caplog, monkeypatch):
 
     monkeypatch.setattr(at_once, "apply_references", taken_back)
     assert bands.checkout("main~1")
-    (again,) = records("hold")
+    (again,) = records("repository.hold")
     assert (again.levelname, again.verb, again.attempt) == ("DEBUG", "checkout", 2)
 
 
