@@ -244,6 +244,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         call = getattr(item, "callspec", None)
         if call is not None and _is_left_to_sweeps(item, call):
             item.add_marker(pytest.mark.sweep)
+        if item.get_closest_marker("sweep") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1800))  # on a busy machine, too
 
 
 def _is_beyond_doubles(item: pytest.Item) -> bool:

@@ -255,21 +255,18 @@ def test_two_processes_register_in_two_working_copies(request, children, place):
 
 
 @pytest.mark.sweep
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_frozen_at_every_command(replica_set, children, name):
     Freeze(children, replica_set, name).run(("before",), every=True)
 
 
 @pytest.mark.sweep
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", LARGE)
 def test_frozen_at_every_command_of_a_large_change(replica_set, children, name):
     Freeze(children, replica_set, name, large=True).run(("before",), every=True)
 
 
 @pytest.mark.sweep
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_frozen_at_every_command_on_a_standalone_server(standalone, children, name):
     large = SCENARIOS[name].large

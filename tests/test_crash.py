@@ -385,21 +385,18 @@ def test_killed_while_spans_are_made(replica_set, children, name):
 
 
 @pytest.mark.sweep
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_at_every_command(replica_set, children, name):
     Sweep(children, replica_set, name, large=False).run(every=True)
 
 
 @pytest.mark.sweep
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", LARGE)
 def test_killed_at_every_command_of_a_large_change(replica_set, children, name):
     Sweep(children, replica_set, name, large=True).run(every=True)
 
 
 @pytest.mark.sweep
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_at_every_command_on_a_standalone_server(standalone, children, name):
     Sweep(children, standalone, name, large=SCENARIOS[name].large).run(every=True)

@@ -60,7 +60,8 @@ def test_a_verb_that_fails_says_why(db, records):
 def test_a_full_comparison_says_why(db, records):
     bands = tracked(db, capture="scan")
     assert bands.has_changes() is False
-    assert {record.reason for record in records("working.working_copy")} == {"capture mode is scan"}
+    told = records("working.working_copy")
+    assert {record.reason for record in told} == {"capture mode is scan"}
 
 
 def test_a_change_too_large_for_one_transaction(db, records, small_limits):
