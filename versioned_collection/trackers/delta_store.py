@@ -174,13 +174,13 @@ class DeltaStore(Tracker):
     def of_versions(
         self,
         versions: Sequence[VersionId],
-        unreadable: Refusal | None = None,
+        refusal: Refusal | None = None,
     ) -> Iterator[list[tuple[VersionId, Delta]]]:
         """Iterate over the deltas of versions, one version after the other, in bounded lists.
 
         Args:
             versions: The versions.
-            unreadable: Returns what to raise where a delta of a version cannot be read.
+            refusal: Returns what to raise where a delta of a version cannot be read.
         """
         order = {"version": 1, "document_id": 1, "key": 1}
         for start in range(0, len(versions), _VERSIONS_PER_READ):
@@ -188,16 +188,16 @@ class DeltaStore(Tracker):
             found = documents(self.db, self.name, some, sort=order, batch_size=LONGEST_LIST)
             with closing(prefetch(found)) as ahead:
                 for portion in _growing(ahead):
-                    yield [self._decoded(raw, unreadable) for raw in portion]
+                    yield [self._decoded(raw, refusal) for raw in portion]
 
-    def _decoded(self, raw: bytes, unreadable: Refusal | None) -> tuple[VersionId, Delta]:
+    def _decoded(self, raw: bytes, refusal: Refusal | None) -> tuple[VersionId, Delta]:
         try:
             return self.form.decode(raw)
         except Exception as error:  # there is no end to what may be stored in its place
             is_of_server = isinstance(error, driver.PyMongoError)
-            if unreadable is None or (is_of_server and not isinstance(error, GridFSError)):
+            if refusal is None or (is_of_server and not isinstance(error, GridFSError)):
                 raise
-            raise unreadable(version_in(raw), error) from error
+            raise refusal(version_in(raw), error) from error
 
     def of_version(self, version: VersionId) -> Iterator[Delta]:
         """Iterate over the deltas of one version."""
