@@ -131,21 +131,6 @@ def test_a_first_push_that_an_index_of_the_remote_refuses(anydb, there):
     assert_equal(mine, theirs)
 
 
-def test_a_first_push_of_an_index_that_the_remote_cannot_have(anydb, there):
-    mine = tracked(anydb)
-    mine.create_index("name", name="by_name")
-    mine.create_index("mark", name="by_mark")
-    there.bands.create_index("other", name="by_name")
-    theirs = VersionedCollection(there, "bands")
-    before = theirs.index_information()
-    with pytest.raises(errors.InvalidArgument, match="indexes"):
-        mine.push(theirs)
-    assert theirs.index_information() == before
-    there.drop_collection("bands")
-    assert mine.push(theirs)
-    assert_equal(mine, theirs)
-
-
 def test_only_the_branch_and_its_history_are_pushed(anydb, there):
     mine = grown(anydb)
     theirs = VersionedCollection(there, "bands")

@@ -305,6 +305,7 @@ def assert_same_main(bands: VersionedCollection, away: VersionedCollection) -> N
 @pytest.mark.parametrize("phase", ["versions", "changes", "documents"])
 def test_documents_written_while_a_first_push_prepares(db, there, phase):
     bands = grown(db)
+    bands.create_index("name")
 
     def meddle(now: str, count: int) -> None:
         if now == phase:
@@ -315,6 +316,7 @@ def test_documents_written_while_a_first_push_prepares(db, there, phase):
     away = opposite(bands, there)
     assert not away.is_tracked()
     assert [document["_id"] for document in there["bands"].find()] == ["theirs"]
+    assert list(there["bands"].index_information()) == ["_id_"]
     there["bands"].delete_many({})
     assert bands.push(there)
     assert_same_main(bands, away)

@@ -93,8 +93,8 @@ def create_indexes(db: Database[Any], name: str, indexes: Iterable[Mapping[str, 
 
 def drop_indexes(db: Database[Any], name: str, indexes: Sequence[str]) -> None:
     """Drop indexes by their names."""
-    if indexes:
-        run(db, {"dropIndexes": name, "index": list(indexes)})
+    for index in indexes:
+        run(db, {"dropIndexes": name, "index": index})
 
 
 def copy_on_server(
