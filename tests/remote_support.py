@@ -38,6 +38,23 @@ def grown_pair(here: Database[Any], there: Database[Any]) -> tuple[VersionedColl
     return mine, theirs
 
 
+def outgrown(database: Database[Any]) -> VersionedCollection:
+    """Return a collection whose unique index refuses the documents of its only version."""
+    bands = VersionedCollection(database, "bands")
+    bands.insert_many([{"_id": n, "rank": 1} for n in range(5)])
+    bands.init("start")
+    for n in range(5):
+        bands.update_one({"_id": n}, {"$set": {"rank": n}})
+    bands.create_index("rank", unique=True)
+    return bands
+
+
+def assert_absent(database: Database[Any]) -> None:
+    """Make sure that there is no collection ``bands``, and no history of one."""
+    assert "bands" not in database.list_collection_names()
+    assert not VersionedCollection(database, "bands").is_tracked()
+
+
 def put(bands: VersionedCollection, field: str, value: Any = True, id_: Any = 1) -> None:
     """Register a change of one field under the message ``<field>=<value>``."""
     bands.update_one({"_id": id_}, {"$set": {field: value}})

@@ -21,7 +21,7 @@ from bson.min_key import MinKey
 from bson.objectid import ObjectId
 from bson.regex import Regex
 from bson.timestamp import Timestamp
-from remote_support import assert_equal, other_database, put
+from remote_support import assert_absent, assert_equal, other_database, outgrown, put
 from test_export import odd
 
 from versioned_collection import VersionedCollection, errors
@@ -75,6 +75,18 @@ def test_every_type_travels_to_the_byte(anydb, there, file):
     copy.checkout(0)
     bands.checkout(0)
     assert raws(copy) == raws(bands)
+
+
+def test_what_an_index_refuses_leaves_the_other_side_as_it_was(anydb, there, file):
+    bands = outgrown(anydb)
+    bands.export(file)
+    for _ in range(2):
+        with pytest.raises(errors.DocumentRejected, match="drop or correct the index"):
+            VersionedCollection.clone(file, there)
+        assert_absent(there)
+    bands.register("ranked")
+    bands.export(file, overwrite=True)
+    assert_equal(VersionedCollection.clone(file, there), bands)
 
 
 def test_options_validator_and_indexes_travel(db, there, file):

@@ -210,6 +210,21 @@ def test_the_right_to_bypass_a_validator_is_named(connect):
     assert problems(bands) == []
 
 
+def test_a_copy_takes_the_right_to_bypass_a_validator(connect, tmp_path):
+    db, file = connect("admin"), tmp_path / "bands.bundle"
+    bands = grown(db)
+    db.command("collMod", "bands", validator={"mark": {"$type": "int"}})
+    bands.export(file)
+    bands.drop()
+    copy = VersionedCollection(connect("writer"), "bands")
+    with pytest.raises(errors.PermissionDenied, match=r"not tracked.*bypassDocumentValidation"):
+        copy.pull(file)
+    assert not copy.is_tracked()
+    assert "bands" not in db.list_collection_names()
+    assert bands.pull(file)
+    assert problems(bands) == []
+
+
 def test_a_wrong_password_is_the_drivers_error(guarded):
     with (
         MongoClient(guarded.uri_for("writer", "wrong")) as client,

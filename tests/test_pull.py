@@ -9,11 +9,13 @@ import pytest
 from api_support import everything, grown, raws, tracked, untracked
 from bson import ObjectId
 from remote_support import (
+    assert_absent,
     assert_equal,
     assert_whole,
     grown_pair,
     labels,
     other_database,
+    outgrown,
     pair,
     put,
 )
@@ -937,6 +939,47 @@ def test_a_clone_while_a_pull_waits_there(anydb, sides, rebase):
         assert copy.pull(mine) is True
         assert (copy.branch, copy.is_detached()) == ("main", False)
         assert_whole(copy)
+
+
+@pytest.mark.parametrize("verb", ["pull", "clone"])
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_a_copy_that_an_index_refuses(anydb, there, request, verb, limits):
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    theirs, mine = outgrown(there), VersionedCollection(anydb, "bands")
+
+    def attempt():
+        mine.pull(theirs) if verb == "pull" else VersionedCollection.clone(theirs, anydb)
+
+    for _ in range(2):
+        with pytest.raises(errors.DocumentRejected, match=r"rank_1.*drop or correct the index"):
+            attempt()
+        assert_absent(anydb)
+    theirs.drop_index("rank_1")
+    attempt()
+    theirs.discard_changes()
+    assert_equal(mine, theirs)
+
+
+def test_a_copy_that_an_index_refuses_until_a_version_fits_it(anydb, there):
+    theirs, mine = outgrown(there), VersionedCollection(anydb, "bands")
+    with pytest.raises(errors.DocumentRejected, match="register there what fits"):
+        mine.pull(theirs)
+    theirs.register("ranked")
+    assert mine.pull(theirs)
+    assert mine.index_information()["rank_1"]["unique"] is True
+    assert_equal(mine, theirs)
+
+
+def test_a_copy_that_was_refused_can_be_begun_anew(anydb, there):
+    theirs, mine = outgrown(there), VersionedCollection(anydb, "bands")
+    with pytest.raises(errors.DocumentRejected):
+        mine.pull(theirs)
+    mine.insert_one({"_id": "mine"})
+    mine.init("mine")
+    assert labels(mine) == ["main@0"]
+    assert mine.remotes() == []
+    assert_whole(mine)
 
 
 def test_clone_into_what_is_there(anydb, there):

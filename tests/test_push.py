@@ -6,11 +6,13 @@ import pytest
 from api_support import everything, grown, problems, raws, step, tracked, untracked
 from pymongo import MongoClient
 from remote_support import (
+    assert_absent,
     assert_equal,
     assert_whole,
     grown_pair,
     labels,
     other_database,
+    outgrown,
     pair,
     put,
 )
@@ -94,6 +96,38 @@ def test_a_remote_with_the_same_documents_is_adopted(anydb, there):
     untracked(there)
     theirs = VersionedCollection(there, "bands")
     mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_a_first_push_that_an_index_refuses(anydb, there, request, limits):
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    mine, theirs = outgrown(anydb), VersionedCollection(there, "bands")
+    for _ in range(2):
+        with pytest.raises(errors.DocumentRejected, match=r"rank_1.*drop or correct the index"):
+            mine.push(theirs)
+        assert_absent(there)
+    mine.drop_index("rank_1")
+    assert mine.push(theirs)
+    mine.discard_changes()
+    assert_equal(mine, theirs)
+
+
+def test_a_first_push_that_an_index_of_the_remote_refuses(anydb, there):
+    mine, theirs = outgrown(anydb), VersionedCollection(there, "bands")
+    there.bands.create_index("rank", unique=True, name="own")
+    mine.drop_index("rank_1")
+    mine.create_index("name")
+    before = theirs.index_information()
+    with pytest.raises(errors.DocumentRejected, match=rf"own.*'{there.name}.bands' itself"):
+        mine.push(theirs)
+    assert not theirs.is_tracked()
+    assert theirs.count_documents({}) == 0
+    assert theirs.index_information() == before
+    theirs.drop_index("own")
+    assert mine.push(theirs)
+    mine.discard_changes()
     assert_equal(mine, theirs)
 
 

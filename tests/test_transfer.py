@@ -31,6 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
 from pymongo.database import Database
+from remote_support import assert_absent, outgrown
 from strategies import (
     NUMBER_TWINS,
     ODD_IDS,
@@ -304,6 +305,7 @@ def assert_same_main(bands: VersionedCollection, away: VersionedCollection) -> N
 @pytest.mark.parametrize("phase", ["versions", "changes", "documents"])
 def test_documents_written_while_a_first_push_prepares(db, there, phase):
     bands = grown(db)
+    bands.create_index("name")
 
     def meddle(now: str, count: int) -> None:
         if now == phase:
@@ -314,6 +316,7 @@ def test_documents_written_while_a_first_push_prepares(db, there, phase):
     away = opposite(bands, there)
     assert not away.is_tracked()
     assert [document["_id"] for document in there["bands"].find()] == ["theirs"]
+    assert list(there["bands"].index_information()) == ["_id_"]
     there["bands"].delete_many({})
     assert bands.push(there)
     assert_same_main(bands, away)
@@ -348,18 +351,40 @@ def test_documents_written_while_a_first_push_fills_the_collection(db, there, me
     assert_same_main(bands, away)
 
 
-def test_a_document_that_cannot_be_filled_in_shows_as_a_change(db, there, meddling):
+def test_a_document_that_cannot_be_filled_in_ends_a_first_push(db, there, meddling):
     """The server takes 1.0 and 1 for one id, so only one of the two documents can be there."""
     meddling(lambda: there["bands"].insert_one({"_id": 1.0, "theirs": True}))
     bands = grown(db)
-    with pytest.raises(errors.DocumentRejected):
+    with pytest.raises(errors.DocumentRejected, match=f"'{there.name}.bands' itself"):
         bands.push(there)
     away = opposite(bands, there)
-    assert away.find_one({"theirs": True})
-    assert problems(away) == []
-    assert away.has_changes()
-    assert away.discard_changes()
-    assert_same_main(bands, away)
+    assert not away.is_tracked()
+    assert list(away.find()) == [{"_id": 1.0, "theirs": True}]
+
+
+@pytest.mark.parametrize("kind", ["replica_set", "standalone"])
+@pytest.mark.parametrize("index", [{"prepareUnique": True}, {"unique": True}, "2dsphere"])
+def test_what_an_index_refused_is_not_sent_again(db, dbs, server, standalone_server, kind, index):
+    bands, away = outgrown(db), dbs(kind)
+    if index == "2dsphere":
+        bands.drop_index("rank_1")
+        bands.update_many({}, {"$unset": {"rank": 1}})
+        bands.create_index([("rank", index)])
+    elif "prepareUnique" in index:
+        bands.drop_index("rank_1")
+        bands.create_index("rank", **index)
+    there = server if kind == "replica_set" else standalone_server
+    with line_to(there.uri) as (other, line):
+        with pytest.raises(errors.DocumentRejected, match="is as it was before, and not tracked"):
+            bands.push(other[away.name])
+        assert_absent(away)
+        assert line.commands["insert __replica_bands"]
+        line.clear()
+        bands.drop_indexes()
+        assert bands.push(other[away.name])
+        assert line.commands["insert __replica_bands"] == 0
+    bands.discard_changes()
+    assert_same_main(bands, opposite(bands, away))
 
 
 def test_a_tracked_or_foreign_target_is_refused(db, there):

@@ -59,6 +59,8 @@ DEALS = {
     "push aside": Deal("push", scene="aside"),
     "push of everything": Deal("push_all", large=True),
     "first push": Deal("push", first=True),
+    "refused first push": Deal("push_refused", first=True, large=True),
+    "refused first push to a standalone server": Deal("push_refused", "standalone", first=True),
     "fetch": Deal("fetch"),
     "pull": Deal("pull", large=True, stops=("fetch",)),
     "merge": Deal("pull", scene="diverged", stops=("fetch",)),

@@ -144,6 +144,15 @@ def push_all(here: VersionedCollection, there: VersionedCollection) -> Any:
     return here.push(there, all=True, tags=True)
 
 
+def push_refused(here: VersionedCollection, there: VersionedCollection) -> Any:
+    """Push to a side whose server refuses the documents, under an index that comes along."""
+    index = {"key": {"nowhere": 1}, "name": "nowhere_1", "unique": True}
+    here._repository.indexes = lambda: [index]  # type: ignore[method-assign]
+    with suppress(errors.DocumentRejected):
+        here.push(there)
+        raise AssertionError("nothing was refused")
+
+
 def fetch(here: VersionedCollection, there: VersionedCollection) -> Any:
     """Fetch all branches."""
     return here.fetch(there)
@@ -178,7 +187,17 @@ def pull_discard(here: VersionedCollection, there: VersionedCollection) -> Any:
 
 ACTS = {
     one.__name__: one
-    for one in (push, push_all, fetch, pull, clone, pull_rebase, pull_clash, pull_discard)
+    for one in (
+        push,
+        push_all,
+        push_refused,
+        fetch,
+        pull,
+        clone,
+        pull_rebase,
+        pull_clash,
+        pull_discard,
+    )
 }
 
 

@@ -55,11 +55,15 @@ class Commit:
         guarded: Whether those move only from the very state their changes start from; what
             another client changed meanwhile stays, and the stash is then not dropped.
         reverse: Whether they go back to what they were before the stashed changes, which takes
-            `guarded`.
+            `guarded`; or, with `fill`, before there was a copy.
         displace: See `WorkingCopyWriter`; of several `copies`, in the first of them.
         copies: The working copies in which the documents of the stash, of which each has its own,
             have yet to move, in this order; None where they do so in this one alone.
-        fill: Whether the empty collection gets all documents of the replica.
+        fill: Whether the empty collection gets all documents of the replica; in reverse, a copy
+            that the server refuses is taken back (see `withdrawing`).
+        founded: What was made of the collection before it is filled: ``collection``, its UUID
+            where it was not there, ``indexes``, the names of those that it got, and
+            ``documents``, whether it had none.
         checked: What the checks look at once the documents have moved, before the references
             do: ``collection`` or ``replica``; None where they need not run.
         arrived: Versions that came from elsewhere and enter the log: id, branch and number of
@@ -101,6 +105,7 @@ class Commit:
     operation: Mapping[str, Any] | None = None
     checked: str | None = None
     fill: bool = False
+    founded: Mapping[str, Any] = field(default_factory=dict)
     arrived: list[list[Any]] = field(default_factory=list)
     labels: list[list[Any]] = field(default_factory=list)
     seen: Mapping[str, Any] | None = None
@@ -137,6 +142,7 @@ class Commit:
             "operation": self.operation,
             "checked": self.checked,
             "fill": self.fill,
+            "founded": self.founded,
             "arrived": self.arrived,
             "labels": self.labels,
             "seen": self.seen,

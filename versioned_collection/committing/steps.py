@@ -15,6 +15,7 @@ from versioned_collection.committing.entering import in_parts
 from versioned_collection.committing.erasing import Erasing, take_back
 from versioned_collection.committing.moving import Moving
 from versioned_collection.committing.recreating import ensure_collection
+from versioned_collection.committing.withdrawing import withdraw, withdrawn
 from versioned_collection.committing.writing import (
     Writing,
     judge,
@@ -88,6 +89,9 @@ class Steps:
         if commit.private_checks and self._resumed:
             self._back_out(commit, CheckFailed("a process that died had checks of its own"))
             return
+        if commit.fill and commit.reverse:
+            self._withdraw(commit)
+            return
         try:
             self._complete_documents(commit)
             self._check(commit)
@@ -106,6 +110,14 @@ class Steps:
         self._finish(commit)
         if commit.draft is not None:  # until then somebody may have to go the same way again
             self._repository.deltas.delete(commit.forgotten)
+
+    def _withdraw(self, commit: Commit) -> None:
+        """Take a first copy back: its documents, then what makes the collection tracked."""
+        if commit.founded.get("documents"):
+            leaving = partial(fillings, self._repository, reverse=True)
+            moving = Moving(self._writing, commit, leaving, self.declare, torn=self._torn)
+            moving.run(lambda batch: None)
+        withdraw(self._hold, commit.founded)
 
     def _bridge(self, commit: Commit, bridged: Mapping[str, Any]) -> None:
         """Put the changes of several versions in the place of those of the last of them."""
@@ -148,7 +160,7 @@ class Steps:
 
         A move turns back, and so do the documents of a stash, whether they were being put aside
         or brought back. What a restoration without a stash could not restore shows as modified.
-        A collection that could not be filled lacks documents, which shows as changes.
+        A collection that could not be filled is not tracked any more, and as it was before.
 
         Args:
             commit: What was being carried out.
@@ -176,8 +188,10 @@ class Steps:
             else:
                 self._return_stashed(commit, stash, refusal)
         elif commit.fill:
-            commit.state["scan"] = True  # what could not be put there is a change
-            self._finish(commit)
+            back = Commit(fill=True, reverse=True, replica=False, founded=commit.founded)
+            self._hold.begin({"phase": "apply", "commit": back.to_bson()})
+            self._carry_through(back)
+            raise withdrawn(refusal, self._repository, commit.founded) from refusal
         elif commit.stash is not None:
             self._back_out_of_stash(commit, commit.stash, refusal)
 

@@ -58,15 +58,27 @@ class Move(NamedTuple):
     to_record: bytes | EllipsisType | None = ...
 
 
-def fillings(repository: Repository) -> Generator[list[Move], None, None]:
-    """Iterate over all documents of the replica, on their way into an empty collection."""
+def fillings(
+    repository: Repository, *, reverse: bool = False
+) -> Generator[list[Move], None, None]:
+    """Iterate over all documents of the replica, on their way into an empty collection.
+
+    Args:
+        repository: The trackers.
+        reverse: Whether they leave it again.
+    """
+    of = _emptying if reverse else _filling
     for batch in repository.replica.scan():
         for portion in portions(batch, len, BATCH, BATCH_BYTES):
-            yield [_filling(raw) for raw in portion]
+            yield [of(raw) for raw in portion]
 
 
 def _filling(raw: bytes) -> Move:
     return Move(Target(document_key(raw), None, raw, document_hash(raw)), raw)
+
+
+def _emptying(raw: bytes) -> Move:
+    return Move(Target(document_key(raw), document_hash(raw), None, None), raw)
 
 
 def batched(items: Iterable[T], deltas_of: Callable[[T], Sequence[Delta]]) -> Iterator[list[T]]:

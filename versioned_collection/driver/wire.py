@@ -91,6 +91,12 @@ def create_indexes(db: Database[Any], name: str, indexes: Iterable[Mapping[str, 
         run(db, {"createIndexes": name, "indexes": wanted})
 
 
+def drop_indexes(db: Database[Any], name: str, indexes: Sequence[str]) -> None:
+    """Drop indexes by their names."""
+    for index in indexes:
+        run(db, {"dropIndexes": name, "index": index})
+
+
 def copy_on_server(
     db: Database[Any],
     source: str,

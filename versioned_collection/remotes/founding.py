@@ -7,14 +7,16 @@ the replica, by whoever has to complete that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
+from typing import Any
 
 from pymongo import errors as driver
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.withdrawing import unmake
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.tree import Node, VersionTree
@@ -22,7 +24,12 @@ from versioned_collection.core.version import Version, VersionId, fingerprint_te
 from versioned_collection.driver.server_errors import reason_of
 from versioned_collection.driver.wire import create_collection, create_indexes, documents
 from versioned_collection.driver.writes import insert_missing
-from versioned_collection.errors import InvalidArgument, InvalidOperation, TransferRefused
+from versioned_collection.errors import (
+    InvalidArgument,
+    InvalidOperation,
+    TransferRefused,
+    VersioningError,
+)
 from versioned_collection.observing import Progress
 from versioned_collection.remotes.base import Arrived, Changes, Setup, Update
 from versioned_collection.remotes.checked import key_in, problem_of_document, refused
@@ -180,13 +187,17 @@ class MongoFounding:
 
         Raises:
             TransferRefused: Something is missing, or not as it was announced.
+            InvalidArgument: The server refuses an option or index of the collection.
+            DocumentRejected: It refuses a document, under these indexes or its own; the
+                collection is untracked, and as before.
         """
         hold, repository = self._hold, self._repository
         self._prove()
-        self._create()
+        founded = self._create()
         at = repository.operation_time() if repository.has_transactions else None
         # what is written from here on is noticed, so what was written before has to be known
-        self._adopted = self._has_documents()
+        with self._unmade(founded):
+            self._adopted = self._has_documents()
         repository.log.insert(map(entry_to_bson, self._versions.values()))
         tips = {name: tip for name, (_, tip) in update.branches.items() if tip is not None}
         repository.branches.set_all(tips)
@@ -199,6 +210,7 @@ class MongoFounding:
         commit = Commit(
             state={**state, "scan": self._adopted and at is None},
             fill=True,
+            founded={**founded, "documents": not self._adopted},
             replica=False,
             # they are in the log already; their announcements go with the commit, and so does
             # the note that a copy begins with one of them
@@ -249,13 +261,41 @@ class MongoFounding:
             Node(entry.id, entry.parents, entry.number, entry.branch) for entry in entries
         )
 
-    def _create(self) -> None:
-        """Create the collection, and its indexes where it is empty."""
+    def _create(self) -> dict[str, Any]:
+        """Create the collection, and its indexes where it is empty; return what `Commit` notes.
+
+        The indexes come before the documents, so that what they refuse is found while all of it
+        can be taken back.
+        """
         repository = self._repository
-        try:
+        before = repository.indexes()
+        with self._told():
             create_collection(repository.db, repository.name, **self._setup.options)
+        info = (repository.collection_info() or {}) if before is None else {}
+        present = {index["name"] for index in before or ()}
+        names = [] if self._adopted else [index["name"] for index in self._setup.indexes]
+        founded = {
+            "collection": info.get("info", {}).get("uuid"),
+            "indexes": [name for name in names if name not in present],
+        }
+        with self._unmade(founded), self._told():
             if not self._adopted:
                 create_indexes(repository.db, repository.name, self._setup.indexes)
+        return founded
+
+    @contextmanager
+    def _unmade(self, founded: Mapping[str, Any]) -> Iterator[None]:
+        """Take back what was made of the collection, where something refuses it."""
+        try:
+            yield
+        except VersioningError:
+            unmake(self._hold, founded)
+            raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except driver.OperationFailure as error:
             raise InvalidArgument(
                 f"the server refuses the options or indexes of the collection: {reason_of(error)}",
