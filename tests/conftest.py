@@ -153,6 +153,9 @@ BEYOND_DOUBLES = frozenset(
         "ids_that_a_collation_takes_for_equal_go_together",
         "ids_of_the_version_that_a_collation_takes_for_the_same",
         # validators and other options of collections
+        "a_moderate_validator_lets_unique_values_be_settled",
+        "a_moderate_validator_lets_unique_values_change_places",
+        "a_moderate_validator_refuses_what_passed_before",
         "a_validator_does_not_stand_in_the_way",
         "a_validator_is_bypassed_where_earlier_documents_do_not_pass",
         "documents_that_todays_validator_refuses",
@@ -160,8 +163,13 @@ BEYOND_DOUBLES = frozenset(
         "indexes_and_options_of_the_collection_stay",
         "options_and_indexes_come_along",
         "options_validator_and_indexes_travel",
+        "the_validator_judges_documents_with_only_some_fields_restored",
         "the_validator_judges_the_merged_state",
+        "the_validator_judges_what_is_settled",
         "the_validator_refuses",
+        "the_validator_refuses_some_of_many_that_are_settled",
+        "the_validator_waits_for_the_last_conflict_of_a_document",
+        "what_a_version_has_is_settled_past_the_validator",
         # documents that Python cannot hold
         "large_and_odd_documents",
         "a_validator_in_the_way_of_a_document_that_is_put_anew",
