@@ -195,6 +195,7 @@ BEYOND_DOUBLES = frozenset(
         "dropped_collection_comes_back_as_it_was_when_head_moved",
         "dropped_collection_comes_back_as_it_was_with_any_verb",
         "a_worktree_that_is_removed_leaves_nothing",
+        "an_index_that_refuses_the_version",
         "checks_that_cannot_be",
         "choices_that_cannot_be",
         "it_always_says_what_reading_each_version_says",
