@@ -745,6 +745,164 @@ def test_the_validator_judges_the_merged_state(bands):
     assert "index" not in str(error)
 
 
+def validated(bands: VersionedCollection, rule: Any, **options: Any) -> None:
+    bands.database.command("collMod", bands.name, validator=rule, **options)
+
+
+def stop(bands: VersionedCollection, verb: str) -> None:
+    """Leave one conflict, of the field `n` of document 1."""
+    if verb == "revert":
+        for value in ("theirs", "ours"):
+            sets(1, n=value)(bands)
+            bands.register(value)
+        carry_on = lambda: bands.revert("main@1")  # noqa: E731
+    elif verb == "stash_apply":
+        sets(1, n="theirs")(bands)
+        bands.stash()
+        sets(1, n="ours")(bands)
+        bands.register("ours")
+        carry_on = lambda: bands.stash_apply(merge=True)  # noqa: E731
+    else:
+        fork(bands, sets(1, n="theirs"), sets(1, n="ours"))
+        carry_on = lambda: getattr(bands, verb)("side")  # noqa: E731
+    with pytest.raises(errors.AutoMergeFailedError):
+        carry_on()
+
+
+@pytest.mark.parametrize("verb", ["merge", "rebase", "cherry_pick", "revert", "stash_apply"])
+def test_the_validator_judges_what_is_settled(bands, verb):
+    stop(bands, verb)
+    validated(bands, {"n": {"$ne": "wrong"}})
+    (waiting,) = bands.conflicts()
+    before = bands.find_one(1)
+    for settle in (
+        lambda value: bands.resolve_conflict(waiting, value),
+        lambda value: bands.resolve_conflicts(resolver=lambda *_: value),
+    ):
+        with pytest.raises(errors.DocumentRejected, match="validator") as caught:
+            settle("wrong")
+        assert (caught.value.document_id, caught.value.server_code) == (1, 121)
+        assert bands.find_one(1) == before
+        assert [one.id for one in bands.conflicts()] == [waiting.id]
+    bands.resolve_conflict(waiting, "right")
+    assert bands.register("settled")
+    assert bands.find_one(1)["n"] == "right"
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("side", ["ours", "theirs", "base"])
+def test_what_a_version_has_is_settled_past_the_validator(bands, side, at_once):
+    stop(bands, "merge")
+    validated(bands, {"n": {"$type": "bool"}})
+    if at_once:
+        bands.resolve_conflicts(resolver=lambda *_: Side(side))
+    else:
+        bands.resolve_conflict(next(bands.conflicts()), Side(side))
+    assert bands.find_one(1)["n"] == (1 if side == "base" else side)
+    bands.register()
+    assert problems(bands) == []
+
+
+def test_the_validator_waits_for_the_last_conflict_of_a_document(bands):
+    both = {"n": "theirs", "at.x": "theirs"}
+    fork(bands, sets(1, **both), sets(1, **dict.fromkeys(both, "ours")))
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    validated(bands, {"$expr": {"$eq": ["$n", "$at.x"]}})
+    first, last = bands.conflicts()
+    bands.resolve_conflict(first, "new")
+    with pytest.raises(errors.DocumentRejected):
+        bands.resolve_conflict(last, "other")
+    assert [one.id for one in bands.conflicts()] == [last.id]
+    bands.resolve_conflict(last, "new")
+    assert bands.register()
+    assert problems(bands) == []
+
+
+def test_the_validator_refuses_some_of_many_that_are_settled(bands, small_limits):
+    """Each is judged by itself, also where most of them are recorded already."""
+    every = {"_id": {"$lte": 5}}
+    fork(
+        bands,
+        lambda bands: bands.update_many(every, {"$set": {"n": "theirs"}}),
+        lambda bands: bands.update_many(every, {"$set": {"n": "ours"}}),
+    )
+    with pytest.raises(errors.AutoMergeFailedError):
+        bands.merge("side")
+    validated(bands, {"n": {"$type": "bool"}})
+    before = bands.find_one(4)
+
+    def rule(conflict: Any, context: Any) -> Any:
+        return "new" if conflict.document_id == 4 else Side.THEIRS
+
+    with pytest.raises(errors.DocumentRejected) as caught:
+        bands.resolve_conflicts(resolver=rule)
+    assert caught.value.document_id == 4
+    assert bands.has_conflicts()
+    assert bands.find_one(4) == before
+    assert bands.resolve_conflicts(resolver="theirs")
+    assert bands.register()
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("limits", ["usual", "small"])
+def test_a_moderate_validator_lets_unique_values_change_places(bands, request, limits):
+    """As it does where a plain update changes a document that does not pass."""
+    if limits == "small":
+        request.getfixturevalue("small_limits")
+    for n in range(1, 7):
+        sets(n, code=n)(bands)
+    bands.register("codes")
+    bands.create_index("code", unique=True)
+    turned_codes = [{**one, "code": one["code"] % 6 + 1} for one in bands.find()]
+
+    def theirs(bands: Any) -> None:
+        bands.delete_many({})
+        bands.insert_many(turned_codes)
+
+    fork(bands, theirs, lambda bands: bands.insert_one({"_id": "ours"}))
+    validated(bands, {"checked": True}, validationLevel="moderate")
+    assert bands.merge("side")
+    assert list(bands.find({"n": {"$exists": True}}, sort=[("_id", 1)])) == turned_codes
+    assert problems(bands) == []
+
+
+def test_a_moderate_validator_refuses_what_passed_before(bands):
+    bands.create_index("code", unique=True, sparse=True)
+    swapped = [sets(1, code="a", n="wrong"), sets(2, code="b")]
+    sets(1, code="b")(bands)
+    sets(2, code="a")(bands)
+    bands.register("codes")
+
+    def theirs(bands: Any) -> None:
+        sets(1, code="away")(bands)
+        for change in reversed(swapped):
+            change(bands)
+
+    fork(bands, theirs, sets(3, n="ours"))
+    validated(bands, {"n": {"$ne": "wrong"}}, validationLevel="moderate")
+    assert refused(bands).server_code == 121
+
+
+@pytest.mark.parametrize("level", ["moderate", "strict"])
+def test_a_moderate_validator_lets_unique_values_be_settled(bands, small_limits, level):
+    turn(bands)
+    validated(bands, {"checked": True}, validationLevel=level)
+
+    def rule(conflict: Any, context: Any) -> Any:
+        return Side.THEIRS if conflict.path == ("code",) else "new"
+
+    if level == "strict":
+        with pytest.raises(errors.DocumentRejected):
+            bands.resolve_conflicts(resolver=rule)
+        return
+    assert bands.resolve_conflicts(resolver=rule)
+    assert [one["code"] for one in bands.find(sort=[("_id", 1)])] == list("234501")
+    assert bands.register()
+    assert problems(bands) == []
+
+
 # -- deleting ------------------------------------------------------------------------------
 
 

@@ -192,6 +192,28 @@ def test_what_stands_in_the_way(db):
     assert problems(bands) == []
 
 
+def test_the_validator_judges_documents_with_only_some_fields_restored(anydb):
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_one({"_id": 1, "n": 1, "same": 1})
+    bands.init()
+    bands.update_one({"_id": 1}, {"$set": {"n": 2, "same": 2}})
+    bands.register("both")
+    anydb.command("collMod", "bands", validator={"$expr": {"$eq": ["$n", "$same"]}})
+    before = raws(bands)
+    for mixing in (
+        lambda: bands.restore([1], "main@0", ["n"]),
+        lambda: bands.restore(Only([1], fields=["same"]), "main@0"),
+    ):
+        with pytest.raises(errors.DocumentRejected) as caught:
+            mixing()
+        assert (caught.value.document_id, caught.value.server_code) == (1, 121)
+        assert raws(bands) == before
+        assert not bands.has_changes()
+    anydb.command("collMod", "bands", validator={"new": True})
+    assert counts(bands.restore([1], "main@0", ["n", "same"])) == (0, 1, 0)  # as it was
+    assert problems(bands) == []
+
+
 def test_a_collection_that_was_dropped(db):
     bands = grown(db)
     db["bands"].drop()

@@ -185,6 +185,34 @@ class TakesTheName(monitoring.CommandListener):
         pass
 
 
+@pytest.mark.parametrize(
+    ("index", "fields"),
+    [
+        ([("place", "2dsphere")], {"place": "nowhere"}),
+        ([("place", "2d")], {"place": [500, 500]}),
+        ([("place", "hashed")], {"place": [1, 2]}),
+        ([("place", 1), ("name", 1)], {"place": [1], "name": [2]}),
+        ([("place", "text")], {"place": "a", "language": "Volapük"}),
+    ],
+)
+def test_an_index_that_refuses_the_version(anydb, index, fields):
+    bands = VersionedCollection(anydb, "bands")
+    bands.insert_one({"_id": 1, **fields})
+    bands.init()
+    bands.delete_many({})
+    bands.register("none")
+    bands.create_index(index)
+    before = everything(anydb)
+    with pytest.raises(errors.DocumentRejected, match="index refuses") as caught:
+        bands.worktree(0, "then")
+    assert "__copy" not in str(caught.value)
+    with pytest.raises(errors.DocumentRejected) as by_checkout:
+        bands.checkout(0)
+    assert caught.value.server_code == by_checkout.value.server_code
+    assert everything(anydb) == before
+    assert problems(bands) == []
+
+
 def test_a_unique_index_that_refuses_the_version(anydb):
     bands = untracked(anydb)
     bands.update_many({}, {"$set": {"name": "same"}})

@@ -55,7 +55,8 @@ def add_check(
     """Have every state checked before it becomes a version.
 
     The documents that the pipeline returns are wrong: while there are any, "register", "merge",
-    "cherry-pick" and "revert" refuse (exit code 4). It is stored, and holds for all clients.
+    "rebase", "cherry-pick" and "revert" refuse (exit code 4), and so do "pull" and "push" where
+    the branch that moves is checked out. It is stored, and holds for all clients.
     """
     if (pipeline is None) == (file is None):
         raise UsageFailure("check what? Give a pipeline, or --file FILE")

@@ -10,6 +10,7 @@ from contextlib import closing
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
+from versioned_collection.committing.admitting import admission
 from versioned_collection.committing.commit import Commit, apply_references
 from versioned_collection.committing.entering import fits_at_once
 from versioned_collection.committing.fullness import TooLarge, fills_cache, told_if_too_large
@@ -66,7 +67,11 @@ class AtOnce:
             if completed is None:
                 judge(self._hold, commit)
             writer = WorkingCopyWriter(
-                self._repository, self._hold.lease.check, keep=keep, strict=commit.strict
+                self._repository,
+                self._hold.lease.check,
+                keep=keep,
+                strict=commit.strict,
+                admit=admission(self._hold, commit),
             )
 
             def work(session: ClientSession | None) -> None:

@@ -43,6 +43,8 @@ class Commit:
         replica: Whether the replica does; a merge with conflicts moves the working copy alone.
         strict: Whether a validator or unique index that refuses a document fails the commit,
             as the state is a new one; else the validator is bypassed.
+        readmits: Whether a strict commit bypasses the validator for documents that some version
+            has, and for those of which conflicts wait that it does not settle.
         settled: Conflicts to remove.
         taken_out: Those of them by which an element leaves its list.
         tagged: Tags to set, as they are stored.
@@ -92,6 +94,7 @@ class Commit:
     working_copy: bool = True
     replica: bool = True
     strict: bool = False
+    readmits: bool = False
     settled: list[ObjectId] = field(default_factory=list)
     taken_out: list[ObjectId] = field(default_factory=list)
     restore: bool = False
@@ -129,6 +132,7 @@ class Commit:
             "working_copy": self.working_copy,
             "replica": self.replica,
             "strict": self.strict,
+            "readmits": self.readmits,
             "settled": self.settled,
             "taken_out": self.taken_out,
             "restore": self.restore,

@@ -13,6 +13,7 @@ from bson.objectid import ObjectId
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 
+from versioned_collection.committing.admitting import admission
 from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.fullness import (
     TooLarge,
@@ -78,6 +79,7 @@ class Moving:
             keep=True,
             displace=commit.displace,
             strict=commit.strict,
+            admit=admission(self._hold, commit),
             torn=torn,
         )
 
@@ -196,10 +198,12 @@ class Moving:
         self._take_all_out()
 
     def _through_validator(self, work: _Work, transaction: Callable[[_Work], None]) -> None:
-        try:
-            transaction(work)
-        except ValidatorInTheWay:  # from now on it is bypassed
-            transaction(work)
+        while True:
+            try:
+                transaction(work)
+            except ValidatorInTheWay:  # from now on it is bypassed
+                continue
+            return
 
     def _transaction(self, work: _Work) -> None:
         """Run `work` in a transaction, for as long as the driver tries again.

@@ -7,7 +7,7 @@ caller decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson.raw_bson import RawBSONDocument
@@ -17,6 +17,7 @@ from versioned_collection.core.document import (
     DB_POINTER,
     DocumentKey,
     document_hash,
+    document_key,
     has_zero_timestamp,
     must_be_put_anew,
     needs_literal,
@@ -27,7 +28,7 @@ from versioned_collection.driver.server_errors import (
     DUPLICATE_KEY,
     OVERFLOW,
 )
-from versioned_collection.driver.wire import by_keys
+from versioned_collection.driver.wire import by_keys, documents, of_ids
 from versioned_collection.driver.writes import (
     WriteOutcome,
     delete_statement,
@@ -54,9 +55,6 @@ _WAYS_OUT = {
 
 _IN_ITS_WAY = "Remove the index or the document in its way"
 
-_Statement = tuple[DocumentKey, RawBSONDocument]
-"""The id of a document, and what writes or deletes it."""
-
 
 class Target(NamedTuple):
     """Where a document has to go.
@@ -72,6 +70,13 @@ class Target(NamedTuple):
     before: bytes | None
     raw: bytes | None
     after: bytes | None
+
+
+_Statement = tuple[Target, RawBSONDocument]
+"""Where a document has to go, and what writes or deletes it."""
+
+Admit = Callable[[Sequence[Target]], Iterable[DocumentKey]]
+"""Returns which of some documents go past the validator, although others do not."""
 
 
 class _Change(NamedTuple):
@@ -110,6 +115,8 @@ class WorkingCopyWriter:
         displace: Take changed documents out before putting the new ones in, which lets
             unique values be swapped. A missing document then counts as taken out by us.
         strict: Do not bypass a validator that refuses a document.
+        admit: Where it is strict, tells for which documents it is bypassed all the same. It is
+            asked once the validator has refused one, and outside of the transaction.
         torn: Whether a document may be missing that had to leave before it could come back
             changed, because a process without transactions died in between.
 
@@ -127,6 +134,7 @@ class WorkingCopyWriter:
         keep: bool = False,
         displace: bool = False,
         strict: bool = False,
+        admit: Admit = lambda _: (),
         torn: bool = False,
     ) -> None:
         self._repository = repository
@@ -134,9 +142,14 @@ class WorkingCopyWriter:
         self._keep = keep
         self.displace = displace
         self._strict = strict
+        self._admit = admit
         self._torn = torn
         self._taken: set[DocumentKey] = set()
         self._bypass = False
+        self._admitted: set[DocumentKey] = set()
+        self._exempt: set[DocumentKey] = set()
+        # the rule of a validator of that level, empty where there is none, None until it is read
+        self._moderate: Mapping[str, Any] | None = None
         self.kept: list[DocumentKey] = []
         self.tried: set[DocumentKey] = set()
 
@@ -146,6 +159,7 @@ class WorkingCopyWriter:
         Raises:
             WorkingCopyChanged: A document is in neither of its expected states.
             UniqueClash: A unique index is in the way; try again with `displace`.
+            ValidatorInTheWay: A validator is to be bypassed; try again.
             DocumentRejected: The server refuses a document.
             PermissionDenied: A validator refuses one and the user may not bypass it.
         """
@@ -231,11 +245,32 @@ class WorkingCopyWriter:
         ]
         if session is None:  # without a transaction they are gone, whatever happens next
             self._taken.update(target.key for target, _ in leaving if target.raw is not None)
+        self._note_exempt([target.key for target, _ in leaving if target.raw], session)
         statements = [
-            (target.key, delete_statement(target.key, self._guard(present, session)))
+            (target, delete_statement(target.key, self._guard(present, session)))
             for target, present in leaving
         ]
         return self._run("delete", statements, session)
+
+    def _note_exempt(self, keys: list[DocumentKey], session: ClientSession | None) -> None:
+        """Note which documents a validator of level ``moderate`` lets be updated to anything.
+
+        They come back as inserts, to which the server makes no exception.
+        """
+        repository = self._repository
+        if not (self._strict and keys):
+            return
+        if self._moderate is None:
+            options = (repository.collection_info() or {}).get("options", {})
+            is_moderate = options.get("validationLevel") == "moderate"
+            self._moderate = options.get("validator", {}) if is_moderate else {}
+        if not self._moderate:
+            return
+        filter_ = {**of_ids("_id", keys), "$nor": [self._moderate]}
+        for batch in documents(
+            repository.db, repository.name, filter_, projection={"_id": 1}, session=session
+        ):
+            self._exempt.update(map(document_key, batch))
 
     def _put_in(self, moves: list[_Change], session: ClientSession | None) -> int:
         replacing, inserting, special = [], [], []
@@ -247,11 +282,11 @@ class WorkingCopyWriter:
                 guard = self._guard(present, session)
                 if guard is not None and len(guard) + len(raw) > _LARGEST_GUARDED:
                     raise UniqueClash("old and new document do not fit into one statement")
-                replacing.append((target.key, replace_statement(raw, guard, literal=literal)))
+                replacing.append((target, replace_statement(raw, guard, literal=literal)))
             elif literal and has_zero_timestamp(raw):
-                special.append((target.key, upsert_statement(raw)))
+                special.append((target, upsert_statement(raw)))
             else:
-                inserting.append((target.key, RawBSONDocument(raw)))
+                inserting.append((target, RawBSONDocument(raw)))
         return (
             self._run("update", replacing, session)
             + self._run("insert", inserting, session)
@@ -263,11 +298,25 @@ class WorkingCopyWriter:
         return raw if session is None else None
 
     def _run(self, kind: str, statements: list[_Statement], session: ClientSession | None) -> int:
+        if kind == "delete":
+            return self._write(kind, statements, session)
+        past: list[_Statement] = []
+        judged: list[_Statement] = []
+        for one in statements:
+            (past if self._bypass or one[0].key in self._admitted else judged).append(one)
+        return self._write(kind, judged, session) + self._write(
+            kind, past, session, bypassDocumentValidation=True
+        )
+
+    def _write(
+        self,
+        kind: str,
+        statements: Sequence[_Statement],
+        session: ClientSession | None,
+        **options: Any,
+    ) -> int:
         if not statements:
             return 0
-        options: dict[str, Any] = {}
-        if self._bypass and kind != "delete":
-            options["bypassDocumentValidation"] = True
         repository = self._repository
         try:
             outcome = write(
@@ -280,11 +329,11 @@ class WorkingCopyWriter:
                 **options,
             )
         except PermissionDenied as error:
-            if not self._bypass:
+            if not options:
                 raise
             raise PermissionDenied(
-                "the collection's validator refuses a document of that version, and the user "
-                "may not bypass it: grant the action bypassDocumentValidation (role dbAdmin)",
+                "the collection's validator refuses a document that has to go past it, and the "
+                "user may not bypass it: grant the action bypassDocumentValidation (role dbAdmin)",
                 action="bypassDocumentValidation",
                 namespace=error.facts.get("namespace"),
             ) from error
@@ -298,12 +347,12 @@ class WorkingCopyWriter:
         code, reason = refusal["code"], refusal["errmsg"]
         if code == DUPLICATE_KEY and not self.displace:
             raise UniqueClash(str(reason))
-        may_bypass = not (self._bypass or self._strict)
-        if code == DOCUMENT_VALIDATION_FAILURE and may_bypass:
-            self._bypass = True
+        target, statement = statements[refusal["index"]]
+        if code == DOCUMENT_VALIDATION_FAILURE and self._lets_past(
+            target, [one for one, _ in statements]
+        ):
             raise ValidatorInTheWay(str(reason))
-        key, statement = statements[refusal["index"]]
-        document_id = self._repository.codec.value(key)
+        document_id = self._repository.codec.value(target.key)
         raise DocumentRejected(
             f"the server refuses the document with _id {document_id!r}: "
             f"{reason}. {_WAYS_OUT.get(code, _IN_ITS_WAY)}, then try again",
@@ -312,6 +361,16 @@ class WorkingCopyWriter:
             server_code=code,
             statement=statement,
         )
+
+    def _lets_past(self, refused: Target, targets: Sequence[Target]) -> bool:
+        """Tell whether the next attempt bypasses the validator for a document it has refused."""
+        if refused.key in self._admitted or self._bypass:
+            return False
+        if not self._strict:
+            self._bypass = True
+            return True
+        self._admitted |= self._exempt.union(self._admit(targets))
+        return refused.key in self._admitted
 
 
 class ValidatorInTheWay(VersioningError):

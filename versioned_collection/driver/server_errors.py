@@ -34,6 +34,9 @@ SNAPSHOT_UNAVAILABLE = frozenset((239, 246, 250))
 """Too old, not there yet, or from before a part of the collection came to its shard."""
 NO_LONGER_PRIMARY = frozenset((91, 189, 10058, 10107, 11600, 11602, 13435, 13436))
 
+INTERRUPTED = NO_LONGER_PRIMARY | {24, 50, 237, 262, 276, 279, 290, 355, 14031, 46841}
+"""Whatever ends a command that says nothing of its documents: time, a signal, a full disk."""
+
 NOT_IN_DOUBLE = "VersionedCollectionDouble"
 """The label of errors with which a test double says that it cannot do what a server can."""
 

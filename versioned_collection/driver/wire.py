@@ -256,6 +256,11 @@ def read_concern(at: Timestamp | None) -> dict[str, Any]:
     return {"readConcern": {"level": "snapshot", "atClusterTime": at}} if at else {}
 
 
+def of_ids(field: str, keys: Iterable[DocumentKey]) -> dict[str, Any]:
+    """Return the filter for documents that have one of some ids in a field."""
+    return {field: RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]}
+
+
 def by_keys(
     db: Database[Any],
     collection: str,

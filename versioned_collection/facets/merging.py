@@ -65,6 +65,7 @@ class Merging(Facet[DocumentType]):
             InvalidArgument: There is no such resolver, or `policy` was given as well.
             DocumentRejected: A unique index or the validator refuses a merged document, or it
                 would be larger than 16 MB; everything is as before.
+            CheckFailed: A check refuses the outcome; everything is as before.
             CollectionNotTracked: There is no history.
         """
         chosen = policy_of(resolver, policy)
@@ -99,6 +100,7 @@ class Merging(Facet[DocumentType]):
             InvalidOperation: HEAD is detached, there are uncommitted changes, or a merge waits.
             InvalidCollectionVersion: There is no such version.
             DocumentRejected: The server refuses a document; everything is as before.
+            CheckFailed: A check refuses the outcome; everything is as before.
         """
         return pick_verbs.cherry_pick(
             self._repository, revision, policy_of(resolver, policy), parent, progress
@@ -137,6 +139,7 @@ class Merging(Facet[DocumentType]):
             InvalidOperation: HEAD is detached, there are uncommitted changes, or a merge waits.
             InvalidCollectionVersion: There is no such version.
             DocumentRejected: The server refuses a document; everything is as before.
+            CheckFailed: A check refuses the outcome; everything is as before.
         """
         return pick_verbs.revert(
             self._repository,

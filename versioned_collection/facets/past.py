@@ -224,7 +224,8 @@ class Past(Facet[DocumentType]):
             WorkingCopyChanged: Another client wrote to one of the documents meanwhile; nothing
                 was done. Beyond what one transaction carries, and on standalone servers, such
                 documents are kept and listed instead.
-            DocumentRejected: A unique index refuses a document; nothing was done.
+            DocumentRejected: A unique index refuses a document, or the validator one of which only
+                some fields are restored, so that no version has it; nothing was done.
             InvalidType: `which` is something else (a TypeError).
             InvalidArgument: An id, filter or pattern that cannot be (a ValueError).
             InvalidCollectionVersion: There is no such version.

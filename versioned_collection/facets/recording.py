@@ -176,11 +176,13 @@ class Recording(Facet[DocumentType]):
     ) -> None:
         """Have every state checked before it becomes a version.
 
-        `register`, `merge`, `cherry_pick` and `revert` run all checks; where one fails, they
-        raise `CheckFailed` and everything is as before. A full `register` checks the state
-        that it records, without snapshots (standalone servers) the present documents. One of
-        parts checks what the version will hold, in a tracker without the collection's indexes.
-        Merges check the collection once the documents have moved, before they commit.
+        `register`, `merge`, `rebase`, `cherry_pick` and `revert` run all checks, as do `pull`,
+        and `push` those of the remote, where the branch that they move is checked out; also
+        where it only moves on to a version that is there. Where a check fails, they raise
+        `CheckFailed` and everything is as before. A full `register` checks the state that it
+        records, without snapshots (standalone servers) the present documents. One of parts
+        checks what the version will hold, in a tracker without the collection's indexes. The
+        others check the collection once the documents have moved, before they commit.
 
         Args:
             name: Its name, which is free.

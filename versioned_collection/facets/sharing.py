@@ -134,6 +134,7 @@ class Sharing(Facet[DocumentType]):
             HistoryPurged: One of the sides was purged, and the other one was not.
             TransferRefused: What would be sent contradicts itself, or names there are none; see
                 `verify`.
+            CheckFailed: A check of the remote refuses what it would have checked out.
             RemoteNotFound: There is no remote of that name.
             RemoteUnreachable: There is no connection to it, or it broke.
         """
@@ -204,6 +205,7 @@ class Sharing(Facet[DocumentType]):
             InvalidCollectionState: The histories begin with different versions.
             HistoryPurged: One of the sides was purged, and the other one was not.
             AutoMergeFailedError: Conflicts wait; see `conflicts`.
+            CheckFailed: A check refuses what would be checked out.
             InvalidArgument: The remote is a collection of another name (a ValueError).
             TransferRefused: What came is not what was announced; nothing of it was kept.
             UnusableFile: The file is no whole bundle; nothing was done.

@@ -50,7 +50,7 @@ class Worktrees(Facet[DocumentType]):
             InvalidOperation: There is a collection of that name, or a working copy has the branch
                 checked out.
             NotSupported: The collection is sharded.
-            DocumentRejected: A unique index refuses documents of the version.
+            DocumentRejected: An index refuses documents of the version.
             FormatMismatch: Something else uses the names of its trackers.
             InvalidCollectionVersion: There is no such version.
             CollectionNotTracked: There is no history.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
@@ -177,7 +178,7 @@ class Decisions:
         """
         decided = self._decided(page)
         if decided.settled:
-            commit = Commit(settled=decided.settled, taken_out=decided.taken_out)
+            commit = _commit(decided.settled, decided.taken_out)
             self._note(decided)
             self._carry_out(commit, lambda committer: self._move(commit, committer, decided))
 
@@ -188,7 +189,7 @@ class Decisions:
             DocumentRejected: The server refuses one of them; they are as before.
         """
         aside, known = ObjectId(), set[DocumentKey]()
-        commit = Commit(stash=aside, guarded=True)
+        commit = replace(_commit([], []), stash=aside, guarded=True)
         self._hold.begin({"phase": "prepare", "stash": aside})
         for page in pages:
             for part in self._repository.conflicts.of_merge(merge, (page.first, page.last)):
@@ -302,6 +303,11 @@ class Decisions:
     def _put_aside(self, stash: ObjectId, decided: _Decided) -> None:
         deltas = (images(old, new) for old, new in decided.changed.values())
         self._repository.stash.append(stash, [one for one in deltas if one])
+
+
+def _commit(settled: list[ObjectId], taken_out: list[ObjectId]) -> Commit:
+    """Return the commit that settles conflicts; what they make of a document has to pass."""
+    return Commit(settled=settled, taken_out=taken_out, strict=True, readmits=True)
 
 
 def _is_clash(refusal: DocumentRejected) -> bool:

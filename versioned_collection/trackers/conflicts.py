@@ -163,6 +163,14 @@ class ConflictsCollection(Tracker):
             found = self.collection.find(filter_, {"_id": 1}, session=session)
             return {one["_id"] for one in found}
 
+    def waiting_of(
+        self, merge: ObjectId, keys: Sequence[DocumentKey], but: Sequence[ObjectId]
+    ) -> set[DocumentKey]:
+        """Return for which of some documents a conflict of a merge waits, some apart."""
+        filter_ = {"merge": merge, "key": {"$in": list(keys)}, "_id": {"$nin": list(but)}}
+        with translated():
+            return {bytes(one["key"]) for one in self.collection.find(filter_, {"key": 1})}
+
     def count(self, merge: ObjectId) -> int:
         """Return how many conflicts of a merge wait."""
         with translated():

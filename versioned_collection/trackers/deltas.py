@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from bson.raw_bson import RawBSONDocument
+import bson
 
 from versioned_collection.core.delta import Delta
-from versioned_collection.core.document import RAW_OPTIONS, DocumentKey, raw_id_in
+from versioned_collection.core.document import DocumentKey
 from versioned_collection.core.interop import to_deepdiff
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId
-from versioned_collection.driver.wire import documents
+from versioned_collection.driver.wire import documents, of_ids
 from versioned_collection.trackers.base import Unreadable
 from versioned_collection.trackers.delta_erasing import ErasableDeltas
 from versioned_collection.trackers.delta_paths import DeltasOnPaths
@@ -38,7 +38,7 @@ class DeltasCollection(DeltasOnPaths, ErasableDeltas):
             keys: The ids that mean the document.
         """
         fields = {"_id": 0, "document_id": 1, "version": 1}
-        for batch in documents(self.db, self.name, _of_ids(keys), projection=fields):
+        for batch in documents(self.db, self.name, of_ids("document_id", keys), projection=fields):
             for raw in batch:
                 yield version_in(raw), key_in(raw)
 
@@ -46,7 +46,30 @@ class DeltasCollection(DeltasOnPaths, ErasableDeltas):
         self, versions: Sequence[VersionId], keys: Sequence[DocumentKey]
     ) -> Iterator[tuple[VersionId, Delta]]:
         """Iterate over the deltas of one document in some versions; see `changes_of`."""
-        return self.find({"version": {"$in": list(versions)}, **_of_ids(keys)})
+        return self.find({"version": {"$in": list(versions)}, **of_ids("document_id", keys)})
+
+    def with_states(
+        self, keys: Sequence[DocumentKey], states: Sequence[bytes]
+    ) -> Iterator[tuple[VersionId, set[bytes]]]:
+        """Iterate over the versions that brought a document into, or out of, one of some states.
+
+        Args:
+            keys: The ids of the documents.
+            states: SHA-256 of the states.
+
+        Yields:
+            The version, and both states of a document that it changed.
+        """
+        wanted = {"$in": list(states)}
+        filter_ = {
+            **of_ids("document_id", keys),
+            "$or": [{"before": wanted}, {"after": wanted}],
+        }
+        fields = {"_id": 0, "version": 1, "before": 1, "after": 1}
+        for batch in documents(self.db, self.name, filter_, projection=fields):
+            for stored in map(bson.decode, batch):
+                ends = {stored[end] for end in ("before", "after") if end in stored}
+                yield stored["version"], ends
 
     def by_document(
         self, versions: Iterable[VersionId] | None = None, unreadable: Unreadable = None
@@ -93,7 +116,3 @@ class DeltasCollection(DeltasOnPaths, ErasableDeltas):
                 current = delta.apply(current)
             results[key] = current
         return results
-
-
-def _of_ids(keys: Sequence[DocumentKey]) -> dict[str, Any]:
-    return {"document_id": RawBSONDocument(raw_id_in(keys), RAW_OPTIONS)["_id"]}

@@ -121,7 +121,9 @@ class _Restoring:
         self._patterns = only.patterns
         path = self._repository.log.ancestry().path(hold.state.head, version)
         self._way: Path = self._repository.way(path)
-        self._replacing = Replacing(hold, progress)
+        # with only some of its fields, a document may be none that ever was
+        mixes = self._patterns is not None
+        self._replacing = Replacing(hold, progress, strict=mixes, readmits=mixes)
 
     def run(self, keys: list[DocumentKey], dry_run: bool) -> Restored:
         restored = Restored()

@@ -99,7 +99,7 @@ def worktree(
         InvalidOperation: There is a collection of that name, or a working copy has the branch
             checked out.
         NotSupported: The collection is sharded.
-        DocumentRejected: A unique index refuses documents of the version.
+        DocumentRejected: An index refuses documents of the version.
         FormatMismatch: Something else uses the names of trackers.
         InvalidCollectionVersion: There is no such version.
     """

@@ -19,6 +19,7 @@ from versioned_collection.documents.moves import states_along
 from versioned_collection.driver.server_errors import (
     DOCUMENT_VALIDATION_FAILURE,
     DUPLICATE_KEY,
+    INTERRUPTED,
     reason_of,
 )
 from versioned_collection.driver.wire import (
@@ -80,7 +81,7 @@ class Copying:
             progress: Told how many documents that differ from HEAD were written.
 
         Raises:
-            DocumentRejected: A unique index refuses documents of the version.
+            DocumentRejected: An index refuses documents of the version.
         """
         hold, name = self._hold, self._new.name
         copies = [self._copy, self._base]
@@ -127,14 +128,21 @@ class Copying:
         try:
             create_indexes(self._repository.db, self._copy, indexes)
         except driver.OperationFailure as error:
-            if error.code != DUPLICATE_KEY:
+            if error.code in INTERRUPTED:
                 raise
+            kind = "a unique" if error.code == DUPLICATE_KEY else "an"
+            reason = self._reason_of(error)
             raise DocumentRejected(
-                f"a unique index refuses the documents of the version: {reason_of(error)}. Drop "
-                "the index, or check out a version whose documents it takes",
-                reason=reason_of(error),
+                f"{kind} index refuses the documents of the version: {reason}. Drop the index, or "
+                "check out a version whose documents it takes",
+                reason=reason,
                 server_code=error.code,
             ) from error
+
+    def _reason_of(self, error: driver.OperationFailure) -> str:
+        """Return why no index was built, in the words that the collection itself would get."""
+        build, _, cause = reason_of(error).partition(" :: caused by :: ")
+        return (cause or build).replace(self._copy, self._repository.name)
 
     def _copy_on_server(self, source: str, target: str, **options: Any) -> bool:
         """Copy a collection; return whether it holds documents that take a second look."""

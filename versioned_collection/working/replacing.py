@@ -27,13 +27,21 @@ class Replacing:
         hold: The lease.
         progress: Told how many documents were written.
         strict: Do not bypass a validator that refuses a document.
+        readmits: Where it is strict, bypass it all the same for documents that some version has.
     """
 
-    def __init__(self, hold: Hold, progress: Progress | None, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        hold: Hold,
+        progress: Progress | None,
+        *,
+        strict: bool = False,
+        readmits: bool = False,
+    ) -> None:
         self._hold = hold
         self._repository = hold.repository
         self._committer = Committer(hold, progress)
-        self._strict = strict
+        self._strict, self._readmits = strict, readmits
         self._aside = ObjectId()
 
     def run(self, changes: Iterable[list[Delta]]) -> list[DocumentKey]:
@@ -68,7 +76,7 @@ class Replacing:
         return self._committer.kept
 
     def _carry_out(self, small: list[Delta] | None) -> None:
-        commit = Commit(strict=self._strict)
+        commit = Commit(strict=self._strict, readmits=self._readmits)
 
         def put_aside() -> None:  # what is not there yet
             commit.stash, commit.guarded = self._aside, True

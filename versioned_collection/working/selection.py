@@ -37,7 +37,7 @@ NO_INDEXES = (
 
 
 class Only:
-    """Which changes are registered.
+    """Which changes are registered, or which documents and fields are restored.
 
     Args:
         ids: The documents with these ``_id`` values.
