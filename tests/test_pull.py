@@ -545,6 +545,24 @@ def test_undoing_a_pull(sides):
     assert_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("resolver", ["ours", "theirs"])
+@pytest.mark.parametrize("rebase", [False, True])
+def test_undoing_a_pull_whose_conflicts_were_settled(sides, rebase, resolver):
+    mine, theirs = sides
+    put(theirs, "both", "theirs")
+    put(mine, "both", "mine")
+    before, called = (raws(mine), labels(mine)), labels_of_versions(mine)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs, rebase=rebase)
+    mine.resolve_conflicts(resolver=resolver)
+    mine.register("settled")
+    assert mine.undo().verb == "pull"
+    assert (raws(mine), labels(mine)) == before
+    assert called.items() <= labels_of_versions(mine).items()
+    assert mine.version == 1
+    assert_whole(mine)
+
+
 def test_undoing_a_fast_forward(sides):
     """What came keeps the labels of what was fetched, so that the branch can go another way."""
     mine, theirs = sides
