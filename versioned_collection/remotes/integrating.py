@@ -8,6 +8,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.operations import describe
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import VersionId
@@ -16,6 +17,7 @@ from versioned_collection.history.labels import (
     Labels,
     Meeting,
     adopted,
+    given_up,
     is_aside,
     is_unknown,
     label_of,
@@ -42,8 +44,21 @@ from versioned_collection.working.working_copy import WorkingCopy
 _UNKNOWN = KnownRemote("", None, {}, None)
 
 
-def fast_forward(hold: Hold, tree: Ancestry, meeting: Meeting, progress: Progress | None) -> None:
+def fast_forward(
+    hold: Hold,
+    tree: Ancestry,
+    meeting: Meeting,
+    before: Labels,
+    progress: Progress | None,
+) -> None:
     """Let a branch go on to where it is at the remote, and the working copy with it.
+
+    Args:
+        hold: The lease.
+        tree: The versions.
+        meeting: The two ends of the branch.
+        before: The labels that `agree_on_labels` returned.
+        progress: Told how many documents were written.
 
     Raises:
         InvalidOperation: The branch is checked out and has uncommitted changes.
@@ -56,6 +71,7 @@ def fast_forward(hold: Hold, tree: Ancestry, meeting: Meeting, progress: Progres
     )
     with following(hold, commit, tree, checkout=True) as moves:
         commit.state |= stamp(labels)
+        describe(hold, commit, otherwise=before)
         carry_out(hold, commit, moves, progress)
 
 
@@ -105,13 +121,19 @@ def _known_there(remote: Remote, versions: Sequence[VersionId]) -> list[Node]:
     return [node for node in nodes if not is_unknown(node.branch)]
 
 
-def agree_on_labels(hold: Hold, name: str, branch: str, nodes: Iterable[Node]) -> None:
-    """Give versions of a branch that both sides know the labels that they have at a remote."""
+def agree_on_labels(hold: Hold, name: str, branch: str, nodes: Iterable[Node]) -> Labels:
+    """Give versions of a branch that both sides know the labels that they have at a remote.
+
+    Returns:
+        The labels that they had, which they get back with an undo of what follows.
+    """
     repository = hold.repository
-    labels = _agreed(repository, repository.log.tree(), name, branch, nodes)
+    tree = repository.log.tree()
+    labels = _agreed(repository, tree, name, branch, nodes)
     if labels:
         state = {"progress": ObjectId(), "labels": ObjectId()}
         Committer(hold).references(Commit(state=state, labels=labels))
+    return given_up(tree, labels)
 
 
 def note_agreement(
@@ -165,9 +187,18 @@ def unite(
     policy: MergePolicy,
     *,
     rebase: bool,
+    before: Labels,
     progress: Progress | None,
 ) -> None:
     """Bring both sides of a branch together that have diverged.
+
+    Args:
+        hold: The lease.
+        meeting: The two ends of the branch.
+        policy: What settles conflicts.
+        rebase: Whether the versions here are made again, instead of one that joins both sides.
+        before: The labels that `agree_on_labels` returned.
+        progress: Told how many documents were done.
 
     Raises:
         AutoMergeFailedError: Conflicts wait for decisions.
@@ -175,17 +206,22 @@ def unite(
             checked out and there are conflicts.
     """
     with observed("rebase" if rebase else "merge", hold.repository):
-        _unite(hold, meeting, policy, rebase, progress)
+        _unite(hold, meeting, policy, rebase, before, progress)
 
 
 def _unite(
-    hold: Hold, meeting: Meeting, policy: MergePolicy, rebase: bool, progress: Progress | None
+    hold: Hold,
+    meeting: Meeting,
+    policy: MergePolicy,
+    rebase: bool,
+    before: Labels,
+    progress: Progress | None,
 ) -> None:
     state, mine = hold.state, meeting.mine
     assert mine is not None
     repository = hold.repository
     todo = to_do(repository, repository.log.tree(), mine, meeting.theirs) if rebase else ()
-    plan = Plan(meeting.branch, mine, meeting.theirs, todo, meeting.remote, not rebase)
+    plan = Plan(meeting.branch, mine, meeting.theirs, todo, meeting.remote, not rebase, before)
     position = {}
     if not state.detached and state.branch == meeting.branch:
         copy = WorkingCopy(hold)

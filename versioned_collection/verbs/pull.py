@@ -16,7 +16,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.driver.pipeline import Workers
 from versioned_collection.errors import CollectionNotTracked, InvalidOperation, RemoteNotFound
 from versioned_collection.history.containing import relation_of
-from versioned_collection.history.labels import Meeting
+from versioned_collection.history.labels import Labels, Meeting
 from versioned_collection.merges.rebasing import refuse_waiting
 from versioned_collection.observing import Progress, verb
 from versioned_collection.remotes.address import (
@@ -273,11 +273,12 @@ class _Pulling:
                     return self._pulled(plan, meeting, way)
                 if news is not None:
                     fetched(hold, news, progress)
+                called: Labels = []
                 if labels is not None:
-                    agree_on_labels(hold, self._name, self._branch, labels)
+                    called = agree_on_labels(hold, self._name, self._branch, labels)
                 tree = self._repository.log.ancestry()
                 meeting, way = self._meeting(plan, tree)  # what came may stand for what is here
-                self._integrate(hold, tree, meeting, way, progress)
+                self._integrate(hold, tree, meeting, way, called, progress)
                 if before == here and (labels is not None or way == "apart"):
                     note_agreement(hold, self._name, refs, self._branch, before)
         return self._pulled(plan, meeting, way)
@@ -314,15 +315,16 @@ class _Pulling:
         tree: Ancestry,
         meeting: Meeting,
         way: Relation,
+        called: Labels,
         progress: Progress | None,
     ) -> None:
         if way in ("same", "behind"):
             take_labels_over(hold, tree, replace(meeting, mine=None))
         elif way == "ahead":
-            fast_forward(hold, tree, meeting, progress)
+            fast_forward(hold, tree, meeting, called, progress)
         else:
             rebase, policy = self._wanted.rebase, self._wanted.policy
-            unite(hold, meeting, policy, rebase=rebase, progress=progress)
+            unite(hold, meeting, policy, rebase=rebase, before=called, progress=progress)
 
     def _pulled(self, plan: Plan, meeting: Meeting, way: Relation) -> Pulled:
         moves = way in ("ahead", "apart")
