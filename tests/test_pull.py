@@ -910,6 +910,22 @@ def test_labels_of_a_pull_that_waited_are_given_back(sides_of_any_size, rebase, 
     assert_equal(mine, theirs)
 
 
+def test_labels_of_a_pull_that_was_refused_are_given_back(sides_of_any_size):
+    mine, theirs = sides_of_any_size
+    relabelled_and_at_odds(mine, theirs)
+    mine.create_branch("other")
+    before, called = labels(mine, "main"), labels_of_versions(mine)
+    with pytest.raises(errors.InvalidOperation, match="not checked out"):
+        mine.pull(theirs, "main")
+    assert labels(mine, "main") == before
+    assert called.items() <= labels_of_versions(mine).items()
+    mine.checkout("main")
+    mine.pull(theirs, resolver="theirs")
+    mine.undo()
+    assert labels(mine, "main") == before
+    assert_whole(mine)
+
+
 def test_undo_once_local_changes_were_discarded_that_a_tag_keeps(sides):
     mine, theirs = sides
     relabelled_and_at_odds(mine, theirs)

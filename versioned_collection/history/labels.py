@@ -158,13 +158,13 @@ def given_up(tree: Ancestry, labels: Labels) -> Labels:
     return [[version, *label_of(tree.nodes[version])] for version, *_ in labels]
 
 
-def given_back(repository: Repository, labels: Mapping[VersionId, Label]) -> Labels:
+def given_back(repository: Repository, labels: Labels) -> Labels:
     """Return how versions get labels back that they had before, as far as they are there.
 
     What has one of these by now moves aside.
     """
-    tree = repository.log.ancestry(repository.log.nodes(list(labels)))
-    there = {version: label for version, label in labels.items() if version in tree.nodes}
+    tree = repository.log.ancestry(repository.log.nodes([version for version, *_ in labels]))
+    there = {one: (branch, number) for one, branch, number in labels if one in tree.nodes}
     return relabelled(repository, tree, there, {branch for branch, _ in there.values()})
 
 

@@ -373,8 +373,7 @@ def take_back(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     path = hold.repository.log.ancestry().path(hold.state.head, plan.tip)
     commit = Commit(state={**plan.before, "merge": None}, path=path, operation={})
     if plan.labels_before:
-        before = {version: (branch, number) for version, branch, number in plan.labels_before}
-        commit.labels = given_back(hold.repository, before)
+        commit.labels = given_back(hold.repository, plan.labels_before)
         commit.state["labels"] = ObjectId()
     set_aside_and_move(hold, commit, progress)
 

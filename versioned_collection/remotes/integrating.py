@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from bson.objectid import ObjectId
 
@@ -12,11 +13,13 @@ from versioned_collection.committing.operations import describe
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import VersionId
+from versioned_collection.errors import AutoMergeFailedError, LeaseLost, VersioningError
 from versioned_collection.history.labels import (
     Label,
     Labels,
     Meeting,
     adopted,
+    given_back,
     given_up,
     is_aside,
     is_unknown,
@@ -39,6 +42,7 @@ from versioned_collection.remotes.transfer import missing
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
+from versioned_collection.working.recovery import holding
 from versioned_collection.working.working_copy import WorkingCopy
 
 _UNKNOWN = KnownRemote("", None, {}, None)
@@ -57,7 +61,7 @@ def fast_forward(
         hold: The lease.
         tree: The versions.
         meeting: The two ends of the branch.
-        before: The labels that `agree_on_labels` returned.
+        before: The labels of before an `Agreement`.
         progress: Told how many documents were written.
 
     Raises:
@@ -121,19 +125,59 @@ def _known_there(remote: Remote, versions: Sequence[VersionId]) -> list[Node]:
     return [node for node in nodes if not is_unknown(node.branch)]
 
 
-def agree_on_labels(hold: Hold, name: str, branch: str, nodes: Iterable[Node]) -> Labels:
-    """Give versions of a branch that both sides know the labels that they have at a remote.
+class Agreement:
+    """Labels given up for those of a remote, before a branch goes on from where it is there.
 
-    Returns:
-        The labels that they had, which they get back with an undo of what follows.
+    Attributes:
+        before: The labels of before, which versions get back with an undo of what follows.
     """
-    repository = hold.repository
-    tree = repository.log.tree()
-    labels = _agreed(repository, tree, name, branch, nodes)
-    if labels:
-        state = {"progress": ObjectId(), "labels": ObjectId()}
-        Committer(hold).references(Commit(state=state, labels=labels))
-    return given_up(tree, labels)
+
+    def __init__(self) -> None:
+        self.before: Labels = []
+        self._branch = ""
+        self._mine: VersionId | None = None
+        self._stamp: ObjectId | None = None
+
+    def make(self, hold: Hold, name: str, branch: str, nodes: Iterable[Node]) -> None:
+        """Give versions of a branch that both sides know the labels that they have there."""
+        repository = hold.repository
+        tree = repository.log.tree()
+        labels = _agreed(repository, tree, name, branch, nodes)
+        if labels:
+            self._branch, self._mine = branch, repository.branches.get(branch)
+            self._stamp = _relabel(hold, labels)
+            self.before = given_up(tree, labels)
+
+    def take_back(self, repository: Repository) -> None:
+        """Give versions their labels back, unless something came of it all the same."""
+        if not self.before:
+            return
+        with holding(repository, "pull") as hold:
+            is_last = repository.labels_as_of(hold.state) == self._stamp
+            if is_last and repository.branches.get(self._branch) == self._mine:
+                _relabel(hold, given_back(repository, self.before))
+
+
+@contextmanager
+def agreeing(repository: Repository) -> Iterator[Agreement]:
+    """Agree on labels with a remote, for as long as what follows is not refused."""
+    agreement = Agreement()
+    try:
+        yield agreement
+    except (AutoMergeFailedError, LeaseLost):  # a merge waits that knows them
+        raise
+    except VersioningError:
+        with suppress(VersioningError):  # the error that is on its way says more
+            agreement.take_back(repository)
+        raise
+
+
+def _relabel(hold: Hold, labels: Labels) -> ObjectId:
+    """Give versions other labels; return what the metadata then says about labels."""
+    stamped = ObjectId()
+    state = {"progress": ObjectId(), "labels": stamped}
+    Committer(hold).references(Commit(state=state, labels=labels))
+    return stamped
 
 
 def note_agreement(
@@ -197,7 +241,7 @@ def unite(
         meeting: The two ends of the branch.
         policy: What settles conflicts.
         rebase: Whether the versions here are made again, instead of one that joins both sides.
-        before: The labels that `agree_on_labels` returned.
+        before: The labels of before an `Agreement`.
         progress: Told how many documents were done.
 
     Raises:

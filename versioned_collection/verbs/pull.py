@@ -28,7 +28,7 @@ from versioned_collection.remotes.arrival import fetched, fetched_and_followed
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.fetching import Plan, brought, plan_fetch, seen
 from versioned_collection.remotes.integrating import (
-    agree_on_labels,
+    agreeing,
     fast_forward,
     note_agreement,
     relabelled_there,
@@ -264,7 +264,10 @@ class _Pulling:
 
         with brought(self._repository, self._remote, plan, told):
             look.result()
-            with holding(self._repository, "pull") as hold:
+            with (
+                agreeing(self._repository) as agreement,
+                holding(self._repository, "pull") as hold,
+            ):
                 before = self._repository.labels_as_of(hold.state)
                 tree = self._repository.log.ancestry(plan.nodes)
                 meeting, way = self._meeting(plan, tree)
@@ -273,12 +276,11 @@ class _Pulling:
                     return self._pulled(plan, meeting, way)
                 if news is not None:
                     fetched(hold, news, progress)
-                called: Labels = []
                 if labels is not None:
-                    called = agree_on_labels(hold, self._name, self._branch, labels)
+                    agreement.make(hold, self._name, self._branch, labels)
                 tree = self._repository.log.ancestry()
                 meeting, way = self._meeting(plan, tree)  # what came may stand for what is here
-                self._integrate(hold, tree, meeting, way, called, progress)
+                self._integrate(hold, tree, meeting, way, agreement.before, progress)
                 if before == here and (labels is not None or way == "apart"):
                     note_agreement(hold, self._name, refs, self._branch, before)
         return self._pulled(plan, meeting, way)

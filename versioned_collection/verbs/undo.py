@@ -204,7 +204,9 @@ def _reverse(hold: Hold, operation: Operation, tips: Mapping[str, VersionId]) ->
         commit.elsewhere = renamed_elsewhere(hold, *commit.relabelled)
         commit.state["labels"] = ObjectId()
     if operation.labels:
-        commit.labels = given_back(hold.repository, operation.labels)
+        commit.labels = given_back(
+            hold.repository, [[version, *label] for version, label in operation.labels.items()]
+        )
         commit.state["labels"] = ObjectId()
     return commit
 
