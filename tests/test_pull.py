@@ -547,6 +547,24 @@ def test_undoing_a_pull(sides):
     assert_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("resolver", ["ours", "theirs"])
+@pytest.mark.parametrize("rebase", [False, True])
+def test_undoing_a_pull_whose_conflicts_were_settled(sides, rebase, resolver):
+    mine, theirs = sides
+    put(theirs, "both", "theirs")
+    put(mine, "both", "mine")
+    before, called = (raws(mine), labels(mine)), labels_of_versions(mine)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs, rebase=rebase)
+    mine.resolve_conflicts(resolver=resolver)
+    mine.register("settled")
+    assert mine.undo().verb == "pull"
+    assert (raws(mine), labels(mine)) == before
+    assert called.items() <= labels_of_versions(mine).items()
+    assert mine.version == 1
+    assert_whole(mine)
+
+
 def test_undoing_a_fast_forward(sides):
     """What came keeps the labels of what was fetched, so that the branch can go another way."""
     mine, theirs = sides
@@ -812,6 +830,118 @@ def test_labels_that_a_third_side_has_moved_aside_here(anydb, there):
         mine.push(theirs)
         pulled(mine, theirs, "main")
         assert_equal(mine, theirs)
+
+
+def relabel_by_a_merge(mine, theirs):
+    """Have another side take a merge over which is taken back here."""
+    mine.pull(theirs)
+    mine.push(theirs)
+    mine.undo()
+    return "main"
+
+
+def relabel_here(mine, theirs):
+    mine.rename_branch("main", "x")
+    return "main"
+
+
+def relabel_there(mine, theirs):
+    theirs.rename_branch("main", "prod")
+    return "prod"
+
+
+RELABELLED = pytest.mark.parametrize("relabel", [relabel_by_a_merge, relabel_here, relabel_there])
+
+
+@RELABELLED
+def test_undo_gives_back_what_versions_were_called_here(sides_of_any_size, relabel):
+    """Also those that both sides know already, and that the remote calls otherwise."""
+    mine, theirs = sides_of_any_size
+    diverge(mine, theirs)
+    branch = relabel(mine, theirs)
+    before, called = (raws(mine), mine.version, labels(mine)), labels_of_versions(mine)
+    for _ in range(2):
+        mine.pull(theirs, branch)
+        assert labels(mine, branch) == labels(theirs, branch)
+        assert mine.undo().verb == "pull"
+        assert (raws(mine), mine.version, labels(mine)) == before
+        assert called.items() <= labels_of_versions(mine).items()
+        assert_whole(mine)
+    pulled(mine, theirs, branch)
+    assert labels(mine, branch) == labels(theirs, branch)
+
+
+def test_undo_beyond_a_pull_that_relabelled(sides):
+    mine, theirs = sides
+    diverge(mine, theirs)
+    called = labels_of_versions(mine)
+    relabel_here(mine, theirs)
+    mine.pull(theirs, "main")
+    assert [mine.undo().verb for _ in range(2)] == ["pull", "rename_branch"]
+    assert called.items() <= labels_of_versions(mine).items()
+
+
+def relabelled_and_at_odds(mine, theirs):
+    """Have both sides go on from the same version, which the remote calls otherwise."""
+    diverge(mine, theirs)
+    mine.pull(theirs)
+    mine.push(theirs)
+    mine.undo()
+    clash(mine, theirs)
+
+
+@pytest.mark.parametrize("rebase", [False, True])
+@pytest.mark.parametrize("end", ["undo", "abort"])
+def test_labels_of_a_pull_that_waited_are_given_back(sides_of_any_size, rebase, end):
+    mine, theirs = sides_of_any_size
+    relabelled_and_at_odds(mine, theirs)
+    before, called = (raws(mine), mine.version, labels(mine)), labels_of_versions(mine)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs, rebase=rebase)
+    if end == "undo":
+        mine.resolve_conflicts(resolver="theirs")
+        mine.register("settled")
+        mine.undo()
+    else:
+        mine.abort_merge()
+    assert (raws(mine), mine.version, labels(mine)) == before
+    assert called.items() <= labels_of_versions(mine).items()
+    assert_whole(mine)
+    mine.pull(theirs, resolver="theirs", rebase=rebase)
+    mine.push(theirs)
+    assert_equal(mine, theirs)
+
+
+def test_labels_of_a_pull_that_was_refused_are_given_back(sides_of_any_size):
+    mine, theirs = sides_of_any_size
+    relabelled_and_at_odds(mine, theirs)
+    mine.create_branch("other")
+    before, called = labels(mine, "main"), labels_of_versions(mine)
+    with pytest.raises(errors.InvalidOperation, match="not checked out"):
+        mine.pull(theirs, "main")
+    assert labels(mine, "main") == before
+    assert called.items() <= labels_of_versions(mine).items()
+    mine.checkout("main")
+    mine.pull(theirs, resolver="theirs")
+    mine.undo()
+    assert labels(mine, "main") == before
+    assert_whole(mine)
+
+
+def test_undo_once_local_changes_were_discarded_that_a_tag_keeps(sides):
+    mine, theirs = sides
+    relabelled_and_at_odds(mine, theirs)
+    mine.tag("kept")
+    before, called = (raws(mine), mine.version, labels(mine)), labels_of_versions(mine)
+    with pytest.raises(errors.AutoMergeFailedError):
+        mine.pull(theirs)
+    mine.resolve_conflicts(discard_local_changes=True)
+    assert mine.undo().verb == "pull"
+    assert (raws(mine), mine.version, labels(mine)) == before
+    assert called.items() <= labels_of_versions(mine).items()
+    assert mine.branch == "main"
+    assert not mine.is_detached()
+    assert_whole(mine)
 
 
 def test_labels_are_compared_once_for_each_change_of_them(anydb, there, monkeypatch):

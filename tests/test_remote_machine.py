@@ -213,15 +213,32 @@ class Branches(RuleBasedStateMachine):
             if theirs[version].branch == branch:
                 assert label(ours[version]) == label(theirs[version])
 
+    @rule(side=pair_of_sides, branch=branches, rebase=st.booleans(), push=st.booleans())
+    def pull_and_undo(self, side: int, branch: str, rebase: bool, push: bool) -> None:
+        here, there = self.sides[side], self.sides[1 - side]
+        before, count = names_on(here), len(list(here.reflog()))
+        here.pull(there, branch, rebase=rebase)
+        if push:
+            here.push(there, branch)
+        if len(list(here.reflog())) > count:  # else nothing but labels has changed, if these
+            assert here.undo().verb == "pull"
+            assert names_on(here) == before
+
 
 def label(node: Any) -> tuple[str, int]:
     return node.branch, node.number
 
 
-def labels_on(side: VersionedCollection) -> dict[Any, tuple[str, int]]:
-    """Return the labels of what main contains."""
+def labels_on(side: VersionedCollection, branch: str = "main") -> dict[Any, tuple[str, int]]:
+    """Return the labels of what a branch contains."""
     nodes = side.version_tree.nodes
-    return {version: label(nodes[version]) for version in reachable(side)}
+    return {version: label(nodes[version]) for version in reachable(side, branch)}
+
+
+def names_on(side: VersionedCollection) -> Any:
+    """Return where HEAD and branches are, and the labels of what these contain."""
+    tips = {name: (side.resolve(name).id, labels_on(side, name)) for name in side.branches()}
+    return side.resolve("HEAD").id, side.branch, side.is_detached(), tips
 
 
 def reachable(side: VersionedCollection, branch: str = "main") -> set[Any]:

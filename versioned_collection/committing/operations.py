@@ -106,7 +106,8 @@ def describe(
         hold: The lease.
         commit: The commit.
         undoes: The operation that it undoes.
-        otherwise: The labels that versions get which enter the log, once it is undone.
+        otherwise: The labels that versions get once it is undone, where these are not what they
+            have now: of those that enter the log, and of those relabelled on the way here.
     """
     if commit.operation is not None:
         return

@@ -153,6 +153,21 @@ def relabelled(
     return labels
 
 
+def given_up(tree: Ancestry, labels: Labels) -> Labels:
+    """Return the labels that versions have before they get others."""
+    return [[version, *label_of(tree.nodes[version])] for version, *_ in labels]
+
+
+def given_back(repository: Repository, labels: Labels) -> Labels:
+    """Return how versions get labels back that they had before, as far as they are there.
+
+    What has one of these by now moves aside.
+    """
+    tree = repository.log.ancestry(repository.log.nodes([version for version, *_ in labels]))
+    there = {one: (branch, number) for one, branch, number in labels if one in tree.nodes}
+    return relabelled(repository, tree, there, {branch for branch, _ in there.values()})
+
+
 def numbered_behind(
     labels: Mapping[VersionId, Label], first: Label, last: int
 ) -> dict[VersionId, Label]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
@@ -30,6 +30,7 @@ from versioned_collection.history.labels import (
     Meeting,
     adopted,
     following,
+    given_back,
     joined,
     room_for,
     stamp,
@@ -59,6 +60,7 @@ class Plan:
         todo: The versions that have to be made again, the oldest first.
         remote: Whose branch they are brought together with, None where nobody's is.
         merges: Whether one version is to join both sides, instead.
+        labels_before: Labels that were given up for those of the remote before it began.
     """
 
     branch: str
@@ -67,6 +69,7 @@ class Plan:
     todo: tuple[VersionId, ...]
     remote: str | None = None
     merges: bool = False
+    labels_before: Labels = field(default_factory=list)
 
     @property
     def verb(self) -> str:
@@ -87,6 +90,7 @@ class Plan:
             "todo": list(self.todo[done:]),
             "remote": self.remote,
             "merges": self.merges,
+            "labels": self.labels_before,
         }
 
     def labels(self, repository: Repository) -> tuple[Labels, int]:
@@ -108,8 +112,8 @@ def waiting(state: Metadata) -> Plan | None:
     if note is None or "tip" not in note:
         return None
     todo = tuple(note["todo"])
-    remote, merges = note.get("remote"), bool(note.get("merges"))
-    return Plan(note["branch"], note["tip"], note["onto"], todo, remote, merges)
+    remote, merges, before = note.get("remote"), bool(note.get("merges")), note.get("labels", [])
+    return Plan(note["branch"], note["tip"], note["onto"], todo, remote, merges, before)
 
 
 def without_step(note: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,6 +264,7 @@ class Rebasing:
         if self._is_elsewhere:  # the branch alone moves
             commit.path, commit.checked, commit.private_checks = None, None, False
             commit.state = {"progress": ObjectId(), **stamp(self._labels)}
+            describe(self._hold, commit, otherwise=self._plan.labels_before)
         else:
             describe_all(self._hold, commit, self._plan)
         self._carry_out(commit)
@@ -354,7 +359,7 @@ def ended(plan: Plan, tip: VersionId) -> dict[str, Any]:
 
 def describe_all(hold: Hold, commit: Commit, plan: Plan) -> None:
     """Have the commit that ends a rebase stand for all of it in the log of operations."""
-    describe(hold, commit)
+    describe(hold, commit, otherwise=plan.labels_before)
     commit.operation = {
         **(commit.operation or {}),
         "verb": plan.verb,
@@ -367,6 +372,9 @@ def take_back(hold: Hold, plan: Plan, progress: Progress | None) -> None:
     """Bring documents, HEAD and branch back to where they were before a rebase that waits."""
     path = hold.repository.log.ancestry().path(hold.state.head, plan.tip)
     commit = Commit(state={**plan.before, "merge": None}, path=path, operation={})
+    if plan.labels_before:
+        commit.labels = given_back(hold.repository, plan.labels_before)
+        commit.state["labels"] = ObjectId()
     set_aside_and_move(hold, commit, progress)
 
 

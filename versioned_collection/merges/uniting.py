@@ -19,7 +19,7 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.history.containing import containing
 from versioned_collection.history.labels import stamp
 from versioned_collection.history.versions import entry_of, merge_context
-from versioned_collection.merges.rebasing import Plan, Rebasing, ended
+from versioned_collection.merges.rebasing import Plan, Rebasing, describe_all, ended
 from versioned_collection.merges.replaying import Step
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold
@@ -81,6 +81,7 @@ def take_theirs(hold: Hold, plan: Plan, progress: Progress | None) -> None:
         labels=labels,
         forgotten=sorted(doomed),
     )
+    describe_all(hold, commit, plan)
     set_aside_and_move(hold, commit, progress)
 
 

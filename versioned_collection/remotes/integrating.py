@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from bson.objectid import ObjectId
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.operations import describe
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import VersionId
+from versioned_collection.errors import AutoMergeFailedError, LeaseLost, VersioningError
 from versioned_collection.history.labels import (
     Label,
     Labels,
     Meeting,
     adopted,
+    given_back,
+    given_up,
     is_aside,
     is_unknown,
     label_of,
@@ -37,13 +42,27 @@ from versioned_collection.remotes.transfer import missing
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
+from versioned_collection.working.recovery import holding
 from versioned_collection.working.working_copy import WorkingCopy
 
 _UNKNOWN = KnownRemote("", None, {}, None)
 
 
-def fast_forward(hold: Hold, tree: Ancestry, meeting: Meeting, progress: Progress | None) -> None:
+def fast_forward(
+    hold: Hold,
+    tree: Ancestry,
+    meeting: Meeting,
+    before: Labels,
+    progress: Progress | None,
+) -> None:
     """Let a branch go on to where it is at the remote, and the working copy with it.
+
+    Args:
+        hold: The lease.
+        tree: The versions.
+        meeting: The two ends of the branch.
+        before: The labels of before an `Agreement`.
+        progress: Told how many documents were written.
 
     Raises:
         InvalidOperation: The branch is checked out and has uncommitted changes.
@@ -56,6 +75,7 @@ def fast_forward(hold: Hold, tree: Ancestry, meeting: Meeting, progress: Progres
     )
     with following(hold, commit, tree, checkout=True) as moves:
         commit.state |= stamp(labels)
+        describe(hold, commit, otherwise=before)
         carry_out(hold, commit, moves, progress)
 
 
@@ -105,13 +125,59 @@ def _known_there(remote: Remote, versions: Sequence[VersionId]) -> list[Node]:
     return [node for node in nodes if not is_unknown(node.branch)]
 
 
-def agree_on_labels(hold: Hold, name: str, branch: str, nodes: Iterable[Node]) -> None:
-    """Give versions of a branch that both sides know the labels that they have at a remote."""
-    repository = hold.repository
-    labels = _agreed(repository, repository.log.tree(), name, branch, nodes)
-    if labels:
-        state = {"progress": ObjectId(), "labels": ObjectId()}
-        Committer(hold).references(Commit(state=state, labels=labels))
+class Agreement:
+    """Labels given up for those of a remote, before a branch goes on from where it is there.
+
+    Attributes:
+        before: The labels of before, which versions get back with an undo of what follows.
+    """
+
+    def __init__(self) -> None:
+        self.before: Labels = []
+        self._branch = ""
+        self._mine: VersionId | None = None
+        self._stamp: ObjectId | None = None
+
+    def make(self, hold: Hold, name: str, branch: str, nodes: Iterable[Node]) -> None:
+        """Give versions of a branch that both sides know the labels that they have there."""
+        repository = hold.repository
+        tree = repository.log.tree()
+        labels = _agreed(repository, tree, name, branch, nodes)
+        if labels:
+            self._branch, self._mine = branch, repository.branches.get(branch)
+            self._stamp = _relabel(hold, labels)
+            self.before = given_up(tree, labels)
+
+    def take_back(self, repository: Repository) -> None:
+        """Give versions their labels back, unless something came of it all the same."""
+        if not self.before:
+            return
+        with holding(repository, "pull") as hold:
+            is_last = repository.labels_as_of(hold.state) == self._stamp
+            if is_last and repository.branches.get(self._branch) == self._mine:
+                _relabel(hold, given_back(repository, self.before))
+
+
+@contextmanager
+def agreeing(repository: Repository) -> Iterator[Agreement]:
+    """Agree on labels with a remote, for as long as what follows is not refused."""
+    agreement = Agreement()
+    try:
+        yield agreement
+    except (AutoMergeFailedError, LeaseLost):  # a merge waits that knows them
+        raise
+    except VersioningError:
+        with suppress(VersioningError):  # the error that is on its way says more
+            agreement.take_back(repository)
+        raise
+
+
+def _relabel(hold: Hold, labels: Labels) -> ObjectId:
+    """Give versions other labels; return what the metadata then says about labels."""
+    stamped = ObjectId()
+    state = {"progress": ObjectId(), "labels": stamped}
+    Committer(hold).references(Commit(state=state, labels=labels))
+    return stamped
 
 
 def note_agreement(
@@ -165,9 +231,18 @@ def unite(
     policy: MergePolicy,
     *,
     rebase: bool,
+    before: Labels,
     progress: Progress | None,
 ) -> None:
     """Bring both sides of a branch together that have diverged.
+
+    Args:
+        hold: The lease.
+        meeting: The two ends of the branch.
+        policy: What settles conflicts.
+        rebase: Whether the versions here are made again, instead of one that joins both sides.
+        before: The labels of before an `Agreement`.
+        progress: Told how many documents were done.
 
     Raises:
         AutoMergeFailedError: Conflicts wait for decisions.
@@ -175,17 +250,22 @@ def unite(
             checked out and there are conflicts.
     """
     with observed("rebase" if rebase else "merge", hold.repository):
-        _unite(hold, meeting, policy, rebase, progress)
+        _unite(hold, meeting, policy, rebase, before, progress)
 
 
 def _unite(
-    hold: Hold, meeting: Meeting, policy: MergePolicy, rebase: bool, progress: Progress | None
+    hold: Hold,
+    meeting: Meeting,
+    policy: MergePolicy,
+    rebase: bool,
+    before: Labels,
+    progress: Progress | None,
 ) -> None:
     state, mine = hold.state, meeting.mine
     assert mine is not None
     repository = hold.repository
     todo = to_do(repository, repository.log.tree(), mine, meeting.theirs) if rebase else ()
-    plan = Plan(meeting.branch, mine, meeting.theirs, todo, meeting.remote, not rebase)
+    plan = Plan(meeting.branch, mine, meeting.theirs, todo, meeting.remote, not rebase, before)
     position = {}
     if not state.detached and state.branch == meeting.branch:
         copy = WorkingCopy(hold)

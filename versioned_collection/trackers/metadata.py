@@ -89,7 +89,8 @@ class Metadata:
             instead of ``theirs``; its id is also that of what the trackers of stashes keep
             to take it back. That of a rebase has ``branch``, ``tip`` (where the branch stays
             until all is done), ``onto`` and ``todo`` (versions still to be made again) too, and
-            no ``theirs`` once the version that conflicted is recorded.
+            no ``theirs`` once the version that conflicted is recorded. That of a pull has
+            ``labels`` with those that were given up for the remote's.
         labels: Changes whenever versions that others may know get other labels; that of the
             main working copy counts.
         accompanied: Whether the main working copy may have worktrees beside it.

@@ -16,7 +16,7 @@ from versioned_collection.core.version import VersionId
 from versioned_collection.driver.pipeline import Workers
 from versioned_collection.errors import CollectionNotTracked, InvalidOperation, RemoteNotFound
 from versioned_collection.history.containing import relation_of
-from versioned_collection.history.labels import Meeting
+from versioned_collection.history.labels import Labels, Meeting
 from versioned_collection.merges.rebasing import refuse_waiting
 from versioned_collection.observing import Progress, verb
 from versioned_collection.remotes.address import (
@@ -28,7 +28,7 @@ from versioned_collection.remotes.arrival import fetched, fetched_and_followed
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.fetching import Plan, brought, plan_fetch, seen
 from versioned_collection.remotes.integrating import (
-    agree_on_labels,
+    agreeing,
     fast_forward,
     note_agreement,
     relabelled_there,
@@ -264,7 +264,10 @@ class _Pulling:
 
         with brought(self._repository, self._remote, plan, told):
             look.result()
-            with holding(self._repository, "pull") as hold:
+            with (
+                agreeing(self._repository) as agreement,
+                holding(self._repository, "pull") as hold,
+            ):
                 before = self._repository.labels_as_of(hold.state)
                 tree = self._repository.log.ancestry(plan.nodes)
                 meeting, way = self._meeting(plan, tree)
@@ -274,10 +277,10 @@ class _Pulling:
                 if news is not None:
                     fetched(hold, news, progress)
                 if labels is not None:
-                    agree_on_labels(hold, self._name, self._branch, labels)
+                    agreement.make(hold, self._name, self._branch, labels)
                 tree = self._repository.log.ancestry()
                 meeting, way = self._meeting(plan, tree)  # what came may stand for what is here
-                self._integrate(hold, tree, meeting, way, progress)
+                self._integrate(hold, tree, meeting, way, agreement.before, progress)
                 if before == here and (labels is not None or way == "apart"):
                     note_agreement(hold, self._name, refs, self._branch, before)
         return self._pulled(plan, meeting, way)
@@ -314,15 +317,16 @@ class _Pulling:
         tree: Ancestry,
         meeting: Meeting,
         way: Relation,
+        called: Labels,
         progress: Progress | None,
     ) -> None:
         if way in ("same", "behind"):
             take_labels_over(hold, tree, replace(meeting, mine=None))
         elif way == "ahead":
-            fast_forward(hold, tree, meeting, progress)
+            fast_forward(hold, tree, meeting, called, progress)
         else:
             rebase, policy = self._wanted.rebase, self._wanted.policy
-            unite(hold, meeting, policy, rebase=rebase, progress=progress)
+            unite(hold, meeting, policy, rebase=rebase, before=called, progress=progress)
 
     def _pulled(self, plan: Plan, meeting: Meeting, way: Relation) -> Pulled:
         moves = way in ("ahead", "apart")

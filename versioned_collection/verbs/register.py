@@ -261,10 +261,10 @@ def _completed(
         commit.operation = {}
         return version
     commit.branches = {version.branch: version.id}
-    if plan is not None:
-        describe_all(hold, commit, plan)
     commit.labels = labels
     commit.state |= stamp(labels)
+    if plan is not None:
+        describe_all(hold, commit, plan)
     return version
 
 

@@ -14,7 +14,7 @@ from versioned_collection.committing.operations import LASTING, Operation, descr
 from versioned_collection.core.version import VersionId
 from versioned_collection.documents.moves import moves_along
 from versioned_collection.errors import InvalidOperation
-from versioned_collection.history.labels import relabelled
+from versioned_collection.history.labels import given_back
 from versioned_collection.history.versions import entry_of, holder_of
 from versioned_collection.merges.joining import carry_out
 from versioned_collection.observing import Progress
@@ -204,11 +204,9 @@ def _reverse(hold: Hold, operation: Operation, tips: Mapping[str, VersionId]) ->
         commit.elsewhere = renamed_elsewhere(hold, *commit.relabelled)
         commit.state["labels"] = ObjectId()
     if operation.labels:
-        repository = hold.repository
-        tree = repository.log.ancestry(repository.log.nodes(list(operation.labels)))
-        labels = {one: label for one, label in operation.labels.items() if one in tree.nodes}
-        branches = {branch for branch, _ in labels.values()}
-        commit.labels = relabelled(repository, tree, labels, branches)
+        commit.labels = given_back(
+            hold.repository, [[version, *label] for version, label in operation.labels.items()]
+        )
         commit.state["labels"] = ObjectId()
     return commit
 
