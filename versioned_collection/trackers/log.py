@@ -315,10 +315,13 @@ class LogCollection(Tracker):
         return (thinned for _, thinned in self._gaps({}))
 
     def _gaps(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, list[VersionId]]]:
-        wanted = {**filter_, "gap": {"$exists": True}}
+        stages: list[dict[str, Any]] = [
+            {"$match": {**filter_, "gap": {"$exists": True}}},
+            {"$project": {"thinned": "$gap.versions.version"}},  # there may be very many
+        ]
         with translated():
-            for entry in self.collection.find(wanted, {"gap.versions.version": 1}):
-                yield entry["_id"], [named["version"] for named in entry["gap"]["versions"]]
+            for entry in self.collection.aggregate(stages):
+                yield entry["_id"], entry["thinned"]
 
     def _behind_gap(self, facts: Mapping[str, Any]) -> VersionId | None:
         return self._id({"gap.versions": {"$elemMatch": facts}})
