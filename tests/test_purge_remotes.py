@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from api_support import everything, problems, step
-from remote_support import assert_equal, grown_pair, pair, put
+from api_support import everything, problems, step, tracked
+from remote_support import assert_equal, grown_pair, other_database, pair, put
 
 from versioned_collection import Retention, VersionedCollection, errors
 from versioned_collection.remotes.checked import check_tombstones
@@ -44,8 +44,6 @@ def go_on(bands: VersionedCollection) -> None:
 @pytest.mark.parametrize("purged_goes_on", [stay, go_on])
 @pytest.mark.parametrize("other_goes_on", [stay, go_on])
 def test_nothing_travels(db, client, name, purged_goes_on, other_goes_on):
-    from remote_support import other_database
-
     with other_database(client) as there:
         purged, other = grown_pair(db, there)
         purged.purge([2], reason=WHY, author="Ada")
@@ -95,6 +93,22 @@ def test_the_same_purged_where_one_side_was_thinned_out(anydb, there):
             pull()
         assert caught.value.side == "both"
         assert {one.reason for one in caught.value.purges} == {WHY, "as they did"}
+
+
+def test_what_was_purged_elsewhere_was_thinned_out_here(anydb, there):
+    mine, theirs = pair(anydb, there)
+    mine.insert_one({"_id": 9})
+    mine.register("nine")
+    mine.delete_one({"_id": 9})
+    put(mine, "without")
+    theirs.pull(mine)
+    assert mine.thin_out(Retention(keep_last=1)).versions
+    theirs.purge([9], reason=WHY)
+    assert mine.purge([9], reason=WHY).documents == 0
+    with pytest.raises(errors.HistoryPurged, match=r"found here, .* thinned out .* clone anew"):
+        mine.pull(theirs)
+    with pytest.raises(errors.HistoryPurged, match=r"found there, .* thinned out .* clone anew"):
+        theirs.pull(mine)
 
 
 WAYS_BACK: dict[str, Callable[[Any, Any], Any]] = {
@@ -148,6 +162,107 @@ def picked(here: Any, there: Any, names_meet: bool = True) -> tuple[Any, Any]:
     put(purged, "after it")
     purged.has_changes()
     return purged, other
+
+
+def purged_and_deleted(here: Any, there: Any) -> tuple[Any, Any]:
+    """Return a side that deleted a branch behind a purge, and one that has it as it was."""
+    purged = tracked(here)
+    purged.create_branch("dev")
+    purged.insert_one({"_id": 9})
+    purged.register("nine")
+    purged.checkout("main")
+    other = VersionedCollection.clone(purged, there, "bands")
+    purged.purge([9], reason=WHY)
+    purged.delete_version_subtree("dev@0")
+    return purged, other
+
+
+@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("goes_on", [stay, go_on])
+def test_nothing_travels_where_what_was_purged_was_deleted(db, client, name, goes_on):
+    with other_database(client) as there:
+        purged, other = purged_and_deleted(db, there)
+        other.checkout("dev")
+        goes_on(other)
+        other.checkout("main")
+        for bands in (purged, other):
+            bands.has_changes()
+        before = everything(db), everything(there)
+        with pytest.raises(errors.HistoryPurged) as caught:
+            VERBS[name](purged, other)
+        assert caught.value.side == ("here" if name in FROM_THERE else "there")
+        assert [one.reason for one in caught.value.purges] == [WHY]
+        assert (everything(db), everything(there)) == before
+
+
+@pytest.mark.parametrize("way", WAYS_BACK)
+def test_what_was_purged_and_deleted_comes_back_without_it(anydb, there, way):
+    purged, other = purged_and_deleted(anydb, there)
+    with pytest.raises(errors.HistoryPurged):
+        WAYS_BACK[way](purged, other)
+    other.purge([9], reason="as they did")
+    assert WAYS_BACK[way](purged, other)
+    assert purged.at(other.resolve("dev").id).find_one(9) is None
+    assert problems(purged) == []
+
+
+def test_what_was_purged_and_deleted_and_is_in_a_bundle(anydb, there, tmp_path):
+    purged, other = purged_and_deleted(anydb, there)
+    bundle = str(tmp_path / "before.bundle")
+    other.export(bundle)
+    with pytest.raises(errors.HistoryPurged) as caught:
+        purged.pull(bundle, "dev")
+    assert caught.value.side == "here"
+
+
+def test_what_was_purged_and_deleted_and_comes_by_way_of_a_copy(client, anydb, there):
+    """A copy knows of the purge, and not of which versions that are gone."""
+    purged, other = purged_and_deleted(anydb, there)
+    with other_database(client) as third:
+        copy = VersionedCollection.clone(purged, third, "bands")
+        other.push(copy, "dev")
+        before = everything(anydb)
+        for bring in (lambda: purged.fetch(copy), lambda: copy.push(purged, "dev")):
+            with pytest.raises(errors.TransferRefused, match="purge the same"):
+                bring()
+        assert everything(anydb) == before
+
+
+@pytest.mark.parametrize("through_a_copy", [False, True])
+def test_what_was_deleted_here_and_purged_further_elsewhere(client, anydb, there, through_a_copy):
+    purged = tracked(anydb)
+    for id_ in (13, 14, 15):
+        purged.insert_one({"_id": id_})
+    purged.register("some")
+    purged.purge([13], reason=WHY)
+    other = VersionedCollection.clone(purged, there, "bands")
+    purged.checkout("main@0")
+    purged.delete_version_subtree("main@1")
+    other.purge([14], reason="further")
+    with other_database(client) as third:
+        if through_a_copy:
+            other = VersionedCollection.clone(other, third, "bands")
+        assert purged.pull(other)
+        assert list(purged.find({"_id": {"$gte": 13}})) == [{"_id": 15}]
+        assert problems(purged) == []
+
+
+def test_the_same_purged_in_turn_where_a_branch_was_deleted_meanwhile(anydb, there):
+    purged = tracked(anydb)
+    purged.create_branch("dev")
+    purged.insert_many([{"_id": 8}, {"_id": 9}])
+    purged.register("eight and nine")
+    purged.checkout("main")
+    purged.insert_one({"_id": 8})
+    purged.register("eight")
+    other = VersionedCollection.clone(purged, there, "bands")
+    for bands in (purged, other):
+        bands.purge([9], reason=WHY)
+        if bands is purged:
+            bands.delete_version_subtree("dev@0")
+        bands.purge([8], reason=WHY)
+    assert purged.pull(other, "dev")
+    assert problems(purged) == []
 
 
 def test_a_branch_apart_from_what_was_purged(anydb, there):

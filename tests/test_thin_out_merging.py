@@ -16,6 +16,7 @@ from versioned_collection import Retention, VersionedCollection
 from versioned_collection.errors import AutoMergeFailedError, InvalidOperation
 from versioned_collection.history import containing
 from versioned_collection.pruning import thinning
+from versioned_collection.verbs.thin_out import ThinnedOut
 
 LAST = Retention(keep_last=1)
 IDS, VALUES = range(3), range(3)
@@ -193,3 +194,70 @@ def test_sides_that_were_thinned_out_one_after_the_other(client, fetches, rebase
         assert kept.resolve("main").id == second.resolve("main").id
         assert raws(kept) == raws(second)
         assert_whole(kept, second)
+
+
+JOIN: dict[str, Callable[[VersionedCollection, VersionedCollection], Any]] = {
+    "pull": lambda one, other: one.pull(other),
+    "pull by rebase": lambda one, other: one.pull(other, rebase=True),
+    "merge": lambda one, other: one.merge(other.resolve("main").id),
+}
+
+
+def thinned_alone(bands: VersionedCollection) -> ThinnedOut:
+    """Thin out a side that does not know what another one has."""
+    for remote in bands.remotes():
+        bands.remove_remote(remote.name)
+    return bands.thin_out(LAST)
+
+
+@pytest.mark.parametrize("way", JOIN)
+def test_what_both_sides_have_in_common_stays(client, way):
+    """One side stands for it, the other one has it still, and is thinned out later."""
+    with other_database(client) as here, other_database(client) as there:
+        ours, theirs = sides(here, there, Story([(0, "x", 1)], [(1, "v", 1)], []))
+        theirs.delete_one({"_id": 0})
+        theirs.register("0 goes")
+        play(theirs, [(2, "v", 1)])
+        thinned_alone(theirs)
+        ours.fetch(theirs)
+        assert ours.thin_out(LAST).versions == ()
+        JOIN[way](ours, theirs)
+        assert [(one["_id"], one["v"]) for one in _without_turns(ours)] == [(1, 1), (2, 1)]
+        assert_whole(ours, theirs)
+
+
+@pytest.mark.parametrize("named", [1, 50_000])
+@pytest.mark.parametrize("way", JOIN)
+def test_nothing_is_guessed_where_both_sides_were_thinned_out(client, monkeypatch, way, named):
+    monkeypatch.setattr(thinning, "MOST_NAMED", named)
+    monkeypatch.setattr(containing, "MOST_NAMED", named)
+    with other_database(client) as here, other_database(client) as there:
+        story = Story([(1, "v", 2)], [(0, "x", 1), (1, "v", 0)], [(2, "v", 1)])
+        ours, theirs = sides(here, there, story)
+        for one in (ours, theirs):
+            assert thinned_alone(one).versions
+        theirs.fetch(ours)
+        before = raws(theirs), theirs.resolve("main")
+        with pytest.raises(InvalidOperation, match="in common"):
+            JOIN[way](theirs, ours)
+        assert (raws(theirs), theirs.resolve("main")) == before
+        assert_whole(theirs)
+
+
+def test_what_was_thinned_out_on_both_sides_comes_back_from_a_third(client):
+    with (
+        other_database(client) as here,
+        other_database(client) as there,
+        other_database(client) as third,
+    ):
+        ours, theirs = sides(here, there, BACK_AND_FORTH)
+        whole = VersionedCollection.clone(ours, third, "bands")
+        whole.tag("met", "main@2")
+        for one in (ours, theirs):
+            thinned_alone(one)
+        with pytest.raises(InvalidOperation, match="fetch it"):
+            theirs.pull(ours)
+        theirs.fetch(whole)
+        theirs.pull(ours)
+        assert [one["v"] for one in _without_turns(theirs)] == [0, 0, 1]
+        assert_whole(theirs)

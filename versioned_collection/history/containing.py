@@ -8,10 +8,17 @@ version that grew from one of them has it in common with the one that stands for
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from versioned_collection.core.graph import Relation, ancestors_of, is_ancestor, relation
+from versioned_collection.core.graph import (
+    Relation,
+    ancestors_of,
+    is_ancestor,
+    merge_base,
+    relation,
+    walk,
+)
 from versioned_collection.core.tree import Ancestry, Node
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidOperation
@@ -37,9 +44,10 @@ def containing(
         other: Another one.
 
     Raises:
-        InvalidOperation: So many versions were thinned out that not all are named, and one of
-            the others may be what the two have in common.
+        InvalidOperation: What the two have in common was thinned out on both ways, or may have
+            been, as there were so many versions that not all are named.
     """
+    gone: dict[VersionId, list[VersionId]] = {}
     further: dict[VersionId, Node] = {}
     oldest: dict[VersionId, VersionId] = {}
     known = Ancestry(ChainMap(further, tree.nodes))  # type: ignore[arg-type]
@@ -55,16 +63,22 @@ def containing(
         for version, thinned in gaps.items():
             node, found = tree.nodes[version], [one for one in thinned if one in here]
             further[version] = replace(node, parents=(*node.parents, *found))
+            gone[version] = [one for one in thinned if one not in here]
             if len(thinned) >= MOST_NAMED:
                 oldest[version] = thinned[0]
-    _refuse_unnamed(tree, apart, oldest)
+    gone = {version: thinned for version, thinned in gone.items() if version in apart}
+    _refuse_unnamed(tree, apart.union(*gone.values()), oldest)
+    _refuse_gone(known, gone, one, other)
     return known
 
 
 def _refuse_unnamed(
     tree: Ancestry, apart: set[VersionId], oldest: Mapping[VersionId, VersionId]
 ) -> None:
-    """Refuse to guess where one of the versions that are apart may be among those unnamed."""
+    """Refuse to guess where one of the versions that are apart may be among those unnamed.
+
+    Those that are gone themselves, and named on one of the ways, are apart as well.
+    """
     for version, first in oldest.items():
         begins_together = version in apart and tree.parent(version) not in apart
         if begins_together and any(one < first for one in apart):
@@ -75,6 +89,31 @@ def _refuse_unnamed(
                 "restore() or export() and import_() instead, or clone anew",
                 version=version,
             )
+
+
+def _refuse_gone(
+    known: Ancestry,
+    gone: Mapping[VersionId, Collection[VersionId]],
+    one: VersionId,
+    other: VersionId,
+) -> None:
+    """Refuse an older base where both ways lead to a version that is gone on both of them."""
+    if len(gone) < 2:
+        return
+    here, there = (
+        {named for version in walk(known, end) for named in gone.get(version, ())}
+        for end in (one, other)
+    )
+    last = max(here & there, default=None)
+    if last is not None and last > merge_base(known, one, other):
+        ends = " and ".join(known.nodes[end].label for end in (one, other))
+        raise InvalidOperation(
+            f"the last version that {ends} have in common was thinned out on both sides before "
+            "they met; if a third side has it still, tag it there and fetch it from there, or "
+            "bring the documents over with restore() or export() and import_() instead, or clone "
+            "anew",
+            version=last,
+        )
 
 
 def relation_of(

@@ -9,7 +9,7 @@ until all of it is there and proved; then references move by compare-and-set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -197,6 +197,20 @@ class Remote(Protocol):
 
     def purges(self) -> list[Tombstone]:
         """Return what is kept of what was purged from its history."""
+        ...
+
+    def gone(self, known: Collection[ObjectId]) -> Iterator[Mapping[VersionId, str]]:
+        """Iterate over the checksums that purges gave versions which the log names no more.
+
+        They come in bounded portions. It may be that nothing is known of them.
+
+        Args:
+            known: Purges that do not count.
+        """
+        ...
+
+    def replaced(self, checksums: Collection[str]) -> set[str]:
+        """Return those of these checksums that versions had before a purge, if that is known."""
         ...
 
     # -- taking --------------------------------------------------------------------------

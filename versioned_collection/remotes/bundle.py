@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
@@ -199,6 +199,14 @@ class BundleRemote:
         for raws in self._file.documents("purges"):
             found += [_readable(_tombstone, raw) for raw in raws]
         return found
+
+    def gone(self, known: Collection[ObjectId]) -> Iterator[Mapping[VersionId, str]]:
+        """Tell nothing: a file does not have what purges made of checksums."""
+        return iter(())
+
+    def replaced(self, checksums: Collection[str]) -> set[str]:
+        """Tell nothing: a file does not have what purges made of checksums."""
+        return set()
 
     # -- taking --------------------------------------------------------------------------
 

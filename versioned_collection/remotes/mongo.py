@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
+from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from versioned_collection.committing.recreating import lasting_options
@@ -29,7 +30,7 @@ from versioned_collection.remotes.staging import Staging
 from versioned_collection.repository.refusals import not_tracked
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
-from versioned_collection.trackers.purges import Tombstone
+from versioned_collection.trackers.purges import Resealed, Tombstone
 
 T = TypeVar("T")
 P = TypeVar("P", Node, Version)
@@ -166,14 +167,39 @@ class MongoRemote:
 
     def purges(self) -> list[Tombstone]:
         """Return what is kept of what was purged from its history."""
-        try:
+        with self._readable_purges():
             return self.repository.purges.tombstones()
+
+    def gone(self, known: Collection[ObjectId]) -> Iterator[dict[VersionId, str]]:
+        """Iterate over the checksums that purges gave versions which the log names no more."""
+        later: set[VersionId] = set()
+        for tombstone in self.purges():  # the latest first
+            if tombstone.id in known:
+                continue
+            for entries in self._resealed(tombstone.id):
+                given = {one.version: one.new for one in entries if one.version not in later}
+                here = self.repository.log.among(given)
+                later.update(given.keys() - here)
+                yield {one: sum_ for one, sum_ in given.items() if one not in here}
+
+    def _resealed(self, purge: ObjectId) -> Iterator[list[Resealed]]:
+        with self._readable_purges():
+            yield from self.repository.purges.checksums(purge)
+
+    @contextmanager
+    def _readable_purges(self) -> Iterator[None]:
+        try:
+            yield
         except UNREADABLE as error:
             raise TransferRefused(
                 f"what was purged at {self.address} cannot be read ({error})",
                 version=None,
                 reason=str(error),
             ) from error
+
+    def replaced(self, checksums: Collection[str]) -> set[str]:
+        """Return those of these checksums that versions had before a purge."""
+        return self.repository.purges.replaced(checksums)
 
     # -- taking --------------------------------------------------------------------------
 

@@ -7,7 +7,10 @@ of these, as one does that was picked onto an older version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+
+from bson.objectid import ObjectId
 
 from versioned_collection.core.times import utc_text
 from versioned_collection.core.tree import Node
@@ -19,6 +22,8 @@ from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.trackers.purges import Tombstone
 
 _VERSIONS_AT_ONCE = 10_000
+_OTHER_WAY = "a version was deleted on one side, or thinned out before"
+"""Why the same purge may not lead to the same history."""
 
 
 def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> None:
@@ -41,11 +46,30 @@ def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> None:
     if own is not None:
         refuse_purged(here, there, own.checksums)
     ours, theirs = here.purges(), check_tombstones(there.purges())
-    if {one.id for one in ours} == {one.id for one in theirs}:
+    known_here, known_there = ({one.id for one in found} for found in (ours, theirs))
+    if known_here == known_there:
         return
     everything = list(here.repository.log.checksums().items())
     for start in range(0, len(everything), _VERSIONS_AT_ONCE):
         refuse_purged(here, there, dict(everything[start : start + _VERSIONS_AT_ONCE]))
+    for version in chain(_held(here, there, known_here), _held(there, here, known_there)):
+        raise _why(here, there, version)
+
+
+def _held(holder: Remote, purged: Remote, known: Collection[ObjectId]) -> Iterator[VersionId]:
+    """Iterate over versions of a side that were purged, and then removed, at the other one.
+
+    The first may have them where it has gone on from what that purge left, as by a further one.
+
+    Args:
+        holder: The side that may have them.
+        purged: The other one.
+        known: The purges of which `holder` knows: it is a copy of what they left.
+    """
+    for given in purged.gone(known):
+        held = holder.checksums(list(given))
+        others = {given[one]: one for one, sum_ in held.items() if given[one] != sum_}
+        yield from (others[left] for left in others.keys() - holder.replaced(others))
 
 
 def frontier(nodes: Sequence[Node], tips: Iterable[VersionId]) -> list[VersionId]:
@@ -94,9 +118,9 @@ def _why(here: Remote, there: Remote, version: VersionId) -> HistoryPurged | Tra
         return HistoryPurged(
             f"the history at {there.address} was purged {_words(only_theirs)}, the one here "
             f"{_words(only_ours)}, and they differ, so nothing travels. Purge on each side what "
-            "was purged from the other one alone. Where that was the same already, one of them "
-            "was thinned out before, and a clone of either has to take the place of the other; "
-            "what is only there can be brought over with export() and import_()",
+            f"was purged from the other one alone. Where that was the same already, {_OTHER_WAY}, "
+            "and a clone of either has to take the place of the other; what is only there can be "
+            "brought over with export() and import_()",
             version=version,
             side="both",
             purges=[*only_theirs, *only_ours],
@@ -106,7 +130,7 @@ def _why(here: Remote, there: Remote, version: VersionId) -> HistoryPurged | Tra
             f"the history at {there.address} was purged {_words(only_theirs)}; this side still "
             "holds what was removed, so nothing travels. Purge the same here, which gives the "
             "same history, or clone anew; what is only here can be brought over with export() "
-            "and import_()",
+            f"and import_(). Where nothing of it is found here, {_OTHER_WAY}, so clone anew",
             version=version,
             side="there",
             purges=only_theirs,
@@ -115,7 +139,8 @@ def _why(here: Remote, there: Remote, version: VersionId) -> HistoryPurged | Tra
         return HistoryPurged(
             f"the history here was purged {_words(only_ours)}; the other side, {there.address}, "
             "still holds what was removed, so nothing travels. Purge the same there, which gives "
-            "the same history, or let it be cloned anew from here",
+            "the same history, or let it be cloned anew from here. Where nothing of it is found "
+            f"there, {_OTHER_WAY}, so clone anew",
             version=version,
             side="here",
             purges=only_ours,

@@ -13,7 +13,7 @@ import bson
 from versioned_collection.core.delta import content_size, encoded_rows
 from versioned_collection.core.sums import Sums
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import LeaseHeld
+from versioned_collection.errors import LeaseHeld, TransferRefused
 from versioned_collection.remotes.base import Arrived, Changes
 from versioned_collection.remotes.checked import (
     check_delta,
@@ -69,18 +69,36 @@ class Staging:
 
         Raises:
             TransferRefused: An entry is malformed, a parent is nowhere, or an id or a label
-                stands for two versions.
+                stands for two versions; or a version is as it was before a purge.
         """
         complete: set[VersionId] = set()
         for batch in entries:
             for entry in batch:
                 check_entry(entry)
+            self._refuse_replaced(batch)
             complete |= self._announce(batch)
         self._check_labels()
         self._find_parents()
         waiting = [one for one in self._entries if one not in complete]
         self._open = {version: _Sums() for version in waiting}
         return Arrived(frozenset(complete), self._partial(waiting))
+
+    def _refuse_replaced(self, batch: Sequence[Version]) -> None:
+        """Refuse what a purge has removed, also where the version was deleted since.
+
+        Raises:
+            TransferRefused: A version is as it was before a purge.
+        """
+        replaced = self._repository.purges.replaced(entry.checksum for entry in batch)
+        for entry in batch:
+            if entry.checksum in replaced:
+                raise TransferRefused(
+                    f"version {entry.label} was refused: it holds what a purge has removed from "
+                    "the side that was to get it. Nothing of it was kept; purge the same at the "
+                    "side that sent it, or delete the version there",
+                    version=entry.id,
+                    reason="it is as it was before a purge",
+                )
 
     def _announce(self, batch: list[Version]) -> set[VersionId]:
         """Note versions; return those that are here entirely."""

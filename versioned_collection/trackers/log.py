@@ -308,13 +308,20 @@ class LogCollection(Tracker):
 
     def thinned_before(self, versions: Iterable[VersionId]) -> dict[VersionId, list[VersionId]]:
         """Return what was thinned out before some versions, the oldest first."""
-        wanted = {"_id": {"$in": list(versions)}, "gap": {"$exists": True}}
+        return dict(self._gaps({"_id": {"$in": list(versions)}}))
+
+    def all_thinned(self) -> Iterator[list[VersionId]]:
+        """Iterate over what was thinned out before any version, in each case the oldest first."""
+        return (thinned for _, thinned in self._gaps({}))
+
+    def _gaps(self, filter_: Mapping[str, Any]) -> Iterator[tuple[VersionId, list[VersionId]]]:
+        stages: list[dict[str, Any]] = [
+            {"$match": {**filter_, "gap": {"$exists": True}}},
+            {"$project": {"thinned": "$gap.versions.version"}},  # there may be very many
+        ]
         with translated():
-            found = self.collection.find(wanted, {"gap.versions.version": 1})
-            return {
-                entry["_id"]: [named["version"] for named in entry["gap"]["versions"]]
-                for entry in found
-            }
+            for entry in self.collection.aggregate(stages):
+                yield entry["_id"], entry["thinned"]
 
     def _behind_gap(self, facts: Mapping[str, Any]) -> VersionId | None:
         return self._id({"gap.versions": {"$elemMatch": facts}})

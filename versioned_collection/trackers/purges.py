@@ -174,6 +174,13 @@ class PurgesCollection(Tracker):
         with translated():
             return sorted(set(self.collection.distinct("version", {"old": bounds})))
 
+    def replaced(self, checksums: Iterable[str]) -> set[str]:
+        """Return those of these checksums that versions had before a purge."""
+        with translated():
+            notes = list(self.collection.find({"old": {"$in": list(checksums)}}))
+        carried_out = {one.id for one in self.tombstones()} if notes else ()
+        return {note["old"] for note in notes if note["purge"] in carried_out}
+
     # -- the documents of a purge under way ----------------------------------------------
 
     def note_keys(self, purge: ObjectId, keys: Iterable[DocumentKey], *, history: bool) -> None:

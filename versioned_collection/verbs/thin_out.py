@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from versioned_collection.core.retention import Retention, Run, needed, runs
@@ -120,7 +121,8 @@ def _planned(hold: Hold, retention: Retention, now: datetime) -> _Plan:
     if retention.keeps_all:
         return _Plan(tree, [], {})
     tags = {name: tag["version"] for name, tag in repository.tags.documents().items()}
-    named = [*_named(hold), *(tags.values() if retention.keep_tags else ())]
+    named = [*_named(hold), *_parting(repository, tree)]
+    named += tags.values() if retention.keep_tags else ()
     tips = [tip for tip in repository.branches.all().values() if tip in tree]
     kept = needed(tree, (*named, *tips))
     kept |= retention.kept(tree, repository.log.times(), tips, now)
@@ -135,6 +137,12 @@ def _named(hold: Hold) -> Iterator[VersionId]:
         yield from remote.tips.values()
     for one in hold.everywhere():
         yield from _named_in(one.repository, one.state)
+
+
+def _parting(repository: Repository, tree: VersionTree) -> Iterator[VersionId]:
+    """Iterate over versions where branches part of which one was thinned out before it came."""
+    for thinned in repository.log.all_thinned():
+        yield from islice((one for one in reversed(thinned) if one in tree), 1)
 
 
 def _named_in(repository: Repository, state: Metadata) -> Iterator[VersionId]:

@@ -100,22 +100,26 @@ def seals(entries: dict[VersionId, Version], replay: Replay) -> Iterator[Problem
 
 
 def purges(repository: Repository, entries: Mapping[VersionId, Version]) -> Iterator[Problem]:
-    """Check that what purges have made of checksums is what the log says."""
+    """Check that no version is as it was before a purge.
+
+    One that was deleted since, and came back from another side, may have been purged there again.
+    """
     unreadable: list[VersioningError] = []
-    last = {
-        entry.version: entry
-        for tombstone in reversed(repository.purges.tombstones(unreadable))
+    noted = (
+        entry
+        for tombstone in repository.purges.tombstones(unreadable)
         for entries_of_it in repository.purges.checksums(tombstone.id, unreadable)
         for entry in entries_of_it
-    }
-    yield from told("purge", unreadable)
-    for version, entry in last.items():
-        if version in entries and entries[version].checksum != entry.new:
+    )
+    for entry in noted:
+        found = entries.get(entry.version)
+        if found is not None and found.checksum == entry.old:
             yield Problem(
                 "purge",
-                f"{entries[version].label} has another checksum than the purge gave it",
-                {"version": version},
+                f"{found.label} has the checksum that it had before it was purged",
+                {"version": found.id},
             )
+    yield from told("purge", unreadable)
 
 
 def shortcuts(repository: Repository, entries: Mapping[VersionId, Version]) -> Iterator[Problem]:
