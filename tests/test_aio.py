@@ -453,8 +453,8 @@ async def test_the_loop_goes_on_while_a_verb_works(adb, verb):
         late, took = await beats_during(LARGE[verb](bands, there))
     finally:
         await adb.client.drop_database(there.name)
-    # nine of ten beats, as the machine itself may be late for some
-    assert late[len(late) * 9 // 10] < 0.05
+    # by what the verb took, as a busy machine is late for everything
+    assert late[len(late) // 2] < took / 10
     assert late[-1] < took / 2
 
 
