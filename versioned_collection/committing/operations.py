@@ -12,6 +12,7 @@ from bson.objectid import ObjectId
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.core.times import utc_text
+from versioned_collection.history.labels import given_up
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository
 
@@ -139,7 +140,7 @@ def describe(
         "renumbered": commit.renumbered,
         "removed": removed,
         "undoes": undoes,
-        "labels": [*_labels_given_up(hold, commit), *map(list, otherwise)],
+        "labels": [*given_up(repository, commit.labels), *map(list, otherwise)],
     }
 
 
@@ -154,11 +155,6 @@ def _branches_moved(hold: Hold, commit: Commit) -> list[list[Any]]:
     tips = hold.repository.branches.all() if named else {}
     moves = [[name, tips.get(name), commit.branches.get(name)] for name in named]
     return [move for move in moves if move[1] != move[2]]
-
-
-def _labels_given_up(hold: Hold, commit: Commit) -> list[list[Any]]:
-    nodes = hold.repository.log.nodes([version for version, *_ in commit.labels])
-    return [[node.id, node.branch, node.number] for node in nodes]
 
 
 def user() -> str:

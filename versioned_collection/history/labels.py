@@ -153,9 +153,10 @@ def relabelled(
     return labels
 
 
-def given_up(tree: Ancestry, labels: Labels) -> Labels:
+def given_up(repository: Repository, labels: Labels) -> Labels:
     """Return the labels that versions have before they get others."""
-    return [[version, *label_of(tree.nodes[version])] for version, *_ in labels]
+    nodes = repository.log.nodes([version for version, *_ in labels])
+    return [[node.id, *label_of(node)] for node in nodes]
 
 
 def given_back(repository: Repository, labels: Labels) -> Labels:

@@ -145,8 +145,9 @@ class Agreement:
         labels = _agreed(repository, tree, name, branch, nodes)
         if labels:
             self._branch, self._mine = branch, repository.branches.get(branch)
+            before = given_up(repository, labels)
             self._stamp = _relabel(hold, labels)
-            self.before = given_up(tree, labels)
+            self.before = before
 
     def take_back(self, repository: Repository) -> None:
         """Give versions their labels back, unless something came of it all the same."""
