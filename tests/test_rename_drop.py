@@ -88,14 +88,14 @@ def test_another_client_takes_the_new_name_meanwhile(anydb, monkeypatch, late):
     edit(bands, "uncommitted")
     before = raws(bands)
     where, what = (
-        (lifecycle, "rename_exactly") if late else (MetadataCollection, "announce_rename")
+        (lifecycle, "rename_unless_taken") if late else (MetadataCollection, "announce_rename")
     )
     original = getattr(where, what)
 
-    def overtaken(*args: Any, **options: Any) -> None:
+    def overtaken(*args: Any, **options: Any) -> Any:
         if "groups" not in anydb.list_collection_names():
             anydb["groups"].insert_one({"_id": "theirs"})
-        original(*args, **options)
+        return original(*args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(where, what, overtaken)

@@ -11,15 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pymongo import errors as driver
-
-from versioned_collection.driver.server_errors import NAMESPACE_EXISTS, translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.driver.wire import drop_indexes
 from versioned_collection.errors import DocumentRejected, VersioningError
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.lifecycle import drop_some
 from versioned_collection.repository.repository import Repository
-from versioned_collection.trackers.base import drop_exactly, rename_exactly
+from versioned_collection.trackers.base import drop_exactly, rename_exactly, rename_unless_taken
 
 _log = logging.getLogger(__name__)
 
@@ -68,11 +66,7 @@ def _drop_empty(repository: Repository, identity: Any) -> None:
     if not _has_documents(repository, aside):
         drop_exactly(db, aside, identity)
         return
-    try:
-        rename_exactly(db, aside, name, identity)
-    except driver.OperationFailure as error:
-        if error.code != NAMESPACE_EXISTS:
-            raise
+    if not rename_unless_taken(db, aside, name, identity):
         _log.warning(
             "another client has made a collection %s while the one that it had written to before "
             "was about to go; what it wrote there is in %s",

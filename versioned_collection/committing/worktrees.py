@@ -15,15 +15,19 @@ from typing import Any
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
-from pymongo import errors as driver
 
 from versioned_collection.capture.change_stream import ChangeStreamCapture
 from versioned_collection.driver.pipeline import side_by_side
-from versioned_collection.driver.server_errors import NAMESPACE_EXISTS, translated
+from versioned_collection.driver.server_errors import translated
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.lifecycle import drop_names
 from versioned_collection.repository.repository import Repository
-from versioned_collection.trackers.base import drop_exactly, identities, rename_exactly
+from versioned_collection.trackers.base import (
+    drop_exactly,
+    identities,
+    rename_exactly,
+    rename_unless_taken,
+)
 from versioned_collection.trackers.metadata import MetadataCollection
 
 _log = logging.getLogger(__name__)
@@ -86,16 +90,11 @@ def complete_worktree(hold: Hold) -> bool:
     if intent["branch"] is not None:
         hold.lease.check()
         repository.branches.set(intent["branch"], hold.state.head)
-    if copy in found:
-        try:
-            rename_exactly(db, copy, repository.name, found[copy])
-        except driver.OperationFailure as error:
-            if error.code != NAMESPACE_EXISTS:
-                raise
-            if intent["branch"] is not None:
-                repository.branches.delete([intent["branch"]])
-            remove(hold, copy, found[copy])
-            return False
+    if copy in found and not rename_unless_taken(db, copy, repository.name, found[copy]):
+        if intent["branch"] is not None:
+            repository.branches.delete([intent["branch"]])
+        remove(hold, copy, found[copy])
+        return False
     hold.update({**_position(repository, intent["since"]), "intent": None})
     return True
 
@@ -137,11 +136,8 @@ def show(repository: Repository, note: Mapping[str, Any]) -> bool:
         Whether it could have it; else another client has made a collection of that name
         meanwhile, and both stay.
     """
-    try:
-        rename_exactly(repository.db, note["hidden"], repository.name, note["uuid"])
-    except driver.OperationFailure as error:
-        if error.code != NAMESPACE_EXISTS:
-            raise
+    has_name = rename_unless_taken(repository.db, note["hidden"], repository.name, note["uuid"])
+    if not has_name:
         _log.warning(
             "another client has made a collection %s while the worktree of that name was about to "
             "be removed; the documents of the worktree are in %s",
@@ -149,8 +145,7 @@ def show(repository: Repository, note: Mapping[str, Any]) -> bool:
             note["hidden"],
             extra={"collection": repository.name, "hidden": note["hidden"]},
         )
-        return False
-    return True
+    return has_name
 
 
 def remove(hold: Hold, collection: str, identity: Any) -> None:

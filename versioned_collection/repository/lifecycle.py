@@ -6,14 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pymongo import errors as driver
-
 from versioned_collection.driver.pipeline import side_by_side
-from versioned_collection.driver.server_errors import NAMESPACE_EXISTS
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository
 from versioned_collection.repository.sharding import is_sharded, shard_replica
-from versioned_collection.trackers.base import Tracker, drop_exactly, identities, rename_exactly
+from versioned_collection.trackers.base import (
+    Tracker,
+    drop_exactly,
+    identities,
+    rename_exactly,
+    rename_unless_taken,
+)
 
 
 def create_trackers(repository: Repository, but: Collection[Tracker] = ()) -> None:
@@ -115,11 +118,7 @@ def _rename_collection(
         return is_done or (resumed and (identity is None or found.get(name) != identity))
     if name not in found:
         return True
-    try:
-        rename_exactly(db, name, new_name, found[name])
-    except driver.OperationFailure as error:
-        if error.code != NAMESPACE_EXISTS:
-            raise
-        # a late owner of the lease may have been faster, with the same collection
-        return bool(identities(db, [new_name]).get(new_name) == found[name])
-    return True
+    if rename_unless_taken(db, name, new_name, found[name]):
+        return True
+    # a late owner of the lease may have been faster, with the same collection
+    return bool(identities(db, [new_name]).get(new_name) == found[name])

@@ -16,6 +16,7 @@ from pymongo.database import Database
 
 from versioned_collection.core.document import AWARE_OPTIONS
 from versioned_collection.driver.server_errors import (
+    NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
     TOO_LARGE,
     UUID_MISMATCH,
@@ -184,6 +185,17 @@ def rename_exactly(
         except driver.OperationFailure as error:
             if error.code not in (NAMESPACE_NOT_FOUND, UUID_MISMATCH):
                 raise
+
+
+def rename_unless_taken(db: Database[Any], old: str, new: str, identity: Any) -> bool:
+    """Rename a collection as `rename_exactly` does, and tell whether no other one has the name."""
+    try:
+        rename_exactly(db, old, new, identity)
+    except driver.OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:
+            raise
+        return False
+    return True
 
 
 def identities(db: Database[Any], names: Iterable[str]) -> dict[str, Any]:
