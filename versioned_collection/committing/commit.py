@@ -213,7 +213,7 @@ def _reference_steps(
     if commit.labels:  # first, as what enters the log may get labels that others give up
         yield partial(repository.log.label, commit.labels, session)
     if commit.arrived:
-        yield partial(_enter, repository, commit.arrived, session)
+        yield partial(enter, repository, commit.arrived, session)
         # an announcement that outlived its version would pass for one of which all is there
         versions = [version for version, _, _ in commit.arrived]
         yield partial(repository.incoming.forget, versions, session)
@@ -251,10 +251,16 @@ def _reference_steps(
         yield partial(repository.log.delete, commit.forgotten, session)
 
 
-def _enter(
-    repository: Repository, arrived: Sequence[Sequence[Any]], session: ClientSession | None
+def enter(
+    repository: Repository, arrived: Sequence[Sequence[Any]], session: ClientSession | None = None
 ) -> None:
-    """Append the entries of versions that came from elsewhere, under the labels they get."""
+    """Append the entries of versions that came from elsewhere, under the labels they get.
+
+    Args:
+        repository: The trackers; the versions are announced there, or in the log already.
+        arrived: Id, branch and number of each.
+        session: The session of a transaction.
+    """
     found = repository.incoming.entries([version for version, _, _ in arrived])
     entries = (
         replace(found[version][0], branch=branch, number=number)

@@ -7,8 +7,9 @@ documents have moved. Conflicts that are settled go ahead of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.core.portions import portions
@@ -67,12 +68,20 @@ def _entering(repository: Repository, commit: Commit) -> Iterator[Commit]:
         labels = [*labels, *([node.id, new, node.number + by] for node in nodes)]
     for some in portions(labels, lambda _: 1, BATCH, BATCH):
         yield Commit(labels=some)
-    sizes = repository.incoming.sizes([version for version, _, _ in commit.arrived])
-    for arrived in portions(
-        commit.arrived, lambda one: sizes.get(one[0], 0), BATCH, BYTES_ENTERING
-    ):
+    for arrived in arriving(repository, commit.arrived):
         yield Commit(arrived=arrived)
     taken_out = set(commit.taken_out)
     rest = (one for one in commit.settled if one not in taken_out)
     for settled in portions(rest, lambda _: 1, BATCH, BATCH):
         yield Commit(settled=settled)
+
+
+def arriving(repository: Repository, arrived: Sequence[list[Any]]) -> Iterator[list[list[Any]]]:
+    """Iterate over versions that came from elsewhere, as many at a time as may enter at once.
+
+    Args:
+        repository: The trackers; the versions are announced there, or in the log already.
+        arrived: Id, branch and number of each.
+    """
+    sizes = repository.incoming.sizes([version for version, _, _ in arrived])
+    return portions(arrived, lambda one: sizes.get(one[0], 0), BATCH, BYTES_ENTERING)

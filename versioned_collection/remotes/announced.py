@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from versioned_collection.core.tree import Node
-from versioned_collection.core.version import Version, VersionId
+from versioned_collection.core.version import VersionId
 from versioned_collection.documents.moves import Move
 from versioned_collection.errors import InvalidOperation, TransferRefused
 from versioned_collection.history.labels import Label, label_of, tracking
+from versioned_collection.remotes.announcements import removed
 from versioned_collection.remotes.proving import prove, proved_moves
 from versioned_collection.repository.hold import Hold
 
@@ -24,7 +26,7 @@ class Arrival:
             that they bring.
 
     Attributes:
-        entries: The log entries that are new, by id.
+        nodes: The places in the tree of those that are new, by id.
         tree: The ways up from versions, the new ones among them.
 
     Raises:
@@ -40,25 +42,17 @@ class Arrival:
         known = self._repository.log.among(versions)
         self._known = [version for version in versions if version in known]
         new = [version for version in versions if version not in known]
-        found = self._repository.incoming.entries(new)
-        self.entries: dict[VersionId, Version] = {}
+        found = self._repository.incoming.nodes(new)
+        self.nodes: dict[VersionId, Node] = {}
         for version in new:
-            entry, is_whole = found.get(version, (None, False))
-            if entry is None or not is_whole:
-                raise InvalidOperation(
-                    "what was transferred was removed before it could be recorded; try again",
-                    version=version,
-                )
-            self.entries[version] = entry
+            node, is_whole = found.get(version, (None, False))
+            if node is None or not is_whole:
+                raise removed(version)
+            self.nodes[version] = node
         self._check_parents()
         self.tree = self._repository.log.ancestry(
-            Node(
-                entry.id,
-                entry.parents,
-                entry.number,
-                entry.branch if remote is None else tracking(remote, entry.branch),
-            )
-            for entry in self.entries.values()
+            node if remote is None else replace(node, branch=tracking(remote, node.branch))
+            for node in self.nodes.values()
         )
 
     def _check_parents(self) -> None:
@@ -67,8 +61,8 @@ class Arrival:
         Raises:
             InvalidOperation: It was.
         """
-        wanted = {one for entry in self.entries.values() for one in entry.parents}
-        outside = wanted.difference(self.entries)
+        wanted = {one for node in self.nodes.values() for one in node.parents}
+        outside = wanted.difference(self.nodes)
         found = self._repository.log.among(outside)
         if not found.issuperset(outside):
             raise InvalidOperation(
@@ -76,13 +70,13 @@ class Arrival:
                 version=min(outside - found),
             )
 
-    def labels(self, of: Callable[[Version], Label]) -> dict[VersionId, Label]:
-        """Return the labels under which the new versions enter the log."""
-        return {version: of(entry) for version, entry in self.entries.items()}
+    def labels(self) -> dict[VersionId, Label]:
+        """Return the labels that the new versions bring."""
+        return {version: label_of(node) for version, node in self.nodes.items()}
 
     def fetched_labels(self) -> dict[VersionId, Label]:
         """Return the labels that the new versions have in `tree`."""
-        return {version: label_of(self.tree.nodes[version]) for version in self.entries}
+        return {version: label_of(self.tree.nodes[version]) for version in self.nodes}
 
     def prove(self, besides: VersionId | None = None) -> None:
         """Apply the changes of all new versions, so that each is known to be restorable.
@@ -95,7 +89,7 @@ class Arrival:
         """
         check = self._hold.lease.check
         with self.refused():
-            prove(self._repository, self.tree, self._head, self.entries, check, besides)
+            prove(self._repository, self.tree, self._head, self.nodes, check, besides)
 
     def proved_moves(self, version: VersionId) -> Generator[list[Move], None, None]:
         """Iterate over the documents that move from HEAD to a version; prove their changes."""
@@ -109,8 +103,8 @@ class Arrival:
             yield
         except TransferRefused:
             # in this order: what is announced as complete has all its changes
-            self._repository.incoming.forget(list(self.entries))
-            self._repository.deltas.delete(list(self.entries))
+            self._repository.incoming.forget(list(self.nodes))
+            self._repository.deltas.delete(list(self.nodes))
             raise
 
     def forget(self) -> None:

@@ -62,7 +62,10 @@ def fetched(hold: Hold, news: News, progress: Progress | None = None) -> None:
     repository = hold.repository
     arrival = Arrival(hold, news.versions)
     arrival.prove()
-    wanted = arrival.labels(lambda entry: (tracking(news.remote, entry.branch), entry.number))
+    wanted = {
+        version: (tracking(news.remote, branch), number)
+        for version, (branch, number) in arrival.labels().items()
+    }
     branches = {branch for branch, _ in wanted.values()}
     _refuse_own(repository, branches)
     commit = _noting(hold, news)
@@ -154,7 +157,7 @@ def _labels_of_branch(
     """
     entering = arrival.fetched_labels()
     _refuse_own(repository, {branch for branch, _ in entering.values()})
-    there = arrival.labels(lambda entry: (entry.branch, entry.number))
+    there = arrival.labels()
     changes = adopted(repository, arrival.tree, meeting, there)
     changing = {version for version, *_ in changes}
     kept = {label for version, label in entering.items() if version not in changing}
@@ -184,11 +187,11 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
         _check_expected(repository, update)
         tips = {name: tip for name, (_, tip) in update.branches.items() if tip is not None}
         tags = _new_tags(repository, update)
-        _check_there(repository, {**_targets(tags), **tips}, arrival.entries)
+        _check_there(repository, {**_targets(tags), **tips}, arrival.nodes)
         for name in update.branches:
             for waiting in (hold.state, *hold.others.values()):
                 refuse_rebased(waiting, name)
-        brought = arrival.labels(lambda entry: (entry.branch, entry.number))
+        brought = arrival.labels()
         wanted = _behind_those_contained(repository, arrival.tree, brought, update)
         commit = Commit(
             state={"progress": ObjectId()},

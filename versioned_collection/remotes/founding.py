@@ -14,12 +14,13 @@ from typing import Any
 
 from pymongo import errors as driver
 
-from versioned_collection.committing.commit import Commit
+from versioned_collection.committing.commit import Commit, enter
 from versioned_collection.committing.committer import Committer
+from versioned_collection.committing.entering import arriving
 from versioned_collection.committing.withdrawing import unmake
 from versioned_collection.core.document import DocumentKey, document_key
 from versioned_collection.core.sums import MODULUS, content_of
-from versioned_collection.core.tree import Node, VersionTree
+from versioned_collection.core.tree import Ancestry
 from versioned_collection.core.version import Version, VersionId, fingerprint_text
 from versioned_collection.driver.server_errors import reason_of
 from versioned_collection.driver.wire import create_collection, create_indexes, documents
@@ -39,7 +40,6 @@ from versioned_collection.repository.hold import leased
 from versioned_collection.repository.lifecycle import create_trackers, drop_some, drop_trackers
 from versioned_collection.repository.names import check_namespace
 from versioned_collection.repository.repository import Repository
-from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.working.tracking import (
     check_target,
     first_state,
@@ -74,7 +74,6 @@ class MongoFounding:
         self._progress = progress
         self._stack = ExitStack()
         self._staging = Staging(repository, self._check, rooted=True)
-        self._versions: dict[VersionId, Version] = {}
         self._content = 0
         self._count = 0
         self._adopted = False
@@ -143,7 +142,6 @@ class MongoFounding:
             for entry in batch:
                 if entry.id == self._tip.id and not says_same(entry, self._tip):
                     raise refused(entry.id, "the remote told two stories about it")
-                self._versions[entry.id] = entry
             yield batch
 
     def add(self, changes: Changes) -> Callable[[], int]:
@@ -198,7 +196,9 @@ class MongoFounding:
         # what is written from here on is noticed, so what was written before has to be known
         with self._unmade(founded):
             self._adopted = self._has_documents()
-        repository.log.insert(map(entry_to_bson, self._versions.values()))
+        arrived = [[one.id, one.branch, one.number] for one in self._staging.nodes.values()]
+        for some in arriving(repository, arrived):
+            enter(repository, some)
         tips = {name: tip for name, (_, tip) in update.branches.items() if tip is not None}
         repository.branches.set_all(tips)
         repository.tags.put(update.tags)
@@ -214,7 +214,7 @@ class MongoFounding:
             replica=False,
             # they are in the log already; their announcements go with the commit, and so does
             # the note that a copy begins with one of them
-            arrived=[[one.id, one.branch, one.number] for one in self._versions.values()],
+            arrived=arrived,
         )
         info = repository.collection_info() or {}
         intent = {"verb": hold.verb, "phase": "apply", "commit": commit.to_bson()}
@@ -238,7 +238,7 @@ class MongoFounding:
         try:
             self._prove_documents()
             tree = self._tree()
-            prove(repository, tree, self._tip.id, self._versions, self._hold.lease.check)
+            prove(repository, tree, self._tip.id, self._staging.nodes, self._hold.lease.check)
         except TransferRefused:
             repository.incoming.found(None)  # so that the next attempt begins anew
             raise
@@ -251,15 +251,13 @@ class MongoFounding:
         if self._repository.replica.count() != self._count:
             raise refused(self._tip.id, "documents of it are missing; try again")
 
-    def _tree(self) -> VersionTree:
-        entries = self._versions.values()
-        roots = [entry for entry in entries if not entry.parents]
+    def _tree(self) -> Ancestry:
+        nodes = self._staging.nodes
+        roots = [node for node in nodes.values() if not node.parents]
         if len(roots) != 1:
             which = roots[-1] if roots else self._tip
             raise refused(which.id, f"its history has {len(roots)} beginnings")
-        return VersionTree(
-            Node(entry.id, entry.parents, entry.number, entry.branch) for entry in entries
-        )
+        return Ancestry(nodes)
 
     def _create(self) -> dict[str, Any]:
         """Create the collection, and its indexes where it is empty; return what `Commit` notes.

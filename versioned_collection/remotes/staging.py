@@ -12,8 +12,10 @@ import bson
 
 from versioned_collection.core.delta import content_size, encoded_rows
 from versioned_collection.core.sums import Sums
+from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import LeaseHeld, TransferRefused
+from versioned_collection.remotes.announcements import Announcements
 from versioned_collection.remotes.base import Arrived, Changes
 from versioned_collection.remotes.checked import (
     check_delta,
@@ -24,6 +26,9 @@ from versioned_collection.remotes.checked import (
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.working.recovery import holding
+
+_PROVED_AT_ONCE = 500
+"""Versions whose log entries are compared with their changes at a time."""
 
 
 @dataclass(slots=True)
@@ -59,10 +64,15 @@ class Staging:
         self._check = check
         self._rooted = rooted
         self._lock = threading.Lock()
-        self._entries: dict[VersionId, Version] = {}
-        self._parents: dict[VersionId, Version] = {}
-        self._open: dict[VersionId, _Sums] = {}
+        self._announcements = Announcements(repository)
+        self._waiting: set[VersionId] = set()
+        self._sums: dict[VersionId, _Sums] = {}
         self._resumed: set[VersionId] = set()
+
+    @property
+    def nodes(self) -> Mapping[VersionId, Node]:
+        """The places in the tree of what was announced, by version id."""
+        return self._announcements.nodes
 
     def begin(self, entries: Iterator[list[Version]]) -> Arrived:
         """Announce versions by their log entries; return what is there of them already.
@@ -77,11 +87,9 @@ class Staging:
                 check_entry(entry)
             self._refuse_replaced(batch)
             complete |= self._announce(batch)
-        self._check_labels()
-        self._find_parents()
-        waiting = [one for one in self._entries if one not in complete]
-        self._open = {version: _Sums() for version in waiting}
-        return Arrived(frozenset(complete), self._partial(waiting))
+        self._announcements.check(self._rooted)
+        self._waiting = self._announcements.nodes.keys() - complete
+        return Arrived(frozenset(complete), self._partial(sorted(self._waiting)))
 
     def _refuse_replaced(self, batch: Sequence[Version]) -> None:
         """Refuse what a purge has removed, also where the version was deleted since.
@@ -104,7 +112,7 @@ class Staging:
         """Note versions; return those that are here entirely."""
         known = self._known(batch)
         batch = [entry for entry in batch if entry.id not in known]
-        self._entries.update((entry.id, entry) for entry in batch)
+        self._announcements.add(batch)
         incoming = self._repository.incoming
         earlier = incoming.entries([entry.id for entry in batch])
         self._resumed.update(earlier)
@@ -126,39 +134,28 @@ class Staging:
         Raises:
             TransferRefused: The log has another version under the same id.
         """
-        known = {one.id: one for one in self._repository.log.get_many(one.id for one in batch)}
+        known = self._repository.log.checksums([entry.id for entry in batch])
         for entry in batch:
-            if entry.id in known and known[entry.id].checksum != entry.checksum:
+            if known.get(entry.id, entry.checksum) != entry.checksum:
                 raise refused(entry.id, "there is another version under the same id here")
         return set(known)
-
-    def _check_labels(self) -> None:
-        labels: dict[tuple[str, int], VersionId] = {}
-        for entry in self._entries.values():
-            if labels.setdefault((entry.branch, entry.number), entry.id) != entry.id:
-                raise refused(entry.id, f"another version is called {entry.label} as well")
-
-    def _find_parents(self) -> None:
-        wanted = {one for entry in self._entries.values() for one in entry.parents}
-        outside = self._repository.log.get_many(wanted.difference(self._entries))
-        self._parents = {**self._entries, **{entry.id: entry for entry in outside}}
-        for entry in self._entries.values():
-            if not entry.parents and not self._rooted:
-                raise refused(entry.id, "it has no parent")
-            if any(one not in self._parents for one in entry.parents):
-                raise refused(entry.id, "a parent of it is neither here nor announced")
 
     def _partial(self, versions: Sequence[VersionId]) -> Mapping[VersionId, frozenset[bytes]]:
         """Add up what an earlier attempt has left of versions."""
         keys: dict[VersionId, set[bytes]] = {}
-        for batch in self._repository.deltas.of_versions(sorted(versions)):
+        for batch in self._repository.deltas.of_versions(versions):
             for version, delta in batch:
                 check_delta(version, delta)
-                self._open[version].add(delta, encoded_rows(delta))
+                self._sums_of(version).add(delta, encoded_rows(delta))
                 keys.setdefault(version, set()).add(delta.key)
         for version in keys.keys() - self._resumed:
-            self._open[version].doubtful = True  # garbage so far, which may be collected just now
+            self._sums_of(
+                version
+            ).doubtful = True  # garbage so far, which may be collected just now
         return {version: frozenset(found) for version, found in keys.items()}
+
+    def _sums_of(self, version: VersionId) -> _Sums:
+        return self._sums.setdefault(version, _Sums())
 
     def add(self, changes: Changes) -> Callable[[], int]:
         """Check changes; those that are there already stay as they are.
@@ -173,19 +170,19 @@ class Staging:
         rows = []
         with self._lock:
             for version, delta in changes:
-                if version not in self._open:
+                if version not in self._waiting:
                     raise refused(version, "changes of it came that were not announced")
                 check_delta(version, delta)
                 rows.append(encoded_rows(delta))
-                self._open[version].add(delta, rows[-1])
+                self._sums_of(version).add(delta, rows[-1])
         return partial(self._put, changes, rows)
 
     def _put(self, changes: Changes, rows: Sequence[bytes]) -> int:
         if not self._repository.deltas.put(changes, rows):
             with self._lock:
                 for version, _ in changes:
-                    if version in self._open:
-                        self._open[version].doubtful = True
+                    if version in self._waiting:
+                        self._sums_of(version).doubtful = True
         return sum(content_size(one[1], row) for one, row in zip(changes, rows, strict=True))
 
     def complete(self, versions: Sequence[VersionId]) -> None:
@@ -195,18 +192,29 @@ class Staging:
             TransferRefused: They are not; what came of the version is removed.
         """
         self._check()
-        with self._lock:
-            sums = {version: self._open.pop(version, None) for version in versions}
+        for start in range(0, len(versions), _PROVED_AT_ONCE):
+            self._prove(versions[start : start + _PROVED_AT_ONCE])
+        self._repository.incoming.complete(list(versions))
+
+    def _prove(self, versions: Sequence[VersionId]) -> None:
+        sums = {version: self._taken(version) for version in versions}
+        told = self._announcements.with_parents(versions)
         for version, found in sums.items():
-            if found is None:
-                raise refused(version, "it was not announced")
             if found.doubtful:
                 found = self._stored(version)
-            problem = self._problem(version, found)
+            entry = told[version]
+            problem = problem_of_changes(entry, [told[one] for one in entry.parents], found)
             if problem is not None:
                 self._discard([version])
                 raise refused(version, problem)
-        self._repository.incoming.complete(list(versions))
+
+    def _taken(self, version: VersionId) -> _Sums:
+        """Return what the changes of a version that is complete add up to."""
+        with self._lock:
+            if version not in self._waiting:
+                raise refused(version, "it was not announced")
+            self._waiting.remove(version)
+            return self._sums.pop(version, None) or _Sums()
 
     def _discard(self, versions: Sequence[VersionId]) -> None:
         """Remove what came of versions, except of those that the log names by now.
@@ -227,7 +235,3 @@ class Staging:
         for delta in self._repository.deltas.of_version(version):
             sums.add(delta, encoded_rows(delta))
         return sums
-
-    def _problem(self, version: VersionId, sums: _Sums) -> str | None:
-        entry = self._entries[version]
-        return problem_of_changes(entry, [self._parents[one] for one in entry.parents], sums)

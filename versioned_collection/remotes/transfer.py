@@ -277,9 +277,8 @@ def found(
     """
     tags = check_refs(branches, tags)
     starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
-    nodes = missing(source, starts, lambda versions: set())
+    versions = [node.id for node in missing(source, starts, lambda versions: set())]
     tip = entries_of(source, [branches[branch]])[branches[branch]]
-    versions = [node.id for node in nodes]
     with destination.found(source.setup(), tip) as founding:
         send(source, founding, versions, progress)
         _fill(source, founding, tip.id, progress)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from bson.datetime_ms import DatetimeMS
 
 from versioned_collection.core.codec import PLAIN, Codec
+from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Gap, Version, VersionId, fingerprint_text
 from versioned_collection.trackers.base import FORMAT, must
 
+NODE_FIELDS = {"parents": 1, "number": 1, "branch": 1}
+"""What a log entry says of the place in the tree."""
+
+_IDS = {VersionId}
 _FACTS = ("stats", "fingerprint", "checksum")
 _TYPES: Mapping[str, Any] = {
     "message": str,
@@ -58,6 +64,18 @@ def entry_from_bson(stored: Mapping[str, Any], codec: Codec = PLAIN) -> Version:
         gap=_gap(stored["gap"]) if "gap" in stored else None,
         codec=codec,
     )
+
+
+def node_from_bson(stored: Mapping[str, Any]) -> Node:
+    """Return the place in the tree of which `NODE_FIELDS` of a log entry tell.
+
+    Raises:
+        ValueError: It is no place that a version can have.
+    """
+    parents, number, branch = tuple(stored["parents"]), stored["number"], stored["branch"]
+    if type(number) is not int or type(branch) is not str or {*map(type, parents)} - _IDS:
+        check_place(parents, number, branch)  # a call for each of many versions would be felt
+    return Node(stored["_id"], parents, number, intern(branch))
 
 
 def check_place(parents: tuple[Any, ...], number: Any, branch: Any) -> None:

@@ -14,11 +14,23 @@ from pymongo import UpdateOne
 from pymongo.database import Database
 
 from versioned_collection.core.codec import PLAIN, Codec
+from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.driver.server_errors import translated
 from versioned_collection.trackers.base import FORMAT, Session, Tracker
-from versioned_collection.trackers.entries import entry_from_bson, entry_to_bson
+from versioned_collection.trackers.entries import (
+    NODE_FIELDS,
+    entry_from_bson,
+    entry_to_bson,
+    node_from_bson,
+)
 
+_PLACES = {
+    "format": 1,
+    "complete": 1,
+    "entry._id": 1,
+    **{f"entry.{field}": 1 for field in NODE_FIELDS},
+}
 _IDS = 5_000
 _FOUNDING = "founding"
 
@@ -76,6 +88,13 @@ class IncomingCollection(Tracker):
     def _announced(self, stored: Mapping[str, Any]) -> tuple[Version, bool]:
         return entry_from_bson(stored["entry"], self._codec), bool(stored["complete"])
 
+    def nodes(self, versions: Sequence[VersionId]) -> dict[VersionId, tuple[Node, bool]]:
+        """Return the announced places in the tree, and whether all their changes are there."""
+        found: dict[VersionId, tuple[Node, bool]] = {}
+        for node, is_whole in self.said(self._stored(versions, _PLACES), _place):
+            found[node.id] = node, is_whole
+        return found
+
     def sizes(self, versions: Sequence[VersionId]) -> dict[VersionId, int]:
         """Return about how many bytes the announced log entries have."""
         found: dict[VersionId, int] = {}
@@ -88,11 +107,14 @@ class IncomingCollection(Tracker):
                 found |= {one["_id"]: one["bytes"] for one in self.collection.aggregate(stages)}
         return found
 
-    def _stored(self, versions: Sequence[VersionId]) -> Iterator[Mapping[str, Any]]:
+    def _stored(
+        self, versions: Sequence[VersionId], fields: Mapping[str, int] | None = None
+    ) -> Iterator[Mapping[str, Any]]:
         collection = self.collection.with_options(self._codec.times)
         for start in range(0, len(versions), _IDS):
+            wanted = {"_id": {"$in": list(versions[start : start + _IDS])}}
             with translated():
-                yield from collection.find({"_id": {"$in": list(versions[start : start + _IDS])}})
+                yield from collection.find(wanted, fields)
 
     def announced_since(self, time: datetime) -> set[VersionId]:
         """Return the versions that were announced at a time or later."""
@@ -135,3 +157,7 @@ class IncomingCollection(Tracker):
         """Remove what was announced before a time; return how many versions that were."""
         with translated():
             return self.collection.delete_many({"announced": {"$lt": time}}).deleted_count
+
+
+def _place(stored: Mapping[str, Any]) -> tuple[Node, bool]:
+    return node_from_bson(stored["entry"]), bool(stored["complete"])

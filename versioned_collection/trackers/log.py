@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from bson.objectid import ObjectId
 from pymongo import IndexModel, UpdateOne
 from pymongo import errors as driver
 from pymongo.database import Database
@@ -26,14 +25,16 @@ from versioned_collection.trackers.base import (
     parsed,
     storable,
 )
-from versioned_collection.trackers.entries import check_facts, check_place, entry_from_bson
+from versioned_collection.trackers.entries import (
+    NODE_FIELDS,
+    check_facts,
+    entry_from_bson,
+    node_from_bson,
+)
 
 _LARGEST_NUMBER = 2**63 - 1
 _LABELS = "branch_1_number_1"
 """The name of the index that keeps labels apart."""
-
-_IDS = {ObjectId}
-_NODE = {"parents": 1, "number": 1, "branch": 1}
 
 
 class LogCollection(Tracker):
@@ -136,8 +137,8 @@ class LogCollection(Tracker):
             CorruptHistory: An entry says what no release has written.
         """
         with translated():
-            found = self.collection.find({}, _NODE).sort("_id", 1)
-            return VersionTree(parsed(found, _node, self.name, unreadable))
+            found = self.collection.find({}, NODE_FIELDS).sort("_id", 1)
+            return VersionTree(parsed(found, node_from_bson, self.name, unreadable))
 
     def ancestry(self, further: Iterable[Node] = ()) -> Ancestry:
         """Return the ways up from versions, of which only what is walked is read.
@@ -215,7 +216,9 @@ class LogCollection(Tracker):
 
     def _nodes(self, filter_: Mapping[str, Any]) -> list[Node]:
         with translated():
-            return list(parsed(self.collection.find(filter_, _NODE), _node, self.name))
+            return list(
+                parsed(self.collection.find(filter_, NODE_FIELDS), node_from_bson, self.name)
+            )
 
     def last_number(self, branch: str) -> int:
         """Return the highest number on a branch, -1 where it has no version."""
@@ -377,10 +380,3 @@ def _label_in(write: Mapping[str, Any]) -> tuple[str, int]:
 def _can_be_asked_for(branch: str, number: int) -> bool:
     """Tell whether BSON can hold a label."""
     return abs(number) <= _LARGEST_NUMBER and storable(branch)
-
-
-def _node(stored: Mapping[str, Any]) -> Node:
-    parents, number, branch = tuple(stored["parents"]), stored["number"], stored["branch"]
-    if type(number) is not int or type(branch) is not str or {*map(type, parents)} - _IDS:
-        check_place(parents, number, branch)  # a call for each of many versions would be felt
-    return Node(stored["_id"], parents, number, branch)

@@ -196,16 +196,21 @@ class _Push:
             )
         state = self._repository.state()
         branch = state.branch if state.branch in branches else next(iter(branches))
-        tree = self._repository.log.tree()
-        nodes = [tree.nodes[one] for one in ancestors_of(tree, *branches.values())]
-        self._refuse_orphans(branches, {}, nodes)
+        count = self._refuse_first_orphans(branches)
         tags = self._tags()
         if not self._wanted.dry_run:
             labels = self._repository.labels_as_of(state)
             found(self._here, self._remote, branches, tags, branch, labels, self._progress)
             self._see(branches)
         moved = {name: (None, tip) for name, tip in branches.items()}
-        return Pushed(self._name, len(nodes), moved, sorted(tags), created=True)
+        return Pushed(self._name, count, moved, sorted(tags), created=True)
+
+    def _refuse_first_orphans(self, branches: Mapping[str, VersionId]) -> int:
+        """Check what branches grew from; return how many versions they have."""
+        tree = self._repository.log.ancestry()
+        nodes = [tree.nodes[one] for one in ancestors_of(tree, *branches.values())]
+        self._refuse_orphans(branches, {}, nodes)
+        return len(nodes)
 
     # -- later on ------------------------------------------------------------------------
 
