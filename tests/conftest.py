@@ -38,9 +38,11 @@ ROOM = 8 * 1024**3
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose what Hypothesis tries, and where servers keep their files."""
+    """Choose what Hypothesis tries, where servers keep their files, and what processes reuse."""
     settings.load_profile("default" if config.option.markexpr == "not sweep" else "sweep")
     _keep_files_in_memory()
+    # Hundreds of child processes would each compile the package anew, which takes half a second.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _keep_files_in_memory() -> None:
@@ -211,30 +213,48 @@ BEYOND_DOUBLES_OF_MOTOR = frozenset({"test_codecs.py"})
 """Files that ask for codec options, which the double of Motor refuses."""
 
 PARTS = {
+    "test_aio.py": 2,
     "test_at_queries.py": 2,
     "test_benchmarks.py": 3,
     "test_bundle.py": 2,
     "test_capture.py": 4,
     "test_crash.py": 6,
+    "test_long_paths.py": 2,
     "test_lost_changes.py": 3,
     "test_purge_remotes.py": 3,
+    "test_purge_worktrees.py": 2,
     "test_register_part.py": 2,
     "test_resolving.py": 2,
     "test_revisions.py": 2,
     "test_transfer_crash.py": 6,
     "test_transfer_hostile.py": 3,
-    "test_a_stream_goes_on_while_many_others_wait_for_its_lease": 2,
-    "test_a_stream_goes_on_while_many_verbs_wait_for_its_lease": 2,
+    "test_a_history_that_begins_under_the_new_name_meanwhile": 3,
+    "test_a_process_that_dies_while_it_turns_back": 2,
+    "test_a_stream_goes_on_while_many_others_wait_for_its_lease": 4,
+    "test_a_stream_goes_on_while_many_verbs_wait_for_its_lease": 4,
+    "test_a_value_that_is_given_back_is_exact": 4,
+    "test_back_again": 2,
     "test_deltas_that_are_not_stored": 3,
+    "test_documents_that_a_cache_holds_one_at_a_time": 3,
     "test_dropped_collection_comes_back_as_it_was_with_any_verb": 2,
     "test_edited_documents_are_told_one_by_one": 3,
+    "test_every_value_becomes_another": 2,
+    "test_labels_of_a_pull_that_waited_are_given_back": 3,
+    "test_late_owner_in_a_worktree": 2,
+    "test_late_owner_leaves_the_conflicts_of_another_merge": 2,
+    "test_more_than_can_be_noted_at_once": 2,
+    "test_odd_documents_there_and_back": 2,
     "test_refused_arguments_change_nothing": 2,
-    "test_what_a_write_chooses_by_its_options": 2,
+    "test_sides_that_are_too_large_together": 4,
+    "test_the_collection_does_what_the_model_does": 2,
+    "test_usage": 3,
+    "test_what_a_write_chooses_by_its_options": 3,
     "test_what_is_told": 2,
+    "test_what_was_fetched_has_the_labels_of_the_remote_once_the_branch_has_it": 2,
 }
 """Files, and tests, of many cases of the same: of so many parts, one is for default runs."""
 
-ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("branches", "tags"))
+ASYNC_BY_DEFAULT = frozenset(f"test_{name}.py" for name in ("log", "tags"))
 """Those of them that a default run takes through PyMongo Async; the others are for sweeps."""
 
 

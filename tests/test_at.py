@@ -693,6 +693,7 @@ def test_the_server_says_what_it_does_not_understand(anydb):
 # -- time limits of the driver -------------------------------------------------------------
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("limit", ["of the client", "of the caller"])
 def test_many_replies_of_one_cursor_under_a_time_limit(server, db, limit):
     options: dict[str, Any] = {"timeoutMS": 60_000} if limit == "of the client" else {}

@@ -405,6 +405,7 @@ def test_stages_within_others_are_noticed(db, stage):
 # -- many uncommitted documents ------------------------------------------------------------
 
 
+@pytest.mark.sweep
 def test_beside_ids_that_no_query_could_name(db):
     bands, plain = beside(db, [{"_id": n, "n": n} for n in range(5)])
     bands.update_one({"_id": 1}, {"$set": {"n": 9}})

@@ -116,6 +116,7 @@ def test_what_hardly_grows_is_flat(last):
     assert found.at(10**8) == 1.0
 
 
+@pytest.mark.sweep
 def test_growing_sizes_give_a_table(client, server):
     bench = Bench(client, server.uri, repeat=1)
     results = scaling.measure(bench, [40, 80], 20)

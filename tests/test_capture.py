@@ -623,6 +623,7 @@ def test_a_write_whose_outcome_is_not_known(standalone_db, monkeypatch, name, ou
     registered_exactly(collection)
 
 
+@pytest.mark.sweep
 def test_ids_too_large_to_be_noted(standalone_db):
     """PyMongo writes them in several commands; a note is one document."""
     collection = _tracked(standalone_db)

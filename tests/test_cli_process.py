@@ -79,6 +79,7 @@ def test_an_unreachable_server(cli: Cli) -> None:
     assert "hush" not in done.stderr
 
 
+@pytest.mark.sweep
 def test_a_question_without_anybody_to_answer(cli: Cli, db: Database[Any]) -> None:
     VersionedCollection(db, "bands").init()
     done = run(cli, "drop")
@@ -124,6 +125,7 @@ def test_ctrl_c(cli: Cli, db: Database[Any]) -> None:
     bands.register("nobody holds the lease")
 
 
+@pytest.mark.sweep
 def test_output_that_cannot_show_everything(cli: Cli, db: Database[Any]) -> None:
     VersionedCollection(db, "bands").init("grüße \U0001f600")
     cli.env |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
@@ -160,6 +162,7 @@ def closed(cli: Cli, redirection: str, *words: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.sweep
 @pytest.mark.skipif(os.name != "posix", reason="redirections of a POSIX shell")
 def test_closed_streams(cli: Cli, db: Database[Any]) -> None:
     VersionedCollection(db, "bands").init()
@@ -176,6 +179,7 @@ def test_closed_streams(cli: Cli, db: Database[Any]) -> None:
     assert closed(cli, "<&-", "drop").returncode == 2
 
 
+@pytest.mark.sweep
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_output_that_has_no_room(cli: Cli, db: Database[Any]) -> None:
     VersionedCollection(db, "bands").init()

@@ -97,6 +97,7 @@ def on_a_terminal(cli: Cli, *words: str) -> tuple[int, str]:
     return running.wait(60), found.decode()
 
 
+@pytest.mark.sweep
 def test_colours_on_a_terminal(tmp_path: Path, server: embedded.Server, db: Database[Any]) -> None:
     env = {"VC_URI": server.uri, "VC_DB": db.name, "VC_COLLECTION": "bands"}
     cli = Cli(tmp_path / "home", env)

@@ -242,6 +242,7 @@ def test_documents_that_a_cache_holds_one_at_a_time(db, monkeypatch, suspicious,
     assert problems(bands) == []
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("refusal", REFUSALS, ids=["conflict", "too large"])
 def test_a_document_that_no_cache_holds_waits_for_a_larger_one(
     db, monkeypatch, suspicious, refusal
@@ -345,6 +346,7 @@ def test_documents_too_large_to_move_while_their_changes_are_stored(db, monkeypa
     assert problems(bands) == []
 
 
+@pytest.mark.sweep
 def test_large_documents_in_the_smallest_cache_that_servers_make_by_themselves():
     with embedded.start(durable=False, cache_gb=0.25) as server, MongoClient(server.uri) as client:
         bands = untracked(client["music"])

@@ -133,6 +133,7 @@ def test_a_delta_leads_there_and_back_many_times(found: States) -> None:
     check_laws(*found)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("wrap", ["field", "document", "list", "added"])
 def test_every_scalar_turns_into_every_other(wrap: str) -> None:
     """All pairs of odd values, at the root, in a document, in a list, in a new document."""

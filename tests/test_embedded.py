@@ -258,6 +258,7 @@ class TestNoOrphan:
             assert '"exitCode":0' in (tmp_path / "mongod.log.1").read_text()
             assert server.is_running()
 
+    @pytest.mark.sweep
     def test_user_killed_while_starting(self, tmp_path: Path) -> None:
         for delay in (0.05, 0.15, 0.25):
             with other_process("print(flush=True)\n" + start_in(tmp_path)) as process:
@@ -282,6 +283,7 @@ class TestNoOrphan:
         assert server.is_running()
         server.stop()
 
+    @pytest.mark.sweep
     @pytest.mark.skipif(sys.platform != "linux", reason="rests on a Linux system call")
     def test_watchdog_killed(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path) as server:
@@ -301,6 +303,7 @@ class TestKeptDirectory:
                 assert client.test.things.count_documents({}) == count
                 client.test.things.insert_one({})
 
+    @pytest.mark.sweep
     def test_keeps_its_port(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path) as server:
             port = server.port
@@ -473,6 +476,7 @@ class TestAccessControl:
             ):
                 stranger.test.things.insert_one({})
 
+    @pytest.mark.sweep
     def test_root_is_the_same_at_the_next_start(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path, auth=True) as server:
             uri = server.uri

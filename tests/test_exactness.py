@@ -254,6 +254,7 @@ def test_random_changes_on_a_replica_set(db: Database[Any], data: st.DataObject)
     play(db, data)
 
 
+@pytest.mark.sweep
 @quick
 @given(st.data())
 def test_random_changes_on_a_standalone_server(

@@ -177,6 +177,7 @@ def _ways_are_those_of_the_tree(db: Any, data: Any, monkeypatch: Any) -> None:
     bands.drop()
 
 
+@pytest.mark.sweep
 @tried(3)
 @given(data=st.data())
 def test_ways_are_those_of_the_tree(short, db, data, monkeypatch):

@@ -554,6 +554,7 @@ def test_a_merge_of_nothing_is_a_version_too(bands):
     assert problems(bands) == []
 
 
+@pytest.mark.sweep
 def test_documents_larger_than_a_message_together(db):
     bands = started(db)
     large = b"x" * 9_000_000

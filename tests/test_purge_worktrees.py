@@ -210,6 +210,7 @@ def test_readers_that_began_before_it(db):
     assert view.find_one(3) is None
 
 
+@pytest.mark.sweep
 def test_a_large_purge(anydb, small_limits):
     bands, aside, then = beside(anydb)
     for copy in (bands, aside, then):
@@ -252,6 +253,7 @@ def mark_of(copy: VersionedCollection, id_: Any) -> Any:
     return copy.find_one(id_).get("mark")  # type: ignore[union-attr]
 
 
+@pytest.mark.sweep
 def test_no_write_is_lost_while_all_working_copies_are_purged(anydb):
     beside(anydb)
     for name in NAMES:

@@ -276,6 +276,7 @@ def test_three_sides(client):
     run(client, examples=4, steps=10)
 
 
+@pytest.mark.sweep
 def test_one_branch_at_a_time(client):
     run(client, examples=6, steps=15, kind=Branches)
 

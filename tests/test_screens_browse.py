@@ -131,6 +131,7 @@ def test_search(bands: VersionedCollection) -> None:
     drive(screen(bands), steps)
 
 
+@pytest.mark.sweep
 def test_two_marked_versions(bands: VersionedCollection) -> None:
     async def steps(driver: Driver) -> None:
         await driver.sees("the start")
@@ -269,6 +270,7 @@ def test_quitting_waits_until_a_lease_is_given_back(
     reader.join()
 
 
+@pytest.mark.sweep
 def test_what_comes_from_documents_is_shown_as_it_is(db: Database[Any]) -> None:
     wild = VersionedCollection(db, "wild")
     wild.insert_one({"_id": "[bold]", "text": "[red]x[/red]"})
@@ -289,6 +291,7 @@ def test_what_comes_from_documents_is_shown_as_it_is(db: Database[Any]) -> None:
     drive(screen(wild), steps)
 
 
+@pytest.mark.sweep
 def test_a_long_history_is_read_as_it_is_looked_at(db: Database[Any]) -> None:
     bands = VersionedCollection(db, "bands")
     bands.init("first of all")
@@ -330,6 +333,7 @@ def test_versions_that_are_removed_meanwhile(
     assert pages.more() == []
 
 
+@pytest.mark.sweep
 def test_a_large_version_is_read_as_it_is_looked_at(
     db: Database[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def test_an_edited_value(bands: VersionedCollection) -> None:
     assert [one.document_id for one in bands.conflicts()] == [1]
 
 
+@pytest.mark.sweep
 def test_an_edit_that_changes_nothing_takes_the_side(db: Database[Any]) -> None:
     wild = "\x9b31m\u202e [b]\U000e0001"
     bands = conflicting(db, [{"a": 1}], [{"a": wild}], [{"a": 3.0}])
@@ -266,6 +267,7 @@ def test_a_place_that_is_gone(db: Database[Any]) -> None:
     assert bands.find_one(0) is None
 
 
+@pytest.mark.sweep
 def test_more_conflicts_than_a_page(db: Database[Any]) -> None:
     count = 250
     bands = conflicting(db, *([{"n": value} for _ in range(count)] for value in (1, 2, 3)))
@@ -283,6 +285,7 @@ def test_more_conflicts_than_a_page(db: Database[Any]) -> None:
     assert bands.find_one({"n": 3})["_id"] == count - 1
 
 
+@pytest.mark.sweep
 def test_values_that_are_too_large_to_show(db: Database[Any]) -> None:
     long, large = "x" * 30_000, "y" * 300_000
     bands = conflicting(db, [{"a": 1, "b": 1}], [{"a": long, "b": 2}], [{"a": 3, "b": large}])

@@ -151,6 +151,7 @@ def test_survives_reopening_registering_and_branching(anydb):
     assert mark(again) == "stashed"
 
 
+@pytest.mark.sweep
 def test_right_after_many_inserts(anydb):
     bands = tracked(anydb)
     clean = raws(bands)

@@ -247,6 +247,7 @@ def test_an_untracked_collection(anydb):
 # -- together with the rest ------------------------------------------------------------------
 
 
+@pytest.mark.sweep
 def test_large_documents_and_changes(anydb, small_limits):
     bands = tracked(anydb)
     for turn in range(5):
@@ -288,6 +289,7 @@ def test_one_step_at_a_time(anydb, monkeypatch):
     assert_whole(bands)
 
 
+@pytest.mark.sweep
 def test_planning_goes_through_the_history_a_few_times(anydb, monkeypatch):
     """Not once for each run of versions that goes."""
     bands = tracked(anydb)
@@ -332,6 +334,7 @@ def test_spans_are_read_once_for_many_runs(anydb, monkeypatch):
     assert_whole(bands)
 
 
+@pytest.mark.sweep
 def test_spans_over_what_goes(anydb):
     """What stood for many versions would lead elsewhere once some of these are gone."""
     bands = tracked(anydb)

@@ -130,6 +130,7 @@ def _is_as_if_none_had_been(client: Any, directory: Any, story: Story, way: str)
     assert thin == full
 
 
+@pytest.mark.sweep
 @tried(4)
 @given(story=stories, way=alike)
 def test_joined_as_if_none_had_been_thinned_out(client, tmp_path_factory, story, way):

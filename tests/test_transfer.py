@@ -715,6 +715,7 @@ def wordy(db: Database[Any]) -> tuple[VersionedCollection, VersionedCollection]:
     return bands, copy
 
 
+@pytest.mark.sweep
 def test_more_log_entries_than_the_cache_of_a_server_holds(cramped):
     bands, copy = wordy(cramped["wordy"])
     other = VersionedCollection.clone(copy, cramped["wordy_other"])
@@ -725,6 +726,7 @@ def test_more_log_entries_than_the_cache_of_a_server_holds(cramped):
     assert_same(bands, other)
 
 
+@pytest.mark.sweep
 def test_log_entries_that_a_process_left_declared_which_the_cache_does_not_hold(
     cramped, monkeypatch
 ):
