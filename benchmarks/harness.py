@@ -156,11 +156,26 @@ def timed(work: Callable[[], Any]) -> float:
         gc.enable()
 
 
-def alternate(turn: int, ours: Callable[[], Any], floor: Callable[[], Any]) -> tuple[float, float]:
-    """Time both; who goes first changes with `turn`, so that neither has the better place."""
+def alternate(
+    turn: int,
+    ours: Callable[[], Any],
+    floor: Callable[[], Any],
+    ready: Callable[[], Any] = lambda: None,
+) -> tuple[float, float]:
+    """Time both; who goes first changes with `turn`, so that neither has the better place.
+
+    Args:
+        turn: The number of the repetition.
+        ours: What the library does.
+        floor: What it is compared with.
+        ready: What is done right before ours, and not timed: a look, say, that passes over what
+            the floor has added to the oplog.
+    """
     if turn % 2:
         low = timed(floor)
+        ready()
         return timed(ours), low
+    ready()
     mine = timed(ours)
     return mine, timed(floor)
 

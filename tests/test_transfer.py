@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -724,6 +725,21 @@ def test_more_log_entries_than_the_cache_of_a_server_holds(cramped):
     assert other.pull(bands)
     assert_same(bands, copy)
     assert_same(bands, other)
+
+
+@pytest.mark.sweep
+def test_what_versions_say_is_not_held_in_memory(pair):
+    """A reply has 16 MB at most, of which some wait decoded; all of it would be 250 MB."""
+    bands, copy = pair
+    lengthen(bands, 250, stored_metadata={"notes": "x" * 1_000_000})
+    tracemalloc.start()
+    try:
+        assert bands.push(copy)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 180_000_000
+    assert_same(bands, copy)
 
 
 @pytest.mark.sweep

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import bson
+
+from versioned_collection.core.portions import portions
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.remotes.checked import refused
 from versioned_collection.repository.repository import Repository
+from versioned_collection.trackers.entries import entry_to_bson
 
-_HELD = 500
-"""Log entries that are kept in memory; the others are read again where they are needed."""
+_AT_ONCE = 500
+_BYTES_AT_ONCE = 4 * 1024 * 1024
+"""How many log entries are in memory, and their size; others are read where they are needed."""
 
 
 class Announcements:
@@ -28,12 +33,19 @@ class Announcements:
         self._repository = repository
         self.nodes: dict[VersionId, Node] = {}
         self._held: dict[VersionId, Version] = {}
+        self._room = _BYTES_AT_ONCE
 
     def add(self, entries: Iterable[Version]) -> None:
         """Take log entries in that are, or will be, noted in the trackers."""
         for entry in entries:
             self.nodes[entry.id] = Node(entry.id, entry.parents, entry.number, entry.branch)
-            if len(self._held) < _HELD:
+            self._hold(entry)
+
+    def _hold(self, entry: Version) -> None:
+        if len(self._held) < _AT_ONCE:
+            size = len(bson.encode(entry_to_bson(entry)))
+            if size <= self._room:
+                self._room -= size
                 self._held[entry.id] = entry
 
     def check(self, rooted: bool) -> None:
@@ -46,13 +58,12 @@ class Announcements:
             TransferRefused: A parent is nowhere, or a label stands for two versions.
         """
         self._check_labels()
-        parents = {one for node in self.nodes.values() for one in node.parents}
-        outside = self._repository.log.get_many(parents - self.nodes.keys())
-        self._held.update((entry.id, entry) for entry in outside)
+        outside = self._parents(self.nodes) - self.nodes.keys()
+        there = self._among(outside)
         for node in self.nodes.values():
             if not node.parents and not rooted:
                 raise refused(node.id, "it has no parent")
-            if any(one not in self.nodes and one not in self._held for one in node.parents):
+            if not there.issuperset(outside.intersection(node.parents)):
                 raise refused(node.id, "a parent of it is neither here nor announced")
 
     def _check_labels(self) -> None:
@@ -63,21 +74,47 @@ class Announcements:
                 raise refused(node.id, f"another version is called {node.label} as well")
             numbers.add(node.number)
 
-    def with_parents(self, versions: Sequence[VersionId]) -> Mapping[VersionId, Version]:
-        """Return the log entries of announced versions, and of their parents.
+    def _among(self, versions: set[VersionId]) -> set[VersionId]:
+        """Return those of some versions that the log names."""
+        if len(versions) > _AT_ONCE:
+            return self._repository.log.among(versions)
+        found = self._repository.log.get_many(versions)
+        for entry in found:
+            self._hold(entry)
+        return {entry.id for entry in found}
+
+    def _parents(self, versions: Iterable[VersionId]) -> set[VersionId]:
+        return {one for version in versions for one in self.nodes[version].parents}
+
+    def with_parents(
+        self, versions: Sequence[VersionId]
+    ) -> Iterator[tuple[list[VersionId], Mapping[VersionId, Version]]]:
+        """Iterate over announced versions, a few at a time, with the log entries to judge them by.
+
+        Yields:
+            Some of the versions, and the log entries of these and of their parents.
 
         Raises:
             InvalidOperation: Somebody removed one meanwhile.
         """
-        wanted = {*versions, *(one for version in versions for one in self.nodes[version].parents)}
-        told = {one: self._held[one] for one in wanted if one in self._held}
-        rest = [one for one in wanted if one not in told]
-        if rest:
-            found = self._repository.incoming.entries(rest)
-            told.update((one, entry) for one, (entry, _) in found.items())
-        if len(told) < len(wanted):
-            raise removed(min(wanted - told.keys()))
-        return told
+        unheld = [version for version in versions if version not in self._held]
+        sizes = self._repository.incoming.sizes(unheld) if unheld else {}
+        for some in portions(
+            versions, lambda version: sizes.get(version, 0), _AT_ONCE, _BYTES_AT_ONCE
+        ):
+            yield some, self._entries(some)
+
+    def _entries(self, versions: Sequence[VersionId]) -> Mapping[VersionId, Version]:
+        log, incoming = self._repository.log, self._repository.incoming
+        wanted = {*versions, *self._parents(versions)}
+        found = {one: self._held[one] for one in wanted if one in self._held}
+        logged = log.get_many(wanted - self.nodes.keys() - found.keys())
+        found.update((entry.id, entry) for entry in logged)
+        announced = incoming.entries(list(wanted - found.keys()))
+        found.update((one, entry) for one, (entry, _) in announced.items())
+        if len(found) < len(wanted):
+            raise removed(min(wanted - found.keys()))
+        return found
 
 
 def removed(version: VersionId) -> InvalidOperation:

@@ -96,7 +96,11 @@ class MongoRemote:
         log = self.repository.log
         for start in range(0, len(versions), _VERSIONS_PER_READ):
             some = versions[start : start + _VERSIONS_PER_READ]
-            yield _readable(some, lambda found: self._told(log.get_many(found)))
+            try:
+                yield from map(self._told, log.in_replies(some))
+            except UNREADABLE:
+                _name_unreadable(some, log.get_many)
+                raise
 
     def _told(self, found: Sequence[P]) -> list[P]:
         """Return versions under the labels by which others know them."""
@@ -229,12 +233,23 @@ def _readable(
     try:
         return read(list(versions))
     except UNREADABLE:
-        for version in versions:
-            try:
-                read([version])
-            except UNREADABLE as error:
-                raise refused(version, f"its log entry cannot be read ({error})") from error
+        _name_unreadable(versions, read)
         raise
+
+
+def _name_unreadable(
+    versions: Sequence[VersionId], read: Callable[[list[VersionId]], object]
+) -> None:
+    """Name the version that cannot be read.
+
+    Raises:
+        TransferRefused: There is one.
+    """
+    for version in versions:
+        try:
+            read([version])
+        except UNREADABLE as error:
+            raise refused(version, f"its log entry cannot be read ({error})") from error
 
 
 def _unreadable_change(version: VersionId, error: Exception) -> Exception:

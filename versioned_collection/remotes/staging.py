@@ -27,9 +27,6 @@ from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 from versioned_collection.working.recovery import holding
 
-_PROVED_AT_ONCE = 500
-"""Versions whose log entries are compared with their changes at a time."""
-
 
 @dataclass(slots=True)
 class _Sums(Sums):
@@ -192,21 +189,20 @@ class Staging:
             TransferRefused: They are not; what came of the version is removed.
         """
         self._check()
-        for start in range(0, len(versions), _PROVED_AT_ONCE):
-            self._prove(versions[start : start + _PROVED_AT_ONCE])
+        sums = {version: self._taken(version) for version in versions}
+        for some, told in self._announcements.with_parents(versions):
+            for version in some:
+                self._prove(version, sums[version], told)
         self._repository.incoming.complete(list(versions))
 
-    def _prove(self, versions: Sequence[VersionId]) -> None:
-        sums = {version: self._taken(version) for version in versions}
-        told = self._announcements.with_parents(versions)
-        for version, found in sums.items():
-            if found.doubtful:
-                found = self._stored(version)
-            entry = told[version]
-            problem = problem_of_changes(entry, [told[one] for one in entry.parents], found)
-            if problem is not None:
-                self._discard([version])
-                raise refused(version, problem)
+    def _prove(self, version: VersionId, sums: _Sums, told: Mapping[VersionId, Version]) -> None:
+        if sums.doubtful:
+            sums = self._stored(version)
+        entry = told[version]
+        problem = problem_of_changes(entry, [told[one] for one in entry.parents], sums)
+        if problem is not None:
+            self._discard([version])
+            raise refused(version, problem)
 
     def _taken(self, version: VersionId) -> _Sums:
         """Return what the changes of a version that is complete add up to."""

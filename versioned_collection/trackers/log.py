@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import bson
 from pymongo import IndexModel, UpdateOne
 from pymongo import errors as driver
 from pymongo.database import Database
@@ -17,6 +18,7 @@ from versioned_collection.core.stretches import Stretches
 from versioned_collection.core.tree import Ancestry, Node, VersionTree
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.driver.server_errors import DUPLICATE_KEY, translated
+from versioned_collection.driver.wire import documents
 from versioned_collection.errors import InvalidOperation
 from versioned_collection.trackers.base import (
     Session,
@@ -59,6 +61,17 @@ class LogCollection(Tracker):
         """Return the entries of these ids, in no particular order."""
         wanted = list(versions)
         return self.find({"_id": {"$in": wanted}}) if wanted else []
+
+    def in_replies(self, versions: Sequence[VersionId]) -> Iterator[list[Version]]:
+        """Iterate over the entries of these ids, as many at a time as come in one reply.
+
+        Raises:
+            CorruptHistory: An entry says what no release has written.
+            FormatMismatch: Another release has written one.
+        """
+        for raws in documents(self.db, self.name, {"_id": {"$in": list(versions)}}):
+            stored = (bson.decode(raw, self._codec.times) for raw in raws)
+            yield list(self.said(stored, self._entry))
 
     def checksums(self, versions: Sequence[VersionId] | None = None) -> dict[VersionId, str]:
         """Return the checksums of those of these versions that the log names; of all without."""
