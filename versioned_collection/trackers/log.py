@@ -62,16 +62,23 @@ class LogCollection(Tracker):
         wanted = list(versions)
         return self.find({"_id": {"$in": wanted}}) if wanted else []
 
-    def in_replies(self, versions: Sequence[VersionId]) -> Iterator[list[Version]]:
-        """Iterate over the entries of these ids, as many at a time as come in one reply.
+    def in_replies(
+        self, versions: Sequence[VersionId] | None = None, unreadable: Unreadable = None
+    ) -> Iterator[list[Version]]:
+        """Iterate over entries, as many at a time as come in one reply.
+
+        Args:
+            versions: Their ids; all entries where these are left out.
+            unreadable: Takes the errors for entries that cannot be read; see `parsed`.
 
         Raises:
             CorruptHistory: An entry says what no release has written.
             FormatMismatch: Another release has written one.
         """
-        for raws in documents(self.db, self.name, {"_id": {"$in": list(versions)}}):
+        named = {} if versions is None else {"_id": {"$in": list(versions)}}
+        for raws in documents(self.db, self.name, named):
             stored = (bson.decode(raw, self._codec.times) for raw in raws)
-            yield list(self.said(stored, self._entry))
+            yield list(self.said(stored, self._entry, unreadable))
 
     def checksums(self, versions: Sequence[VersionId] | None = None) -> dict[VersionId, str]:
         """Return the checksums of those of these versions that the log names; of all without."""

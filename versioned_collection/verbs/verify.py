@@ -24,6 +24,7 @@ from versioned_collection.verifying.history import (
 )
 from versioned_collection.verifying.problem import UNREADABLE, Problem, told
 from versioned_collection.verifying.replay import Replay
+from versioned_collection.verifying.stated import all_stated
 from versioned_collection.working.recovery import holding
 
 
@@ -50,13 +51,13 @@ def verify(
         return
     with holding(repository, "verify") as hold:
         report = counted(progress)
-        entries = {entry.id: entry for entry in repository.log.find({}, unreadable)}
+        stated = all_stated(repository, unreadable)
         yield from told("log", unreadable)
         tree = repository.log.tree(unreadable=[])  # told above
         tips = repository.branches.all(unreadable)
         yield from told("reference", unreadable)
         yield from references(repository, hold.state, tips, tree)
-        yield from recorded(entries, tip)
+        yield from recorded(stated, tip)
         yield from beside_history(repository)
         yield from worktrees(hold)
         yield from _indexes(hold.trackers())
@@ -65,19 +66,19 @@ def verify(
             yield Problem("log", "the versions in the log do not form one tree")
             return
         for name in hold.others:
-            yield from beside(hold.beside(name), entries, tips, tree, report)
+            yield from beside(hold.beside(name), stated, tips, tree, report)
         if hold.state.head not in tree:
             return
-        yield from documents_of(repository, entries, entries.get(hold.state.head), report)
-        yield from shortcuts(repository, entries)
+        yield from documents_of(repository, stated, stated.get(hold.state.head), report)
+        yield from shortcuts(repository, stated)
         replay = Replay(repository, tree, hold.state.head, report)
         try:
             yield from replay.run()
         except UNREADABLE as error:
             yield Problem("delta", f"the deltas cannot be read: {error}")
             return
-        yield from seals(entries, replay)
-        yield from purges(repository, entries)
+        yield from seals(repository, stated, replay)
+        yield from purges(repository, stated)
 
 
 def _unreadable_states(repository: Repository) -> list[VersioningError]:

@@ -14,7 +14,6 @@ from versioned_collection.core.document import document_hash
 from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.tree import VersionTree
 from versioned_collection.core.version import (
-    Version,
     VersionId,
     fingerprint_text,
 )
@@ -27,6 +26,7 @@ from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.trackers.overlays import Overlay
 from versioned_collection.verifying.history import head_of
 from versioned_collection.verifying.problem import UNREADABLE, Problem, told
+from versioned_collection.verifying.stated import Stated
 
 
 def worktrees(hold: Hold) -> Iterator[Problem]:
@@ -46,7 +46,7 @@ def worktrees(hold: Hold) -> Iterator[Problem]:
 
 def beside(
     hold: Hold,
-    entries: Mapping[VersionId, Version],
+    stated: Mapping[VersionId, Stated],
     tips: Mapping[str, VersionId],
     tree: VersionTree,
     report: Counted,
@@ -54,7 +54,7 @@ def beside(
     """Check what is another working copy's own."""
     repository, state = hold.repository, hold.state
     found = [head_of(state, tips, tree), own(repository, state)]
-    found.append(documents_of(repository, entries, entries.get(state.head), report))
+    found.append(documents_of(repository, stated, stated.get(state.head), report))
     for problem in chain.from_iterable(found):
         message = f"{problem.message} (in the working copy {repository.name!r})"
         facts = {**problem.facts, "working_copy": repository.name}
@@ -93,17 +93,17 @@ def _stash(repository: Repository, stash: ObjectId, digest: str | None) -> Itera
 
 def documents_of(
     repository: Repository,
-    entries: Mapping[VersionId, Version],
-    head: Version | None,
+    stated: Mapping[VersionId, Stated],
+    head: Stated | None,
     report: Counted,
 ) -> Iterator[Problem]:
-    """Check what a working copy keeps of documents, by the entry of its HEAD if that is known."""
+    """Check what a working copy keeps of documents, given what is stated of its HEAD, if known."""
     if head is not None:
         yield from _replica(repository, head, report)
-        yield from _overlays(repository, entries, head)
+        yield from _overlays(repository, stated, head)
 
 
-def _replica(repository: Repository, head: Version, report: Counted) -> Iterator[Problem]:
+def _replica(repository: Repository, head: Stated, report: Counted) -> Iterator[Problem]:
     total = 0
     for batch in repository.replica.scan():
         report("documents", len(batch), sum(map(len, batch)))
@@ -113,7 +113,7 @@ def _replica(repository: Repository, head: Version, report: Counted) -> Iterator
 
 
 def _overlays(
-    repository: Repository, entries: Mapping[VersionId, Version], head: Version
+    repository: Repository, stated: Mapping[VersionId, Stated], head: Stated
 ) -> Iterator[Problem]:
     """Check that overlays lead from HEAD to the content of their versions."""
     unreadable: list[VersioningError] = []
@@ -121,8 +121,8 @@ def _overlays(
     yield from told("overlay", unreadable)
     for overlay in overlays:
         is_read = overlay.ready and (overlay.whole or head.id in overlay.heads)
-        if overlay.version in entries and is_read:
-            version = entries[overlay.version]
+        if overlay.version in stated and is_read:
+            version = stated[overlay.version]
             if _content(repository, overlay, head) != version.fingerprint:
                 yield Problem(
                     "overlay",
@@ -131,7 +131,7 @@ def _overlays(
                 )
 
 
-def _content(repository: Repository, overlay: Overlay, head: Version) -> str:
+def _content(repository: Repository, overlay: Overlay, head: Stated) -> str:
     """Return the fingerprint of what is read through an overlay while `head` is checked out."""
     total = 0
     if not overlay.whole:

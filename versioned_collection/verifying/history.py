@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from versioned_collection.core.delta import encoded_rows
 from versioned_collection.core.spans import Span
@@ -20,6 +20,7 @@ from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
 from versioned_collection.verifying.problem import UNREADABLE, Problem, told
 from versioned_collection.verifying.replay import Replay
+from versioned_collection.verifying.stated import Stated
 
 
 def references(
@@ -62,44 +63,51 @@ def is_tree(tree: VersionTree) -> bool:
 
 
 def recorded(
-    entries: Mapping[VersionId, Version], tip: Version | VersionId | str | None
+    stated: Mapping[VersionId, Stated], tip: Version | VersionId | str | None
 ) -> Iterator[Problem]:
     """Check that the log has a version that was recorded elsewhere, as it was."""
     if tip is None:
         return
     if isinstance(tip, Version):
-        found = tip.id in entries and entries[tip.id].checksum == tip.checksum
+        found = tip.id in stated and stated[tip.id].checksum == tip.checksum
         tip = tip.id
     else:
-        found = any(str(tip) in (str(entry.id), entry.checksum) for entry in entries.values())
+        found = any(str(tip) in (str(one.id), one.checksum) for one in stated.values())
     if not found:
         yield Problem(
             "tip", f"the recorded version {tip} is not in the log as it was", {"version": tip}
         )
 
 
-def seals(entries: dict[VersionId, Version], replay: Replay) -> Iterator[Problem]:
+def seals(
+    repository: Repository, stated: Mapping[VersionId, Stated], replay: Replay
+) -> Iterator[Problem]:
     """Check fingerprints and checksums of all versions."""
-    for entry in entries.values():
-        parents = [entries[parent] for parent in entry.parents if parent in entries]
-        if len(parents) < len(entry.parents):
-            continue  # the entry of a parent cannot be read, which was told
-        digest = replay.digests.get(entry.id, 0) % MODULUS
-        if not sealed(entry, [parent.checksum for parent in parents], digest):
+    told_before: list[VersioningError] = []
+    for entries in repository.log.in_replies(unreadable=told_before):
+        for entry in entries:
+            parents = [stated[parent] for parent in entry.parents if parent in stated]
+            if len(parents) == len(entry.parents):  # else one cannot be read, which was told
+                yield from _seal(entry, parents, replay)
+
+
+def _seal(entry: Version, parents: Sequence[Stated], replay: Replay) -> Iterator[Problem]:
+    digest = replay.digests.get(entry.id, 0) % MODULUS
+    if not sealed(entry, [parent.checksum for parent in parents], digest):
+        yield Problem(
+            "checksum", f"{entry.label} does not match its checksum", {"version": entry.id}
+        )
+    if parents:
+        moved = int(parents[0].fingerprint, 16) + replay.contents.get(entry.id, 0)
+        if fingerprint_text(moved % MODULUS) != entry.fingerprint:
             yield Problem(
-                "checksum", f"{entry.label} does not match its checksum", {"version": entry.id}
+                "fingerprint",
+                f"the changes of {entry.label} do not lead to its content",
+                {"version": entry.id},
             )
-        if parents:
-            moved = int(parents[0].fingerprint, 16) + replay.contents.get(entry.id, 0)
-            if fingerprint_text(moved % MODULUS) != entry.fingerprint:
-                yield Problem(
-                    "fingerprint",
-                    f"the changes of {entry.label} do not lead to its content",
-                    {"version": entry.id},
-                )
 
 
-def purges(repository: Repository, entries: Mapping[VersionId, Version]) -> Iterator[Problem]:
+def purges(repository: Repository, stated: Mapping[VersionId, Stated]) -> Iterator[Problem]:
     """Check that no version is as it was before a purge.
 
     One that was deleted since, and came back from another side, may have been purged there again.
@@ -112,7 +120,7 @@ def purges(repository: Repository, entries: Mapping[VersionId, Version]) -> Iter
         for entry in entries_of_it
     )
     for entry in noted:
-        found = entries.get(entry.version)
+        found = stated.get(entry.version)
         if found is not None and found.checksum == entry.old:
             yield Problem(
                 "purge",
@@ -122,10 +130,10 @@ def purges(repository: Repository, entries: Mapping[VersionId, Version]) -> Iter
     yield from told("purge", unreadable)
 
 
-def shortcuts(repository: Repository, entries: Mapping[VersionId, Version]) -> Iterator[Problem]:
+def shortcuts(repository: Repository, stated: Mapping[VersionId, Stated]) -> Iterator[Problem]:
     """Check that spans lead from one version to the other; one that does not is removed."""
     for span in repository.spans.all():
-        ends = [entries[version] for version in (span.start, span.end) if version in entries]
+        ends = [stated[version] for version in (span.start, span.end) if version in stated]
         if span.kept and len(ends) == 2 and not _leads(repository, span, *ends):
             repository.spans.remove([span.id])
             yield Problem(
@@ -136,7 +144,7 @@ def shortcuts(repository: Repository, entries: Mapping[VersionId, Version]) -> I
             )
 
 
-def _leads(repository: Repository, span: Span, start: Version, end: Version) -> bool:
+def _leads(repository: Repository, span: Span, start: Stated, end: Stated) -> bool:
     sums = Sums()
     try:
         for delta in repository.spans.of_version(span.id):
