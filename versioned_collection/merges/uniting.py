@@ -19,7 +19,8 @@ from versioned_collection.core.version import Version, VersionId
 from versioned_collection.history.containing import containing
 from versioned_collection.history.labels import stamp
 from versioned_collection.history.versions import entry_of, merge_context
-from versioned_collection.merges.rebasing import Plan, Rebasing, describe_all, ended
+from versioned_collection.merges.rebase_plan import Plan, ended
+from versioned_collection.merges.rebasing import Rebasing, describe_all
 from versioned_collection.merges.replaying import Step
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold

@@ -25,9 +25,9 @@ from versioned_collection.history.labels import (
     tracking,
 )
 from versioned_collection.merges.joining import carry_out
-from versioned_collection.merges.rebasing import refuse_rebased
+from versioned_collection.merges.rebase_plan import refuse_rebased
 from versioned_collection.observing import Progress
-from versioned_collection.remotes.announced import Arrival
+from versioned_collection.remotes.arrived import Arrival
 from versioned_collection.remotes.base import Update
 from versioned_collection.remotes.following import following, refuse_merging
 from versioned_collection.remotes.left_behind import left_behind

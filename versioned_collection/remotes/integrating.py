@@ -30,7 +30,8 @@ from versioned_collection.history.labels import (
     unknown,
 )
 from versioned_collection.merges.joining import carry_out
-from versioned_collection.merges.rebasing import Plan, Rebasing, to_do
+from versioned_collection.merges.rebase_plan import Plan, to_do
+from versioned_collection.merges.rebasing import Rebasing
 from versioned_collection.merges.uniting import Uniting
 from versioned_collection.observing import Progress, observed
 from versioned_collection.remotes.base import Refs, Remote

@@ -19,7 +19,7 @@ from versioned_collection.documents.moves import states_along
 from versioned_collection.driver.wire import documents
 from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
 from versioned_collection.history.labels import RemoteNames
-from versioned_collection.merges.rebasing import waiting
+from versioned_collection.merges.rebase_plan import waiting
 from versioned_collection.observing import Progress
 from versioned_collection.remotes.arrival import arrive
 from versioned_collection.remotes.base import Changes, Refs, Setup, Update

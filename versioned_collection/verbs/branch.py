@@ -15,7 +15,7 @@ from versioned_collection.core.version import Version
 from versioned_collection.errors import BranchNotFound, InvalidOperation
 from versioned_collection.history.labels import stamp, taken_over
 from versioned_collection.history.versions import entry_of, refuse_taken
-from versioned_collection.merges.rebasing import refuse_rebased
+from versioned_collection.merges.rebase_plan import refuse_rebased
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository
 from versioned_collection.working.recovery import holding

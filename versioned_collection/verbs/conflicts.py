@@ -19,7 +19,8 @@ from versioned_collection.documents.moves import BATCH
 from versioned_collection.errors import InvalidArgument, InvalidOperation, WorkingCopyChanged
 from versioned_collection.history.versions import entry_of, merge_context
 from versioned_collection.merges.decisions import Decide, Decisions
-from versioned_collection.merges.rebasing import take_back, waiting
+from versioned_collection.merges.rebase_plan import waiting
+from versioned_collection.merges.rebasing import take_back
 from versioned_collection.merges.uniting import take_theirs
 from versioned_collection.observing import Progress, counted
 from versioned_collection.repository.hold import Hold

@@ -17,7 +17,7 @@ from versioned_collection.driver.pipeline import Workers
 from versioned_collection.errors import CollectionNotTracked, InvalidOperation, RemoteNotFound
 from versioned_collection.history.containing import relation_of
 from versioned_collection.history.labels import Labels, Meeting
-from versioned_collection.merges.rebasing import refuse_waiting
+from versioned_collection.merges.rebase_plan import refuse_waiting
 from versioned_collection.observing import Progress, verb
 from versioned_collection.remotes.address import (
     DEFAULT,

@@ -18,7 +18,7 @@ from versioned_collection.errors import (
     PermissionDenied,
 )
 from versioned_collection.history.containing import relation_of
-from versioned_collection.merges.rebasing import refuse_waiting
+from versioned_collection.merges.rebase_plan import refuse_waiting
 from versioned_collection.observing import Progress, verb
 from versioned_collection.remotes.base import Refs, Remote, Update
 from versioned_collection.remotes.checked import check_refs

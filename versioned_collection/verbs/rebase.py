@@ -9,7 +9,8 @@ from versioned_collection.history.containing import relation_of
 from versioned_collection.history.revisions import Resolver, RevisionLike
 from versioned_collection.history.versions import entry_of
 from versioned_collection.merges.joining import fast_forward
-from versioned_collection.merges.rebasing import Plan, Rebasing, to_do
+from versioned_collection.merges.rebase_plan import Plan, to_do
+from versioned_collection.merges.rebasing import Rebasing
 from versioned_collection.observing import Progress
 from versioned_collection.repository.repository import Repository
 from versioned_collection.working.recovery import holding

@@ -27,13 +27,8 @@ from versioned_collection.history.facts import check_said
 from versioned_collection.history.labels import Labels, joined, stamp
 from versioned_collection.history.spanning import extend_spans
 from versioned_collection.history.versions import entry_of, refuse_taken
-from versioned_collection.merges.rebasing import (
-    Plan,
-    Rebasing,
-    describe_all,
-    waiting,
-    without_step,
-)
+from versioned_collection.merges.rebase_plan import Plan, waiting, without_step
+from versioned_collection.merges.rebasing import Rebasing, describe_all
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository
