@@ -146,9 +146,8 @@ class Staging:
                 self._sums_of(version).add(delta, encoded_rows(delta))
                 keys.setdefault(version, set()).add(delta.key)
         for version in keys.keys() - self._resumed:
-            self._sums_of(
-                version
-            ).doubtful = True  # garbage so far, which may be collected just now
+            # garbage so far, which may be collected just now
+            self._sums_of(version).doubtful = True
         return {version: frozenset(found) for version, found in keys.items()}
 
     def _sums_of(self, version: VersionId) -> _Sums:
