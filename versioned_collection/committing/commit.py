@@ -53,6 +53,8 @@ class Commit:
             (see `operations`), empty where it says nothing as more is to come.
         restore: Whether the documents noted in the modified set with the state they were
             seen in go back to what the replica holds.
+        spare: The header of a stash that is not listed, with the changes that `restore` takes
+            back: they return where the server refuses what is to take their place.
         stash: The stash whose documents are brought back.
         guarded: Whether those move only from the very state their changes start from; what
             another client changed meanwhile stays, and the stash is then not dropped.
@@ -98,6 +100,7 @@ class Commit:
     settled: list[ObjectId] = field(default_factory=list)
     taken_out: list[ObjectId] = field(default_factory=list)
     restore: bool = False
+    spare: dict[str, Any] | None = None
     stash: ObjectId | None = None
     guarded: bool = False
     reverse: bool = False
@@ -136,6 +139,7 @@ class Commit:
             "settled": self.settled,
             "taken_out": self.taken_out,
             "restore": self.restore,
+            "spare": self.spare,
             "stash": self.stash,
             "guarded": self.guarded,
             "reverse": self.reverse,

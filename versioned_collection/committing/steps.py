@@ -107,6 +107,8 @@ class Steps:
                 take_back(self._hold, commit.purge, commit.stash)
             else:
                 self._erase(commit, commit.purge, commit.stash)
+        if commit.spare is not None:
+            self._repository.stash.delete([commit.spare["id"]])
         self._finish(commit)
         if commit.draft is not None:  # until then somebody may have to go the same way again
             self._repository.deltas.delete(commit.forgotten)
@@ -158,8 +160,8 @@ class Steps:
     def _back_out(self, commit: Commit, refusal: VersioningError) -> None:
         """Leave nothing half done after the server has refused a document for good.
 
-        A move turns back, and so do the documents of a stash, whether they were being put aside
-        or brought back. What a restoration without a stash could not restore shows as modified.
+        A move turns back, and so do documents that were being put aside or brought back. What a
+        restoration could not restore shows as modified where no changes were kept to return.
         A collection that could not be filled is not tracked any more, and as it was before.
 
         Args:
@@ -167,9 +169,14 @@ class Steps:
             refusal: Why it ends.
         """
         moves = commit.working_copy or commit.checked is not None
-        if commit.path is not None and moves and commit.state:
+        if commit.path is not None and commit.guarded:
+            return  # it is a way back itself, on which whoever comes next goes on
+        if commit.restore:
+            self._return_changes(commit, Commit(), refusal)
+        elif commit.path is not None and moves and commit.state:
             way, draft = commit.path, commit.draft
             made = [entry["_id"] for entry in commit.log]
+            # the version never was, so no operation is logged for its removal
             back = Commit(
                 path=Path(way.forward[::-1], way.backward[::-1]),
                 displace=commit.working_copy,
@@ -178,15 +185,7 @@ class Steps:
                 draft=draft,
                 forgotten=made if draft is None else [*made, draft],
             )
-            # the version never was, so no operation is logged for its removal
-            self._hold.begin({"phase": "apply", "commit": back.to_bson()})
-            self._carry_through(back)
-        elif commit.restore:
-            stash = self._stash_made_by(commit)
-            if stash is None:
-                self._finish(commit)
-            else:
-                self._return_stashed(commit, stash, refusal)
+            self._return_changes(commit, back, refusal)
         elif commit.fill:
             back = Commit(fill=True, reverse=True, replica=False, founded=commit.founded)
             self._hold.begin({"phase": "apply", "commit": back.to_bson()})
@@ -195,39 +194,44 @@ class Steps:
         elif commit.stash is not None:
             self._back_out_of_stash(commit, commit.stash, refusal)
 
-    def _stash_made_by(self, commit: Commit) -> ObjectId | None:
-        """Return the stash that a commit would add to those that there are."""
+    def _made_by(self, commit: Commit) -> dict[str, Any] | None:
+        """Return the header of the stash with what a restoration takes out, if there is one."""
         known = self._stashes()
-        return next(
-            (one["id"] for one in commit.state.get("stashes", ()) if one["id"] not in known), None
-        )
+        listed = (one for one in commit.state.get("stashes", ()) if one["id"] not in known)
+        return next(listed, commit.spare)
 
-    def _recount(self, commit: Commit, stash: ObjectId) -> None:
+    def _recount(self, header: dict[str, Any]) -> None:
         """Have the header of a stash tell what is left, where changes stayed in the collection."""
-        header = next(one for one in commit.state["stashes"] if one["id"] == stash)
-        if self._repository.stash.count(stash) != header["documents"]:
+        if self._repository.stash.count(header["id"]) != header["documents"]:
             header |= self._repository.stash.described(header)
 
     def _stashes(self) -> set[ObjectId]:
         return {header["id"] for header in self._hold.state.stashes}
 
-    def _return_stashed(self, commit: Commit, stash: ObjectId, refusal: VersioningError) -> None:
-        """Bring documents that could not be put aside back to what the stash holds of them.
+    def _return_changes(self, commit: Commit, back: Commit, refusal: VersioningError) -> None:
+        """Go back, and bring changes that were put aside, or kept, to where they were.
 
-        It is in the list until all are there, and stays where one is not.
+        They are in the list of stashes until all are there, and stay where one is not.
+
+        Args:
+            commit: What was being carried out.
+            back: What takes it back, but for the changes.
+            refusal: Why it ends.
         """
-        self._recount(commit, stash)
-        back = Commit(
-            state=with_stashes(self._hold.state.stashes), stash=stash, guarded=True, displace=True
-        )
-        listed = with_stashes(commit.state["stashes"])
-        intent = {"verb": self._hold.verb, "phase": "apply", "commit": back.to_bson()}
-        self._hold.update({**listed, "intent": intent})
+        made, listed = self._made_by(commit), self._hold.state.stashes
+        intent = {"verb": self._hold.verb, "phase": "apply"}
+        if made is not None:
+            self._recount(made)
+            back.state = with_stashes(listed)
+            back.stash, back.guarded, back.displace = made["id"], True, True
+            listed = commit.state.get("stashes", [*listed, made])
+        self._hold.update({**with_stashes(listed), "intent": {**intent, "commit": back.to_bson()}})
         self._hold.refresh()
         self._carry_through(back)
-        if "stashes" not in back.state:  # another client wrote to one of them
-            raise _kept_in_stash(refusal)
-        self._repository.stash.delete([stash])
+        if made is not None:
+            if "stashes" not in back.state:  # another client wrote to one of them
+                raise _kept_in_stash(refusal)
+            self._repository.stash.delete([made["id"]])
 
     def _back_out_of_stash(
         self, commit: Commit, stash: ObjectId, refusal: VersioningError
@@ -261,18 +265,23 @@ class Steps:
         if commit.fill:
             self._complete(commit, lambda: fillings(repository))
         if commit.restore:
-            made = self._stash_made_by(commit)
-            self._complete(commit, lambda: restorations(repository), made)
+            made = self._made_by(commit)
+            stash = None if made is None else made["id"]
+            self._complete(commit, lambda: restorations(repository), stash)
             if made is not None:
-                self._recount(commit, made)
+                self._recount(made)
         if commit.path is not None:
-            if commit.restore:  # once on the way, nothing goes back to where it started
-                if "merge" in commit.state:  # what it wrote is gone, wherever HEAD ends up
+            if commit.restore:  # once on the way, nothing is compared with where it started
+                if "merge" in commit.state and commit.spare is None:
+                    # what it wrote is gone, wherever HEAD ends up
                     self._hold.update({"merge": commit.state["merge"]})
                 commit.restore = False
                 self.declare(commit)
             moves = partial(moves_along, torn=self._torn, draft=commit.draft, plain=self._resumed)
             self._complete(commit, partial(moves, repository, commit.path))
+            if commit.guarded:  # what comes now is not on the way any more
+                commit.path = None
+                self.declare(commit)
         if commit.stash is not None and commit.copies is None:
             self._complete_stash(commit, commit.stash)
         elif commit.stash is not None:

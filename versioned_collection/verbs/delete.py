@@ -15,6 +15,7 @@ from versioned_collection.repository.lifecycle import complete_drop
 from versioned_collection.repository.repository import Repository
 from versioned_collection.working.recovery import holding
 from versioned_collection.working.setting_aside import note_for_restoration
+from versioned_collection.working.spare import Spare
 from versioned_collection.working.working_copy import WorkingCopy
 
 
@@ -98,11 +99,12 @@ def _references(repository: Repository, tree: VersionTree, doomed: list[VersionI
 def _leave(hold: Hold, commit: Commit, tree: VersionTree, parent: VersionId) -> None:
     """Add to the commit that HEAD moves to the parent and changes are discarded."""
     repository = hold.repository
-    copy = WorkingCopy(hold)
+    copy, spare = WorkingCopy(hold), Spare(hold)
     for batch in copy.changes():
+        spare.keep(batch)
         note_for_restoration(repository, batch)
     commit.path = tree.path(hold.state.head, parent)
-    commit.restore = True
+    commit.restore, commit.spare = True, spare.header
     head = attachment_after(hold, commit, tree, parent)
     commit.state = {**head, **copy.noticed.position()}
     repository.journal.remove(copy.noticed.settled)

@@ -12,13 +12,11 @@ from bson.objectid import ObjectId
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.committer import Committer
-from versioned_collection.core.delta import images
 from versioned_collection.core.merging import MergePolicy
 from versioned_collection.core.portions import portions
 from versioned_collection.core.revision import check_name
-from versioned_collection.core.sums import MODULUS
 from versioned_collection.core.times import utc_text
-from versioned_collection.core.version import VersionId, fingerprint_text
+from versioned_collection.core.version import VersionId
 from versioned_collection.errors import InvalidArgument, InvalidOperation, InvalidType
 from versioned_collection.history.facts import check_said
 from versioned_collection.merges.unstashing import Unstashing, clear_away, without_stash
@@ -27,13 +25,11 @@ from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata, with_stashes
 from versioned_collection.working.recovery import holding
 from versioned_collection.working.setting_aside import set_aside
-from versioned_collection.working.working_copy import Change, WorkingCopy
+from versioned_collection.working.spare import Aside
+from versioned_collection.working.working_copy import WorkingCopy
 
 _LARGEST_LIST = 1 << 20
 """Bytes of all headers; they are part of the one document that every verb reads and writes."""
-
-_EMPTY = {"documents": 0, "digest": fingerprint_text(0)}
-"""What the header of a stash says while there is nothing in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +100,12 @@ def stash(
         if replaced is not None and not overwrite:
             _refuse_changes(copy)
             return False
-        stash_id = ObjectId()
-        header: dict[str, Any] = {
-            "id": stash_id,
-            "name": name,
-            "message": message,
-            "head": state.head,
-            "branch": state.branch,
-            "created": repository.now(),
-            **_EMPTY,
-        }
-        stashes = [one for one in state.stashes if one is not replaced] + [header]
+        aside = Aside(hold, name, message)
+        stashes = [one for one in state.stashes if one is not replaced] + [aside.header]
         _check_size(stashes)
-        hold.begin({"phase": "prepare", "stash": stash_id})
-
-        def keep(changes: list[Change]) -> None:
-            deltas = (images(change.old, change.new) for change in changes)
-            digest = repository.stash.append(stash_id, [one for one in deltas if one is not None])
-            total = (int(header["digest"], 16) + digest) % MODULUS
-            header["digest"] = fingerprint_text(total)
-            header["documents"] += len(changes)
-
-        def afresh() -> None:
-            repository.stash.delete([stash_id])
-            header.update(_EMPTY)
-
+        aside.begin()
         commit = Commit(state=with_stashes(stashes))
-        if not set_aside(hold, copy, commit, Committer(hold, progress), keep, afresh):
+        if not set_aside(hold, copy, commit, Committer(hold, progress), aside):
             hold.update({"intent": None})
             return False
         if replaced is not None:

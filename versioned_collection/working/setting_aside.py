@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.committer import Committer
@@ -17,6 +18,7 @@ from versioned_collection.errors import WorkingCopyChanged
 from versioned_collection.observing import Progress
 from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.repository import Repository
+from versioned_collection.working.spare import Aside, Spare
 from versioned_collection.working.working_copy import Change, WorkingCopy
 
 _ATTEMPTS = 3
@@ -28,8 +30,7 @@ def set_aside(
     copy: WorkingCopy,
     commit: Commit,
     committer: Committer,
-    visit: Callable[[list[Change]], None] = lambda changes: None,
-    afresh: Callable[[], None] = lambda: None,
+    aside: Aside | None = None,
 ) -> int:
     """Bring changed documents back to HEAD, together with a commit.
 
@@ -41,8 +42,7 @@ def set_aside(
         copy: The look at the working copy.
         commit: What else becomes true.
         committer: Carries it out.
-        visit: Called with each list of changes before anything is written.
-        afresh: Called before all of them come by again; undoes what `visit` has done.
+        aside: Stores the changes where these are not to be lost, before anything is written.
 
     Returns:
         The number of documents that were changed.
@@ -53,20 +53,90 @@ def set_aside(
     if ensure_collection(hold):
         copy.look_again()  # the earlier look's time is before the collection came to be
 
+    found = _Found(copy, aside)
+
     def attempt() -> int:
-        count, small = _gathered(copy, visit)
-        if count:
-            _carry_out(copy, commit, committer, small)
+        found.gather()
+        if found.count:
+            _carry_out(found, commit, committer)
         else:
             copy.settle_unchanged()
-        return count
+            found.dismiss()
+        return found.count
 
-    return _insist(copy, attempt, afresh)
+    return _insist(found, attempt)
 
 
-def _insist(
-    copy: WorkingCopy, attempt: Callable[[], int], afresh: Callable[[], None] = lambda: None
-) -> int:
+class _Found:
+    """The changes that a look finds, and the moves that take them back.
+
+    Args:
+        copy: The look at the working copy.
+        aside: Stores all of them. Where there is none, those are kept that steps take back.
+        at_once: Whether a transaction may take them back, if they are few.
+
+    Attributes:
+        count: How many documents changed.
+        moves: What brings them back, None where these are too many for a transaction, and noted
+            for restoration.
+    """
+
+    def __init__(
+        self, copy: WorkingCopy, aside: Aside | None = None, *, at_once: bool = True
+    ) -> None:
+        self.copy = copy
+        self._aside = aside
+        self._spare = Spare(copy.hold)
+        self._at_once = at_once and copy.repository.has_transactions
+        self._changes: list[Change] = []
+        self.count = 0
+        self.moves: list[Move] | None = None
+
+    def gather(self) -> None:
+        """Look at all changes."""
+        self._changes, self.count, size = [], 0, 0
+        self.moves = [] if self._at_once else None
+        for batch in self.copy.changes():
+            if self._aside is not None:
+                self._aside.keep(batch)
+            self.count += len(batch)
+            size += sum(len(change.old or b"") for change in batch)
+            if self.moves is None:
+                self._note(batch)
+                continue
+            self._changes += batch
+            self.moves += map(_back, batch)
+            if not is_small(self.count, size):
+                self.note()
+
+    def note(self) -> None:
+        """Note what is to be taken back in steps."""
+        if self.moves is not None:
+            self._note(self._changes)
+            self._changes, self.moves = [], None
+
+    def _note(self, changes: list[Change]) -> None:
+        if self._aside is None:
+            self._spare.keep(changes)
+        note_for_restoration(self.copy.repository, changes)
+
+    @property
+    def spare(self) -> dict[str, Any] | None:
+        """What describes the changes that are kept beside `aside`, None where there are none."""
+        return self._spare.header
+
+    def afresh(self) -> None:
+        """Forget what was stored: another look is to come."""
+        self._spare.afresh()
+        if self._aside is not None:
+            self._aside.afresh()
+
+    def dismiss(self) -> None:
+        """Note that there is nothing to do."""
+        self._spare.dismiss()
+
+
+def _insist(found: _Found, attempt: Callable[[], int]) -> int:
     """Return what an attempt does, once no other client writes between its look and its end."""
     for _ in range(_ATTEMPTS):
         try:
@@ -76,55 +146,29 @@ def _insist(
             if "document_id" not in error.facts:
                 raise
             changed = error.facts
-        afresh()
-        copy.look_again()
+        found.afresh()
+        found.copy.look_again()
+    verb = found.copy.hold.verb
     raise WorkingCopyChanged(
-        f"other clients write all the time to documents that {copy.hold.verb} takes back, such "
+        f"other clients write all the time to documents that {verb} takes back, such "
         f"as the one with _id {changed['document_id']!r}; everything is as before. Try again "
         "when they pause",
         **changed,
     )
 
 
-def _gathered(
-    copy: WorkingCopy, visit: Callable[[list[Change]], None]
-) -> tuple[int, list[Move] | None]:
-    """Return how many documents changed, and the moves that bring them back.
-
-    Where these are too many for a transaction there are none: the documents are noted for
-    restoration.
-    """
-    repository = copy.repository
-    count = size = 0
-    small: list[Move] | None = [] if repository.has_transactions else None
-    for batch in copy.changes():
-        visit(batch)
-        count += len(batch)
-        size += sum(len(change.old or b"") for change in batch)
-        moves = [_back(change) for change in batch]
-        if small is None:
-            _note_seen(repository, moves)
-        else:
-            small += moves
-            if not is_small(count, size):
-                _note_seen(repository, small)
-                small = None
-    return count, small
-
-
 def _carry_out(
-    copy: WorkingCopy,
+    found: _Found,
     commit: Commit,
     committer: Committer,
-    small: list[Move] | None,
     further: Callable[[], Iterator[list[Move]]] = lambda: iter(()),
 ) -> None:
     """Carry out a commit that brings documents back, and maybe moves them further."""
+    copy, moves = found.copy, found.moves
 
     def resumable() -> None:
-        if small is not None:
-            _note_seen(copy.repository, small)
-        commit.restore = True
+        found.note()
+        commit.restore, commit.spare = True, found.spare
 
     commit.state = {**commit.state, **copy.noticed.position()}
 
@@ -132,7 +176,7 @@ def _carry_out(
         yield moves
         yield from further()
 
-    at_once = None if small is None else partial(batches, small)
+    at_once = None if moves is None else partial(batches, moves)
     committer.carry_out(commit, at_once, before_steps=resumable)
     copy.forget()
     copy.repository.modified.add(committer.kept)  # what other clients changed meanwhile
@@ -150,19 +194,18 @@ def set_aside_and_move(hold: Hold, commit: Commit, progress: Progress | None) ->
         WorkingCopyChanged: Other clients write to few documents all the time; nothing was done.
     """
     ensure_collection(hold)
-    copy, path = WorkingCopy(hold), commit.path
+    path = commit.path
     assert path is not None
     committer = Committer(hold, progress)
+    # the deltas of what is forgotten go once they were used, which takes steps
+    found = _Found(WorkingCopy(hold), at_once=not commit.forgotten)
 
     def attempt() -> int:
-        count, small = _gathered(copy, lambda changes: None)
-        if commit.forgotten:  # whose deltas go once they were used, which takes steps
-            _note_seen(hold.repository, small or [])
-            small = None
-        _carry_out(copy, commit, committer, small, lambda: moves_along(hold.repository, path))
-        return count
+        found.gather()
+        _carry_out(found, commit, committer, lambda: moves_along(hold.repository, path))
+        return found.count
 
-    _insist(copy, attempt)
+    _insist(found, attempt)
 
 
 def _back(change: Change) -> Move:
@@ -170,13 +213,10 @@ def _back(change: Change) -> Move:
     return restoration(change.key, seen, change.old)
 
 
-def _note_seen(repository: Repository, moves: list[Move]) -> None:
-    repository.modified.note_seen({move.target.key: move.target.before for move in moves})
-
-
 def note_for_restoration(repository: Repository, changes: list[Change]) -> None:
     """Note changes that a commit with ``restore`` takes back."""
-    _note_seen(repository, [_back(change) for change in changes])
+    targets = (_back(change).target for change in changes)
+    repository.modified.note_seen({target.key: target.before for target in targets})
 
 
 def keep_as_modified(hold: Hold, path: Path) -> None:
