@@ -322,6 +322,29 @@ def test_since_several_versions(db, file):
         bands.export(file, since="nowhere", overwrite=True)
 
 
+def test_since_versions_that_others_contain(db, there, file, tmp_path):
+    """All versions of the other side say what its tips say."""
+    bands = grown(db)
+    bands.export(file)
+    copy = VersionedCollection.clone(file, there)
+    known = [version.id for version in (*bands.log("main"), *bands.log("side"))]
+    step(bands, "later")
+    news = tmp_path / "news.bundle"
+    assert bands.export(news, since=known).versions == 1
+    with BundleRemote(news) as bundle:
+        assert bundle.since.keys() == {bands.resolve("main~1").id, bands.resolve("side").id}
+    assert copy.pull(news)
+    assert_equal(bands, copy)
+
+
+def test_more_names_than_a_bundle_can_begin_with(db, file, monkeypatch):
+    bands = grown(db)
+    monkeypatch.setattr(container, "_LARGEST_HEADER", 100)
+    with pytest.raises(errors.NotSupported, match="fewer versions"):
+        bands.export(file, since=["main~1", "side~1"])
+    assert not file.exists()
+
+
 def test_what_a_bundle_builds_on_has_to_be_there(db, there, file, tmp_path):
     bands = grown(db)
     bands.export(file)

@@ -109,6 +109,8 @@ VARIANTS = frozenset(
         "undo reset hard",
         "register of documents",
         "checkout forward",
+        "reset that an index refuses",
+        "abort of a rebase that an index refuses",
     )
 )
 """Verbs in states that only sweeps try, as a default run tries them in another one."""

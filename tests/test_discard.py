@@ -206,8 +206,10 @@ def test_a_unique_index_made_meanwhile_refuses(anydb):
     clean = raws(bands)
     bands.update_one({"_id": 2}, {"$set": {"rank": 2}})
     bands.create_index("rank", unique=True)
+    changed = raws(bands)
     with pytest.raises(errors.DocumentRejected, match="rank"):
         bands.discard_changes()
+    assert raws(bands) == changed
     assert bands.has_changes()
     assert problems(bands) == []
     bands.drop_index("rank_1")

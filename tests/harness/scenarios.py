@@ -155,6 +155,22 @@ def particular_there(collection: VersionedCollection) -> None:
     there(collection).create_index("x", unique=True)
 
 
+def particular(collection: VersionedCollection) -> None:
+    """Have documents that must differ in a field, uncommitted; those of HEAD do not."""
+    for number, one in enumerate(list(collection.find({}, {"_id": 1}))):
+        collection.update_one({"_id": {"$eq": one["_id"]}}, {"$set": {"only": number}})
+    collection.create_index("only", unique=True)
+
+
+def particular_at_head(collection: VersionedCollection) -> None:
+    """Have a HEAD whose documents must differ, other than those before it, and be dirty."""
+    particular(collection)
+    collection.register("particular")
+    collection.update_one({"_id": 1}, {"$set": {"note": "dirty"}})
+    collection.delete_one({"_id": 3})
+    collection.insert_one({"_id": "new", "only": "new"})
+
+
 def stashed_there(collection: VersionedCollection) -> None:
     """Have a stash and uncommitted changes in the worktree."""
     stashed_and_dirty(there(collection))
@@ -446,6 +462,11 @@ def _behind(collection: VersionedCollection) -> None:
 
 def _plain_documents(collection: VersionedCollection) -> None:
     collection.insert_many([{"_id": i, "x": i} for i in range(5)])
+
+
+def _refused(act: Verb) -> Verb:
+    """Return what calls a verb whose outcome the server refuses."""
+    return lambda collection: attempt(act, collection) and None
 
 
 _AT_ODDS = (with_history, with_side, with_conflicts)
@@ -759,6 +780,27 @@ SCENARIOS = {
         large=True,
         anew=True,
     ),
+    "discard that an index refuses": Scenario(
+        _refused(lambda c: c.discard_changes()), (with_history, particular), large=True, anew=True
+    ),
+    "reset that an index refuses": Scenario(
+        _refused(lambda c: c.reset("main@2", hard=True)),
+        (with_history, particular_at_head),
+        large=True,
+        anew=True,
+    ),
+    "delete subtree that an index refuses": Scenario(
+        _refused(lambda c: c.delete_version_subtree("main@3")),
+        (with_history, particular_at_head),
+        large=True,
+        anew=True,
+    ),
+    "abort of a rebase that an index refuses": Scenario(
+        _refused(lambda c: c.abort_merge()),
+        (with_history, with_side, with_more, rebase, particular),
+        large=True,
+        anew=True,
+    ),
     "has_changes": Scenario(lambda c: c.has_changes(), (with_history, dirty)),
     "worktree": Scenario(make_worktree, (with_history, with_side, on_main, dirty)),
     "worktree of a new branch": Scenario(make_worktree_of_a_new_branch),
@@ -811,13 +853,17 @@ def prepare(scenario: Scenario, database: Database[Any]) -> None:
 UNCHANGING = frozenset(
     (
         "at",
+        "abort of a rebase that an index refuses",
         "at again",
+        "delete subtree that an index refuses",
         "delete what was merged",
+        "discard that an index refuses",
         "gc",
         "gc during a merge",
         "gc of spans",
         "has_changes",
         "purge that a worktree refuses",
+        "reset that an index refuses",
     )
 )
 """Scenarios that look, collect garbage or are refused: a state does not tell them from nothing."""

@@ -79,7 +79,7 @@ EXAMPLES = {
     "config unset": "vc config unset author",
     "config profiles": "vc config profiles",
     "config delete-profile": "vc config delete-profile old",
-    "shell": "vc shell --execute 'print(bands.branch)'",
+    "shell": "vc shell --execute 'print(collection.branch)'",
     "browse": "vc browse side",
     "demo": "vc demo --remote",
 }

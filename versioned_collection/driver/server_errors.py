@@ -84,6 +84,12 @@ def translated() -> Iterator[None]:
         if isinstance(error.details, RawBSONDocument):
             raise _readable(error) from None
         raise
+    except driver.NotPrimaryError as error:
+        is_raw = isinstance(error.details, RawBSONDocument)
+        if not is_raw or error.has_error_label("TransientTransactionError"):
+            raise
+        details = _details(error)
+        raise driver.NotPrimaryError(str(details.get("errmsg", "")), details) from None
 
 
 def refused_by_strict_api(reason: str) -> NotSupported:
@@ -97,8 +103,11 @@ def refused_by_strict_api(reason: str) -> NotSupported:
 
 def _readable(error: driver.OperationFailure) -> driver.OperationFailure:
     """Return the error of a command that was asked for a raw reply, as others would get it."""
-    details: dict[str, Any] = bson.decode(cast(RawBSONDocument, error.details).raw, _LENIENT)
-    return type(error)(reason_of(error), error.code, details)
+    return type(error)(reason_of(error), error.code, _details(error))
+
+
+def _details(error: driver.OperationFailure | driver.NotPrimaryError) -> dict[str, Any]:
+    return bson.decode(cast(RawBSONDocument, error.details).raw, _LENIENT)
 
 
 def reason_of(error: driver.OperationFailure) -> str:

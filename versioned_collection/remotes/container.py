@@ -82,15 +82,26 @@ class BlockWriter:
     Args:
         out: Takes the bytes; it is never asked where it stands, so a pipe will do.
         facts: What the first document says, beside what kind of file it is.
+
+    Raises:
+        NotSupported: They are too many to be read again.
     """
 
     def __init__(self, out: BinaryIO, facts: Mapping[str, Any]) -> None:
+        header = bson.encode({"bundle": _KIND, "format": FORMAT, **facts})
+        if len(header) > _LARGEST_HEADER:
+            raise NotSupported(
+                f"the names of what a bundle stands on take {len(header):,} bytes, it holds at "
+                f"most {_LARGEST_HEADER:,}; give fewer versions with since, or export everything",
+                bytes=len(header),
+                limit=_LARGEST_HEADER,
+            )
         self._out = out
         self._digest = hashlib.sha256()
         self._pending: dict[str, _Pending] = {}
         self._blocks: list[Block] = []
         self.size = 0
-        self._write(bson.encode({"bundle": _KIND, "format": FORMAT, **facts}))
+        self._write(header)
 
     def add(self, kind: str, raw: bytes, version: VersionId | None = None) -> None:
         """Add a document.

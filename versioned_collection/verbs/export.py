@@ -219,7 +219,7 @@ def _contents(repository: Repository, refs: Refs, wanted: Wanted) -> Contents:
         ),
         versions,
         _places(tree, reached & known, refs),
-        {one: tree.nodes[one].label for one in since},
+        {one: tree.nodes[one].label for one in _latest(tree, since, known)},
         None if since else branches[current],
     )
 
@@ -271,6 +271,20 @@ def _since(repository: Repository, since: Any) -> list[VersionId]:
     resolver = Resolver(repository, repository.state())
     several = since if isinstance(since, (list, set, frozenset)) else [since]
     return list(dict.fromkeys(resolver.resolve(one) for one in several))
+
+
+def _latest(
+    tree: VersionTree, since: Iterable[VersionId], known: Iterable[VersionId]
+) -> list[VersionId]:
+    """Return those of some versions that no other one of them contains.
+
+    Args:
+        tree: All versions.
+        since: The versions.
+        known: They, and all that they contain.
+    """
+    contained = {parent for version in known for parent in tree.nodes[version].parents}
+    return [version for version in since if version not in contained]
 
 
 def _places(tree: VersionTree, versions: Iterable[VersionId], refs: Refs) -> list[Any]:
