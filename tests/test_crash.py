@@ -309,6 +309,7 @@ class Sweep:
         collection = opened(database, scenario.new_name)
         if not collection.is_tracked():
             collection.init()
+        collection.drop_indexes()  # one of them may refuse all that is to come
         collection.insert_one({"_id": "afterwards"})
         assert collection.has_changes()
         collection.resolve_conflicts()
