@@ -110,6 +110,7 @@ VARIANTS = frozenset(
         "register of documents",
         "checkout forward",
         "reset that an index refuses",
+        "reset under an index",
         "abort of a rebase that an index refuses",
     )
 )

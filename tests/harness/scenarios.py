@@ -162,6 +162,11 @@ def particular(collection: VersionedCollection) -> None:
     collection.create_index("only", unique=True)
 
 
+def indexed(collection: VersionedCollection) -> None:
+    """Have an index that could refuse documents, and does not."""
+    collection.create_index([("x", 1), ("note", 1)])
+
+
 def particular_at_head(collection: VersionedCollection) -> None:
     """Have a HEAD whose documents must differ, other than those before it, and be dirty."""
     particular(collection)
@@ -777,6 +782,15 @@ SCENARIOS = {
     "purge that a worktree refuses": Scenario(
         lambda c: attempt(purge_fields, c) and None,
         (with_history, with_side, on_main, make_worktree, particular_there, dirty),
+        large=True,
+        anew=True,
+    ),
+    "discard under an index": Scenario(
+        lambda c: c.discard_changes(), (with_history, dirty, indexed), large=True, anew=True
+    ),
+    "reset under an index": Scenario(
+        lambda c: c.reset("main@0", hard=True),
+        (with_history, dirty, indexed),
         large=True,
         anew=True,
     ),
