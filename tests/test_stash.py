@@ -276,14 +276,14 @@ def test_a_stash_that_is_refused_leaves_what_others_write(anydb, monkeypatch, sm
 def test_what_cannot_go_back_is_in_the_stash(anydb, monkeypatch, small_limits):
     bands = VersionedCollection(anydb, "bands")
     changed = refusing_to_stash(bands)
-    returned = Steps._return_stashed
+    returned = Steps._return_changes
 
     def late(self, *args):
         bands.insert_one({"_id": "theirs", "rank": 13})
         returned(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Steps, "_return_stashed", late)
+        patch.setattr(Steps, "_return_changes", late)
         with pytest.raises(errors.DocumentRejected, match="the latest stash has them"):
             bands.stash()
     assert bands.find_one({"_id": "theirs"})

@@ -673,6 +673,7 @@ def test_a_change_while_many_are_written_keeps_the_stash(anydb, small_limits):
     assert problems(bands) == []
 
 
+@pytest.mark.blocking
 def test_a_change_while_many_are_overwritten_keeps_the_stash(anydb, small_limits):
     bands = numbered(anydb)
     other = anydb["bands"] if bands.capture_mode == "change_stream" else bands

@@ -14,7 +14,7 @@ from versioned_collection.remotes.checked import refused
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.entries import entry_to_bson
 
-_AT_ONCE = 500
+_AT_ONCE = 2_000
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 """How many log entries are in memory, and their size; others are read where they are needed."""
 

@@ -21,6 +21,9 @@ from versioned_collection.repository.repository import Repository
 from versioned_collection.working.spare import Aside, Spare
 from versioned_collection.working.working_copy import Change, WorkingCopy
 
+_MOST_HELD = 32 * 1024 * 1024
+"""Bytes of uncommitted documents that wait in memory for what becomes of them."""
+
 _ATTEMPTS = 3
 """How often few documents are looked at and brought back, while other clients are faster."""
 
@@ -88,46 +91,64 @@ class _Found:
         self._aside = aside
         self._spare = Spare(copy.hold)
         self._at_once = at_once and copy.repository.has_transactions
-        self._changes: list[Change] = []
+        self._held: list[Change] = []
+        self._bytes_held = 0
         self.count = 0
         self.moves: list[Move] | None = None
 
     def gather(self) -> None:
         """Look at all changes."""
-        self._changes, self.count, size = [], 0, 0
+        self._held, self._bytes_held, self.count, size = [], 0, 0, 0
         self.moves = [] if self._at_once else None
         for batch in self.copy.changes():
             if self._aside is not None:
                 self._aside.keep(batch)
             self.count += len(batch)
             size += sum(len(change.old or b"") for change in batch)
+            moves = [_back(change) for change in batch]
+            self._hold(batch)
             if self.moves is None:
-                self._note(batch)
+                self._note(moves)
                 continue
-            self._changes += batch
-            self.moves += map(_back, batch)
+            self.moves += moves
             if not is_small(self.count, size):
                 self.note()
+
+    def _hold(self, changes: list[Change]) -> None:
+        """Hold changes for as long as a transaction may take them back; store what is too much."""
+        if self._aside is None:
+            self._held += changes
+            self._bytes_held += sum(len(change.new or b"") for change in changes)
+            if self._bytes_held > _MOST_HELD:
+                self._store()
+
+    def _store(self) -> None:
+        if self._held:
+            self._spare.keep(self._held)
+        self._held, self._bytes_held = [], 0
 
     def note(self) -> None:
         """Note what is to be taken back in steps."""
         if self.moves is not None:
-            self._note(self._changes)
-            self._changes, self.moves = [], None
+            self._note(self.moves)
+            self.moves = None
 
-    def _note(self, changes: list[Change]) -> None:
-        if self._aside is None:
-            self._spare.keep(changes)
-        note_for_restoration(self.copy.repository, changes)
+    def _note(self, moves: list[Move]) -> None:
+        self._store()
+        _note_seen(self.copy.repository, moves)
 
     @property
     def spare(self) -> dict[str, Any] | None:
         """What describes the changes that are kept beside `aside`, None where there are none."""
         return self._spare.header
 
+    def forget(self) -> None:
+        """Forget what was stored in case of need."""
+        self._spare.afresh()
+
     def afresh(self) -> None:
         """Forget what was stored: another look is to come."""
-        self._spare.afresh()
+        self.forget()
         if self._aside is not None:
             self._aside.afresh()
 
@@ -178,6 +199,8 @@ def _carry_out(
 
     at_once = None if moves is None else partial(batches, moves)
     committer.carry_out(commit, at_once, before_steps=resumable)
+    if not commit.restore:
+        found.forget()
     copy.forget()
     copy.repository.modified.add(committer.kept)  # what other clients changed meanwhile
 
@@ -213,10 +236,13 @@ def _back(change: Change) -> Move:
     return restoration(change.key, seen, change.old)
 
 
+def _note_seen(repository: Repository, moves: list[Move]) -> None:
+    repository.modified.note_seen({move.target.key: move.target.before for move in moves})
+
+
 def note_for_restoration(repository: Repository, changes: list[Change]) -> None:
     """Note changes that a commit with ``restore`` takes back."""
-    targets = (_back(change).target for change in changes)
-    repository.modified.note_seen({target.key: target.before for target in targets})
+    _note_seen(repository, [_back(change) for change in changes])
 
 
 def keep_as_modified(hold: Hold, path: Path) -> None:
