@@ -395,7 +395,7 @@ def test_two_processes_use_verbs_at_once(db, server, children):
         assert outcome["error"] is None, outcome
     collection.register("the rest", "rest")
     assert list(collection.verify()) == []
-    entries = collection._repository.log.find({})
+    entries = collection._repository.log.get_many()
     assert {entry.message for entry in entries} >= {
         message for outcome in outcomes for message in outcome["result"]["registered"]
     }

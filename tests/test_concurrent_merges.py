@@ -251,7 +251,7 @@ def test_two_processes_merge_at_once(db, server, children):
         assert outcome["error"] is None, outcome
         assert outcome["result"]["carried out"]
     assert list(collection.verify()) == []
-    entries = {entry.id: entry for entry in collection._repository.log.find({})}
+    entries = {entry.id: entry for entry in collection._repository.log.get_many()}
     assert {entry.message for entry in entries.values()} >= {
         message for outcome in outcomes for message in outcome["result"]["registered"]
     }

@@ -91,7 +91,7 @@ def assert_same(one: VersionedCollection, other: VersionedCollection) -> None:
     assert contents(one.database, one.name) == contents(other.database, other.name)
     assert not other.has_changes()
     mine, theirs = (
-        {entry.id: entry for entry in side._repository.log.find({})} for side in (one, other)
+        {entry.id: entry for entry in side._repository.log.get_many()} for side in (one, other)
     )
     assert {i: e.checksum for i, e in mine.items()} == {i: e.checksum for i, e in theirs.items()}
 

@@ -549,7 +549,7 @@ def test_a_version_that_was_deleted_is_sent_again(pair):
     """What a killed process left announced as complete is not taken for changes that are gone."""
     bands, away = pair
     assert bands.push(away)
-    entries = [entry for entry in bands._repository.log.find({}) if entry.number > 3]
+    entries = [entry for entry in bands._repository.log.get_many() if entry.number > 3]
     incoming = away._repository.incoming
     incoming.announce(entries, away._repository.now())
     incoming.complete([entry.id for entry in entries])

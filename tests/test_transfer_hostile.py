@@ -532,7 +532,7 @@ def test_what_a_liar_left_does_not_spoil_an_honest_transfer(sides):
     """A lie that was cut off before it was found out leaves changes behind."""
     here, there = sides
     repository = there._repository
-    entries = [one for one in repository.log.find({}) if one.parents]
+    entries = [one for one in repository.log.get_many() if one.parents]
     inbox = Staging(here._repository, lambda: None)
     inbox.begin(iter([entries]))
     for entry in entries:
@@ -573,7 +573,7 @@ def test_a_liar_and_an_honest_remote_at_once(sides):
 
 def test_a_whole_version_that_is_told_differently(sides):
     here, there = sides
-    entries = [one for one in there._repository.log.find({}) if one.parents]
+    entries = [one for one in there._repository.log.get_many() if one.parents]
     source, inbox = MongoRemote(there._repository), Staging(here._repository, lambda: None)
     ids = sorted(entry.id for entry in entries)
     inbox.begin(iter([entries]))

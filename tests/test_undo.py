@@ -19,7 +19,7 @@ def refs(bands: VersionedCollection) -> dict[str, Any]:
         "detached": bands.is_detached(),
         "branches": {name: bands.resolve(name).id for name in bands.branches()},
         "tags": {name: version.id for name, version in bands.tags().items()},
-        "labels": {entry.id: entry.label for entry in bands._repository.log.find({})},
+        "labels": {entry.id: entry.label for entry in bands._repository.log.get_many()},
         "documents": raws(bands),
     }
 

@@ -65,7 +65,7 @@ def check_versions(
     collection.register("the rest", "rest")
     assert list(collection.verify()) == []
     seen: set[str] = set()
-    versions = [entry.id for entry in collection._repository.log.find({})]
+    versions = [entry.id for entry in collection._repository.log.get_many()]
     for version in versions:
         assert collection.checkout(version)
         seen |= check_invariants(database, accounts, sums)

@@ -311,7 +311,7 @@ def resolve_one_of_a_stash(collection: VersionedCollection) -> Any:
 def read_all(collection: VersionedCollection) -> None:
     """Read every version, and compare what is read with what the log says of it."""
     plain = collection.with_options(codec_options=CodecOptions(document_class=RawBSONDocument))
-    for entry in collection._repository.log.find({}):
+    for entry in collection._repository.log.get_many():
         view = plain.at(entry.id)
         hashes = (hash_number(document_hash(bytes(one.raw))) for one in view.find())
         assert fingerprint_text(sum(hashes) % (1 << 256)) == entry.fingerprint, entry.label
@@ -908,7 +908,7 @@ def _state(database: Database[Any], name: str) -> State:
     collection = opened(database, name)
     if not collection.is_tracked():
         return {"tracked": False, "contents": contents(database, name)}
-    everything = collection._repository.log.find({})
+    everything = collection._repository.log.get_many()
     labels = {entry.id: f"{entry.branch}@{entry.number}" for entry in everything}
     log = {
         labels[entry.id]: (

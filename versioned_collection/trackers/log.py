@@ -57,10 +57,11 @@ class LogCollection(Tracker):
         found = self.get_many([version])
         return found[0] if found else None
 
-    def get_many(self, versions: Iterable[VersionId]) -> list[Version]:
-        """Return the entries of these ids, in no particular order."""
-        wanted = list(versions)
-        return self.find({"_id": {"$in": wanted}}) if wanted else []
+    def get_many(self, versions: Iterable[VersionId] | None = None) -> list[Version]:
+        """Return the entries of these ids, in no particular order; all entries without."""
+        wanted = None if versions is None else list(versions)
+        found = () if wanted == [] else self.in_replies(wanted)
+        return [entry for entries in found for entry in entries]
 
     def in_replies(
         self, versions: Sequence[VersionId] | None = None, unreadable: Unreadable = None
@@ -92,22 +93,6 @@ class LogCollection(Tracker):
         with translated():
             found = self.collection.find({"_id": {"$in": list(versions)}}, {"fingerprint": 1})
             return {entry["_id"]: entry["fingerprint"] for entry in found}
-
-    def find(self, filter_: Mapping[str, Any], unreadable: Unreadable = None) -> list[Version]:
-        """Return the entries that match a filter.
-
-        Args:
-            filter_: The filter.
-            unreadable: Takes the errors for entries that cannot be read; see `parsed`.
-
-        Raises:
-            CorruptHistory: An entry says what no release has written.
-            FormatMismatch: Another release has written one.
-        """
-        collection = self.collection.with_options(self._codec.times)
-        with translated():
-            stored = list(collection.find(filter_))
-        return list(self.said(stored, self._entry, unreadable))
 
     def _entry(self, stored: Mapping[str, Any]) -> Version:
         entry = entry_from_bson(stored, self._codec)
