@@ -14,9 +14,7 @@ from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.lifecycle import complete_drop
 from versioned_collection.repository.repository import Repository
 from versioned_collection.working.recovery import holding
-from versioned_collection.working.setting_aside import note_for_restoration
-from versioned_collection.working.spare import Spare
-from versioned_collection.working.working_copy import WorkingCopy
+from versioned_collection.working.setting_aside import set_aside_and_move
 
 
 def delete_version_subtree(
@@ -55,16 +53,16 @@ def delete_version_subtree(
         _refuse_merged(tree, doomed)
         commit = _references(repository, tree, doomed)
         if hold.state.head in doomed:
-            _leave(hold, commit, tree, parent)
-        elif hold.state.detached and commit.branches.get(hold.state.branch) == hold.state.head:
+            commit.path = tree.path(hold.state.head, parent)
+            commit.state = attachment_after(hold, commit, tree, parent)
+            set_aside_and_move(hold, commit, progress)
+            return len(doomed)
+        if hold.state.detached and commit.branches.get(hold.state.branch) == hold.state.head:
             # no other working copy has that branch: its tip before is about to be removed
             commit.state = {"detached": False}  # HEAD is the tip now
         committer = Committer(hold, progress)
         committer.declare(commit)
         committer.complete(commit)
-        if commit.path is not None:
-            repository.modified.clear(hold.lease.check)
-            repository.modified.add(committer.kept)
         return len(doomed)
 
 
@@ -94,20 +92,6 @@ def _references(repository: Repository, tree: VersionTree, doomed: list[VersionI
         else:
             commit.dropped_branches.append(name)
     return commit
-
-
-def _leave(hold: Hold, commit: Commit, tree: VersionTree, parent: VersionId) -> None:
-    """Add to the commit that HEAD moves to the parent and changes are discarded."""
-    repository = hold.repository
-    copy, spare = WorkingCopy(hold), Spare(hold)
-    for batch in copy.changes():
-        spare.keep(batch)
-        note_for_restoration(repository, batch)
-    commit.path = tree.path(hold.state.head, parent)
-    commit.restore, commit.spare = True, spare.header
-    head = attachment_after(hold, commit, tree, parent)
-    commit.state = {**head, **copy.noticed.position()}
-    repository.journal.remove(copy.noticed.settled)
 
 
 def attachment_after(

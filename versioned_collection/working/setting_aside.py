@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from versioned_collection.committing.commit import Commit
 from versioned_collection.committing.committer import Committer
@@ -64,7 +63,6 @@ def set_aside(
             _carry_out(found, commit, committer)
         else:
             copy.settle_unchanged()
-            found.dismiss()
         return found.count
 
     return _insist(found, attempt)
@@ -82,6 +80,7 @@ class _Found:
         count: How many documents changed.
         moves: What brings them back, None where these are too many for a transaction, and noted
             for restoration.
+        spare: The changes that are kept where nothing stores all of them.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class _Found:
     ) -> None:
         self.copy = copy
         self._aside = aside
-        self._spare = Spare(copy.hold)
+        self.spare = Spare(copy.hold)
         self._at_once = at_once and copy.repository.has_transactions
         self._held: list[Change] = []
         self._bytes_held = 0
@@ -124,7 +123,7 @@ class _Found:
 
     def _store(self) -> None:
         if self._held:
-            self._spare.keep(self._held)
+            self.spare.keep(self._held)
         self._held, self._bytes_held = [], 0
 
     def note(self) -> None:
@@ -137,24 +136,11 @@ class _Found:
         self._store()
         _note_seen(self.copy.repository, moves)
 
-    @property
-    def spare(self) -> dict[str, Any] | None:
-        """What describes the changes that are kept beside `aside`, None where there are none."""
-        return self._spare.header
-
-    def forget(self) -> None:
-        """Forget what was stored in case of need."""
-        self._spare.afresh()
-
     def afresh(self) -> None:
         """Forget what was stored: another look is to come."""
-        self.forget()
+        self.spare.forget()
         if self._aside is not None:
             self._aside.afresh()
-
-    def dismiss(self) -> None:
-        """Note that there is nothing to do."""
-        self._spare.dismiss()
 
 
 def _insist(found: _Found, attempt: Callable[[], int]) -> int:
@@ -189,7 +175,7 @@ def _carry_out(
 
     def resumable() -> None:
         found.note()
-        commit.restore, commit.spare = True, found.spare
+        commit.restore, commit.spare = True, found.spare.header
 
     commit.state = {**commit.state, **copy.noticed.position()}
 
@@ -200,7 +186,7 @@ def _carry_out(
     at_once = None if moves is None else partial(batches, moves)
     committer.carry_out(commit, at_once, before_steps=resumable)
     if not commit.restore:
-        found.forget()
+        found.spare.forget()
     copy.forget()
     copy.repository.modified.add(committer.kept)  # what other clients changed meanwhile
 
@@ -238,11 +224,6 @@ def _back(change: Change) -> Move:
 
 def _note_seen(repository: Repository, moves: list[Move]) -> None:
     repository.modified.note_seen({move.target.key: move.target.before for move in moves})
-
-
-def note_for_restoration(repository: Repository, changes: list[Change]) -> None:
-    """Note changes that a commit with ``restore`` takes back."""
-    _note_seen(repository, [_back(change) for change in changes])
 
 
 def keep_as_modified(hold: Hold, path: Path) -> None:

@@ -91,15 +91,12 @@ class Spare:
             self._aside.begin()
         self._aside.keep(changes)
 
-    def afresh(self) -> None:
-        """Forget what was kept: all changes come by again."""
+    def forget(self) -> None:
+        """Remove what was kept: it is not needed, or all changes come by again."""
         if self._aside is not None:
             self._aside.afresh()
-
-    def dismiss(self) -> None:
-        """Note that nothing is under way after all."""
-        if self._aside is not None:
             self._hold.update({"intent": None})
+            self._aside = None
 
 
 def _may_refuse(repository: Repository) -> bool:
