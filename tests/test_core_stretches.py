@@ -49,6 +49,16 @@ def test_near_versions_take_one_stretch_each() -> None:
     assert log.read < 150
 
 
+def test_what_stands_on_a_version_is_told_without_reading() -> None:
+    """As when a version arrives from another side: what is new is at hand, the rest is read."""
+    log = Log(1_000)
+    new = Node(ObjectId(), (log.ids[-1],), 1_000, "main")
+    tree = log.ancestry(new)
+    assert relation(tree, new.id, log.ids[-1]) == "ahead"
+    assert tree.path(log.ids[-1], new.id) == Path((), (new.id,))
+    assert log.read == 0
+
+
 def test_the_whole_history_is_read_in_a_few_stretches() -> None:
     log = Log(5_000)
     tree = log.ancestry()

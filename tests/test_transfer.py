@@ -637,6 +637,7 @@ def test_too_many_versions_are_refused_before_anything_is_sent(pair, monkeypatch
 MANY = 1_000
 STRETCHES = 70
 MOST_COMMANDS = 100
+MOST_AT_REMOTE = {"push": 60, "pull": 11}
 
 
 @pytest.mark.sweep
@@ -676,6 +677,20 @@ def test_bringing_a_thousand_versions_takes_few_commands(server, db, there, act)
         assert near.total <= MOST_COMMANDS, near.commands
     if act != "fetch":
         assert_same(bands, opposite(bands, there))
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+def test_one_version_takes_few_round_trips(server, pair, verb):
+    """Over a slow link each of them is felt."""
+    bands, away = pair
+    source, target = (bands, away) if verb == "push" else (away, bands)
+    step(bands if verb == "push" else away, 1)
+    with line_to(server.uri) as (client, far):
+        other = VersionedCollection(client[away.database.name], "bands")
+        far.clear()
+        assert getattr(bands, verb)(other)
+    assert far.total <= MOST_AT_REMOTE[verb], far.commands
+    assert_same(source, target)
 
 
 def test_the_cost_of_one_version_does_not_grow_with_the_history(server, db, there):

@@ -64,6 +64,7 @@ class Delta:
         old: The whole document before, where it is kept.
         new: The whole document after, where it is kept.
         size: How many bytes it had where it was read, 0 for one that was made.
+        encoded: Its rows as `encoded_rows` returns them, where they were read like that.
     """
 
     key: DocumentKey
@@ -74,6 +75,7 @@ class Delta:
     old: bytes | None = None
     new: bytes | None = None
     size: int = field(default=0, compare=False, repr=False)
+    encoded: bytes | None = field(default=None, compare=False, repr=False)
 
     def __invert__(self) -> Delta:
         """Return the delta that undoes this one."""
@@ -99,7 +101,7 @@ class Delta:
             return None
         if self.steps is not None and later.steps is not None:
             steps, size = self.steps + later.steps, self.size + later.size
-            return replace(self, after=later.after, steps=steps, size=size)
+            return replace(self, after=later.after, steps=steps, size=size, encoded=None)
         return _images(self.key, _start_of(self, later), _end_of(self, later))
 
     def apply(self, raw: bytes | None) -> bytes | None:
@@ -200,6 +202,8 @@ def _misfit(delta: Delta) -> CorruptHistory:
 
 def encoded_rows(delta: Delta) -> bytes:
     """Return the rows as the bytes of a BSON array; empty for images."""
+    if delta.encoded is not None:
+        return delta.encoded
     if delta.steps is None:
         return b""
     encoded = bson.encode({"": [row.to_bson() for row in delta.rows]})

@@ -163,7 +163,8 @@ def element(name: bytes, key: DocumentKey) -> bytes:
 
 def build(*parts: bytes) -> bytes:
     """Return the document made of encoded elements, in order."""
-    return _int32.pack(sum(map(len, parts)) + 5) + b"".join(parts) + b"\0"
+    content = b"".join(parts)
+    return _int32.pack(len(content) + 5) + content + b"\0"
 
 
 def raw_array(keys: Iterable[DocumentKey]) -> bytes:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
-from itertools import zip_longest
 from typing import Literal
 
-from versioned_collection.core.tree import Ancestry, Node, nothing_in_common
+from versioned_collection.core.tree import Ancestry, Node, in_turns, nothing_in_common
 from versioned_collection.core.version import VersionId
 
 Relation = Literal["same", "behind", "ahead", "apart"]
@@ -80,12 +79,17 @@ def relation(tree: Ancestry, one: VersionId, other: VersionId) -> Relation:
     """
     if one == other:
         return "same"
-    for above_one, above_other in zip_longest(walk(tree, one), walk(tree, other)):
-        if above_one == other:
-            return "ahead"
-        if above_other == one:
-            return "behind"
+    wanted: dict[Relation, VersionId] = {"ahead": other, "behind": one}
+    for found, version in in_turns(_told("ahead", tree, one), _told("behind", tree, other)):
+        if version == wanted[found]:
+            return found
     return "apart"
+
+
+def _told(
+    found: Relation, tree: Ancestry, version: VersionId
+) -> Iterator[tuple[Relation, VersionId]]:
+    return ((found, above) for above in walk(tree, version))
 
 
 def merge_bases(tree: Ancestry, one: VersionId, other: VersionId) -> list[VersionId]:

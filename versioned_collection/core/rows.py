@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from bson.int64 import Int64
@@ -34,8 +35,21 @@ EQUAL = "iterable_items_equal"
 _INVERSE = {ADDED: REMOVED, REMOVED: ADDED, INSERTED: DELETED, DELETED: INSERTED}
 _SPLICES = frozenset((INSERTED, DELETED, REPLACED))
 _REPLACEMENTS = frozenset((CHANGED, RETYPED))
+_SPAN = ("t1_from_index", "t1_to_index", "t2_from_index", "t2_to_index")
+_FORMS = {
+    CHANGED: (("path", "action", "value", "old_value"),),
+    RETYPED: (("path", "action", "value", "old_value"),),
+    ADDED: (("path", "action", "value"), ("path", "action", "value", "position")),
+    REMOVED: (("path", "action", "old_value"), ("path", "action", "old_value", "position")),
+    INSERTED: (("path", "action", "value", *_SPAN),),
+    DELETED: (("path", "action", "old_value", *_SPAN),),
+    REPLACED: (("path", "action", "value", "old_value", *_SPAN),),
+}
+"""The parts of stored rows as `Row.to_bson` writes them."""
 _SCALARS = frozenset((str, int, bool, bytes, type(None), ObjectId, Int64, datetime))
 """Types of which equal values are the same BSON value."""
+
+_action_of = itemgetter(1)
 
 _MATCHER_LIMIT = 400
 """Longest stretch of a list that is matched item by item; beyond it is replaced whole."""
@@ -93,8 +107,7 @@ class Row(NamedTuple):
         if self.position is not None:
             stored["position"] = self.position
         if self.span is not None:
-            names = ("t1_from_index", "t1_to_index", "t2_from_index", "t2_to_index")
-            stored.update(zip(names, self.span, strict=True))
+            stored.update(zip(_SPAN, self.span, strict=True))
         return stored
 
     @classmethod
@@ -104,24 +117,20 @@ class Row(NamedTuple):
         Raises:
             KeyError: A part is missing.
         """
-        action = stored["action"]
-        span = None
+        path, action = tuple(stored["path"]), stored["action"]
+        if action in _REPLACEMENTS:
+            return cls(path, action, stored.get("value"), stored.get("old_value"))
+        span: Any = None
+        nothing: Any = None
         if action in _SPLICES:
-            span = (
-                stored["t1_from_index"],
-                stored["t1_to_index"],
-                stored["t2_from_index"],
-                stored["t2_to_index"],
-            )
-        nothing: Any = [] if action in _SPLICES else None
-        return cls(
-            tuple(stored["path"]),
-            action,
-            stored.get("value", nothing),
-            stored.get("old_value", nothing),
-            stored.get("position"),
-            span,
-        )
+            span, nothing = tuple(stored[name] for name in _SPAN), []
+        value, old_value = stored.get("value", nothing), stored.get("old_value", nothing)
+        return cls(path, action, value, old_value, stored.get("position"), span)
+
+
+def is_as_written(stored: Mapping[str, Any]) -> bool:
+    """Tell whether a stored row is as `Row.to_bson` returns it, part by part."""
+    return type(stored["path"]) is list and tuple(stored) in _FORMS.get(stored["action"], ())
 
 
 def compare_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Row, ...]:
@@ -147,6 +156,8 @@ def _compare_documents(
                 if kind in _SCALARS:
                     if old != value:
                         rows.append(Row((*path, name), CHANGED, value, old))
+                    continue
+                if kind is float and old == value != 0.0:
                     continue
                 if kind is dict:
                     _compare_documents((*path, name), old, value, rows)
@@ -282,6 +293,10 @@ def apply_in_place(fields: dict[str, Any], rows: Sequence[Row]) -> None:
     Raises:
         KeyError, IndexError, ValueError: The rows do not fit the document.
     """
+    if _only_replace(rows):
+        for row in rows:
+            _set(_parent_in(fields, row), row)
+        return
 
     def container(path: Path) -> Any:
         place: Any = fields
@@ -294,15 +309,23 @@ def apply_in_place(fields: dict[str, Any], rows: Sequence[Row]) -> None:
 
 def revert_in_place(fields: dict[str, Any], rows: Sequence[Row]) -> None:
     """Take `rows` back from the document's fields; see `apply_in_place`."""
-    if any(row.action not in _REPLACEMENTS for row in rows):
+    if not _only_replace(rows):
         apply_in_place(fields, inverse_rows(rows))
         return
     for row in rows:  # they are at different places, so their order does not matter
-        place: Any = fields
-        *above, last = row.path
-        for step in above:
-            place = place[step]
-        place[last] = row.old_value
+        _parent_in(fields, row)[row.path[-1]] = row.old_value
+
+
+def _only_replace(rows: Sequence[Row]) -> bool:
+    return _REPLACEMENTS.issuperset(map(_action_of, rows))
+
+
+def _parent_in(fields: dict[str, Any], row: Row) -> Any:
+    """Return the document or list that holds what a row replaces."""
+    place: Any = fields
+    for step in row.path[:-1]:
+        place = place[step]
+    return place
 
 
 def _change(rows: Sequence[Row], container: Callable[[Path], Any]) -> None:

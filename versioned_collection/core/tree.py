@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from typing import TypeVar
 
 from versioned_collection.core.drawing import arrange, draw
 from versioned_collection.core.version import VersionId
 from versioned_collection.errors import CorruptHistory
+
+T = TypeVar("T")
 
 _WAY_OUT = "; run verify(), then restore the database from a backup, or clone() it anew"
 
@@ -121,18 +124,17 @@ class Ancestry:
     def common_ancestor(self, one: VersionId, other: VersionId) -> VersionId:
         """Return the lowest common ancestor of two versions in the tree.
 
-        Both ways up are walked in turns, so no further than they are long.
+        Both ways up are walked in turns, so no further than they are long. That of `other` comes
+        first: as a rule a path leads from an older version to a newer one.
 
         Raises:
             CorruptHistory: A version is not in the tree, or they have no common ancestor.
         """
         seen: set[VersionId] = set()
-        for pair in zip_longest(self.ancestors(one), self.ancestors(other)):
-            for version in pair:
-                if version in seen:
-                    return version
-                if version is not None:
-                    seen.add(version)
+        for version in in_turns(self.ancestors(other), self.ancestors(one)):
+            if version in seen:
+                return version
+            seen.add(version)
         raise nothing_in_common(one, other)
 
     def path(self, source: VersionId, target: VersionId) -> Path:
@@ -240,6 +242,17 @@ class VersionTree(Ancestry):
                     found[one] = found[current] + 1
                     walked.append(one)
         return found
+
+
+def in_turns(*ways: Iterator[T]) -> Iterator[T]:
+    """Iterate over several iterators in turns; none is asked for more than is needed so far."""
+    waiting = deque(ways)
+    while waiting:
+        way = waiting.popleft()
+        for found in way:
+            yield found
+            waiting.append(way)
+            break
 
 
 def missing_version(version: VersionId) -> CorruptHistory:

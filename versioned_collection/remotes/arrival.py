@@ -70,7 +70,8 @@ def fetched(hold: Hold, news: News, progress: Progress | None = None) -> None:
     _refuse_own(repository, branches)
     commit = _noting(hold, news)
     commit.arrived = _stored(wanted)
-    commit.labels = _out_of_the_way(repository, wanted, branches)
+    holders = repository.log.labelled_any(wanted.values())
+    commit.labels = _out_of_the_way(repository, holders, branches)
     Committer(hold, progress).references(commit)
     arrival.forget()
 
@@ -170,7 +171,8 @@ def _labels_of_branch(
         else:
             others.append([version, branch, number])
     moved = {version for version, *_ in others}
-    room = _out_of_the_way(repository, entering, {branch for branch, _ in entering.values()})
+    holders = repository.log.labelled_any(entering.values())
+    room = _out_of_the_way(repository, holders, {branch for branch, _ in entering.values()})
     return entering, [*(one for one in room if one[0] not in moved), *others]
 
 
@@ -192,11 +194,14 @@ def arrive(repository: Repository, update: Update, progress: Progress | None = N
             for waiting in (hold.state, *hold.others.values()):
                 refuse_rebased(waiting, name)
         brought = arrival.labels()
-        wanted = _behind_those_contained(repository, arrival.tree, brought, update)
+        holders = repository.log.labelled_any(brought.values())
+        wanted = _behind_those_contained(repository, arrival.tree, brought, update, holders)
+        if wanted != brought:
+            holders = repository.log.labelled_any(wanted.values())
         commit = Commit(
             state={"progress": ObjectId()},
             arrived=_stored(wanted),
-            labels=_out_of_the_way(repository, wanted, update.branches),
+            labels=_out_of_the_way(repository, holders, update.branches),
             branches=tips,
             dropped_branches=[name for name, (_, tip) in update.branches.items() if tip is None],
             tagged=tags,
@@ -215,19 +220,28 @@ def _behind_those_contained(
     tree: Ancestry,
     brought: Mapping[VersionId, Label],
     update: Update,
+    holders: Mapping[Label, VersionId],
 ) -> dict[VersionId, Label]:
     """Return the labels under which versions enter the log, given those that they bring.
 
     What a branch contains keeps its label, by which others know it. What arrives gets the numbers
     behind instead, which whoever sent it takes over with the next pull.
+
+    Args:
+        repository: The trackers.
+        tree: The ways up from versions, the new ones among them.
+        brought: The labels that they bring.
+        update: What becomes true.
+        holders: Which versions have these labels.
     """
     wanted = dict(brought)
-    found = repository.log.labelled_any(brought.values())
-    for branch in {branch for branch, _ in found}:
+    for branch in {branch for branch, _ in holders}:
         _, tip = update.branches.get(branch, (None, None))
         contained = set() if tip is None else ancestors_of(tree, tip)
         kept = [
-            number for (name, number), one in found.items() if name == branch and one in contained
+            number
+            for (name, number), one in holders.items()
+            if name == branch and one in contained
         ]
         if kept:
             last = repository.log.last_number(branch)
@@ -292,11 +306,19 @@ def _new_tags(repository: Repository, update: Update) -> dict[str, Mapping[str, 
 
 
 def _out_of_the_way(
-    repository: Repository, wanted: Mapping[VersionId, Label], branches: Container[str]
+    repository: Repository, holders: Mapping[Label, VersionId], branches: Container[str]
 ) -> Labels:
-    """Return labels for versions whose own ones are taken over, on branches that move."""
-    found = repository.log.labelled_any(wanted.values())
-    other = next((label for label in found if label[0] not in branches), None)
+    """Return labels for versions whose own ones are taken over, on branches that move.
+
+    Args:
+        repository: The trackers.
+        holders: These versions, by their labels.
+        branches: The branches that move.
+
+    Raises:
+        InvalidOperation: One has a label on another branch.
+    """
+    other = next((label for label in holders if label[0] not in branches), None)
     if other is not None:
         raise InvalidOperation(
             f"the histories of branch {other[0]!r} have diverged: the remote has another "
@@ -304,7 +326,7 @@ def _out_of_the_way(
             branch=other[0],
         )
     names = RemoteNames(repository)
-    return [[holder, *names.aside(holder, label)] for label, holder in found.items()]
+    return [[holder, *names.aside(holder, label)] for label, holder in holders.items()]
 
 
 def _stored(labels: Mapping[VersionId, Label]) -> Labels:

@@ -41,6 +41,8 @@ _LARGEST_OF_LABEL = 2**53 - 1
 """Versions to come have room behind it."""
 _LONGEST_BRANCH = 500
 _STATS = {"inserted", "updated", "deleted"}
+_ENDS = {"insert": (False, True), "update": (True, True), "delete": (True, False)}
+"""Whether there is a document before and after, by the operation."""
 _HASH_BYTES = 32
 _LARGEST_DOCUMENT = 16 * 1024 * 1024
 _VALIDATED_BY_SERVERS = 8 * 1024 * 1024
@@ -240,12 +242,11 @@ def check_delta(version: VersionId, delta: Delta) -> None:
 
 
 def _problem_of_delta(delta: Delta) -> str | None:
-    ends = {"insert": (False, True), "update": (True, True), "delete": (True, False)}
-    hashes = (delta.before, delta.after)
+    before, after = delta.before, delta.after
     op: Any = delta.op
-    if not _is_text(op) or ends.get(op) != tuple(one is not None for one in hashes):
+    if not _is_text(op) or _ENDS.get(op) != (before is not None, after is not None):
         return "a change is neither insert, update nor delete"
-    if any(one is not None and not _is_hash(one) for one in hashes):
+    if any(one is not None and not _is_hash(one) for one in (before, after)):
         return "a change has a malformed hash"
     if not delta.key or _is_no_id(delta.key):
         return "a change is of an id that no document can have"
@@ -253,7 +254,7 @@ def _problem_of_delta(delta: Delta) -> str | None:
         return _problem_of_images(delta)
     if delta.op != "update" or delta.old is not None or delta.new is not None:
         return "a change holds both fields and documents"
-    if any(not row.path or row.path[0] == "_id" for row in delta.rows):
+    if any(not row.path or row.path[0] == "_id" for rows in delta.steps for row in rows):
         return "a change of fields changes the id"
     return None
 

@@ -14,7 +14,7 @@ from versioned_collection.remotes.arrival import News, fetched
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.mongo import MongoRemote
-from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
+from versioned_collection.remotes.purged import refuse_other_history, refuse_purged_below
 from versioned_collection.remotes.transfer import missing, send
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
@@ -54,11 +54,11 @@ def plan_fetch(
     tagged = [tag["version"] for tag in refs.tags.values()]
     starts = [*tips.values(), *(tagged if branches is None else ())]
     here = MongoRemote(repository)
-    refuse_other_history(here, remote, refs)
+    agreed = refuse_other_history(here, remote, refs)
     nodes = missing(remote, starts, here.known)
     refuse_other_roots(nodes)
     if nodes:
-        refuse_purged(here, remote, here.checksums(frontier(nodes, starts)))
+        refuse_purged_below(here, remote, nodes, starts, agreed)
     there = here.known(tagged).union(node.id for node in nodes)
     tags = {name: tag for name, tag in refs.tags.items() if tag["version"] in there}
     return Plan(refs, tips, nodes, tags)

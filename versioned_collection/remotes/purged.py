@@ -26,7 +26,7 @@ _OTHER_WAY = "a version was deleted on one side, or thinned out before"
 """Why the same purge may not lead to the same history."""
 
 
-def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> None:
+def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> set[VersionId]:
     """Make sure that nothing was purged from one side which the other one still holds.
 
     As a rule that takes what names point to. Where a side was purged of which the other one does
@@ -37,23 +37,29 @@ def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> None:
         there: The other side.
         refs: Where its names point.
 
+    Returns:
+        Versions about which both sides agree, if both have them.
+
     Raises:
         HistoryPurged: One side was purged and still is different.
         TransferRefused: They differ, and no purge tells why.
     """
     refuse_purged(here, there, here.checksums(list(refs.checksums)), refs.checksums)
     own = here.refs()
-    if own is not None:
-        refuse_purged(here, there, own.checksums)
+    named = {} if own is None else own.checksums
+    if named:
+        refuse_purged(here, there, named)
+    agreed = {*refs.checksums, *named}
     ours, theirs = here.purges(), check_tombstones(there.purges())
     known_here, known_there = ({one.id for one in found} for found in (ours, theirs))
     if known_here == known_there:
-        return
+        return agreed
     everything = list(here.repository.log.checksums().items())
     for start in range(0, len(everything), _VERSIONS_AT_ONCE):
         refuse_purged(here, there, dict(everything[start : start + _VERSIONS_AT_ONCE]))
     for version in chain(_held(here, there, known_here), _held(there, here, known_there)):
         raise _why(here, there, version)
+    return agreed
 
 
 def _held(holder: Remote, purged: Remote, known: Collection[ObjectId]) -> Iterator[VersionId]:
@@ -82,6 +88,31 @@ def frontier(nodes: Sequence[Node], tips: Iterable[VersionId]) -> list[VersionId
     new = {node.id for node in nodes}
     found = {parent for node in nodes for parent in node.parents}
     return sorted(found.union(tips) - new)
+
+
+def refuse_purged_below(
+    here: Remote,
+    there: Remote,
+    nodes: Sequence[Node],
+    tips: Iterable[VersionId],
+    agreed: Collection[VersionId],
+) -> None:
+    """Make sure that both sides mean the same by the versions on which new ones stand.
+
+    Args:
+        here: This side.
+        there: The other side.
+        nodes: The versions that only one side has.
+        tips: What they lead to.
+        agreed: Versions about which that is known.
+
+    Raises:
+        HistoryPurged: One side was purged and still is different.
+        TransferRefused: They differ, and no purge tells why.
+    """
+    asked = [version for version in frontier(nodes, tips) if version not in agreed]
+    if asked:
+        refuse_purged(here, there, here.checksums(asked))
 
 
 def refuse_purged(

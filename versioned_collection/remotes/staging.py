@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -171,15 +171,16 @@ class Staging:
                 check_delta(version, delta)
                 rows.append(encoded_rows(delta))
                 self._sums_of(version).add(delta, rows[-1])
-        return partial(self._put, changes, rows)
+        size = sum(content_size(one[1], row) for one, row in zip(changes, rows, strict=True))
+        store = self._repository.deltas.putting(changes, rows)
+        return partial(self._put, store, {version for version, _ in changes}, size)
 
-    def _put(self, changes: Changes, rows: Sequence[bytes]) -> int:
-        if not self._repository.deltas.put(changes, rows):
+    def _put(self, store: Callable[[], bool], versions: Iterable[VersionId], size: int) -> int:
+        if not store():
             with self._lock:
-                for version, _ in changes:
-                    if version in self._waiting:
-                        self._sums_of(version).doubtful = True
-        return sum(content_size(one[1], row) for one, row in zip(changes, rows, strict=True))
+                for version in self._waiting.intersection(versions):
+                    self._sums_of(version).doubtful = True
+        return size
 
     def complete(self, versions: Sequence[VersionId]) -> None:
         """Prove that all changes of versions are there, and are those announced.

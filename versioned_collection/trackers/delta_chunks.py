@@ -8,7 +8,7 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from versioned_collection.core.delta import Delta
+from versioned_collection.core.delta import Delta, content_size
 from versioned_collection.core.document import (
     ARRAY,
     RAW_OPTIONS,
@@ -19,7 +19,7 @@ from versioned_collection.core.document import (
     elements,
     id_value,
 )
-from versioned_collection.core.rows import Row
+from versioned_collection.core.rows import Row, is_as_written
 from versioned_collection.core.version import VersionId
 from versioned_collection.trackers.base import MALFORMED, check_format, malformed
 from versioned_collection.trackers.chunks import Chunks
@@ -33,7 +33,13 @@ from versioned_collection.trackers.delta_form import (
     sort_key,
 )
 from versioned_collection.trackers.fresh import Fresh
-from versioned_collection.trackers.layout import CHANGES, FORMAT_FIELD, update_in, version_in
+from versioned_collection.trackers.layout import (
+    CHANGES,
+    FORMAT_FIELD,
+    Update,
+    update_in,
+    version_in,
+)
 
 LARGEST_INLINE = 8 * 1024 * 1024
 """Bytes of rows or images that a stored delta holds itself; more go to chunks."""
@@ -90,14 +96,11 @@ class ChunkedForm:
         return build(*kept, self._chunked(version_in(raw), parts))
 
     def _content(self, version: VersionId, delta: Delta, rows: bytes) -> bytes:
-        if delta.steps is not None:
-            if len(rows) <= LARGEST_INLINE:
-                return inline(delta, rows)
-            return self._chunked(version, {"changes": build(inline(delta, rows))})
-        images = images_of(delta)
-        if sum(map(len, images.values())) <= LARGEST_INLINE:
+        if is_inline(delta, rows):
             return inline(delta, rows)
-        return self._chunked(version, images)
+        if delta.steps is not None:
+            return self._chunked(version, {"changes": build(inline(delta, rows))})
+        return self._chunked(version, images_of(delta))
 
     def _chunked(self, version: VersionId, parts: Mapping[str, bytes]) -> bytes:
         return bson.encode({"chunks": self._chunks.put(version, parts)})[4:-1]
@@ -115,9 +118,7 @@ class ChunkedForm:
         try:
             usual = update_in(raw)
             if usual is not None:
-                rows = tuple(map(Row.from_bson, usual.changes))
-                ends = usual.before, usual.after
-                return usual.version, Delta(usual.key, "update", *ends, (rows,), size=len(raw))
+                return usual.version, _update(usual, len(raw))
             return self._unusual(raw)
         except MALFORMED as error:
             raise malformed(self._name, _identity(raw), error) from error
@@ -140,6 +141,23 @@ class ChunkedForm:
         if parts["changes"] is not None:
             parts["changes"] = RawBSONDocument(parts["changes"], RAW_OPTIONS)["changes"]
         return parts, size
+
+
+def is_inline(delta: Delta, rows: bytes) -> bool:
+    """Tell whether a delta is stored as one document, but for what nests too deeply.
+
+    Args:
+        delta: The delta.
+        rows: What `encoded_rows` returns for it.
+    """
+    return content_size(delta, rows) <= LARGEST_INLINE
+
+
+def _update(stored: Update, size: int) -> Delta:
+    rows = tuple(map(Row.from_bson, stored.changes))
+    encoded = stored.encoded if all(map(is_as_written, stored.changes)) else None
+    ends = stored.before, stored.after
+    return Delta(stored.key, "update", *ends, (rows,), size=size, encoded=encoded)
 
 
 def _identity(raw: bytes) -> Any:

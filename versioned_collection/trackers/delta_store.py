@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ from versioned_collection.driver.writes import (
 from versioned_collection.errors import DocumentRejected, VersioningError
 from versioned_collection.trackers.base import Session, Tracker, Unreadable
 from versioned_collection.trackers.chunks import Chunks
-from versioned_collection.trackers.delta_chunks import ChunkedForm
+from versioned_collection.trackers.delta_chunks import ChunkedForm, is_inline
 from versioned_collection.trackers.delta_form import is_chunked, object_ids
 from versioned_collection.trackers.fresh import Fresh
 from versioned_collection.trackers.layout import version_in
@@ -122,12 +123,34 @@ class DeltaStore(Tracker):
         """
         if rows is None:
             rows = [encoded_rows(delta) for _, delta in found]
+        return self.putting(found, rows)()
+
+    def putting(
+        self, found: Sequence[tuple[VersionId, Delta]], rows: Sequence[bytes]
+    ) -> Callable[[], bool]:
+        """Return what does as `put`, which only waits for the server as a rule.
+
+        Args:
+            found: The deltas.
+            rows: What `encoded_rows` returns for each.
+        """
+        encode = partial(self._encoded_pairs, found, rows)
+        if all(is_inline(delta, row) for (_, delta), row in zip(found, rows, strict=True)):
+            return partial(self._put, encode())
+        return lambda: self._put(encode())  # parts of some are uploaded first
+
+    def _encoded_pairs(
+        self, found: Sequence[tuple[VersionId, Delta]], rows: Sequence[bytes]
+    ) -> list[bytes]:
         raws = []
         for identity, pair, encoded in zip(object_ids(), found, rows, strict=False):
             raw = self.form.encode(*pair, encoded, identity)
             if not is_chunked(raw):
                 self.fresh.note(raw, pair)
             raws.append(raw)
+        return raws
+
+    def _put(self, raws: Sequence[bytes]) -> bool:
         try:
             return insert_missing(self.db, self.name, raws)
         except DocumentRejected as refusal:

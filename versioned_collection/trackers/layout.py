@@ -46,6 +46,7 @@ class Update(NamedTuple):
         before: SHA-256 of the document before.
         after: SHA-256 of the document after.
         changes: The rows as they are stored, plainly decoded.
+        encoded: The rows as they are stored: a BSON array.
     """
 
     version: VersionId
@@ -53,6 +54,7 @@ class Update(NamedTuple):
     before: bytes
     after: bytes
     changes: list[Any]
+    encoded: bytes
 
 
 def update_in(raw: bytes) -> Update | None:
@@ -82,6 +84,7 @@ def update_in(raw: bytes) -> Update | None:
         raw[before : before + 32],
         raw[after:changes],
         decoded["changes"],
+        raw[changes + len(CHANGES) : -1],
     )
 
 

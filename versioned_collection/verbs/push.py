@@ -25,7 +25,7 @@ from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.fetching import refuse_other_roots
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.opening import RemoteLike, opened
-from versioned_collection.remotes.purged import frontier, refuse_other_history, refuse_purged
+from versioned_collection.remotes.purged import refuse_other_history, refuse_purged_below
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -209,7 +209,7 @@ class _Push:
         """Check what branches grew from; return how many versions they have."""
         tree = self._repository.log.ancestry()
         nodes = [tree.nodes[one] for one in ancestors_of(tree, *branches.values())]
-        self._refuse_orphans(branches, {}, nodes)
+        self._refuse_orphans(branches, {}, {node.id: node for node in nodes})
         return len(nodes)
 
     # -- later on ------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class _Push:
         refs = self._refs
         assert refs is not None
         theirs = refs.branches
-        refuse_other_history(self._here, self._remote, refs)
+        agreed = refuse_other_history(self._here, self._remote, refs)
         moved = {
             name: (theirs.get(name), tip)
             for name, tip in branches.items()
@@ -235,12 +235,12 @@ class _Push:
         nodes = missing(self._here, starts, self._remote.known)
         refuse_other_roots(nodes)
         if nodes or moved:
-            shared = self._here.checksums(frontier(nodes, starts))
-            refuse_purged(self._here, self._remote, shared)
+            refuse_purged_below(self._here, self._remote, nodes, starts, agreed)
+        coming = {node.id: node for node in nodes}
         for name, (there, here) in moved.items():
-            if there is not None:
+            if there is not None and not _leads_to(coming, there, here):
                 self._check_forward(name, there, here)
-        self._refuse_orphans(branches, theirs, nodes)
+        self._refuse_orphans(branches, theirs, coming)
         versions = [node.id for node in nodes]
         returning = self._returning(refs, branches)
         updated = {**returning, **moved}
@@ -308,14 +308,13 @@ class _Push:
         self,
         branches: Mapping[str, VersionId],
         theirs: Mapping[str, VersionId],
-        nodes: Sequence[Node],
+        coming: Mapping[VersionId, Node],
     ) -> None:
         """Refuse a new branch that grew from another one which the remote has yet to get."""
-        coming = {node.id: node for node in nodes}
-        own = self._repository.branches.all()
-        for name, tip in branches.items():
-            if name in theirs:
-                continue  # it moves on from where it is there, be it over versions of others
+        # one that is there moves on from where it is, be it over versions of others
+        new = {name: tip for name, tip in branches.items() if name not in theirs}
+        own = self._repository.branches.all() if new else {}
+        for name, tip in new.items():
             parent = _grown_from(name, coming, tip)
             if parent is None or parent not in own or parent in branches:
                 continue
@@ -368,6 +367,19 @@ class _Push:
         seen = {one: tip for one, tip in tips.items() if tip is not None}
         with suppress(PermissionDenied):  # the remote has what was pushed
             remotes.see(self._name, seen, self._repository.now())
+
+
+def _leads_to(coming: Mapping[VersionId, Node], there: VersionId, tip: VersionId) -> bool:
+    """Tell whether versions that are to be sent lead from one of the remote's to a tip."""
+    waiting, seen = [tip], set()
+    while waiting:
+        version = waiting.pop()
+        if version == there:
+            return True
+        if version in coming and version not in seen:
+            seen.add(version)
+            waiting.extend(coming[version].parents)
+    return False
 
 
 def _grown_from(name: str, coming: Mapping[VersionId, Node], tip: VersionId) -> str | None:
