@@ -71,7 +71,8 @@ def test_what_is_read_is_encoded_as_it_was(found: tuple[bytes | None, ...]) -> N
 
 def test_rows_are_not_encoded_again_when_they_are_as_we_write_them() -> None:
     delta = compare(OLD, NEW)
-    assert delta is not None and delta.steps is not None
+    assert delta is not None
+    assert delta.steps is not None
     assert read(stored(delta)).encoded == encoded_rows(delta)
 
 
