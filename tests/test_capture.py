@@ -382,7 +382,7 @@ def test_a_connection_that_stays_lost(db, bands, monkeypatch):
     commands = _losing(monkeypatch, lambda command: True)
     with pytest.raises(driver.AutoReconnect, match="connection closed"):
         bands.status()
-    assert list(map(_size_of_reply, commands)) == [replies._BATCH, 1, 0]
+    assert list(map(_size_of_reply, commands)) == [replies._FIRST, 1, 0]
     monkeypatch.undo()
     assert bands.status()["changes"] == {"inserted": 1, "updated": 0, "deleted": 0}
 

@@ -5,6 +5,7 @@ Nor is anything read in part: verbs that meet a change that was lost later say s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -60,15 +61,20 @@ def test_deltas_that_are_not_stored(db, monkeypatch, batches, verb, failure, tur
     bands = prepared(db, verb)
     before, log, changed = raws(bands), bands.get_log(), bands.has_changes()
     turns = iter(range(100))
-    stored = DeltasCollection.append
+    appending = DeltasCollection.appending
 
-    def failing(*args: Any) -> int:
-        if next(turns) == turn:
-            raise FAILURES[failure]
-        return stored(*args)
+    def failing(*args: Any) -> Callable[[], int]:
+        store = appending(*args)
+
+        def attempt() -> int:
+            if next(turns) == turn:
+                raise FAILURES[failure]
+            return store()
+
+        return attempt
 
     with monkeypatch.context() as patch:
-        patch.setattr(DeltasCollection, "append", failing)
+        patch.setattr(DeltasCollection, "appending", failing)
         with pytest.raises(type(FAILURES[failure])):
             VERBS[verb](bands)
     assert (raws(bands), bands.get_log(), bands.has_changes()) == (before, log, changed)

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import bson
@@ -277,14 +277,19 @@ def test_what_runs_in_threads_is_a_part_of_the_verb(db, told, monkeypatch):
     from versioned_collection.trackers.delta_store import DeltaStore
 
     bands, seen = tracked(db), []
-    append = DeltaStore.append
+    appending = DeltaStore.appending
 
-    def noted(self: Any, *args: Any) -> Any:
-        seen.append(trace.get_current_span())
-        return append(self, *args)
+    def noted(*args: Any) -> Callable[[], int]:
+        store = appending(*args)
+
+        def run() -> int:
+            seen.append(trace.get_current_span())
+            return store()
+
+        return run
 
     edit(bands, 1)
-    monkeypatch.setattr(DeltaStore, "append", noted)
+    monkeypatch.setattr(DeltaStore, "appending", noted)
     told.forget()
     bands.register("one")
     assert [one.context.span_id for one in seen] == [told.span("register").context.span_id]

@@ -20,6 +20,8 @@ from versioned_collection.driver.wire import Cursor, kill_cursor, next_reply, ru
 from versioned_collection.repository.repository import Repository
 
 _BATCH = 2000
+_FIRST = 500
+"""Events in the first reply, so that they are compared while the server looks for further ones."""
 _WAIT_MS = 10
 _HALF_OF_NEXT = 2 * 1024 * 1024
 """Bytes of events in a small reply, up to which the next one may have twice as many."""
@@ -40,7 +42,7 @@ def replies(
         AutoReconnect: The connection was lost, and another attempt at the same place failed.
     """
     place: dict[str, Any] = {"startAtOperationTime": Timestamp(start.time, start.inc + 1)}
-    lost_at, size = None, _BATCH
+    lost_at, size = None, min(_FIRST, _BATCH)
     with repository.db.client.start_session(causal_consistency=False) as session:
         while True:
             pipeline = [{"$changeStream": place}, *stages]

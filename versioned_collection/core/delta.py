@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 import bson
@@ -87,7 +88,8 @@ class Delta:
     @property
     def rows(self) -> tuple[Row, ...]:
         """All field-level changes, in the order of application; empty for images."""
-        return tuple(row for rows in self.steps or () for row in rows)
+        steps = self.steps or ()
+        return steps[0] if len(steps) == 1 else tuple(chain.from_iterable(steps))
 
     def __add__(self, later: Delta) -> Delta | None:
         """Return the one change that this delta and then `later` amount to, None for no change.

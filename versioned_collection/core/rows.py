@@ -189,7 +189,11 @@ def _compare_values(path: Path, old: Any, new: Any, rows: list[Row]) -> None:
 def _compare_lists(path: Path, old: list[Any], new: list[Any], rows: list[Row]) -> None:
     if len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            if one is not other and not same(one, other):
+            kind = type(one)
+            if kind is type(other) and kind in _SCALARS:
+                if one != other:
+                    rows.append(Row((*path, index), CHANGED, other, one))
+            elif one is not other and not same(one, other):
                 _compare_values((*path, index), one, other, rows)
         return
     for tag, *span in _opcodes(old, new):

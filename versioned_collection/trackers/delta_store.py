@@ -14,7 +14,7 @@ from gridfs.errors import GridFSError
 from pymongo import IndexModel
 from pymongo import errors as driver
 
-from versioned_collection.core.delta import Delta, delta_digest, encoded_rows
+from versioned_collection.core.delta import Delta, content_size, delta_digest, encoded_rows
 from versioned_collection.core.portions import portions
 from versioned_collection.core.version import VersionId
 from versioned_collection.driver.pipeline import prefetch
@@ -45,6 +45,10 @@ _FIRST_LIST = 250
 """Deltas in the first list of a transfer; later ones grow, so that work on the first begins
 early and there are few of them in the end."""
 
+_ENCODED_AHEAD = 4 * 1024 * 1024
+"""Bytes of rows and images that wait encoded; parts of their deltas are not in chunks."""
+
+Encode = Callable[[], bytes]
 Refusal = Callable[[VersionId, Exception], Exception]
 
 
@@ -79,18 +83,35 @@ class DeltaStore(Tracker):
         Returns:
             The sum of the deltas' digests.
         """
-        digest, raws = self._encoded(version, deltas)
-        self._insert(raws)
-        return digest
+        return self.appending(version, deltas)()
 
-    def _encoded(self, version: VersionId, deltas: Iterable[Delta]) -> tuple[int, list[bytes]]:
-        """Return the sum of the digests of deltas, and these as they are stored."""
-        digest, raws = 0, []
+    def appending(self, version: VersionId, deltas: Iterable[Delta]) -> Callable[[], int]:
+        """Return what does as `append`, which only waits for the server as a rule."""
+        digest, encoded = self._encoded(version, deltas)
+
+        def store() -> int:
+            self._insert(raws_of(encoded))
+            return digest
+
+        return store
+
+    def _encoded(
+        self, version: VersionId, deltas: Iterable[Delta]
+    ) -> tuple[int, list[bytes | Encode]]:
+        """Return the sum of the digests of deltas, and what `raws_of` takes.
+
+        Of a delta only its bytes are left as soon as the next one is taken: many live objects
+        have Python look through all that it holds. What is large is encoded later, as parts of it
+        may have to be uploaded.
+        """
+        digest, size, encoded = 0, 0, list[bytes | Encode]()
         for identity, delta in zip(object_ids(), deltas, strict=False):
             rows = encoded_rows(delta)
             digest += delta_digest(delta, rows)
-            raws.append(self.form.encode(version, delta, rows, identity))
-        return digest, raws
+            size += content_size(delta, rows)
+            encode = partial(self.form.encode, version, delta, rows, identity)
+            encoded.append(encode() if size <= _ENCODED_AHEAD else encode)
+        return digest, encoded
 
     def _insert(self, raws: Sequence[bytes]) -> None:
         for portion in portions(raws, len, OPERATIONS_PER_WRITE, BYTES_PER_WRITE):
@@ -270,6 +291,11 @@ class DeltaStore(Tracker):
         with translated():
             found = self.collection.find({"version": version}, {"chunks": 1})
             return {file for stored in found for file in stored.get("chunks", {}).values()}
+
+
+def raws_of(encoded: Iterable[bytes | Encode]) -> list[bytes]:
+    """Return deltas as they are stored; parts that are too large are in chunks by then."""
+    return [one if isinstance(one, bytes) else one() for one in encoded]
 
 
 def _growing(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:

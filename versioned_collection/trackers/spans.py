@@ -12,7 +12,7 @@ from versioned_collection.driver.server_errors import translated
 from versioned_collection.driver.wire import create_collection
 from versioned_collection.trackers.base import COMPRESSED, FORMAT, Session, parsed
 from versioned_collection.trackers.delta_form import stored_size
-from versioned_collection.trackers.delta_store import DeltaStore
+from versioned_collection.trackers.delta_store import DeltaStore, raws_of
 
 _MOST_NAMED = 1_000
 """Versions that a query for spans names; for more, all spans are read, which are far fewer."""
@@ -88,7 +88,8 @@ class SpansCollection(DeltaStore):
         """
         self.create_once()
         found = list(deltas)
-        digest, raws = self._encoded(span, found)
+        digest, encoded = self._encoded(span, found)
+        raws = raws_of(encoded)
         self._insert(raws)
         return digest, sum(map(stored_size, raws, found))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -116,22 +116,30 @@ class Recording:
     def _moves(
         self, changes: Iterable[list[Change]], ready: Callable[[], None]
     ) -> Generator[list[Move], None, None]:
-        store = self._hold.repository.deltas
+        deltas = self._hold.repository.deltas
         with Behind() as behind:
             behind.submit(ready)
             for batch in changes:
-                deltas = [self._counted(change) for change in batch]
-                behind.submit(lambda d=deltas: self._digests.append(store.append(self.id, d)))  # type: ignore[misc]
+                moves = list[Move]()
+                store = deltas.appending(self.id, self._deltas(batch, moves))
+                behind.submit(lambda store=store: self._digests.append(store()))  # type: ignore[misc]
                 size = sum(len(change.new or b"") for change in batch)
                 self._progress("recorded", len(batch), size)
                 try:
-                    yield [_move(*pair) for pair in zip(deltas, batch, strict=True)]
+                    yield moves
                 except GeneratorExit:
                     try:
                         behind.finish()
                     except Exception as error:  # told by the next call: nobody listens now
                         self._failure = error
                     raise
+
+    def _deltas(self, changes: Iterable[Change], moves: list[Move]) -> Iterator[Delta]:
+        """Iterate over the deltas of changes; add the moves that these are."""
+        for change in changes:
+            delta = self._counted(change)
+            moves.append(_move(delta, change))
+            yield delta
 
     def _counted(self, change: Change) -> Delta:
         self._refuse_large_id(change)
