@@ -46,7 +46,7 @@ _FIRST_LIST = 250
 early and there are few of them in the end."""
 
 _ENCODED_AHEAD = 4 * 1024 * 1024
-"""Bytes of rows and images that wait encoded; parts of their deltas are not in chunks."""
+"""Bytes of rows and images that wait encoded for what is stored before them."""
 
 Encode = Callable[[], bytes]
 Refusal = Callable[[VersionId, Exception], Exception]
@@ -110,7 +110,8 @@ class DeltaStore(Tracker):
             digest += delta_digest(delta, rows)
             size += content_size(delta, rows)
             encode = partial(self.form.encode, version, delta, rows, identity)
-            encoded.append(encode() if size <= _ENCODED_AHEAD else encode)
+            is_small = size <= _ENCODED_AHEAD and is_inline(delta, rows)
+            encoded.append(encode() if is_small else encode)
         return digest, encoded
 
     def _insert(self, raws: Sequence[bytes]) -> None:
