@@ -73,7 +73,8 @@ class Commit:
         arrived: Versions that came from elsewhere and enter the log: id, branch and number of
             the label of each. Their entries are announced in the tracker of what comes in.
         labels: Versions that are in the log and get other labels, in this order; each as above.
-        seen: Where the branches of a remote are: ``remote``, ``tips`` and ``time``.
+        seen: Where branches of a remote are, None for those that are no more: ``remote``, ``tips``
+            and ``time``.
         bridged: A version that comes to stand for others, which are among those forgotten:
             ``version``, ``parents`` and ``gap`` as in its log entry from then on, ``draft`` with
             the changes of all of them, and ``moved``, whether its own ones are gone already.

@@ -42,13 +42,13 @@ class News(NamedTuple):
     Attributes:
         remote: Its name.
         versions: The versions that enter the log.
-        tips: Where its branches are, as far as that is known.
+        tips: Where those of its branches are that were looked at, None for what is no more.
         tags: The tags that are taken over, unless there are such ones.
     """
 
     remote: str
     versions: Sequence[VersionId]
-    tips: Mapping[str, VersionId]
+    tips: Mapping[str, VersionId | None]
     tags: Mapping[str, Mapping[str, Any]]
 
 

@@ -55,8 +55,9 @@ _CHECKING: CodecOptions[dict[str, Any]] = CodecOptions(
 def refused(version: Any, reason: str) -> TransferRefused:
     """Return the error for a version that is not as it must be."""
     return TransferRefused(
-        f"version {version} was refused: {reason}. Nothing of it was kept; verify() at the side "
-        "that sent it lists what is wrong there",
+        f"version {version} was refused: {reason}. Nothing of it was kept. Try again: it may have "
+        "been changed there meanwhile, as by a purge; otherwise verify() at the side that sent it "
+        "lists what is wrong",
         version=version,
         reason=reason,
     )

@@ -14,7 +14,12 @@ from versioned_collection.remotes.arrival import News, fetched
 from versioned_collection.remotes.base import Refs, Remote
 from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.mongo import MongoRemote
-from versioned_collection.remotes.purged import refuse_other_history, refuse_purged_below
+from versioned_collection.remotes.purged import (
+    Agreed,
+    refuse_other_history,
+    refuse_purged_below,
+    refuse_purged_meanwhile,
+)
 from versioned_collection.remotes.transfer import missing, send
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.remotes import KnownRemote
@@ -29,12 +34,14 @@ class Plan(NamedTuple):
         branches: The tips of the branches that are asked for.
         nodes: The versions that are missing here, parents first.
         tags: The other side's tags at versions that are here once those have come.
+        agreed: What both sides agree about.
     """
 
     refs: Refs
     branches: Mapping[str, VersionId]
     nodes: Sequence[Node]
     tags: Mapping[str, Mapping[str, Any]]
+    agreed: Agreed
 
 
 def plan_fetch(
@@ -61,7 +68,7 @@ def plan_fetch(
         refuse_purged_below(here, remote, nodes, starts, agreed)
     there = here.known(tagged).union(node.id for node in nodes)
     tags = {name: tag for name, tag in refs.tags.items() if tag["version"] in there}
-    return Plan(refs, tips, nodes, tags)
+    return Plan(refs, tips, nodes, tags, agreed)
 
 
 def refuse_other_roots(nodes: Sequence[Node]) -> None:
@@ -90,7 +97,10 @@ def brought(
     if not plan.nodes:
         yield
         return
-    with MongoRemote(repository).inbox() as inbox:
+    here = MongoRemote(repository)
+    with here.inbox() as inbox:
+        tips = [*plan.branches.values(), *(tag["version"] for tag in plan.tags.values())]
+        refuse_purged_meanwhile(here, remote, plan.refs, plan.nodes, tips, plan.agreed)
         send(remote, inbox, [node.id for node in plan.nodes], progress)
         yield
 
@@ -104,10 +114,12 @@ def seen(known: KnownRemote | None, name: str, plan: Plan) -> News | None:
         plan: The plan.
     """
     versions = [node.id for node in plan.nodes]
-    whole = set(plan.branches) == set(plan.refs.branches)
-    earlier = {} if known is None or whole else dict(known.tips)
-    tips = {**earlier, **plan.branches}
-    if versions or known is None or dict(known.tips) != tips or plan.tags:
+    earlier = {} if known is None else known.tips
+    tips: dict[str, VersionId | None] = dict(plan.branches)
+    if set(plan.branches) == set(plan.refs.branches):
+        tips |= dict.fromkeys(earlier.keys() - plan.branches.keys())
+    is_new = any(earlier.get(name) != tip for name, tip in tips.items())
+    if versions or known is None or is_new or plan.tags:
         return News(name, versions, tips, plan.tags)
     return None
 

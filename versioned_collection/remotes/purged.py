@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from bson.objectid import ObjectId
 
@@ -26,7 +27,19 @@ _OTHER_WAY = "a version was deleted on one side, or thinned out before"
 """Why the same purge may not lead to the same history."""
 
 
-def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> set[VersionId]:
+class Agreed(NamedTuple):
+    """What two sides agreed about when they were compared.
+
+    Attributes:
+        versions: Versions about which both say the same, if both have them.
+        purges: The purges of which this side knows, and those of which the other one does.
+    """
+
+    versions: Collection[VersionId]
+    purges: tuple[set[ObjectId], set[ObjectId]]
+
+
+def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> Agreed:
     """Make sure that nothing was purged from one side which the other one still holds.
 
     As a rule that takes what names point to. Where a side was purged of which the other one does
@@ -37,9 +50,6 @@ def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> set[Ve
         there: The other side.
         refs: Where its names point.
 
-    Returns:
-        Versions about which both sides agree, if both have them.
-
     Raises:
         HistoryPurged: One side was purged and still is different.
         TransferRefused: They differ, and no purge tells why.
@@ -49,9 +59,8 @@ def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> set[Ve
     named = {} if own is None else own.checksums
     if named:
         refuse_purged(here, there, named)
-    agreed = {*refs.checksums, *named}
-    ours, theirs = here.purges(), check_tombstones(there.purges())
-    known_here, known_there = ({one.id for one in found} for found in (ours, theirs))
+    known_here, known_there = known = _known_purges(here, there)
+    agreed = Agreed({*refs.checksums, *named}, known)
     if known_here == known_there:
         return agreed
     everything = list(here.repository.log.checksums().items())
@@ -60,6 +69,40 @@ def refuse_other_history(here: MongoRemote, there: Remote, refs: Refs) -> set[Ve
     for version in chain(_held(here, there, known_here), _held(there, here, known_there)):
         raise _why(here, there, version)
     return agreed
+
+
+def _known_purges(here: Remote, there: Remote) -> tuple[set[ObjectId], set[ObjectId]]:
+    ours, theirs = here.purges(), check_tombstones(there.purges())
+    return {one.id for one in ours}, {one.id for one in theirs}
+
+
+def refuse_purged_meanwhile(
+    here: MongoRemote,
+    there: Remote,
+    refs: Refs,
+    nodes: Sequence[Node],
+    tips: Iterable[VersionId],
+    agreed: Agreed,
+) -> None:
+    """Compare both sides again where one was purged since, once nobody else brings versions.
+
+    A purge has the same turn as a transfer, which may have waited for it.
+
+    Args:
+        here: This side.
+        there: The other side.
+        refs: Where its names pointed.
+        nodes: The versions that are to be brought.
+        tips: What they lead to.
+        agreed: What was found before.
+
+    Raises:
+        HistoryPurged: One side was purged and still is different.
+        TransferRefused: They differ, and no purge tells why.
+    """
+    if _known_purges(here, there) != agreed.purges:
+        agreed = refuse_other_history(here, there, there.refs() or refs)
+        refuse_purged_below(here, there, nodes, tips, agreed)
 
 
 def _held(holder: Remote, purged: Remote, known: Collection[ObjectId]) -> Iterator[VersionId]:
@@ -95,7 +138,7 @@ def refuse_purged_below(
     there: Remote,
     nodes: Sequence[Node],
     tips: Iterable[VersionId],
-    agreed: Collection[VersionId],
+    agreed: Agreed,
 ) -> None:
     """Make sure that both sides mean the same by the versions on which new ones stand.
 
@@ -104,13 +147,13 @@ def refuse_purged_below(
         there: The other side.
         nodes: The versions that only one side has.
         tips: What they lead to.
-        agreed: Versions about which that is known.
+        agreed: What is known of that.
 
     Raises:
         HistoryPurged: One side was purged and still is different.
         TransferRefused: They differ, and no purge tells why.
     """
-    asked = [version for version in frontier(nodes, tips) if version not in agreed]
+    asked = [version for version in frontier(nodes, tips) if version not in agreed.versions]
     if asked:
         refuse_purged(here, there, here.checksums(asked))
 

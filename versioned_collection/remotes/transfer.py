@@ -17,7 +17,7 @@ from versioned_collection.core.graph import parents_first
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.driver.pipeline import Behind, Workers, prefetch
-from versioned_collection.errors import NotSupported, TransferRefused
+from versioned_collection.errors import InvalidOperation, NotSupported, TransferRefused
 from versioned_collection.observing import Progress, counted
 from versioned_collection.remotes.base import Arrived, Changes, Founding, Inbox, Remote, Update
 from versioned_collection.remotes.checked import (
@@ -28,6 +28,7 @@ from versioned_collection.remotes.checked import (
     key_in,
     refused,
 )
+from versioned_collection.trackers.purges import Tombstone
 
 _log = logging.getLogger(__name__)
 
@@ -273,21 +274,41 @@ def found(
 
     Raises:
         TransferRefused: What came is not what was announced.
-        InvalidOperation: The collection has other documents.
+        InvalidOperation: The collection has other documents, or the source was purged meanwhile.
     """
+    # before the versions: a copy that lacks a tombstone is compared with its source in full
+    purges = check_tombstones(source.purges())
     tags = check_refs(branches, tags)
     starts = [*branches.values(), *(tag["version"] for tag in tags.values())]
     versions = [node.id for node in missing(source, starts, lambda versions: set())]
     tip = entries_of(source, [branches[branch]])[branches[branch]]
     with destination.found(source.setup(), tip) as founding:
-        send(source, founding, versions, progress)
-        _fill(source, founding, tip.id, progress)
+        try:
+            send(source, founding, versions, progress)
+            _fill(source, founding, tip.id, progress)
+        except TransferRefused:  # or what came is a part from before, and a part from after it
+            _refuse_purged_meanwhile(source, purges)
+            raise
         note()
+        _refuse_purged_meanwhile(source, purges)
         wanted = {name: (None, version) for name, version in branches.items()}
-        purges = check_tombstones(source.purges())
         update = Update(versions, wanted, tags, purges=purges, labels=labels)
         founding.finish(update, branch)
     return len(versions)
+
+
+def _refuse_purged_meanwhile(source: Remote, purges: Sequence[Tombstone]) -> None:
+    """Refuse to become a copy of what the source has got rid of since.
+
+    Raises:
+        InvalidOperation: It was purged.
+    """
+    known = {one.id for one in purges}
+    if {one.id for one in check_tombstones(source.purges())} != known:
+        raise InvalidOperation(
+            f"the history at {source.address} was purged while it was copied, so what was copied "
+            "may hold what had to go; try again, which copies what is left"
+        )
 
 
 def _fill(source: Remote, founding: Founding, version: VersionId, progress: Progress) -> None:

@@ -367,13 +367,20 @@ class Repository:
         return merge is not None and self.conflicts.has_any(merge["id"])
 
     @contextmanager
-    def receiving(self, verb: str) -> Iterator[Lease]:
+    def receiving(self, verb: str, *, waits: bool = True) -> Iterator[Lease]:
         """Be the only transfer that brings versions, which takes no lease of other verbs.
 
+        Whoever takes both takes the lease later, or does not wait here.
+
+        Args:
+            verb: What it is for.
+            waits: Whether another transfer is waited for.
+
         Raises:
-            LeaseHeld: Another one did for longer than we wait.
+            LeaseHeld: Another one is under way, for longer than we wait.
         """
-        turn = self.turns.acquire(verb, self.lease_seconds, self.lease_wait_seconds, None)
+        wait = self.lease_wait_seconds if waits else 0.0
+        turn = self.turns.acquire(verb, self.lease_seconds, wait, None)
         try:
             turn.keep()
             yield turn

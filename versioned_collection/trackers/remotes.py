@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from types import NoneType
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
+from pymongo import errors as driver
 
 from versioned_collection.core.version import VersionId
 from versioned_collection.driver.server_errors import translated
@@ -108,17 +110,44 @@ class RemotesCollection(Tracker):
     def see(
         self,
         name: str,
-        tips: Mapping[str, VersionId],
+        tips: Mapping[str, VersionId | None],
         seen: datetime,
         session: Session = None,
     ) -> None:
-        """Keep where the branches of a remote are."""
+        """Keep where branches of a remote are; what is known of others stays.
+
+        Args:
+            name: Its name.
+            tips: Where they are, None for one that is no more.
+            seen: When that was.
+            session: The session of a transaction.
+        """
         self.create_once(session)
-        facts = {"format": FORMAT, "tips": list(tips.items()), "seen": seen}
+        while not self._see(name, tips, seen, session):
+            pass
+
+    def _see(
+        self,
+        name: str,
+        tips: Mapping[str, VersionId | None],
+        seen: datetime,
+        session: Session,
+    ) -> bool:
+        """Keep where branches are; tell whether nobody else did since what is kept was read."""
         with translated():
-            self.collection.update_one(
-                {"_id": name}, {"$set": facts, **_BACK}, upsert=True, session=session
-            )
+            stored = self.collection.find_one({"_id": name}, {"tips": 1}, session=session) or {}
+            earlier = stored.get("tips")
+            merged = {**dict(earlier or ()), **tips}
+            found = [[branch, tip] for branch, tip in merged.items() if tip is not None]
+            facts = {"format": FORMAT, "tips": found, "seen": seen}
+            if not stored:
+                with suppress(driver.DuplicateKeyError):
+                    self.collection.insert_one({"_id": name, **facts}, session=session)
+                    return True
+                return False
+            same = {"_id": name, "tips": {"$exists": False} if earlier is None else earlier}
+            result = self.collection.update_one(same, {"$set": facts, **_BACK}, session=session)
+        return bool(result.matched_count)
 
     def begin(self, first: KnownRemote) -> None:
         """Know one remote and no other: that from which a collection becomes a copy."""

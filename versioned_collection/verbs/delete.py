@@ -37,6 +37,7 @@ def delete_version_subtree(
             working copy has one checked out.
         InvalidCollectionVersion: There is no such version.
         BranchNotFound: There is no such branch.
+        LeaseHeld: It is the first version, and a transfer brings others.
     """
     if version is None:
         raise InvalidArgument("name the version to delete, for example 'HEAD'")
@@ -47,8 +48,9 @@ def delete_version_subtree(
         parent = tree.parent(target)
         if parent is None:
             refuse_with_others(hold, "delete_version_subtree of the first version")
-            hold.begin({"verb": "drop", "phase": "apply"})
-            complete_drop(hold)
+            with repository.receiving("drop", waits=False):
+                hold.begin({"verb": "drop", "phase": "apply"})
+                complete_drop(hold)
             return len(doomed)
         _refuse_merged(tree, doomed)
         commit = _references(repository, tree, doomed)

@@ -23,9 +23,11 @@ def rename(repository: Repository, new_name: str) -> None:
         InvalidArgument: The name is malformed, too long or taken.
         InvalidOperation: There are worktrees, or this is one; or another client has made a
             collection of that name meanwhile.
+        LeaseHeld: A transfer brings versions for longer than we wait.
     """
     target = _checked_target(repository, new_name)
-    with holding(repository, "rename") as hold:
+    # a transfer would go on under the old name
+    with repository.receiving("rename"), holding(repository, "rename") as hold:
         refuse_with_others(hold, "rename")
         identity = identities(repository.db, [repository.name]).get(repository.name)
         hold.begin({"phase": "apply", "to": new_name, "uuid": identity})
@@ -75,8 +77,10 @@ def drop(repository: Repository) -> None:
 
     Raises:
         InvalidOperation: There are worktrees, or this is one.
+        LeaseHeld: A transfer brings versions for longer than we wait.
     """
-    with holding(repository, "drop") as hold:
+    # a transfer would leave behind what it goes on to store
+    with repository.receiving("drop"), holding(repository, "drop") as hold:
         refuse_with_others(hold, "drop")
         hold.begin({"phase": "apply"})
         complete_drop(hold)

@@ -14,7 +14,7 @@ from pymongo import errors as driver
 
 from versioned_collection.committing.worktrees import drop_stray_copies
 from versioned_collection.driver.server_errors import translated
-from versioned_collection.errors import InvalidArgument, InvalidType
+from versioned_collection.errors import InvalidArgument, InvalidType, LeaseHeld
 from versioned_collection.history.spanning import make_missing, remove_stale
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.repository.hold import Hold
@@ -98,7 +98,18 @@ def _restore_indexes(hold: Hold) -> None:
 
 
 def _versions(hold: Hold) -> int:
-    """Remove changes of versions that the log does not name."""
+    """Remove changes of versions that the log does not name, unless a transfer brings some.
+
+    It would take over what an earlier one has left of them.
+    """
+    try:
+        with hold.repository.receiving("gc", waits=False):
+            return _versions_nobody_brings(hold)
+    except LeaseHeld:
+        return 0
+
+
+def _versions_nobody_brings(hold: Hold) -> int:
     repository = hold.repository
     since = repository.now() - _KEPT_FOR
     stored = repository.deltas.versions()

@@ -25,7 +25,11 @@ from versioned_collection.remotes.checked import check_refs
 from versioned_collection.remotes.fetching import refuse_other_roots
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.opening import RemoteLike, opened
-from versioned_collection.remotes.purged import refuse_other_history, refuse_purged_below
+from versioned_collection.remotes.purged import (
+    refuse_other_history,
+    refuse_purged_below,
+    refuse_purged_meanwhile,
+)
 from versioned_collection.remotes.transfer import found, missing, send
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.metadata import Metadata
@@ -247,6 +251,7 @@ class _Push:
         if (updated or tags) and not self._wanted.dry_run:
             with self._remote.inbox() if versions else nullcontext() as inbox:
                 if inbox is not None:
+                    refuse_purged_meanwhile(self._here, self._remote, refs, nodes, starts, agreed)
                     send(self._here, inbox, versions, self._progress)
                 self._remote.update(Update(versions, updated, tags, self._wanted.do_checkout))
         if not self._wanted.dry_run:
@@ -361,12 +366,9 @@ class _Push:
         The others may have got versions since that nobody here has seen: `_check_lease` keeps
         them, as long as they are not noted. It keeps all where whoever pushes may only read here.
         """
-        remotes = self._repository.remotes
-        known = remotes.get(self._name)
-        tips = {**({} if known is None else known.tips), **branches}
-        seen = {one: tip for one, tip in tips.items() if tip is not None}
+        repository = self._repository
         with suppress(PermissionDenied):  # the remote has what was pushed
-            remotes.see(self._name, seen, self._repository.now())
+            repository.remotes.see(self._name, branches, repository.now())
 
 
 def _leads_to(coming: Mapping[VersionId, Node], there: VersionId, tip: VersionId) -> bool:

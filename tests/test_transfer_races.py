@@ -1,0 +1,232 @@
+"""What others do to either side while a transfer is on its way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from api_support import problems, raws, tracked
+from pymongo.database import Database
+from remote_support import other_database
+
+from versioned_collection import VersionedCollection, errors
+from versioned_collection.remotes.mongo import MongoRemote
+from versioned_collection.remotes.staging import Staging
+from versioned_collection.trackers.deltas import DeltasCollection
+
+SECRET = {"_id": "secret", "name": "private"}
+
+
+@pytest.fixture
+def there(client) -> Iterator[Database[Any]]:
+    with other_database(client) as database:
+        yield database
+
+
+def twin(bands: VersionedCollection, **options: Any) -> VersionedCollection:
+    """Return the collection as another program has it."""
+    return VersionedCollection(bands.database, bands.name, **options)
+
+
+def with_secret(db: Database[Any]) -> VersionedCollection:
+    """Return a collection that had a document in its second version alone."""
+    bands = tracked(db)
+    bands.insert_one(SECRET)
+    bands.register("in")
+    bands.delete_one({"_id": "secret"})
+    bands.register("out")
+    return bands
+
+
+def once(act: Callable[[], Any]) -> Callable[[str, int], None]:
+    """Return a progress callback that acts at its first call."""
+    waiting = [act]
+
+    def tell(phase: str, count: int) -> None:
+        if waiting:
+            waiting.pop()()
+
+    return tell
+
+
+# -- a purge -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["push", "fetch", "pull"])
+def test_a_transfer_that_waited_for_a_purge_brings_nothing_back(db, there, monkeypatch, verb):
+    """What was picked onto an older version is no version that the purge has changed."""
+    purged = with_secret(db)
+    other = VersionedCollection.clone(purged, there)
+    other.checkout("main@0")
+    other.create_branch("side")
+    other.cherry_pick("main@1")
+    inbox, waiting = MongoRemote.inbox, [True]
+
+    @contextmanager
+    def after_a_purge(remote: MongoRemote) -> Iterator[Staging]:
+        if waiting:
+            waiting.pop()
+            twin(purged).purge(["secret"], reason="asked for")
+        with inbox(remote) as staging:
+            yield staging
+
+    monkeypatch.setattr(MongoRemote, "inbox", after_a_purge)
+    acts: dict[str, Callable[[], Any]] = {
+        "push": lambda: other.push(purged, "side"),
+        "fetch": lambda: purged.fetch(other),
+        "pull": lambda: purged.pull(other, "side"),
+    }
+    with pytest.raises(errors.HistoryPurged):
+        acts[verb]()
+    assert not waiting
+    assert not list(purged.find_versions({"_id": "secret"}))
+    assert problems(purged) == []
+
+
+def test_a_purge_of_both_sides_is_no_obstacle(db, there, monkeypatch):
+    mine = with_secret(db)
+    other = VersionedCollection.clone(mine, there)
+    other.update_one({"_id": 1}, {"$set": {"more": True}})
+    other.register("more")
+    inbox = MongoRemote.inbox
+
+    @contextmanager
+    def after_purges(remote: MongoRemote) -> Iterator[Staging]:
+        monkeypatch.setattr(MongoRemote, "inbox", inbox)
+        for side in (mine, other):
+            twin(side).purge(["nobody"], reason="asked for")
+        with remote.inbox() as staging:
+            yield staging
+
+    monkeypatch.setattr(MongoRemote, "inbox", after_purges)
+    assert other.push(mine)
+    assert raws(mine) == raws(other)
+
+
+def test_a_source_that_is_purged_while_it_is_cloned(db, there):
+    source = with_secret(db)
+    purge = once(lambda: twin(source).purge(["secret"], reason="asked for"))
+    with pytest.raises(errors.InvalidOperation, match="purged while it was copied"):
+        VersionedCollection.clone(source, there, progress=purge)
+    assert not VersionedCollection(there, "bands").is_tracked()
+    copy = VersionedCollection.clone(source, there)
+    assert copy == source
+    assert [one.reason for one in copy.purges()] == ["asked for"]
+    assert not list(copy.find_versions({"_id": "secret"}))
+    assert copy.pull(source)
+
+
+# -- gc, rename, drop ----------------------------------------------------------------------
+
+
+class Broken(Exception):
+    """The program that pushed has come to its end."""
+
+
+def break_off(phase: str, count: int) -> None:
+    if phase == "versions" and count:
+        raise Broken
+
+
+def test_gc_while_a_transfer_takes_over_what_an_earlier_one_left(db, there, monkeypatch):
+    bands = tracked(db)
+    away = VersionedCollection.clone(bands, there)
+    bands.update_many({}, {"$set": {"late": True}})
+    bands.register("late")
+    with pytest.raises(Broken):
+        bands.push(away, progress=break_off)
+    incoming = there["__incoming_bands"]
+    for one in incoming.find():
+        longer_ago = {"$set": {"announced": one["announced"] - timedelta(days=8)}}
+        incoming.update_one({"_id": one["_id"]}, longer_ago)
+    delete, pushed = DeltasCollection.delete, list[bool]()
+    again = threading.Thread(target=lambda: pushed.append(twin(bands).push(twin(away))))
+
+    def late(store: DeltasCollection, *args: Any) -> None:
+        monkeypatch.setattr(DeltasCollection, "delete", delete)
+        again.start()
+        again.join(0.5)  # it has to wait until the garbage is gone
+        store.delete(*args)
+
+    monkeypatch.setattr(DeltasCollection, "delete", late)
+    assert twin(away).gc()["versions_without_log_entry"] == 1
+    again.join()
+    assert pushed == [True]
+    assert problems(away) == []
+    assert raws(away) == raws(bands)
+
+
+def test_gc_leaves_the_versions_to_a_transfer_under_way(db, there):
+    bands = tracked(db)
+    away = VersionedCollection.clone(bands, there)
+    bands.update_many({}, {"$set": {"late": True}})
+    bands.register("late")
+    removed = list[dict[str, int]]()
+    assert bands.push(away, progress=once(lambda: removed.append(twin(away).gc())))
+    assert removed[0]["versions_without_log_entry"] == 0
+    assert problems(away) == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda away: away.rename("groups"),
+        lambda away: away.drop(),
+        lambda away: away.delete_version_subtree("main@0"),
+    ],
+    ids=["rename", "drop", "delete the first version"],
+)
+def test_a_collection_stays_where_it_is_while_versions_arrive(db, there, act):
+    """What arrives would make trackers of the old name again."""
+    bands = tracked(db)
+    away = VersionedCollection.clone(bands, there)
+    bands.update_many({}, {"$set": {"late": True}})
+    bands.register("late")
+    refused = list[Exception]()
+
+    def try_it() -> None:
+        with pytest.raises(errors.LeaseHeld, match="transfer is running") as caught:
+            act(twin(away, lease_wait_seconds=0.2))
+        refused.append(caught.value)
+
+    assert bands.push(away, progress=once(try_it))
+    assert len(refused) == 1
+    assert raws(away) == raws(bands)
+    act(away)
+    assert not [name for name in there.list_collection_names() if name.endswith("_bands")]
+
+
+# -- where the branches of a remote are ----------------------------------------------------
+
+
+def test_a_push_of_another_branch_while_one_is_fetched(db, there, server):
+    bands = tracked(db)
+    mine = VersionedCollection.clone(server.uri.replace("/?", f"/{db.name}.bands?"), there)
+    mine.create_branch("side")
+    mine.update_one({"_id": 1}, {"$set": {"side": True}})
+    mine.register("side")
+    bands.update_one({"_id": 1}, {"$set": {"main": True}})
+    bands.register("main")
+    mine.fetch("origin", "main", progress=once(lambda: twin(mine).push("origin", "side")))
+    assert mine.resolve("origin/side").id == mine.resolve("side").id
+    assert mine.resolve("origin/main").id == bands.resolve("main").id
+    mine.squash("HEAD~1")
+    assert mine.push("origin", "side", force=True)
+
+
+def test_a_fetch_forgets_the_branches_that_are_no_more(db, there):
+    bands = tracked(db)
+    mine = VersionedCollection.clone(bands, there)
+    bands.create_branch("side")
+    mine.fetch(bands)
+    (name,) = (one.name for one in mine.remotes())
+    assert set(mine.remotes()[0].branches) == {"main", "side"}
+    bands.checkout("main")
+    bands.delete_branch("side")
+    mine.fetch(bands)
+    assert set(mine.remotes()[0].branches) == {"main"}
+    assert mine.remotes()[0].name == name
