@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import pytest
 from api_support import BANDS, edit, everything, grown, problems, raws, step, tracked, untracked
+from bson.binary import Binary
 
 from versioned_collection import VersionedCollection, errors
 
@@ -287,6 +288,12 @@ def test_time_series(anydb):
 def test_capped(anydb):
     anydb.create_collection("bands", capped=True, size=10_000)
     refused(anydb, errors.NotSupported, "capped")
+
+
+def test_encrypted_fields(db):
+    fields = [{"path": "name", "keyId": Binary(b"\x01" * 16, 4), "bsonType": "string"}]
+    db.command("create", "bands", encryptedFields={"fields": fields})
+    refused(db, errors.NotSupported, "Queryable Encryption")
 
 
 @pytest.mark.parametrize("name", ["__log_x", "__bands", "system.js", "system.profile"])

@@ -13,6 +13,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from versioned_collection import VersionedCollection
+from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.errors import AutoMergeFailedError, InvalidArgument
 
 FAR = DatetimeMS(2**62)
@@ -98,3 +99,28 @@ def test_what_nobody_could_read_again_is_refused(anydb):
             verb()
     assert bands.get_log() == log
     assert not bands.has_conflicts()
+
+
+def test_rules_with_far_dates(db, client):
+    """A validator and a partial index; PyMongo itself cannot list these."""
+    bands = VersionedCollection(db, "bands")
+    bands.insert_one({"_id": 1})
+    bands.init()
+    bands.create_index("name", partialFilterExpression={"born": {"$lt": FAR}})
+    rule = {"born": {"$not": {"$gt": FAR}}}
+    db.command("collMod", "bands", validator=rule)
+    bands.insert_one({"_id": 2})
+    assert bands.status()["changed"]
+    assert bands.register("more")
+    assert bands.at("main").count_documents({"name": None}) == 2
+    db.drop_collection("bands")
+    assert bands.discard_changes()
+    reply = db.command("listCollections", filter={"name": "bands"}, codec_options=PLAIN_OPTIONS)
+    assert reply["cursor"]["firstBatch"][0]["options"]["validator"] == rule
+    reply = db.command("listIndexes", "bands", codec_options=PLAIN_OPTIONS)
+    (index,) = reply["cursor"]["firstBatch"][1:]
+    assert index["partialFilterExpression"] == {"born": {"$lt": FAR}}
+    copy = VersionedCollection.clone(bands, client[f"{db.name}_copy"])
+    assert copy == bands
+    client.drop_database(copy.database)
+    assert problems(bands) == []

@@ -22,10 +22,12 @@ from api_support import (
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import MongoClient, monitoring
+from pymongo.collation import Collation
 from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from versioned_collection import Retention, VersionedCollection, errors
+from versioned_collection.driver.writes import put_exactly
 from versioned_collection.verbs import remove_worktree
 
 ODD = [
@@ -130,6 +132,28 @@ def test_options_and_indexes_are_those_of_the_collection(db):
     bands.worktree(1, "later")
     assert db.later.options() == db.then.options()
     assert db.later.index_information() == db.then.index_information()
+
+
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_a_worktree_of_a_clustered_collection_with_a_collation(db, is_valid):
+    """A server does not copy it by replacing another one."""
+    db.create_collection(
+        "bands",
+        clusteredIndex={"key": {"_id": 1}, "unique": True},
+        collation=Collation("de", strength=2),
+    )
+    put_exactly(db, "bands", [], list(map(bson.encode, [*ODD, {"_id": None}, {"_id": "a"}])))
+    bands = VersionedCollection(db, "bands")
+    bands.init()
+    bands.create_branch("side")
+    if not is_valid:
+        db.command("collMod", "bands", validator={"name": {"$exists": True}})
+    bands.checkout("main")
+    copy = bands.worktree("side", "copy")
+    assert copy.options() == bands.options()
+    assert raws(copy) == raws(bands)
+    assert copy.count_documents({}) == len(ODD) + 2
+    assert problems(bands) == problems(copy) == []
 
 
 def test_a_worktree_of_a_clustered_collection_is_one(anydb):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from versioned_collection.bound_sessions import apart, unbound
 from versioned_collection.capture.journalled import DocumentType, JournalledWrites
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.revision import check_text
@@ -129,8 +130,9 @@ class VersionedCollection(
             "lease_seconds": lease_seconds,
             "lease_wait_seconds": lease_wait_seconds,
         }
-        self._opened = self._repository_named(name)
-        recover_on_open(self._repository)
+        with unbound():
+            self._opened = self._repository_named(name)
+            recover_on_open(self._repository)
 
     # found when they are needed: PyMongo asks for a copy of the collection for each bulk of
     # writes, and only for its options
@@ -243,6 +245,7 @@ class VersionedCollection(
         mine, theirs = self._comparable(other)
         return theirs < mine
 
+    @apart
     def _history(self) -> History | None:
         return history_of(self._repository)
 

@@ -11,6 +11,7 @@ from functools import partial, wraps
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from versioned_collection import telemetry
+from versioned_collection.bound_sessions import bound_again
 from versioned_collection.core.answers import answer
 from versioned_collection.telemetry import Outcome
 
@@ -155,7 +156,8 @@ class Counted:
         if self._observation is not None:
             self._observation.count(phase, count, size)
         if self._progress is not None:
-            answer(self._progress(phase, count), "progress")
+            with bound_again():
+                answer(self._progress(phase, count), "progress")
 
     def within(self, observation: _Observation | None) -> Counted:
         """Return what counts for a verb in the place of this one."""

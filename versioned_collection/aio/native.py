@@ -20,6 +20,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from versioned_collection.aio.threads import NOTED, Streamed, in_this_loop, in_thread
 from versioned_collection.aio.twin import blocking, is_motor
+from versioned_collection.bound_sessions import is_bound_async
 from versioned_collection.capture.calls import writes
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.collection import VersionedCollection
@@ -54,7 +55,7 @@ def written(name: str) -> Any:
     async def run(self: Native[Any], /, *args: Any, **kwargs: Any) -> Any:
         if not await self._journals():
             return await getattr(self._collection, name)(*args, **kwargs)
-        _refuse_session(*args, *kwargs.values())
+        self._refuse_session(*args, *kwargs.values())
         write = partial(self._call, getattr(VersionedCollection, name), *args, **kwargs)
         return await in_thread(write, pool=NOTED)
 
@@ -257,7 +258,7 @@ class Native(Generic[DocumentType]):
         async def write() -> Any:
             if not await self._journals():
                 return await native(pipeline, *args, **kwargs)
-            _refuse_session(*args, *kwargs.values())
+            self._refuse_session(*args, *kwargs.values())
             found = list(await in_thread(run, pool=NOTED))
             return Streamed(lambda: iter(found))
 
@@ -269,14 +270,20 @@ class Native(Generic[DocumentType]):
             self._notes = await in_thread(partial(self._call, _is_noted), pool=NOTED)
         return self._notes
 
+    def _refuse_session(self, *arguments: Any) -> None:
+        """Refuse a session, given or bound, in which a write would not be made.
 
-def _refuse_session(*arguments: Any) -> None:
-    if any(isinstance(one, AsyncClientSession) for one in arguments):
-        raise NotSupported(
-            "without a replica set, writes are noted in a worker thread, where the session of an "
-            "asynchronous client cannot be used; leave it out",
-            argument="session",
-        )
+        Raises:
+            NotSupported: There is one.
+        """
+        is_bound = is_bound_async(getattr(self._collection.database, "client", None))
+        if is_bound or any(isinstance(one, AsyncClientSession) for one in arguments):
+            raise NotSupported(
+                "where writes are noted as they are made (capture_mode is write_through), that is "
+                "in a worker thread, in which the session of an asynchronous client cannot be "
+                "used; leave it out",
+                argument="session",
+            )
 
 
 def _is_noted(collection: VersionedCollection[Any]) -> bool:

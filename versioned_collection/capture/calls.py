@@ -16,6 +16,7 @@ from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from versioned_collection.bound_sessions import bound_to
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import (
     OBJECT,
@@ -79,6 +80,8 @@ def transaction_of(
     """Return the session of a call that is part of a transaction, None for any other."""
     given = _bound(method, args, kwargs) or {}
     session = given.get("session", given.get("kwargs", {}).get("session"))
+    if session is None:
+        session = bound_to(method.__self__.database.client)  # type: ignore[attr-defined]
     is_within = isinstance(session, ClientSession) and session.in_transaction
     return session if is_within else None
 

@@ -26,6 +26,7 @@ from pymongo.results import (
     UpdateResult,
 )
 
+from versioned_collection.bound_sessions import apart, unbound
 from versioned_collection.capture.calls import (
     exact_id,
     given_to,
@@ -141,6 +142,7 @@ class JournalledWrites(Collection[DocumentType]):
 
     # -- how -----------------------------------------------------------------------------
 
+    @apart
     def _journals(self) -> bool:
         repository = self._repository
         return repository.capture_mode == "write_through" and repository.known_state() is not None
@@ -256,22 +258,25 @@ class JournalledWrites(Collection[DocumentType]):
         journal = self._repository.journal
         if keys is not None and _are_too_many(keys):
             keys = None
-        entry = journal.begin(keys, transaction)
+        with unbound():
+            entry = journal.begin(keys, transaction)
         told: Sequence[DocumentKey] | None = None
         try:
             result = write()
             told = touched(result)
         except BaseException as error:
             if transaction is None and is_answer(error):
-                journal.settle(entry)
+                with unbound():
+                    journal.settle(entry)
             raise
         finally:
             if keys is None and told is None:
                 self._tell_of_unknown_reach()
-        if isinstance(result, _RESULTS) and not result.acknowledged:
-            journal.leave(entry)
-        elif transaction is None or told is not None:
-            journal.settle(entry, told, transaction)
+        with unbound():
+            if isinstance(result, _RESULTS) and not result.acknowledged:
+                journal.leave(entry)
+            elif transaction is None or told is not None:
+                journal.settle(entry, told, transaction)
         return result
 
     def _tell_of_unknown_reach(self) -> None:

@@ -17,6 +17,7 @@ _OPTIONS_OF_CREATE = (
     "clusteredIndex",
     "expireAfterSeconds",
     "storageEngine",
+    "indexOptionDefaults",
 )
 
 

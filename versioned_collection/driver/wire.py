@@ -97,6 +97,20 @@ def drop_indexes(db: Database[Any], name: str, indexes: Sequence[str]) -> None:
         run(db, {"dropIndexes": name, "index": index})
 
 
+WITHOUT_ID = {"_id": None}
+"""Finds a document whose ``_id`` is null, which ``$merge`` does not take."""
+
+
+def inserting_into(target: str) -> list[dict[str, Any]]:
+    """Return stages that insert all documents but one `WITHOUT_ID`, as ``$out`` does.
+
+    Args:
+        target: The name of a collection that is there, and empty.
+    """
+    into = {"into": target, "whenMatched": "fail", "whenNotMatched": "insert"}
+    return [{"$match": {"_id": {"$ne": None}}}, {"$merge": into}]
+
+
 def copy_on_server(
     db: Database[Any],
     source: str,

@@ -82,6 +82,11 @@ def delete_many_statement(keys: Iterable[DocumentKey]) -> RawBSONDocument:
     return RawBSONDocument(build(b"\x03q\0" + query, b"\x10limit\0\0\0\0\0"))
 
 
+def delete_all_statement() -> RawBSONDocument:
+    """Return the statement that deletes all documents."""
+    return RawBSONDocument(build(b"\x03q\0" + build(), b"\x10limit\0\0\0\0\0"))
+
+
 class WriteOutcome:
     """What the server said of a list of statements.
 

@@ -11,6 +11,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
+from versioned_collection.bound_sessions import apart, apart_all
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.document import PLAIN_OPTIONS
@@ -35,6 +36,12 @@ class Facet(Collection[DocumentType]):
     _repository: Repository
     _planner: Planner
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keep verbs apart from the application's session; methods of its own stay as they are."""
+        super().__init_subclass__(**options)
+        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            apart_all(cls)
+
     def _named(self, name: str) -> Self:
         """Return an object like this one on another collection of the database."""
         raise NotImplementedError
@@ -47,6 +54,7 @@ class Facet(Collection[DocumentType]):
         """Return what a person says about a version as anybody can encode it."""
         return self._codec.stored(author, "author"), self._codec.stored(metadata, "metadata")
 
+    @apart
     def is_tracked(self) -> bool:
         """Tell whether the collection has a history."""
         return self._repository.known_state() is not None

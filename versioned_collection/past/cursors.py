@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import bson
 from bson.codec_options import CodecOptions
 
+from versioned_collection.bound_sessions import apart
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.codec import Codec
 from versioned_collection.errors import InvalidArgument
@@ -35,6 +36,8 @@ class PastResults(Iterator[DocumentType]):
         options: How documents are decoded.
     """
 
+    runs_apart = True
+
     def __init__(self, read: Callable[[], Iterator[bytes]], options: CodecOptions[Any]) -> None:
         self._read = read
         self._options = options
@@ -46,6 +49,7 @@ class PastResults(Iterator[DocumentType]):
         """Whether there may be more."""
         return self._alive
 
+    @apart
     def close(self) -> None:
         """Let go of what the server keeps for the cursor."""
         found, self._found, self._alive = self._found, None, False
@@ -61,6 +65,7 @@ class PastResults(Iterator[DocumentType]):
         """Return the next document."""
         return next(self)
 
+    @apart
     def __next__(self) -> DocumentType:
         if not self._alive:
             raise StopIteration

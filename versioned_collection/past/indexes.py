@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo.database import Database
 
+from versioned_collection.driver.catalog import list_indexes
 from versioned_collection.driver.server_errors import translated
 
 _OF_ITS_PLACE = frozenset(("v", "ns", "name"))
@@ -32,6 +33,6 @@ def text_index(db: Database[Any], name: str) -> Mapping[str, Any] | None:
     return None
 
 
-def _indexes(db: Database[Any], name: str) -> list[Mapping[str, Any]]:
+def _indexes(db: Database[Any], name: str) -> Sequence[Mapping[str, Any]]:
     with translated():
-        return list(db[name].list_indexes())  # none where there is no collection
+        return list_indexes(db, name)

@@ -11,6 +11,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
+from versioned_collection.bound_sessions import apart_all
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidType, ReadOnlyVersion
@@ -62,6 +63,7 @@ WRITES = (
 """The methods of PyMongo's `Collection` that write."""
 
 
+@apart_all
 class PastCollection(Generic[DocumentType]):
     """A version of a collection, read only, without checking it out.
 

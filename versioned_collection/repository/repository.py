@@ -18,6 +18,7 @@ from versioned_collection.core.codec import PLAIN, Codec
 from versioned_collection.core.spans import LEAST_VERSIONS, Shortcuts
 from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
+from versioned_collection.driver.catalog import list_collections, list_indexes
 from versioned_collection.driver.server_errors import NOT_ON_VIEW, translated
 from versioned_collection.driver.wire import DOUBLE, lasting
 from versioned_collection.errors import (
@@ -273,8 +274,7 @@ class Repository:
         """Return the server's entries for the tracked collection and its replica, by name."""
         names = {"$in": [self.name, self.replica.name]}
         with translated():
-            reply = self.db.command("listCollections", filter={"name": names})
-        return {info["name"]: info for info in reply["cursor"]["firstBatch"]}
+            return {info["name"]: info for info in list_collections(self.db, {"name": names})}
 
     def accept_no_replica(self) -> None:
         """Make sure that HEAD has no documents, as there is no replica that holds them.
@@ -298,7 +298,7 @@ class Repository:
         """
         with translated():
             try:
-                found = list(self.db[self.name].list_indexes())
+                found = list_indexes(self.db, self.name)
             except driver.OperationFailure as error:
                 if error.code == NOT_ON_VIEW:
                     raise no_collection(self.name, "view") from error

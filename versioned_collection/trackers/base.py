@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from versioned_collection.core.document import AWARE_OPTIONS
+from versioned_collection.driver.catalog import list_collections
 from versioned_collection.driver.server_errors import (
     NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
@@ -201,7 +202,7 @@ def rename_unless_taken(db: Database[Any], old: str, new: str, identity: Any) ->
 def identities(db: Database[Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the UUIDs of those collections that exist, None for views."""
     with translated():
-        found = db.list_collections(filter={"name": {"$in": list(names)}})
+        found = list_collections(db, {"name": {"$in": list(names)}})
         return {info["name"]: info["info"].get("uuid") for info in found}
 
 

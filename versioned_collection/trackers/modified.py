@@ -28,7 +28,12 @@ from versioned_collection.driver.server_errors import (
     translated,
 )
 from versioned_collection.driver.wire import documents
-from versioned_collection.driver.writes import WriteOutcome, delete_many_statement, write
+from versioned_collection.driver.writes import (
+    WriteOutcome,
+    delete_all_statement,
+    delete_many_statement,
+    write,
+)
 from versioned_collection.trackers.base import Session, Tracker, drop_exactly, identities
 
 _SEEN_HASH = b"\x05seen\0\x20\0\0\0\0"
@@ -155,7 +160,7 @@ class ModifiedCollection(Tracker):
         identity = identities(self.db, [self.name]).get(self.name)
         check()
         if self.collection.estimated_document_count() <= _FEW:
-            everything = RawBSONDocument(build(b"\x03q\0" + build(), b"\x10limit\0\0\0\0\0"))
+            everything = delete_all_statement()
             write(self.db, "delete", self.name, [everything], collectionUUID=identity)
         elif drop_exactly(self.db, self.name, identity):
             self.create()

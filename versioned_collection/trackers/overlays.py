@@ -26,6 +26,7 @@ from versioned_collection.core.document import (
 )
 from versioned_collection.core.portions import BYTES_OF_IDS, portions
 from versioned_collection.core.version import VersionId
+from versioned_collection.driver.catalog import list_indexes
 from versioned_collection.driver.server_errors import UNAUTHORIZED, translated
 from versioned_collection.driver.wire import create_collection, documents
 from versioned_collection.driver.writes import insert_all, put_exactly
@@ -183,7 +184,7 @@ class OverlaysCollection(Tracker):
         """Return the indexes of a collection, if it is there, as overlays have them."""
         with translated():
             try:
-                found = list(self.db[name].list_indexes())
+                found = list_indexes(self.db, name)
             except driver.OperationFailure as error:
                 if error.code == UNAUTHORIZED:
                     raise

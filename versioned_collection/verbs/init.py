@@ -26,7 +26,13 @@ from versioned_collection.core.sums import MODULUS, content_of
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.driver.pipeline import Workers, prefetch
 from versioned_collection.driver.server_errors import translated
-from versioned_collection.driver.wire import by_keys, copy_on_server, create_collection, documents
+from versioned_collection.driver.wire import (
+    by_keys,
+    copy_on_server,
+    create_collection,
+    documents,
+    inserting_into,
+)
 from versioned_collection.errors import (
     CollectionAlreadyInitialised,
     InvalidOperation,
@@ -53,12 +59,6 @@ from versioned_collection.working.tracking import (
 MAIN = "main"
 
 DEFAULT_MESSAGE = "Initial version"
-_INTO_SHARDED = {"whenMatched": "fail", "whenNotMatched": "insert"}
-"""How ``$merge`` writes where ``$out`` does not go: by plain inserts, as ``$out`` does."""
-
-_WITH_ID = {"$match": {"_id": {"$ne": None}}}
-"""What ``$merge`` takes: no document whose ``_id`` is null, which is copied by itself."""
-
 _BETWEEN_LOOKS = 0.05
 """Seconds between two looks at what moves while the server copies."""
 
@@ -236,7 +236,7 @@ class _Initialiser:
                 into: list[dict[str, Any]] | None = None
                 if is_sharded(repository):
                     shard_replica(repository, own)
-                    into = [_WITH_ID, {"$merge": {"into": own, **_INTO_SHARDED}}]
+                    into = inserting_into(own)
                 copy_on_server(repository.db, repository.name, own, into)
             lease.check()
             for identity in empty.values():

@@ -23,12 +23,19 @@ from versioned_collection.driver.server_errors import (
     reason_of,
 )
 from versioned_collection.driver.wire import (
+    WITHOUT_ID,
     copy_on_server,
     create_collection,
     create_indexes,
     documents,
+    inserting_into,
 )
-from versioned_collection.driver.writes import raise_write_error, upsert_statement, write
+from versioned_collection.driver.writes import (
+    delete_all_statement,
+    raise_write_error,
+    upsert_statement,
+    write,
+)
 from versioned_collection.errors import DocumentRejected
 from versioned_collection.observing import Counted
 from versioned_collection.repository.hold import Hold
@@ -114,13 +121,18 @@ class Copying:
     def _fill_copy(self, options: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]) -> None:
         """Make what will be the collection: its documents first, then its indexes."""
         create_collection(self._repository.db, self._copy, **options)
+        # where a server would copy the "index" of a clustered collection, it refuses a collation
+        inserts = {"clusteredIndex", "collation"} <= options.keys()
         try:
-            self._copy_on_server(self._base, self._copy)
+            self._copy_on_server(self._base, self._copy, inserts)
         except driver.OperationFailure as error:
             if error.code != DOCUMENT_VALIDATION_FAILURE:
                 raise
+            if inserts:
+                everything = delete_all_statement()
+                write(self._repository.db, "delete", self._copy, [everything], check=self._check)
             # as with a checkout, the version counts; that takes a right of its own
-            self._copy_on_server(self._base, self._copy, bypassDocumentValidation=True)
+            self._copy_on_server(self._base, self._copy, inserts, bypassDocumentValidation=True)
         self._index(indexes)
 
     def _index(self, indexes: Sequence[Mapping[str, Any]]) -> None:
@@ -144,15 +156,28 @@ class Copying:
         build, _, cause = reason_of(error).partition(" :: caused by :: ")
         return (cause or build).replace(self._copy, self._repository.name)
 
-    def _copy_on_server(self, source: str, target: str, **options: Any) -> bool:
-        """Copy a collection; return whether it holds documents that take a second look."""
+    def _copy_on_server(
+        self, source: str, target: str, inserts: bool = False, **options: Any
+    ) -> bool:
+        """Copy a collection; return whether it holds documents that take a second look.
+
+        Args:
+            source: Its name.
+            target: The name of the other one, which is there and empty.
+            inserts: Whether the server inserts the documents, instead of replacing the other one.
+            **options: Options of the commands.
+        """
         db = self._repository.db
+        special: dict[str, Any] = _WITH_ZERO_TIMESTAMP
         self._check()
-        copy_on_server(db, source, target, **options)
-        if not self._may_be_special:
+        if inserts:
+            special = {"$or": [special, WITHOUT_ID]}
+        stages = inserting_into(target) if inserts else None
+        copy_on_server(db, source, target, stages, **options)
+        if not (self._may_be_special or inserts):
             return False
         found = False
-        for batch in documents(db, source, _WITH_ZERO_TIMESTAMP):
+        for batch in documents(db, source, special):
             found = found or bool(batch)
             statements = list(map(upsert_statement, batch))
             outcome = write(db, "update", target, statements, check=self._check, **options)

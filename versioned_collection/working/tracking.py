@@ -55,6 +55,8 @@ def check_target(repository: Repository) -> None:
         "a time-series collection, whose documents cannot be changed one by one": info.get("type")
         == "timeseries",
         "capped, so that old documents could not be brought back": bool(options.get("capped")),
+        "made for Queryable Encryption, which keeps in other collections what belongs to its "
+        "documents": bool(options.get("encryptedFields")),
     }
     for reason, found in kinds.items():
         if found:
