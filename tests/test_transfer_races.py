@@ -214,7 +214,8 @@ def test_a_push_of_another_branch_while_one_is_fetched(db, there, server):
     mine.fetch("origin", "main", progress=once(lambda: twin(mine).push("origin", "side")))
     assert mine.resolve("origin/side").id == mine.resolve("side").id
     assert mine.resolve("origin/main").id == bands.resolve("main").id
-    mine.squash("HEAD~1")
+    mine.reset("HEAD~1")
+    mine.register("side, said better")
     assert mine.push("origin", "side", force=True)
 
 

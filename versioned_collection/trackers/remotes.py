@@ -135,17 +135,17 @@ class RemotesCollection(Tracker):
     ) -> bool:
         """Keep where branches are; tell whether nobody else did since what is kept was read."""
         with translated():
-            stored = self.collection.find_one({"_id": name}, {"tips": 1}, session=session) or {}
-            earlier = stored.get("tips")
-            merged = {**dict(earlier or ()), **tips}
+            stored = self.collection.find_one({"_id": name}, session=session)
+            known = self.said_by(stored, _decoded)
+            merged = {**({} if known is None else known.tips), **tips}
             found = [[branch, tip] for branch, tip in merged.items() if tip is not None]
             facts = {"format": FORMAT, "tips": found, "seen": seen}
-            if not stored:
+            if stored is None:
                 with suppress(driver.DuplicateKeyError):
                     self.collection.insert_one({"_id": name, **facts}, session=session)
                     return True
                 return False
-            same = {"_id": name, "tips": {"$exists": False} if earlier is None else earlier}
+            same = {"_id": name, "tips": stored.get("tips")}
             result = self.collection.update_one(same, {"$set": facts, **_BACK}, session=session)
         return bool(result.matched_count)
 
