@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import bson
 import mongomock
@@ -572,3 +572,22 @@ def test_order_of_all_types():
     nested = [{"v": [3, 9]}, {"v": [{"w": 1}]}, {"v": {"w": 5}}, {"v": 4}]
     assert sorted_by(nested, {"v": 1})[0] == {"v": [3, 9]}
     assert sorted_by(nested, {"v.w": -1, "$natural": 1})[0] == {"v": {"w": 5}}
+
+
+def test_no_lease_runs_out_while_a_command_takes_long(mock):
+    """A heartbeat cannot come in between, and nobody else could take the lease over."""
+    expires = []
+    bands = VersionedCollection(mock, "bands")
+    bands.insert_one({"_id": 1})
+    bands.init()
+    bands.insert_one({"_id": 2})
+
+    def look(phase: str, count: int) -> None:
+        expires.append(mock["__vc_lock"].find_one({"_id": "bands"})["expires"])
+
+    bands.register("more", progress=look)
+    assert expires[0] - datetime.now(timezone.utc).replace(tzinfo=None) > timedelta(seconds=300)
+    asked = VersionedCollection(mock, "bands", lease_seconds=1)
+    bands.insert_one({"_id": 3})
+    asked.register("as asked for", progress=look)
+    assert expires[-1] - datetime.now(timezone.utc).replace(tzinfo=None) < timedelta(seconds=2)

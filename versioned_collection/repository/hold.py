@@ -37,7 +37,7 @@ def leased(repository: Repository, verb: str) -> Iterator[Hold]:
         repository.db.client.start_session(causal_consistency=False) as session,
     ):
         lease = repository.leases.acquire(
-            verb, repository.lease_seconds, repository.lease_wait_seconds, session.session_id
+            verb, repository.lease_period, repository.lease_wait_seconds, session.session_id
         )
         try:
             lease.keep()

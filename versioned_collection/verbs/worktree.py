@@ -158,7 +158,7 @@ def _name_held(hold: Hold, name: str) -> Iterator[Lease]:
     )
     _refuse_taken(wanted)
     turn = wanted.leases.acquire(
-        hold.verb, wanted.lease_seconds, wanted.lease_wait_seconds, hold.session.session_id
+        hold.verb, wanted.lease_period, wanted.lease_wait_seconds, hold.session.session_id
     )
     try:
         turn.keep()
