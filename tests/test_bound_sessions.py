@@ -127,6 +127,22 @@ def test_an_iterator_goes_on_under_another_binding(client, db):
         session.abort_transaction()
 
 
+@pytest.mark.parametrize("ends", ["forgotten", "closed"])
+def test_an_iterator_that_is_left_releases_what_it_holds(client, db, ends):
+    bands = tracked(db)
+    bands.insert_many([{"_id": n} for n in range(100, 3_100)])
+    with client.start_session() as session, session.bind():
+        session.start_transaction()
+        changes = bands.changes()
+        next(changes)
+        if ends == "closed":
+            changes.close()
+        del changes
+        session.abort_transaction()
+    impatient = VersionedCollection(db, "bands", lease_wait_seconds=0)
+    assert impatient.register("more")
+
+
 def test_other_clients_are_reached(client, server, db):
     bands = tracked(db)
     with other_database(client) as there, MongoClient(server.uri) as other:

@@ -111,6 +111,10 @@ class Steps(Iterator[T]):
         with unbound():
             return next(self._items)
 
+    def __del__(self) -> None:
+        if _bound() is not None:  # else it is released by what it iterates over
+            self.close()
+
     def close(self) -> None:
         """End it; what it holds is released."""
         close = getattr(self._items, "close", None)
