@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,6 +53,17 @@ def assert_absent(database: Database[Any]) -> None:
     """Make sure that there is no collection ``bands``, and no history of one."""
     assert "bands" not in database.list_collection_names()
     assert not VersionedCollection(database, "bands").is_tracked()
+
+
+def once(act: Callable[[], Any]) -> Callable[[str, int], None]:
+    """Return a progress callback that acts at its first call."""
+    waiting = [act]
+
+    def tell(phase: str, count: int) -> None:
+        if waiting:
+            waiting.pop()()
+
+    return tell
 
 
 def put(bands: VersionedCollection, field: str, value: Any = True, id_: Any = 1) -> None:

@@ -32,7 +32,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
 from pymongo.database import Database
-from remote_support import assert_absent, outgrown
+from remote_support import assert_absent, once, outgrown
 from strategies import (
     NUMBER_TWINS,
     ODD_IDS,
@@ -458,17 +458,6 @@ def test_a_branch_that_is_not_checked_out_moves_alone(pair):
     assert away.discard_changes()
     assert away.checkout("main")
     assert_same(bands, away)
-
-
-def once(act: Callable[[], Any]) -> Callable[[str, int], None]:
-    """Return what acts when the first versions or changes arrive."""
-    pending = [act]
-
-    def report(phase: str, count: int) -> None:
-        while pending:
-            pending.pop()()
-
-    return report
 
 
 def test_a_version_that_is_removed_before_a_name_points_to_it(pair):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from api_support import problems, raws, tracked
 from pymongo.database import Database
-from remote_support import other_database
+from remote_support import once, other_database
 
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.remotes.mongo import MongoRemote
@@ -40,17 +40,6 @@ def with_secret(db: Database[Any]) -> VersionedCollection:
     bands.delete_one({"_id": "secret"})
     bands.register("out")
     return bands
-
-
-def once(act: Callable[[], Any]) -> Callable[[str, int], None]:
-    """Return a progress callback that acts at its first call."""
-    waiting = [act]
-
-    def tell(phase: str, count: int) -> None:
-        if waiting:
-            waiting.pop()()
-
-    return tell
 
 
 # -- a purge -------------------------------------------------------------------------------

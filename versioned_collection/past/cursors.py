@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import bson
 from bson.codec_options import CodecOptions
 
-from versioned_collection.bound_sessions import apart
+from versioned_collection.bound_sessions import Steps, unbound
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.codec import Codec
 from versioned_collection.errors import InvalidArgument
@@ -41,7 +41,7 @@ class PastResults(Iterator[DocumentType]):
     def __init__(self, read: Callable[[], Iterator[bytes]], options: CodecOptions[Any]) -> None:
         self._read = read
         self._options = options
-        self._found: Iterator[bytes] | None = None
+        self._found: Steps[bytes] | None = None
         self._alive = True
 
     @property
@@ -49,13 +49,11 @@ class PastResults(Iterator[DocumentType]):
         """Whether there may be more."""
         return self._alive
 
-    @apart
     def close(self) -> None:
         """Let go of what the server keeps for the cursor."""
         found, self._found, self._alive = self._found, None, False
-        close = getattr(found, "close", None)
-        if close is not None:
-            close()
+        if found is not None:
+            found.close()
 
     def to_list(self, length: int | None = None) -> list[DocumentType]:
         """Return the documents, or the next `length` of them."""
@@ -65,12 +63,12 @@ class PastResults(Iterator[DocumentType]):
         """Return the next document."""
         return next(self)
 
-    @apart
     def __next__(self) -> DocumentType:
         if not self._alive:
             raise StopIteration
         if self._found is None:
-            self._found = self._read()
+            with unbound():
+                self._found = Steps(self._read())
         try:
             raw = next(self._found)
         except StopIteration:

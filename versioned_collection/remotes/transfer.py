@@ -287,17 +287,17 @@ def found(
             send(source, founding, versions, progress)
             _fill(source, founding, tip.id, progress)
         except TransferRefused:  # or what came is a part from before, and a part from after it
-            _refuse_purged_meanwhile(source, purges)
+            _refuse_copy_of_purged(source, purges)
             raise
         note()
-        _refuse_purged_meanwhile(source, purges)
+        _refuse_copy_of_purged(source, purges)
         wanted = {name: (None, version) for name, version in branches.items()}
         update = Update(versions, wanted, tags, purges=purges, labels=labels)
         founding.finish(update, branch)
     return len(versions)
 
 
-def _refuse_purged_meanwhile(source: Remote, purges: Sequence[Tombstone]) -> None:
+def _refuse_copy_of_purged(source: Remote, purges: Sequence[Tombstone]) -> None:
     """Refuse to become a copy of what the source has got rid of since.
 
     Raises:
