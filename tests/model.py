@@ -357,10 +357,10 @@ class Model:
         taken = [one for one in self.stashes if one.name == name and name is not None]
         if taken and not overwrite:
             raise InvalidArgument("taken")
-        if name is None and self.stashes and not (overwrite or push):
-            raise InvalidOperation("there is a stash")
         if not self.changed:
             return False
+        if name is None and self.stashes and not (overwrite or push):
+            raise InvalidOperation("there is a stash")
         replaced = taken if name is not None else self.stashes[-1:] if overwrite else []
         self.stashes = [one for one in self.stashes if one not in replaced]
         self.stashes.append(Stashed(name, self.changes(self.head, None)))
