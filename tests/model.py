@@ -279,7 +279,8 @@ class Model:
         target = self.resolve(version, branch)
         named = branch
         if isinstance(version, str):
-            named = version if version in self.branches else None
+            base = version.removesuffix("~0").split("@")[0]
+            named = base if base in self.branches else None
         elif version is not None and branch is None:
             named = self.branch
         attached = self._attachment(target, named)
