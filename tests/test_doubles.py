@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import bson
 import mongomock
+import pymongo
 import pytest
 from api_support import BANDS, everything, grown, mark, problems, raws
 from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
@@ -27,6 +29,7 @@ from pymongo.errors import OperationFailure
 from versioned_collection import AsyncVersionedCollection, VersionedCollection, errors
 from versioned_collection.core.document import build, key_of
 from versioned_collection.core.guard import exactly, expected_by
+from versioned_collection.doubles import engine
 from versioned_collection.doubles.order import sorted_by
 
 EXACT = {
@@ -591,3 +594,28 @@ def test_no_lease_runs_out_while_a_command_takes_long(mock):
     bands.insert_one({"_id": 3})
     asked.register("as asked for", progress=look)
     assert expires[-1] - datetime.now(timezone.utc).replace(tzinfo=None) < timedelta(seconds=2)
+
+
+def test_it_answers_a_heartbeat_while_a_command_takes_long(mock, monkeypatch):
+    """PyMongo would drop the connection on which that command waits for its reply."""
+    begun, go_on = threading.Event(), threading.Event()
+    insert = engine.Engine.insert
+
+    def slow(*args):
+        begun.set()
+        assert go_on.wait(30)
+        return insert(*args)
+
+    monkeypatch.setitem(engine._COMMANDS, "insert", slow)
+    bands = VersionedCollection(mock, "bands")
+    with ThreadPoolExecutor(1) as pool:
+        inserted = pool.submit(bands.insert_one, {"_id": 1})
+        try:
+            assert begun.wait(30)
+            with pymongo.timeout(5):
+                assert bands.database.client.admin.command("hello")["isWritablePrimary"]
+                assert bands.database.client.admin.command("ping")["ok"]
+        finally:
+            go_on.set()
+        assert inserted.result().inserted_id == 1
+    assert bands.count_documents({}) == 1
