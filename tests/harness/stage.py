@@ -42,8 +42,8 @@ class Stages:
         prepare(scenario, database)
         try:
             yield database
-        finally:
-            self._give_back(database)
+        finally:  # its indexes would stay, which are no part of a scene
+            self._client.drop_database(database.name)
 
     @contextmanager
     def set_to(self, scenario: Scenario, scene: Scene) -> Iterator[Database[Any]]:
