@@ -16,8 +16,8 @@ from versioned_collection.doubles.order import sorted_by
 from versioned_collection.doubles.outputs import merged_into
 from versioned_collection.doubles.pipelines import aggregated
 from versioned_collection.doubles.place import Document, Place, encoded, matching, now, plain
+from versioned_collection.doubles.projections import projected
 from versioned_collection.doubles.refusals import (
-    BAD_VALUE,
     ILLEGAL_OPERATION,
     INDEX_NOT_FOUND,
     NotMocked,
@@ -240,7 +240,7 @@ class Engine:
         start, most = command.get("skip", 0), command.get("limit", 0)
         found = found[start : start + most if most else None]
         projection = plain(command.get("projection", {}))
-        replies = [encoded(_projected(place, one, projection)) for one in found]
+        replies = [encoded(projected(place, one, projection)) for one in found]
         return self._cursors.first(
             place.collection.full_name,
             replies,
@@ -334,7 +334,7 @@ class Engine:
             facts.update(n=1, upserted=after["_id"])
         shown = after if command.get("new") else before
         projection = plain(command.get("fields", {}))
-        value = None if shown is None else encoded(_projected(place, shown, projection))
+        value = None if shown is None else encoded(projected(place, shown, projection))
         return {"lastErrorObject": facts, "value": value, **_OK}
 
 
@@ -349,23 +349,6 @@ _REFUSED_OF_CREATE = {
 _WRITING = {"$out", "$merge"}
 _OF_INDEXES = ("unique", "sparse", "expireAfterSeconds", "partialFilterExpression")
 _EVERYTHING = encoded({})
-
-
-def _projected(place: Place, document: Document, projection: Document) -> Document:
-    """Return the fields of a document that are asked for."""
-    if not projection:
-        return document
-    if any("." in name or isinstance(value, (dict, str)) for name, value in projection.items()):
-        fields: Document = place.collection._copy_only_fields(document, projection, dict)
-        return fields
-    others = {name: value for name, value in projection.items() if name != "_id"}
-    keeps = any(others.values()) if others else bool(projection["_id"])
-    wanted = {name for name, value in projection.items() if bool(value) == keeps}
-    if not wanted.issuperset(others):
-        raise Refusal(BAD_VALUE, "a projection names the fields to keep, or those to leave out")
-    if keeps and projection.get("_id", 1):
-        wanted.add("_id")
-    return {name: value for name, value in document.items() if (name in wanted) == keeps}
 
 
 _GREETINGS = (Engine.hello, Engine.nothing)
