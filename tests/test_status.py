@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from api_support import edit, everything, grown, tracked, untracked
 from pymongo import MongoClient
+from remote_support import assert_equal, other_database, put
 
-from versioned_collection import VersionedCollection, errors
+from versioned_collection import MergePolicy, Side, VersionedCollection, errors
 
 KEYS = {
     "current_version", "current_branch", "detached", "changed", "has_stash", "has_conflicts",
@@ -147,6 +148,20 @@ def test_clients_with_other_settings(server, db, options):
     uri = server.uri + ("&" if "?" in server.uri else "?") + options
     with MongoClient(uri) as client:
         check_life(client[db.name])
+        check_meeting(client[db.name])
+
+
+def test_a_remote_is_read_from_the_primary(server, db):
+    """What its URI says of reads is meant for documents, of which a transfer reads none."""
+    bands = tracked(db)
+    uri = f"{server.uri.replace('/?', f'/{db.name}.bands?')}&readPreference=secondary"
+    with other_database(db.client) as there:
+        mine = VersionedCollection.clone(uri, there)
+        put(mine, "one")
+        assert mine.push("origin")
+        put(bands, "two")
+        assert mine.pull("origin")
+        assert_equal(mine, bands)
 
 
 def test_clients_with_other_codecs(server, db):
@@ -164,6 +179,33 @@ def test_clients_with_other_codecs(server, db):
         with MongoClient(server.uri, **options) as client:
             check_life(client[db.name])
             client[db.name]["bands"].drop()
+
+
+def check_meeting(database):
+    """Let two sides meet with a client of unusual settings, and settle conflicts in a list."""
+    with MongoClient(*database.client.address) as plain, other_database(plain) as other:
+        theirs = VersionedCollection(database.client[other.name], "bands")
+        mine = VersionedCollection(database, "bands")
+        plain[database.name]["bands"].insert_one({"_id": 1, "parts": [{"k": 1}, {"k": 2}]})
+        mine.init()
+        assert mine.push(theirs)
+        ends = [{"k": 2, "x": 1}], [{"k": 1, "x": 2}, {"k": 2, "x": 2}]
+        for side, parts in zip((mine, theirs), ends, strict=True):
+            documents = plain[side.database.name]["bands"]
+            documents.update_one({"_id": 1}, {"$set": {"parts": parts}})
+            assert side.register("one")
+        assert theirs.fetch(mine).versions == 1
+        with pytest.raises(errors.AutoMergeFailedError):
+            theirs.pull(mine, policy=MergePolicy(list_keys={"parts": "k"}))
+        conflicts = list(theirs.conflicts())
+        assert len(conflicts) == 2
+        for conflict in conflicts:  # the first takes an element out, before the other one
+            theirs.resolve_conflict(conflict, Side.THEIRS)
+        assert theirs.register("merged")
+        assert theirs.push(mine)
+        assert mine == theirs
+        assert plain[other.name]["bands"].find_one() == {"_id": 1, "parts": ends[0]}
+        assert list(mine.verify()) == list(theirs.verify()) == []
 
 
 def check_life(database):

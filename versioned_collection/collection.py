@@ -18,7 +18,7 @@ from versioned_collection.core.codec import Codec
 from versioned_collection.core.revision import check_text
 from versioned_collection.doubles import adopted
 from versioned_collection.errors import InvalidArgument, InvalidType, NotSupported
-from versioned_collection.facets.base import options_of, plain
+from versioned_collection.facets.base import options_of
 from versioned_collection.facets.care import Care
 from versioned_collection.facets.exporting import Exporting
 from versioned_collection.facets.looking import Looking
@@ -147,7 +147,7 @@ class VersionedCollection(
 
     def _repository_named(self, name: str) -> Repository:
         codec = Codec(self.codec_options)
-        return Repository(plain(self.database), name, codec=codec, **self._settings)
+        return Repository(self.database, name, codec=codec, **self._settings)
 
     # -- PyMongo's own, adapted ----------------------------------------------------------
 

@@ -19,10 +19,12 @@ from bson.timestamp import Timestamp
 from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from versioned_collection.core.document import (
+    PLAIN_OPTIONS,
     RAW_OPTIONS,
     DocumentKey,
     are_twins,
@@ -43,14 +45,15 @@ DOUBLE = "testDouble"
 _int32 = struct.Struct("<i")
 
 
-def lasting(db: Database[Any]) -> Database[Any]:
-    """Return a database whose writes outlive a change of the primary, whatever is asked of it.
+def for_trackers(db: Database[Any]) -> Database[Any]:
+    """Return a database as the verbs need it; what is asked of it is meant for documents only.
 
-    A version is made of many writes, and none of them may be missing once the last is there.
+    It is read from the primary, and its writes outlive a change of that: a version is made of
+    many writes, and none of them may be missing once the last is there.
     """
-    asked = db.write_concern.document
+    asked = db.client.write_concern.document
     concern = WriteConcern("majority", wtimeout=asked.get("wtimeout"), j=asked.get("j") or None)
-    return db.with_options(write_concern=concern)
+    return db.with_options(PLAIN_OPTIONS, ReadPreference.PRIMARY, concern, ReadConcern())
 
 
 def run(

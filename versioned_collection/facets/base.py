@@ -6,15 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.read_concern import ReadConcern
 
 from versioned_collection.bound_sessions import apart, apart_all
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.codec import Codec
-from versioned_collection.core.document import PLAIN_OPTIONS
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
 from versioned_collection.past.plan import Planner
@@ -71,17 +68,6 @@ def options_of(place: Any) -> dict[str, Any]:
     """Return what reads and writes go by, of a database or a collection of any driver."""
     names = ("codec_options", "read_preference", "write_concern", "read_concern")
     return {name: getattr(place, name) for name in names}
-
-
-def plain(database: Database[Any]) -> Database[Any]:
-    """Return the database without options that are meant for documents only.
-
-    What verbs read of trackers they read as they need it, whatever the client asks for.
-    """
-    client = database.client
-    return database.with_options(
-        PLAIN_OPTIONS, ReadPreference.PRIMARY, client.write_concern, ReadConcern()
-    )
 
 
 def policy_of(resolver: ResolverLike | None, policy: MergePolicy | None) -> MergePolicy:

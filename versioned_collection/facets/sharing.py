@@ -12,7 +12,7 @@ from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.core.merging import MergePolicy, ResolverLike
 from versioned_collection.doubles import adopted
 from versioned_collection.errors import InvalidArgument
-from versioned_collection.facets.base import Facet, RemoteLike, plain, policy_of
+from versioned_collection.facets.base import Facet, RemoteLike, policy_of
 from versioned_collection.observing import Progress
 from versioned_collection.remotes.address import collection_in
 from versioned_collection.repository.repository import Repository
@@ -335,10 +335,8 @@ def _other(remote: RemoteLike) -> Any:
     remote = adopted(remote)
     if isinstance(remote, Facet):
         return remote._repository
-    if isinstance(remote, Database):
-        return plain(remote)
     if isinstance(remote, Collection):
-        other = Repository(plain(remote.database), remote.name)
+        other = Repository(remote.database, remote.name)
         other.find_home()
         return other
     return remote

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from bson.objectid import ObjectId
+from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -23,6 +24,13 @@ from versioned_collection.trackers.metadata import Metadata
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_TRANSACTION: dict[str, Any] = {
+    "read_concern": ReadConcern("snapshot"),
+    "write_concern": WriteConcern("majority"),
+    "read_preference": ReadPreference.PRIMARY,
+}
+"""What a transaction goes by, whatever the client asks for."""
 
 
 @contextmanager
@@ -161,20 +169,14 @@ class Hold:
             return work(session)
 
         self.lease.unsettled = True  # the driver does not tell whether it could take one back
-        result = self.session.with_transaction(
-            attempt,
-            read_concern=ReadConcern("snapshot"),
-            write_concern=WriteConcern("majority"),
-        )
+        result = self.session.with_transaction(attempt, **_TRANSACTION)
         self.lease.unsettled = False  # nor is an earlier one open: this one has ended it
         return result
 
     def rehearse(self, work: Callable[[ClientSession], object]) -> None:
         """Run `work` once in a transaction that is then taken back."""
         self.lease.unsettled = True
-        with self.session.start_transaction(
-            read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
-        ):
+        with self.session.start_transaction(**_TRANSACTION):
             work(self.session)
             self.session.abort_transaction()
 

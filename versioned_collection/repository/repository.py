@@ -20,7 +20,7 @@ from versioned_collection.core.tree import Path
 from versioned_collection.core.version import VersionId, fingerprint_text
 from versioned_collection.driver.catalog import list_collections, list_indexes
 from versioned_collection.driver.server_errors import NOT_ON_VIEW, translated
-from versioned_collection.driver.wire import DOUBLE, lasting
+from versioned_collection.driver.wire import DOUBLE, for_trackers
 from versioned_collection.errors import (
     InvalidArgument,
     NotSupported,
@@ -97,7 +97,7 @@ class Repository:
                 lease_seconds=lease_seconds,
                 lease_wait_seconds=lease_wait_seconds,
             )
-        db = self.db = lasting(db)
+        db = self.db = for_trackers(db)
         self.name = name
         self.requested_capture = capture
         self.lease_seconds = lease_seconds
