@@ -115,6 +115,22 @@ def test_noted_writes_are_in_its_transaction(client, db, ends):
     assert problems(bands) == []
 
 
+def test_noted_writes_choose_among_what_its_transaction_has_written(client, db):
+    bands = VersionedCollection(db, "bands", capture="write_through")
+    bands.insert_many([{"_id": 1, "stock": 5}, {"_id": 2, "stock": 7}])
+    bands.init()
+    with client.start_session() as session, session.bind(), session.start_transaction():
+        bands.insert_one({"_id": 3, "stock": 9})
+        assert bands.update_many({}, {"$inc": {"stock": 1}}).matched_count == 3
+        taken = bands.find_one_and_update({}, {"$inc": {"stock": -5}}, sort=[("stock", -1)])
+        assert taken == {"_id": 3, "stock": 10}
+        assert bands.delete_many({"stock": {"$gt": 5}}).deleted_count == 2
+    assert list(bands.find()) == [{"_id": 3, "stock": 5}]
+    assert {change.document_id for change in bands.changes()} == {1, 2, 3}
+    assert bands.register("more")
+    assert problems(bands) == []
+
+
 def test_an_iterator_goes_on_under_another_binding(client, db):
     bands = tracked(db)
     step(bands, 1)

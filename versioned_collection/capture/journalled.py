@@ -26,7 +26,7 @@ from pymongo.results import (
     UpdateResult,
 )
 
-from versioned_collection.bound_sessions import apart, unbound
+from versioned_collection.bound_sessions import apart, bound_to, unbound
 from versioned_collection.capture.calls import (
     exact_id,
     given_to,
@@ -309,7 +309,8 @@ class JournalledWrites(Collection[DocumentType]):
             RawBSONDocument(codec.encode(given["filter"])),
             projection={"_id": 1},
             limit=limit,
-            session=given.get("session"),  # a transaction sees what it has written itself
+            # a transaction sees what it has written itself
+            session=given.get("session") or bound_to(self.database.client),
             **options,
         )
         found: list[DocumentKey] = []
