@@ -546,6 +546,8 @@ async def test_listening_refuses_what_is_no_interval(adb):
     bands = await tracked(adb)
     with pytest.raises(errors.InvalidType):
         await bands.listen("soon")
+    with pytest.raises(errors.InvalidType):
+        await bands.listen(stop=threading.Event())
     with pytest.raises(errors.InvalidArgument):
         await bands.listen(-1)
 

@@ -76,6 +76,7 @@ WRONG_CALLS = [
     (errors.InvalidArgument, lambda b: b.import_("/nowhere/a\0b.bson")),
     (errors.InvalidArgument, lambda b: b.import_("/nowhere/\ud800.bson")),
     (errors.InvalidType, lambda b: b.listen(interval="x")),
+    (errors.InvalidType, lambda b: b.listen(stop="x")),
     (errors.InvalidArgument, lambda b: b.listen(interval=-0.1)),
     (errors.InvalidArgument, lambda b: b.listen(interval=float("inf"))),
     (errors.InvalidArgument, lambda b: b.listen(interval=float("nan"))),

@@ -6,6 +6,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from string import ascii_lowercase as LETTERS
 from typing import Any
@@ -21,7 +22,7 @@ from bson.timestamp import Timestamp
 from harness import Nursery, nursery
 from harness.actors import WRITES
 from harness.scenarios import NAME, contents
-from pymongo import MongoClient
+from pymongo import MongoClient, UpdateMany
 from pymongo import errors as driver
 from pymongo.collation import Collation
 from pymongo.collection import Collection
@@ -34,6 +35,7 @@ from versioned_collection.capture import change_stream, replies, write_through
 from versioned_collection.capture.journalled import JournalledWrites
 from versioned_collection.core.document import build, element, key_of
 from versioned_collection.driver.wire import documents, run
+from versioned_collection.repository.hold import leased
 from versioned_collection.trackers import journal, replica
 from versioned_collection.working import working_copy
 
@@ -157,6 +159,23 @@ def _killed_at_the_write(
         when=when,
     )
     assert outcome["signal"], outcome
+
+
+def test_what_pymongo_refuses_is_not_under_way(standalone_db):
+    collection = _tracked(standalone_db)
+    with standalone_db.client.start_session() as ended:
+        pass
+    refused: list[tuple[Callable[..., object], list[object]]] = [
+        (collection.bulk_write, []),
+        (collection.bulk_write, [UpdateMany({}, {"$set": {"x": 1}})]),
+        (collection.aggregate, [{"$merge": NAME}]),
+        (collection.insert_many, [{}]),
+    ]
+    for method, argument in refused:
+        with pytest.raises(driver.InvalidOperation):
+            method(argument, session=ended)
+    assert standalone_db[f"__journal_{NAME}"].count_documents({"settled": False}) == 0
+    assert not collection.register("nothing")
 
 
 @pytest.mark.parametrize("name", ["update_one upsert by id", "update_one by id"])
@@ -947,6 +966,21 @@ def test_listen_while_verbs_run(db, bands):
     listener.join(30)
     assert not listener.is_alive()
     assert list(bands.verify()) == []
+
+
+def test_listening_goes_on_while_another_verb_takes_long(db, bands, caplog):
+    stop = threading.Event()
+    impatient = VersionedCollection(db, NAME, lease_wait_seconds=0)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            with leased(bands._repository, "long"):
+                looks = pool.submit(impatient.listen, 0.01, stop)
+                _wait_until(lambda: "no look at" in caplog.text)
+            db[NAME].update_one({"_id": 3}, {"$set": {"x": "heard"}})
+            _wait_until(lambda: db[f"__modified_{NAME}"].count_documents({}) == 1)
+        finally:
+            stop.set()
+        assert looks.result() >= 1
 
 
 # -- nothing runs in the background --------------------------------------------------------

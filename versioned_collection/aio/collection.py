@@ -296,9 +296,11 @@ class AsyncVersionedCollection(Native[DocumentType]):
             The number of looks.
 
         Raises:
-            InvalidType: The interval is no number.
-            InvalidArgument: It is negative, or too long to wait for.
+            InvalidType: The interval is no number, or `stop` no event.
+            InvalidArgument: The interval is negative, or too long to wait for.
         """
+        if stop is not None and not isinstance(stop, asyncio.Event):
+            raise InvalidType("stop is an asyncio.Event", stop=stop)
         once, stop, looks = threading.Event(), stop or asyncio.Event(), 0
         once.set()
         while True:  # between two looks no thread is kept from other verbs

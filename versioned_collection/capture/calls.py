@@ -31,6 +31,7 @@ from versioned_collection.core.document import (
 _ANSWERS = (
     driver.OperationFailure,
     driver.ConfigurationError,
+    driver.InvalidOperation,  # also of a closed client, which can settle nothing
     BSONError,
     OverflowError,
     TypeError,

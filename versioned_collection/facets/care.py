@@ -164,6 +164,11 @@ class Care(Facet[DocumentType]):
 
         Args:
             interval: Seconds between two looks.
-            stop: Ends the loop; without one it goes on for ever.
+            stop: Ends the loop; without one it goes on for ever. While another verb takes long,
+                and while the server elects a primary, there is no look, which is logged.
+
+        Raises:
+            InvalidType: The interval is no number, or `stop` no event (a TypeError).
+            InvalidArgument: The interval is negative, or too long to wait for (a ValueError).
         """
         return maintenance.listen(self._repository, interval, stop)

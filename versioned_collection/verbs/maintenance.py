@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pymongo import errors as driver
 
 from versioned_collection.committing.worktrees import drop_stray_copies
 from versioned_collection.driver.server_errors import translated
-from versioned_collection.errors import InvalidArgument, InvalidType, LeaseHeld
+from versioned_collection.errors import InvalidArgument, InvalidType, LeaseHeld, LeaseLost
 from versioned_collection.history.spanning import make_missing, remove_stale
 from versioned_collection.observing import Progress, counted, verb
 from versioned_collection.repository.hold import Hold
@@ -22,6 +23,8 @@ from versioned_collection.repository.lifecycle import drop_some
 from versioned_collection.repository.repository import Repository
 from versioned_collection.working.recovery import holding
 from versioned_collection.working.working_copy import WorkingCopy
+
+_log = logging.getLogger(__name__)
 
 _KEPT_FOR = timedelta(days=7)
 """How long what a transfer that broke off has brought waits to be gone on with."""
@@ -186,6 +189,8 @@ def listen(
 
     Optional: it shortens the next verb and protects against a short oplog.
 
+    While another verb is at work for long, or the server elects a primary, there is no look.
+
     Args:
         repository: The trackers.
         interval: Seconds between two looks.
@@ -195,8 +200,8 @@ def listen(
         The number of looks.
 
     Raises:
-        InvalidType: The interval is no number.
-        InvalidArgument: It is negative, or too long to wait for.
+        InvalidType: The interval is no number, or `stop` no event.
+        InvalidArgument: The interval is negative, or too long to wait for.
     """
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):
         raise InvalidType("interval is a number of seconds", interval=interval)
@@ -204,13 +209,31 @@ def listen(
         raise InvalidArgument(
             f"interval is from 0 to {threading.TIMEOUT_MAX:.0f} seconds", interval=interval
         )
+    if stop is not None and not callable(getattr(stop, "wait", None)):
+        raise InvalidType("stop is a threading.Event", stop=stop)
     stop = stop or threading.Event()
     looks = 0
     while True:
-        note(repository)
-        looks += 1
+        looks += _looked(repository)
         if stop.wait(interval):
             return looks
+
+
+def _looked(repository: Repository) -> bool:
+    """Look once, unless another verb is at work for longer than we wait, or nobody is primary."""
+    try:
+        note(repository)
+    except driver.ServerSelectionTimeoutError:
+        raise
+    except (LeaseHeld, LeaseLost, driver.AutoReconnect) as error:
+        _log.warning(
+            "no look at %s this time: %s",
+            repository.name,
+            error,
+            extra={"verb": "listen", "collection": repository.name},
+        )
+        return False
+    return True
 
 
 def note(repository: Repository) -> Any:
