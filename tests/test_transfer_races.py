@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from api_support import problems, raws, tracked
 from pymongo.database import Database
-from remote_support import once, other_database
+from remote_support import once, other_database, put
 
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.remotes.mongo import MongoRemote
@@ -160,7 +160,7 @@ def test_gc_leaves_the_versions_to_a_transfer_under_way(db, there):
     assert problems(away) == []
 
 
-@pytest.mark.parametrize(
+ends = pytest.mark.parametrize(
     "act",
     [
         lambda away: away.rename("groups"),
@@ -169,6 +169,13 @@ def test_gc_leaves_the_versions_to_a_transfer_under_way(db, there):
     ],
     ids=["rename", "drop", "delete the first version"],
 )
+
+
+def names_of_trackers(database: Database[Any]) -> list[str]:
+    return [name for name in database.list_collection_names() if name.endswith("_bands")]
+
+
+@ends
 def test_a_collection_stays_where_it_is_while_versions_arrive(db, there, act):
     """What arrives would make trackers of the old name again."""
     bands = tracked(db)
@@ -186,7 +193,53 @@ def test_a_collection_stays_where_it_is_while_versions_arrive(db, there, act):
     assert len(refused) == 1
     assert raws(away) == raws(bands)
     act(away)
-    assert not [name for name in there.list_collection_names() if name.endswith("_bands")]
+    assert names_of_trackers(there) == []
+
+
+@ends
+@pytest.mark.parametrize("verb", ["push", "fetch", "pull"])
+def test_a_transfer_that_waited_while_the_history_went_away(db, there, monkeypatch, act, verb):
+    """It makes no tracker of the old name again."""
+    bands = tracked(db)
+    away = VersionedCollection.clone(bands, there)
+    put(bands, "late")
+    inbox = MongoRemote.inbox
+
+    @contextmanager
+    def afterwards(remote: MongoRemote) -> Iterator[Staging]:
+        act(twin(away))
+        with inbox(remote) as staging:
+            yield staging
+
+    monkeypatch.setattr(MongoRemote, "inbox", afterwards)
+    acts: dict[str, Callable[[], Any]] = {
+        "push": lambda: bands.push(away),
+        "fetch": lambda: away.fetch(bands),
+        "pull": lambda: away.pull(bands),
+    }
+    with pytest.raises(errors.InvalidOperation, match="dropped or renamed meanwhile"):
+        acts[verb]()
+    assert names_of_trackers(there) == []
+    assert problems(bands) == []
+
+
+@ends
+def test_a_push_from_where_the_history_went_away(db, there, act):
+    bands = tracked(db)
+    away = VersionedCollection.clone(bands, there)
+    bands.add_remote("origin", "mongodb://nowhere/elsewhere")
+    put(bands, "late")
+
+    def end(phase: str, count: int) -> None:
+        if phase == "versions" and count and twin(bands).is_tracked():
+            act(twin(bands))
+
+    assert bands.push(away, progress=end)
+    assert names_of_trackers(db) == []
+    assert problems(away) == []
+    bands.insert_one({"_id": "new"})
+    assert bands.init()
+    assert bands.remotes() == []
 
 
 # -- where the branches of a remote are ----------------------------------------------------
@@ -206,6 +259,23 @@ def test_a_push_of_another_branch_while_one_is_fetched(db, there, server):
     mine.reset("HEAD~1")
     mine.register("side, said better")
     assert mine.push("origin", "side", force=True)
+
+
+@pytest.mark.parametrize("verb", ["push", "fetch", "pull"])
+def test_a_remote_that_is_removed_meanwhile_stays_removed(db, there, server, verb):
+    bands = tracked(db)
+    url = server.uri.replace("/?", f"/{db.name}.bands?")
+    mine = VersionedCollection.clone(url, there)
+    put(mine if verb == "push" else bands, "late")
+    remove = once(lambda: twin(mine).remove_remote("origin"))
+    assert getattr(mine, verb)("origin", progress=remove)
+    assert mine.remotes() == []
+    with pytest.raises(errors.RemoteNotFound):
+        mine.fetch("origin")
+    assert mine.add_remote("origin", url).branches == {}
+    mine.fetch("origin")
+    assert mine.resolve("origin/main").id == bands.resolve("main").id
+    assert problems(mine) == []
 
 
 def test_a_fetch_forgets_the_branches_that_are_no_more(db, there):

@@ -103,7 +103,8 @@ class MongoFounding:
         refuse_foreign(repository)
         if repository.known_state() is not None:
             raise InvalidOperation(
-                f"the collection {repository.name!r} is tracked already",
+                f"{repository.name!r}, which was to become a copy, is tracked already, perhaps "
+                "since a moment ago; try again, which brings what it lacks",
                 collection=repository.name,
             )
         refuse_renamed(repository)

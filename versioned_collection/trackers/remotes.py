@@ -52,6 +52,8 @@ class KnownRemote(NamedTuple):
 
 _HERE = {"removed": {"$ne": True}}
 _BACK = {"$unset": {"removed": ""}}
+_LEFT = {"format": FORMAT, "removed": True}
+"""What stays of a remote with whose name labels begin."""
 
 
 class RemotesCollection(Tracker):
@@ -116,6 +118,8 @@ class RemotesCollection(Tracker):
     ) -> None:
         """Keep where branches of a remote are; what is known of others stays.
 
+        One that was given a name and was removed stays removed.
+
         Args:
             name: Its name.
             tips: Where they are, None for one that is no more.
@@ -136,18 +140,27 @@ class RemotesCollection(Tracker):
         """Keep where branches are; tell whether nobody else did since what is kept was read."""
         with translated():
             stored = self.collection.find_one({"_id": name}, session=session)
+            if not _is_address(name) and (stored is None or stored.get("removed")):
+                return self._leave(name, stored, session)
             known = self.said_by(stored, _decoded)
             merged = {**({} if known is None else known.tips), **tips}
             found = [[branch, tip] for branch, tip in merged.items() if tip is not None]
             facts = {"format": FORMAT, "tips": found, "seen": seen}
             if stored is None:
-                with suppress(driver.DuplicateKeyError):
-                    self.collection.insert_one({"_id": name, **facts}, session=session)
-                    return True
-                return False
+                return self._insert({"_id": name, **facts}, session)
             same = {"_id": name, "tips": stored.get("tips")}
             result = self.collection.update_one(same, {"$set": facts, **_BACK}, session=session)
         return bool(result.matched_count)
+
+    def _insert(self, document: dict[str, Any], session: Session) -> bool:
+        with suppress(driver.DuplicateKeyError):
+            self.collection.insert_one(document, session=session)
+            return True
+        return False
+
+    def _leave(self, name: str, stored: Any, session: Session) -> bool:
+        """Keep the name of a remote that was removed: labels may begin with it since."""
+        return stored is not None or self._insert({"_id": name, **_LEFT}, session)
 
     def begin(self, first: KnownRemote) -> None:
         """Know one remote and no other: that from which a collection becomes a copy."""
@@ -171,9 +184,13 @@ class RemotesCollection(Tracker):
         known = {"_id": name, **_HERE}
         with translated():
             if keeps_name:
-                left = {"format": FORMAT, "removed": True}
-                return bool(self.collection.replace_one(known, left).matched_count)
+                return bool(self.collection.replace_one(known, _LEFT).matched_count)
             return bool(self.collection.delete_one(known).deleted_count)
+
+
+def _is_address(name: str) -> bool:
+    """Tell whether a remote was never given a name: no such name holds one of these."""
+    return "/" in name or "\\" in name
 
 
 def _agreements(stored: Any) -> dict[str, Agreement]:

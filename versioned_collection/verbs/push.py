@@ -364,11 +364,15 @@ class _Push:
         """Note where branches are that were pushed; None stands for one that was deleted.
 
         The others may have got versions since that nobody here has seen: `_check_lease` keeps
-        them, as long as they are not noted. It keeps all where whoever pushes may only read here.
+        them, as long as they are not noted. It keeps all where whoever pushes may only read here,
+        and where the history here is no more, or has another name, since it was read.
         """
         repository = self._repository
-        with suppress(PermissionDenied):  # the remote has what was pushed
-            repository.remotes.see(self._name, branches, repository.now())
+        here = repository.log.among(tip for tip in branches.values() if tip is not None)
+        tips = {name: tip for name, tip in branches.items() if tip is None or tip in here}
+        if tips and repository.known_state() is not None:
+            with suppress(PermissionDenied):  # the remote has what was pushed
+                repository.remotes.see(self._name, tips, repository.now())
 
 
 def _leads_to(coming: Mapping[VersionId, Node], there: VersionId, tip: VersionId) -> bool:
