@@ -370,7 +370,7 @@ class _Push:
         repository = self._repository
         here = repository.log.among(tip for tip in branches.values() if tip is not None)
         tips = {name: tip for name, tip in branches.items() if tip is None or tip in here}
-        if tips and repository.known_state() is not None:
+        if here or (tips and repository.known_state() is not None):
             with suppress(PermissionDenied):  # the remote has what was pushed
                 repository.remotes.see(self._name, tips, repository.now())
 
