@@ -17,12 +17,7 @@ from versioned_collection.core.tree import Node, Path
 from versioned_collection.core.version import Version, VersionId
 from versioned_collection.documents.moves import states_along
 from versioned_collection.driver.wire import documents
-from versioned_collection.errors import (
-    FormatMismatch,
-    InvalidOperation,
-    LeaseHeld,
-    TransferRefused,
-)
+from versioned_collection.errors import FormatMismatch, LeaseHeld, TransferRefused
 from versioned_collection.history.labels import RemoteNames
 from versioned_collection.merges.rebase_plan import waiting
 from versioned_collection.observing import Progress
@@ -218,20 +213,8 @@ class MongoRemote:
 
     @contextmanager
     def inbox(self) -> Iterator[Staging]:
-        """Take versions in, until their update has been made.
-
-        Raises:
-            InvalidOperation: The history is no more, or has another name.
-        """
+        """Take versions in, until their update has been made."""
         with self.repository.receiving("transfer") as turn:
-            if self.repository.known_state() is None:  # trackers of the old name would come back
-                raise InvalidOperation(
-                    f"the history of {self.repository.name!r} at {self.address} was dropped or "
-                    "renamed meanwhile; nothing was brought. Open it under its name, then try "
-                    "again",
-                    collection=self.repository.name,
-                    address=self.address,
-                )
             yield Staging(self.repository, turn.check)
 
     def found(self, setup: Setup, tip: Version) -> MongoFounding:

@@ -14,7 +14,7 @@ from versioned_collection.core.delta import content_size, encoded_rows
 from versioned_collection.core.sums import Sums
 from versioned_collection.core.tree import Node
 from versioned_collection.core.version import Version, VersionId
-from versioned_collection.errors import LeaseHeld, TransferRefused
+from versioned_collection.errors import InvalidOperation, LeaseHeld, TransferRefused
 from versioned_collection.remotes.announcements import Announcements
 from versioned_collection.remotes.base import Arrived, Changes
 from versioned_collection.remotes.checked import (
@@ -75,6 +75,7 @@ class Staging:
         """Announce versions by their log entries; return what is there of them already.
 
         Raises:
+            InvalidOperation: The history that was to get them is no more, or has another name.
             TransferRefused: An entry is malformed, a parent is nowhere, or an id or a label
                 stands for two versions; or a version is as it was before a purge.
         """
@@ -129,13 +130,32 @@ class Staging:
         """Return the versions that the log names, perhaps since somebody else brought them.
 
         Raises:
+            InvalidOperation: There is no log.
             TransferRefused: The log has another version under the same id.
         """
-        known = self._repository.log.checksums([entry.id for entry in batch])
+        versions = {entry.id for entry in batch}
+        parents = {parent for entry in batch for parent in entry.parents}
+        known = self._repository.log.checksums([*versions, *parents])
+        if not (known or self._rooted):
+            self._refuse_gone()
         for entry in batch:
             if known.get(entry.id, entry.checksum) != entry.checksum:
                 raise refused(entry.id, "there is another version under the same id here")
-        return set(known)
+        return versions & known.keys()
+
+    def _refuse_gone(self) -> None:
+        """Refuse what would make trackers again under a name that a history has no more.
+
+        Raises:
+            InvalidOperation: There is none.
+        """
+        name = self._repository.name
+        if self._repository.known_state() is None:
+            raise InvalidOperation(
+                f"the collection {name!r} that was to get the versions was dropped or renamed "
+                "meanwhile; nothing was brought. Open it under its name, then try again",
+                collection=name,
+            )
 
     def _partial(self, versions: Sequence[VersionId]) -> Mapping[VersionId, frozenset[bytes]]:
         """Add up what an earlier attempt has left of versions."""

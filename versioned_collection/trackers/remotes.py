@@ -141,7 +141,8 @@ class RemotesCollection(Tracker):
         with translated():
             stored = self.collection.find_one({"_id": name}, session=session)
             if not _is_address(name) and (stored is None or stored.get("removed")):
-                return self._leave(name, stored, session)
+                # of one that was removed labels may begin with its name since
+                return stored is not None or self._insert({"_id": name, **_LEFT}, session)
             known = self.said_by(stored, _decoded)
             merged = {**({} if known is None else known.tips), **tips}
             found = [[branch, tip] for branch, tip in merged.items() if tip is not None]
@@ -157,10 +158,6 @@ class RemotesCollection(Tracker):
             self.collection.insert_one(document, session=session)
             return True
         return False
-
-    def _leave(self, name: str, stored: Any, session: Session) -> bool:
-        """Keep the name of a remote that was removed: labels may begin with it since."""
-        return stored is not None or self._insert({"_id": name, **_LEFT}, session)
 
     def begin(self, first: KnownRemote) -> None:
         """Know one remote and no other: that from which a collection becomes a copy."""
