@@ -8,6 +8,7 @@ from pymongo.errors import OperationFailure
 
 from versioned_collection import VersionedCollection, errors
 from versioned_collection.past import building
+from versioned_collection.trackers.overlays import OverlaysCollection
 
 
 def test_a_view_shows_a_version_whatever_happens(anydb):
@@ -53,6 +54,30 @@ def test_a_view_moves_to_another_version(anydb):
     assert anydb.release.find_one({"_id": 1})["mark"] == 2
     assert bands.publish_view("side", "other", replace=True).label == "side@1"
     assert list(bands.views()) == ["other", "release"]
+
+
+@pytest.mark.parametrize("verb", ["create_view", "turn_view"])
+def test_a_view_that_comes_too_late_is_taken_back(db, monkeypatch, verb):
+    """Its owner froze for so long that another one removed what it was to show."""
+    bands = grown(db)
+    if verb == "turn_view":
+        bands.publish_view("main@0", "release")
+    punctual = getattr(OverlaysCollection, verb)
+
+    def late(self, *given):
+        db["__vc_lock"].update_one({}, {"$set": {"expires": None}})
+        assert VersionedCollection(db, "bands").gc()["overlays"] == 1
+        punctual(self, *given)
+
+    monkeypatch.setattr(OverlaysCollection, verb, late)
+    with pytest.raises(errors.LeaseLost):
+        bands.publish_view("main@1", "release", replace=True)
+    monkeypatch.undo()
+    assert bands.views() == {}
+    assert "release" not in db.list_collection_names()
+    bands.publish_view("main@1", "release")
+    assert db.release.find_one({"_id": 1})["mark"] == 1
+    assert problems(bands) == []
 
 
 def test_a_view_has_the_indexes_that_came_later(anydb):

@@ -320,7 +320,7 @@ class Lease:
             LeaseLost: It is not, or no heartbeat succeeded for as long as it lasts.
         """
         if self._lost or time.monotonic() - self._alive_at > self._seconds:
-            raise self._ran_out()
+            raise self.ran_out()
 
     def confirm(self, session: Session) -> None:
         """Make a transaction, of something else than this lease fences, depend on it.
@@ -330,9 +330,10 @@ class Lease:
         """
         self.check()
         if not self._leases.confirm(self.token, session):
-            raise self._ran_out()
+            raise self.ran_out()
 
-    def _ran_out(self) -> LeaseLost:
+    def ran_out(self) -> LeaseLost:
+        """Return the error that says so."""
         return LeaseLost(
             f"the lease on {self._leases.tracked!r} ran out; nothing more was written. "
             "Run the verb again",

@@ -18,6 +18,7 @@ from versioned_collection.repository.hold import Hold
 from versioned_collection.repository.names import RESERVED
 from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import check_collection_name, drop_exactly
+from versioned_collection.trackers.overlays import Overlay
 from versioned_collection.working.recovery import holding
 
 
@@ -42,6 +43,7 @@ def publish_view(
         InvalidArgument: The name cannot be that of a view.
         InvalidOperation: There is something else of that name.
         NotSupported: The server has no views.
+        LeaseLost: Another owner took over, and has removed what the view was to show.
     """
     _check_name(repository, name)
     if not repository.has_views:
@@ -62,6 +64,7 @@ def publish_view(
             repository.overlays.turn_view(name, overlay.slot)
         else:
             _create(hold, name, overlay.slot)
+        _take_back_late(hold, name, overlay)
     return entry
 
 
@@ -114,6 +117,22 @@ def _create(hold: Hold, name: str, slot: str) -> None:
         if error.code == NAMESPACE_EXISTS:  # another client was faster
             raise _taken(name) from error
         raise
+
+
+def _take_back_late(hold: Hold, name: str, overlay: Overlay) -> None:
+    """Drop a view that came behind the end of the lease, if it shows nothing.
+
+    The server makes a view whatever became of the lease, and whoever took over may have removed
+    an overlay that no view showed by then.
+
+    Raises:
+        LeaseLost: It was dropped.
+    """
+    repository = hold.repository
+    found = repository.overlays.of(overlay.version, whole=True)
+    if found is None or found.slot != overlay.slot:
+        drop_exactly(repository.db, name, None)
+        raise hold.lease.ran_out()
 
 
 def views(repository: Repository) -> dict[str, Version]:
