@@ -35,7 +35,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 
-from versioned_collection import errors
+from versioned_collection import VersionedCollection, errors
 from versioned_collection.repository.hold import leased
 
 SAMPLES = 4
@@ -150,10 +150,15 @@ class Freeze:
             collection = opened(database, name)
             if collection.is_tracked():
                 assert list(collection.verify()) == []
-                collection.insert_one({"_id": "at last"})
+                add(collection, "at last")
                 collection.resolve_conflicts()
                 assert collection.register("at last", "last")
                 assert list(collection.verify()) == []
+
+
+def add(collection: VersionedCollection, name: str) -> None:
+    """Insert a document that the unique index of some scenarios lets in."""
+    collection.insert_one({"_id": name, "only": name})
 
 
 def go_ahead(database: Database[Any]) -> None:
@@ -163,10 +168,10 @@ def go_ahead(database: Database[Any]) -> None:
     if not collection.is_tracked():
         collection.init("by another owner")
     collection.resolve_conflicts()
-    collection.insert_one({"_id": "another"})
+    add(collection, "another")
     assert collection.register("by another owner", "another")
     collection.update_one({"_id": "another"}, {"$set": {"late": True}})
-    collection.insert_one({"_id": "late"})
+    add(collection, "late")
     # what was noticed is kept, and not noticed again
     assert collection.has_changes()
     collection.listen(stop=_set_event())
@@ -184,7 +189,7 @@ def merge_again(database: Database[Any]) -> None:
 def go_ahead_beside(database: Database[Any]) -> None:
     """Do as another owner would in the main working copy."""
     collection = opened(database)
-    collection.insert_one({"_id": "another"})
+    add(collection, "another")
     assert collection.register("by another owner")
     collection.tag("later")
 

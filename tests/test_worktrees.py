@@ -27,6 +27,7 @@ from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from versioned_collection import Retention, VersionedCollection, errors
+from versioned_collection.committing import worktrees
 from versioned_collection.driver.writes import put_exactly
 from versioned_collection.verbs import remove_worktree
 
@@ -207,6 +208,29 @@ class TakesTheName(monitoring.CommandListener):
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         pass
+
+
+def test_a_new_branch_that_comes_too_late_stays_where_it_is_by_now(anydb, monkeypatch):
+    """Its owner froze for so long that another one completed it, and went on."""
+    bands = grown(anydb)
+    fenced = worktrees._fenced
+
+    def late(hold, change):
+        monkeypatch.undo()
+        anydb["__vc_lock"].update_many({}, {"$set": {"expires": None}})
+        assert VersionedCollection(anydb, "bands").tag("next owner")
+        there = VersionedCollection(anydb, "there")
+        there.insert_one({"_id": "new"})
+        assert there.register("further on")
+        fenced(hold, change)
+
+    monkeypatch.setattr(worktrees, "_fenced", late)
+    with pytest.raises(errors.LeaseLost):
+        bands.worktree("main~1", "there", new_branch="fresh")
+    there = VersionedCollection(anydb, "there")
+    assert (there.branch, there.resolve("fresh").message) == ("fresh", "further on")
+    assert not there.has_changes()
+    assert problems(bands) == []
 
 
 @pytest.mark.parametrize(

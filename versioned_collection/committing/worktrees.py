@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
+from pymongo.client_session import ClientSession
 
 from versioned_collection.capture.change_stream import ChangeStreamCapture
 from versioned_collection.driver.pipeline import side_by_side
@@ -87,16 +89,30 @@ def complete_worktree(hold: Hold) -> bool:
         rename_exactly(db, base, repository.replica.name, found[base], over=True)
     needed = [one for one in repository.own_trackers if not one.at_first_use]
     side_by_side(one.create for one in needed if one is not repository.replica)
-    if intent["branch"] is not None:
-        hold.lease.check()
-        repository.branches.set(intent["branch"], hold.state.head)
+    branches, branch = repository.branches, intent["branch"]
+    if branch is not None:
+        _fenced(hold, partial(branches.set, branch, hold.state.head))
     if copy in found and not rename_unless_taken(db, copy, repository.name, found[copy]):
-        if intent["branch"] is not None:
-            repository.branches.delete([intent["branch"]])
+        if branch is not None:
+            _fenced(hold, partial(branches.delete, [branch]))
         remove(hold, copy, found[copy])
         return False
     hold.update({**_position(repository, intent["since"]), "intent": None})
     return True
+
+
+def _fenced(hold: Hold, change: Callable[[ClientSession | None], object]) -> None:
+    """Change a reference, which nobody does who comes behind the end of the lease.
+
+    Raises:
+        LeaseLost: It is not ours any more.
+    """
+
+    def work(session: ClientSession | None) -> None:
+        hold.touch(session)
+        change(session)
+
+    hold.transaction(work)
 
 
 def _position(repository: Repository, since: Timestamp | None) -> dict[str, Any]:

@@ -333,11 +333,11 @@ class MetadataCollection(Tracker):
 
     # -- in the place of a state ---------------------------------------------------------
 
-    def point_to(self, main: str) -> None:
+    def point_to(self, main: str, session: Session = None) -> None:
         """Note that the collection is a worktree of another one, or will be."""
         with translated():
             self.collection.replace_one(
-                {"_id": _POINTER}, {"format": FORMAT, "of": main}, upsert=True
+                {"_id": _POINTER}, {"format": FORMAT, "of": main}, upsert=True, session=session
             )
 
     def points_to(self) -> str | None:

@@ -39,9 +39,9 @@ from versioned_collection.driver.writes import (
 from versioned_collection.errors import DocumentRejected
 from versioned_collection.observing import Counted
 from versioned_collection.repository.hold import Hold
-from versioned_collection.repository.repository import Repository
 from versioned_collection.trackers.base import COMPRESSED, identities
 from versioned_collection.trackers.lease import Lease
+from versioned_collection.trackers.metadata import MetadataCollection
 from versioned_collection.trackers.replica import ReplicaCollection
 from versioned_collection.working.tracking import first_state
 
@@ -97,10 +97,6 @@ class Copying:
         self._fill_base(progress)
         self._fill_copy(options, indexes)
         self._check()
-        Repository(self._repository.db, name).metadata.point_to(self._repository.home)
-        self._repository.metadata.update(
-            hold.lease.token, {"accompanied": True}, of=self._repository.home
-        )
         self._commit(options, indexes)
 
     # -- documents -----------------------------------------------------------------------
@@ -192,6 +188,7 @@ class Copying:
 
     def _commit(self, options: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]) -> None:
         hold, repository, new = self._hold, self._repository, self._new
+        announcement = MetadataCollection(repository.db, new.name)
         since = repository.operation_time() if repository.has_transactions else None
         uuid = identities(repository.db, [self._copy]).get(self._copy)
         info = {"info": {"uuid": uuid}, "options": dict(options)}
@@ -207,7 +204,8 @@ class Copying:
 
         def work(session: ClientSession | None) -> None:
             self._turn.confirm(session)
-            hold.lease.check()
+            hold.update({"accompanied": True}, session, of=repository.home)
+            announcement.point_to(repository.home, session)
             new.metadata.insert(hold.lease.token, hold.lease.fence, state, session)
             hold.update({"intent": None}, session)
 
