@@ -29,7 +29,7 @@ from pymongo.write_concern import WriteConcern
 
 from versioned_collection import AsyncVersionedCollection, VersionedCollection, errors
 from versioned_collection.aio import twin
-from versioned_collection.aio.threads import MOST_AT_ONCE
+from versioned_collection.aio.threads import MOST_AT_ONCE, in_this_loop
 
 
 def asynchronous(test: Any) -> Any:
@@ -471,6 +471,17 @@ async def test_progress_is_told_in_the_loop(adb):
     await bands.register("more", progress=progress)
     assert told
     assert threads == {threading.current_thread()}
+
+
+def test_nobody_is_told_of_progress_once_the_loop_is_closed():
+    told = []
+
+    async def begin() -> Any:
+        return in_this_loop({"progress": lambda *given: told.append(given)})["progress"]
+
+    report = asyncio.run(begin())
+    report("written", 1)  # in the thread of a verb, which goes on
+    assert told == []
 
 
 class Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import uuid
 from datetime import datetime, timezone
@@ -10,6 +11,7 @@ from types import MappingProxyType
 import pytest
 from api_support import BANDS, edit, everything, grown, problems, raws, step, tracked, untracked
 from bson.binary import Binary
+from pymongo.collection import Collection
 
 from versioned_collection import VersionedCollection, errors
 
@@ -80,6 +82,13 @@ WRONG_CALLS = [
     (errors.InvalidArgument, lambda b: b.listen(interval=-0.1)),
     (errors.InvalidArgument, lambda b: b.listen(interval=float("inf"))),
     (errors.InvalidArgument, lambda b: b.listen(interval=float("nan"))),
+    (errors.InvalidType, lambda b: b.resolve_conflicts("ours")),
+    (errors.InvalidType, lambda b: b.resolve_conflicts(max)),
+    (errors.InvalidType, lambda b: b.stash("what I did")),
+    (errors.InvalidType, lambda b: b.reset("main~1", "soft")),
+    (errors.InvalidType, lambda b: b.diff("main~1", "main", "no")),
+    (errors.InvalidType, lambda b: b.at("main~1").prepare(whole="no")),
+    (errors.InvalidType, lambda b: b.register("m", progress=5)),
     *(
         (errors.InvalidArgument, lambda b, end=end, verb=verb: verb(b, f"mongodb://h/db{end}"))
         for end in (".$x", "..", ".a..b", ".a.")
@@ -152,6 +161,29 @@ def test_wrong_calls_change_nothing(anydb):
     assert bands.status() == status
     assert bands.register("all well")
     assert problems(bands) == []
+
+
+FLAGS = [
+    (verb, one.name)
+    for verb, method in inspect.getmembers(VersionedCollection, inspect.isfunction)
+    if not (verb.startswith("_") or hasattr(Collection, verb))
+    for one in inspect.signature(method).parameters.values()
+    if isinstance(one.default, bool)
+]
+
+
+@pytest.mark.parametrize(("verb", "flag"), FLAGS)
+def test_a_flag_is_true_or_false(db, verb, flag):
+    bands = untracked(db)
+    for value in ("false", 0, None):
+        with pytest.raises(errors.InvalidType, match=f"^{flag} is True or False"):
+            getattr(bands, verb)(**{flag: value})
+    assert db.list_collection_names() == ["bands"]
+
+
+def test_all_flags_are_known():
+    assert len(FLAGS) > 20
+    assert {("push", "force"), ("purge", "dry_run"), ("stash_apply", "drop")} < set(FLAGS)
 
 
 @pytest.mark.parametrize("verb", SAYING)

@@ -19,6 +19,7 @@ from versioned_collection.aio.threads import Streamed, in_this_loop, in_thread
 from versioned_collection.aio.twin import blocking, is_collection, is_motor
 from versioned_collection.capture.journalled import DocumentType
 from versioned_collection.collection import VersionedCollection
+from versioned_collection.core.arguments import check_flag
 from versioned_collection.errors import InvalidArgument, InvalidType
 from versioned_collection.facets.base import options_of
 
@@ -336,6 +337,7 @@ class AsyncVersionedCollection(Native[DocumentType]):
             InvalidArgument: The collections have different names (a ValueError).
             InvalidType: `other` is something else (a TypeError).
         """
+        check_flag("strictly", strictly)
         compare = VersionedCollection.__lt__ if strictly else VersionedCollection.__le__
         return await self._run(compare, other)
 

@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from versioned_collection.core.answers import refuse_asynchronous
+from versioned_collection.core.arguments import check_progress
 from versioned_collection.driver.forking import in_children
 from versioned_collection.driver.pipeline import Workers
 
@@ -101,14 +103,20 @@ def in_this_loop(kwargs: dict[str, Any]) -> dict[str, Any]:
         kwargs: The arguments of a verb.
 
     Raises:
-        InvalidType: It is a coroutine function.
+        InvalidType: It is a coroutine function, or none at all.
     """
     progress = kwargs.get("progress")
+    check_progress(progress)
     if progress is None:
         return kwargs
     refuse_asynchronous(progress, "progress")
     loop = asyncio.get_running_loop()
-    return {**kwargs, "progress": partial(loop.call_soon_threadsafe, progress)}
+
+    def report(*told: Any) -> None:
+        with suppress(RuntimeError):  # of a loop that was closed: the verb goes on
+            loop.call_soon_threadsafe(progress, *told)
+
+    return {**kwargs, "progress": report}
 
 
 async def stream(

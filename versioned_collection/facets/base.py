@@ -11,6 +11,7 @@ from pymongo.database import Database
 
 from versioned_collection.bound_sessions import apart, apart_all
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.arguments import check_all
 from versioned_collection.core.codec import Codec
 from versioned_collection.core.merging import DEFAULT_POLICY, MergePolicy, ResolverLike
 from versioned_collection.errors import CollectionNotTracked, InvalidArgument, InvalidType
@@ -34,10 +35,13 @@ class Facet(Collection[DocumentType]):
     _planner: Planner
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Keep verbs apart from the application's session; methods of its own stay as they are."""
+        """Check arguments of verbs, and keep these apart from the application's session.
+
+        Methods that a program adds in a class of its own stay as they are.
+        """
         super().__init_subclass__(**options)
         if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
-            apart_all(cls)
+            apart_all(check_all(cls))
 
     def _named(self, name: str) -> Self:
         """Return an object like this one on another collection of the database."""

@@ -13,6 +13,7 @@ from pymongo.collection import Collection
 
 from versioned_collection.bound_sessions import apart_all
 from versioned_collection.capture.journalled import DocumentType
+from versioned_collection.core.arguments import check_all
 from versioned_collection.core.version import Version
 from versioned_collection.errors import InvalidType, ReadOnlyVersion
 from versioned_collection.observing import Progress
@@ -64,6 +65,7 @@ WRITES = (
 
 
 @apart_all
+@check_all
 class PastCollection(Generic[DocumentType]):
     """A version of a collection, read only, without checking it out.
 
