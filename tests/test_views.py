@@ -56,6 +56,16 @@ def test_a_view_moves_to_another_version(anydb):
     assert list(bands.views()) == ["other", "release"]
 
 
+def test_a_view_that_was_dropped_meanwhile_is_made_again(anydb):
+    bands = grown(anydb)
+    bands.publish_view("main@1", "release")
+    shown = bands.publish_view(
+        "main@2", "release", replace=True, progress=lambda *told: anydb.drop_collection("release")
+    )
+    assert bands.views() == {"release": shown}
+    assert anydb.release.find_one({"_id": 1})["mark"] == 2
+
+
 @pytest.mark.parametrize("verb", ["create_view", "turn_view"])
 def test_a_view_that_comes_too_late_is_taken_back(db, monkeypatch, verb):
     """Its owner froze for so long that another one removed what it was to show."""

@@ -8,7 +8,11 @@ from pymongo import errors as driver
 
 from versioned_collection.core.revision import check_text
 from versioned_collection.core.version import Version
-from versioned_collection.driver.server_errors import NAMESPACE_EXISTS, translated
+from versioned_collection.driver.server_errors import (
+    NAMESPACE_EXISTS,
+    NAMESPACE_NOT_FOUND,
+    translated,
+)
 from versioned_collection.errors import InvalidArgument, InvalidOperation, NotSupported
 from versioned_collection.history.revisions import Resolver, RevisionLike
 from versioned_collection.history.versions import entry_of
@@ -59,10 +63,7 @@ def publish_view(
         make(hold, version, whole=True, progress=progress)
         overlay = repository.overlays.of(version, whole=True)
         assert overlay is not None
-        if exists:
-            hold.lease.check()
-            repository.overlays.turn_view(name, overlay.slot)
-        else:
+        if not exists or not _turn(hold, name, overlay.slot):
             _create(hold, name, overlay.slot)
         _take_back_late(hold, name, overlay)
     return entry
@@ -106,6 +107,18 @@ def _taken(name: str) -> InvalidOperation:
         "this collection; choose another name",
         name=name,
     )
+
+
+def _turn(hold: Hold, name: str, slot: str) -> bool:
+    """Let a view show another overlay; return whether it is there still."""
+    hold.lease.check()
+    try:
+        hold.repository.overlays.turn_view(name, slot)
+    except driver.OperationFailure as error:
+        if error.code != NAMESPACE_NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _create(hold: Hold, name: str, slot: str) -> None:
