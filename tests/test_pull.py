@@ -286,6 +286,22 @@ def test_uncommitted_changes(sides):
     assert labels(mine) == ["main@0"]
 
 
+@pytest.mark.blocking
+def test_changes_that_come_while_it_is_pulled(sides):
+    mine, theirs = sides
+    put(theirs, "one")
+
+    def write(*told):
+        mine.update_one({"_id": "mine"}, {"$inc": {"turn": 1}}, upsert=True)
+
+    with pytest.raises(errors.InvalidOperation, match=r"uncommitted .* then pull again"):
+        mine.pull(theirs, progress=write)
+    assert labels(mine) == ["main@0"]
+    mine.discard_changes()
+    assert mine.pull(theirs)
+    assert labels(mine) == labels(theirs)
+
+
 def test_an_untracked_side_becomes_a_copy(anydb, there):
     theirs = grown(there)
     mine = VersionedCollection(anydb, "bands")

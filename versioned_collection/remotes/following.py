@@ -121,9 +121,13 @@ def _clean_position(hold: Hold) -> dict[str, Any]:
     if copy.has_changes():
         copy.persist()
         branch = hold.state.branch
+        advice = (
+            "register, stash or discard them, then pull again"
+            if hold.verb == "pull"
+            else "register, stash or discard them there first, or push with do_checkout=False"
+        )
         raise InvalidOperation(
-            f"there are uncommitted changes where branch {branch!r} is checked out; "
-            "register, stash or discard them there first, or push with do_checkout=False",
+            f"there are uncommitted changes where branch {branch!r} is checked out; {advice}",
             branch=branch,
         )
     copy.forget()

@@ -161,14 +161,16 @@ class LeaseCollection(Tracker):
 
     def _held(self) -> LeaseHeld:
         stored = self.collection.find_one({"_id": self.tracked}) or {}
-        owner = stored.get("owner", {})
-        return LeaseHeld(
-            f"{owner.get('verb', 'a verb')} is running on {self.tracked!r} in process "
-            f"{owner.get('pid')} on {owner.get('host')}; its lease ends at "
-            f"{stored.get('expires')} UTC unless it is extended. Try again",
-            owner=owner,
-            expires=stored.get("expires"),
-        )
+        owner, expires = stored.get("owner", {}), stored.get("expires")
+        if expires is None:
+            said = f"other verbs ran on {self.tracked!r} all the time, one after the other"
+        else:
+            said = (
+                f"{owner.get('verb', 'a verb')} is running on {self.tracked!r} in process "
+                f"{owner.get('pid')} on {owner.get('host')}; its lease ends at {expires} UTC "
+                "unless it is extended"
+            )
+        return LeaseHeld(f"{said}. Try again", owner=owner, expires=expires)
 
     def known(self, names: Sequence[str]) -> set[str]:
         """Return those of some collections whose lease anybody has ever asked for."""
