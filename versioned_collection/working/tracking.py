@@ -20,7 +20,7 @@ from versioned_collection.repository.repository import Repository
 from versioned_collection.repository.sharding import check_shard_key
 from versioned_collection.trackers.base import FORMAT, identities
 from versioned_collection.trackers.chunks import PARTS
-from versioned_collection.trackers.metadata import MetadataCollection
+from versioned_collection.trackers.metadata import MetadataCollection, with_stashes
 
 _OF_THE_SERVER = ("admin", "config", "local")
 """Databases that servers keep their own affairs in: without transactions, or never replicated."""
@@ -208,7 +208,7 @@ def first_state(
         "options": info.get("options", {}),
         "indexes": indexes or [],
         "own": [],
-        "stashes": [],
+        **with_stashes(()),
         "intent": None,
         "scan": False,
     }
