@@ -14,6 +14,7 @@ from pymongo.database import Database
 from remote_support import once, other_database, put
 
 from versioned_collection import VersionedCollection, errors
+from versioned_collection.remotes.founding import MongoFounding
 from versioned_collection.remotes.mongo import MongoRemote
 from versioned_collection.remotes.staging import Staging
 from versioned_collection.trackers.deltas import DeltasCollection
@@ -290,3 +291,33 @@ def test_a_fetch_forgets_the_branches_that_are_no_more(db, there):
     mine.fetch(bands)
     assert set(mine.remotes()[0].branches) == {"main"}
     assert mine.remotes()[0].name == name
+
+
+# -- a late owner --------------------------------------------------------------------------
+
+
+def test_names_that_a_first_push_gives_too_late_stay_where_they_are_by_now(db, there, monkeypatch):
+    """Its owner froze for so long that another one made the copy, and went on."""
+    mine = tracked(db)
+    mine.tag("moving")
+    name = MongoFounding._name
+
+    def late(self, *given):
+        monkeypatch.undo()
+        there["__vc_lock"].update_many({}, {"$set": {"expires": None}})
+        theirs = VersionedCollection(there, "bands")
+        assert twin(mine).push(theirs, tags=True)
+        theirs.insert_one({"_id": "theirs"})
+        assert theirs.register("further on")
+        theirs.delete_tag("moving")
+        theirs.tag("moving")
+        name(self, *given)
+
+    monkeypatch.setattr(MongoFounding, "_name", late)
+    with pytest.raises(errors.LeaseLost):
+        mine.push(VersionedCollection(there, "bands"), tags=True)
+    theirs = VersionedCollection(there, "bands")
+    messages = [theirs.resolve(revision).message for revision in ("main", "HEAD", "moving")]
+    assert messages == ["further on"] * 3
+    assert not theirs.has_changes()
+    assert problems(theirs) == []

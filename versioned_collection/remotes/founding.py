@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from pymongo import errors as driver
+from pymongo.client_session import ClientSession
 
 from versioned_collection.committing.commit import Commit, enter
 from versioned_collection.committing.committer import Committer
@@ -201,8 +202,7 @@ class MongoFounding:
         for some in arriving(repository, arrived):
             enter(repository, some)
         tips = {name: tip for name, (_, tip) in update.branches.items() if tip is not None}
-        repository.branches.set_all(tips)
-        repository.tags.put(update.tags)
+        self._name(tips, update.tags)
         if update.purges:
             repository.purges.create()
             repository.purges.bury(one.to_bson() for one in update.purges)
@@ -232,6 +232,21 @@ class MongoFounding:
         hold.refresh()
         committer = Committer(hold, self._progress)
         committer.complete(commit)
+
+    def _name(self, tips: Mapping[str, VersionId], tags: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let names point to versions, unless another owner has done so, and gone on.
+
+        Raises:
+            LeaseLost: The lease is not ours any more.
+        """
+        hold, repository = self._hold, self._repository
+
+        def work(session: ClientSession | None) -> None:
+            hold.lease.confirm(session)
+            repository.branches.set_all(tips, session)
+            repository.tags.put(tags, session)
+
+        hold.transaction(work)
 
     def _prove(self) -> None:
         """Prove the documents, and by applying them the changes of all versions."""
