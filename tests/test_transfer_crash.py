@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -178,23 +179,40 @@ class Sweep:
         return state
 
     def _run(self, database: Database[Any], **strike: Any) -> dict[str, Any]:
+        return self._children.run("transfers.transfer", **self._job(database, **strike))
+
+    def _job(self, database: Database[Any], **strike: Any) -> dict[str, Any]:
         here, there = self._turned(self._sides.gives, database)
-        return self._children.run(
-            "transfers.transfer",
-            uri=uri_of(here),
-            database=here.name,
-            there_uri=uri_of(there),
-            there=there.name,
-            large=self._deal.large,
-            **{"act": self._deal.act, **strike},
-        )
+        return {
+            "uri": uri_of(here),
+            "database": here.name,
+            "there_uri": uri_of(there),
+            "there": there.name,
+            "large": self._deal.large,
+            "act": self._deal.act,
+            **strike,
+        }
 
     def _turned(self, gives: Any, takes: Any) -> tuple[Any, Any]:
         return (gives, takes) if self._deal.act.startswith("push") else (takes, gives)
 
     def run(self, every: bool) -> None:
+        """Kill at commands; at all of them, or at some."""
+        self._try(self._strike, self._cases(every))
+
+    def freeze(self) -> None:
+        """Freeze before each command while somebody else goes ahead."""
+        numbers = range(1, len(self._commands) + 1)
+        self._try(self._overtake, [(number, "before") for number in numbers])
+
+    def _try(
+        self,
+        strike: Callable[[tuple[int, str], Database[Any]], None],
+        cases: Sequence[tuple[int, str]],
+    ) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            failures = [one for one in pool.map(self._tried, self._cases(every)) if one]
+            found = pool.map(partial(self._tried, strike), cases)
+            failures = [one for one in found if one]
         if failures:
             pytest.fail("\n\n".join(failures), pytrace=False)
 
@@ -206,11 +224,13 @@ class Sweep:
         step_ = (len(both) - 1) / (SAMPLES + 1)
         return [both[round((turn + 1) * step_)] for turn in range(SAMPLES)]
 
-    def _tried(self, case: tuple[int, str]) -> str:
+    def _tried(
+        self, strike: Callable[[tuple[int, str], Database[Any]], None], case: tuple[int, str]
+    ) -> str:
         place = self._commands[case[0] - 1 :][:1]
         try:
             with self._sides.taking(self._deal) as database:
-                self._strike(case, database)
+                strike(case, database)
         except Exception as error:
             return f"{case} {place}: {type(error).__name__}: {error}"
         return ""
@@ -232,6 +252,43 @@ class Sweep:
         self._check_opens(database)
         assert leftovers(database, NAME) == self._left
         assert state_of(self._sides.gives) == self._sides.state
+
+    def _overtake(self, case: tuple[int, str], database: Database[Any]) -> None:
+        """Freeze the transfer, make it again, and go on from there; then let the first go on."""
+        number, when = case
+        job = self._job(database, number=number, when=when, freeze=True)
+        child = self._children.start("transfers.transfer", **job)
+        if child.frozen_or_over()["event"] == "over":
+            return  # threads made it a command shorter
+        try:
+            self._go_ahead(database)
+            between = state_of(database)
+        finally:
+            child.thaw()
+            outcome = child.outcome()
+        error = outcome["error"]
+        assert error is None or hasattr(errors, error[0]), outcome
+        after = state_of(database)
+        assert after == between, (error, between, after)
+        self._check_opens(database)
+        assert state_of(self._sides.gives) == self._sides.state
+        collection = opened(database)
+        collection.insert_one({"_id": "at last"})
+        assert collection.register("at last")
+        self._check_opens(database)
+
+    def _go_ahead(self, database: Database[Any]) -> None:
+        here, there = self._turned(self._sides.gives, database)
+        ACTS[self._deal.act](opened(here), opened(there))
+        collection = opened(database)
+        if not collection.is_tracked():
+            collection.init("by another owner")
+        collection.resolve_conflicts()
+        collection.insert_one({"_id": "another"})
+        assert collection.register("by another owner", "another")
+        collection.delete_one({"_id": 2})
+        collection.insert_one({"_id": "late"})
+        assert collection.has_changes()
 
     def _arrived(self, database: Database[Any]) -> int:
         """Return how many changes of the other side's versions are there."""
@@ -267,6 +324,14 @@ def test_killed(children, sides, name):
 def test_killed_at_every_command(children, sides, name):
     deal = DEALS[name]
     Sweep(children, sides[deal.takes], deal).run(every=True)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", [one for one in DEALS if "refused" not in one])
+def test_frozen_at_every_command(children, sides, name):
+    deal = DEALS[name]
+    Sweep(children, sides[deal.takes], deal).freeze()
 
 
 # -- what waits ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -210,14 +211,16 @@ def transfer(
     number: int = 0,
     when: str = "after",
     large: bool = False,
+    freeze: bool = False,
 ) -> dict[str, Any]:
-    """Bring versions from one side to the other, and die at a command to either of them.
+    """Bring versions from one side to the other, and die or freeze at a command to either.
 
     Commands that only read do not count.
     """
     if large:
         shrink_limits()
-    trap = Trap(number, when, at_writes=True)
+    strike = signal.SIGSTOP if freeze else signal.SIGKILL
+    trap = Trap(number, when, strike, at_writes=True)
     with (
         MongoClient(uri, event_listeners=[trap]) as client,
         MongoClient(there_uri, event_listeners=[trap]) as other,

@@ -202,22 +202,29 @@ def insert_all(
         raise_write_error(outcome, statements)
 
 
-def insert_missing(db: Database[Any], collection: str, raws: Sequence[bytes]) -> bool:
+def insert_missing(
+    db: Database[Any],
+    collection: str,
+    raws: Sequence[bytes],
+    session: ClientSession | None = None,
+) -> bool:
     """Insert documents, except those that a unique index has already.
 
     Returns:
-        Whether none was there.
+        Whether none was there. Where one was, the server has ended the transaction.
 
     Raises:
         DocumentRejected: The server refused one for another reason.
     """
     missing = True
     for kind, statements in _insertions(raws):
-        outcome = write(db, kind, collection, statements, ordered=False)
+        outcome = write(db, kind, collection, statements, session=session, ordered=False)
         found = len(outcome.errors)
         outcome.errors = [one for one in outcome.errors if one["code"] != DUPLICATE_KEY]
         missing = missing and found == 0
         raise_write_error(outcome, statements)
+        if session is not None and not missing:
+            break
     return missing
 
 

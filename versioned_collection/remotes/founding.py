@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -167,14 +168,18 @@ class MongoFounding:
 
     def fill(self, documents: Sequence[bytes]) -> None:
         """Take documents of the version to be checked out."""
-        self._hold.lease.check()
         for raw in documents:
             problem = problem_of_document(raw, key_in(raw))
             if problem is not None:
                 raise refused(self._tip.id, problem)
-        if not insert_missing(self._repository.db, self._repository.replica.name, list(documents)):
-            raise refused(self._tip.id, "a document of it came twice")
+        if documents:
+            self._fenced(partial(self._insert, list(documents)))
         self._count_in(documents)
+
+    def _insert(self, raws: Sequence[bytes], session: ClientSession | None) -> None:
+        repository = self._repository
+        if not insert_missing(repository.db, repository.replica.name, raws, session):
+            raise refused(self._tip.id, "a document of it came twice")
 
     def _count_in(self, raws: Sequence[bytes]) -> None:
         self._content += content_of(raws)
@@ -234,19 +239,27 @@ class MongoFounding:
         committer.complete(commit)
 
     def _name(self, tips: Mapping[str, VersionId], tags: Mapping[str, Mapping[str, Any]]) -> None:
-        """Let names point to versions, unless another owner has done so, and gone on.
-
-        Raises:
-            LeaseLost: The lease is not ours any more.
-        """
-        hold, repository = self._hold, self._repository
+        """Let names point to versions, unless another owner has done so, and gone on."""
+        repository = self._repository
 
         def work(session: ClientSession | None) -> None:
-            hold.lease.confirm(session)
             repository.branches.set_all(tips, session)
             repository.tags.put(tags, session)
 
-        hold.transaction(work)
+        self._fenced(work)
+
+    def _fenced(self, work: Callable[[ClientSession | None], None]) -> None:
+        """Write what nobody writes who comes behind the end of the lease.
+
+        Raises:
+            LeaseLost: It is not ours any more.
+        """
+
+        def attempt(session: ClientSession | None) -> None:
+            self._hold.lease.confirm(session)
+            work(session)
+
+        self._hold.transaction(attempt)
 
     def _prove(self) -> None:
         """Prove the documents, and by applying them the changes of all versions."""

@@ -18,6 +18,7 @@ from bson.binary import Binary
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import ReturnDocument
+from pymongo import errors as driver
 from pymongo.database import Database
 
 from versioned_collection.core.document import PLAIN_OPTIONS
@@ -278,13 +279,15 @@ class MetadataCollection(Tracker):
         """Write the first state: from here on the collection is tracked.
 
         Raises:
+            LeaseLost: Another process took over, and has written it; nothing was written.
             NotSupported: It has more than a document may; nothing was written.
         """
+        entered = {"_id": self._id, "format": FORMAT, **state, "lease": lease, "fence": fence}
         with translated(), told_if_too_large():
-            self.collection.insert_one(
-                {"_id": self._id, "format": FORMAT, **state, "lease": lease, "fence": fence},
-                session=session,
-            )
+            try:
+                self.collection.insert_one(entered, session=session)
+            except driver.DuplicateKeyError as error:
+                raise _lost(self.tracked) from error
 
     def update(
         self,
