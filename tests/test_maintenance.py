@@ -11,6 +11,7 @@ from api_support import edit, everything, grown, problems, raws, tracked, untrac
 from bson import ObjectId
 
 from versioned_collection import VersionedCollection, errors
+from versioned_collection.trackers.delta_store import DeltaStore
 
 
 def test_size(anydb):
@@ -104,6 +105,33 @@ def test_gc_collects_what_killed_uploads_left(anydb):
     assert found.deleted_count == 2
     assert anydb["__deltas_bands.files"].delete_many({"chunkSize": 1}).deleted_count == 1
     assert {name: set(anydb[name].distinct("_id")) for name in names} == clean
+    assert problems(bands) == []
+
+
+@pytest.mark.parametrize("where", ["deltas", "stash"])
+@pytest.mark.parametrize("verb", ["gc", "purge"])
+def test_a_late_owner_takes_nothing_new_for_garbage(anydb, monkeypatch, verb, where):
+    """It froze right before it looked for what nobody needs, and others went on."""
+    bands = grown(anydb)
+    versions = DeltaStore.versions
+
+    def late(self):
+        if self.prefix == where:
+            monkeypatch.undo()
+            anydb["__vc_lock"].update_many({}, {"$set": {"expires": None}})
+            others = VersionedCollection(anydb, "bands")
+            edit(others, "registered")
+            assert others.register("by another owner")
+            edit(others, "set aside")
+            assert others.stash()
+        return versions(self)
+
+    monkeypatch.setattr(DeltaStore, "versions", late)
+    with pytest.raises(errors.LeaseLost):
+        bands.gc() if verb == "gc" else bands.purge(ids=[3], reason="asked for")
+    assert problems(bands) == []
+    assert bands.stash_apply()
+    assert bands.register("what was set aside")
     assert problems(bands) == []
 
 

@@ -112,7 +112,9 @@ class Holdings:
         """
         stash = self._repository.stash
         kept = {header["id"] for header in self._hold.state.stashes}
-        stash.delete([one for one in stash.versions() if one not in kept])
+        dropped = [one for one in stash.versions() if one not in kept]
+        self._hold.confirm()
+        stash.delete(dropped)
         stash.collect_uploads(before)
 
     def put_aside(self, aside: ObjectId, changes: Sequence[Delta]) -> None:

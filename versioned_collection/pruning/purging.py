@@ -207,14 +207,16 @@ class Purging:
     def _remove_garbage(self) -> None:
         """Remove what broken-off transfers and verbs have left, which may be anything."""
         hold, repository = self._hold, self._repository
-        known = set(repository.log.tree())
         # first: what is announced as complete has all its changes
         repository.incoming.forget_all()
-        hold.update({})
-        repository.deltas.delete([one for one in repository.deltas.versions() if one not in known])
+        stored = repository.deltas.versions()
+        known = set(repository.log.tree())
+        hold.confirm()
+        repository.deltas.delete([one for one in stored if one not in known])
         drop_stray_copies(repository)
         # nobody uploads anything while we hold the lease, and the turn of those who transfer
         before = repository.now() + _AHEAD
+        hold.confirm()
         repository.deltas.collect_uploads(before)
         for copy in self._copies:
             copy.remove_garbage(before)

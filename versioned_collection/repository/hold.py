@@ -147,6 +147,17 @@ class Hold:
         """Make a transaction fail if another owner has taken over, or does so meanwhile."""
         self.update({"progress": ObjectId()}, session)
 
+    def confirm(self) -> None:
+        """Make sure that what was read until now was read while the lease was ours.
+
+        Whoever takes away what nobody needs does so before: a late owner would find what a later
+        one is about to make, and take that for garbage.
+
+        Raises:
+            LeaseLost: It is not ours any more.
+        """
+        self.update({})
+
     def begin(self, intent: Mapping[str, Any]) -> None:
         """Note what is about to be done, for whoever has to clean up or complete it."""
         self.update({"intent": {"verb": self.verb, **intent}})

@@ -121,6 +121,7 @@ def _versions_nobody_brings(hold: Hold) -> int:
     # announced before anything of it is stored, so what was read above is all there
     known |= repository.incoming.announced_since(since)
     orphans = [version for version in stored if version not in known]
+    hold.confirm()
     repository.deltas.delete(orphans)
     repository.purges.forget_unfinished()  # what a purge that came to nothing has left
     drop_some(hold, (repository.rewritten,))
@@ -136,6 +137,7 @@ def _stashes(hold: Hold) -> int:
     kept = {_merge(hold), *(header["id"] for header in hold.state.stashes)}
     stash = hold.repository.stash
     dropped = [one for one in stash.versions() if one not in kept]
+    hold.confirm()
     stash.delete(dropped)
     return len(dropped)
 
@@ -143,7 +145,9 @@ def _stashes(hold: Hold) -> int:
 def _conflicts(hold: Hold) -> int:
     """Remove conflicts of merges that are over."""
     conflicts = hold.repository.conflicts
-    return conflicts.delete(conflicts.merges() - {_merge(hold)})
+    over = conflicts.merges() - {_merge(hold)}
+    hold.confirm()
+    return conflicts.delete(over)
 
 
 def _uploads(hold: Hold) -> int:
