@@ -257,7 +257,7 @@ def test_register_of_a_merge(anydb):
     bands.register("at odds")
     with pytest.raises(AutoMergeFailedError):
         bands.merge("side")
-    bands.resolve_conflicts("theirs")
+    bands.resolve_conflicts(resolver="theirs")
     edit(bands, "bad", 2)
     with pytest.raises(CheckFailed):
         bands.register()

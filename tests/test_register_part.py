@@ -229,7 +229,7 @@ def test_a_merge_is_registered_as_a_whole(anydb):
     bands.register("main")
     with pytest.raises(AutoMergeFailedError):
         bands.merge("side")
-    bands.resolve_conflicts("theirs")
+    bands.resolve_conflicts(resolver="theirs")
     with pytest.raises(InvalidOperation, match="as a whole"):
         bands.register("part", only=[1])
     assert bands.register() is True
