@@ -128,15 +128,10 @@ class Freeze:
         child = self._children.start(
             "verb", database=database.name, number=number, when=when, freeze=True, **self._job
         )
-        found = child.frozen_or_over()
-        if found["event"] == "over":
+        found = child.overtaken(lambda: self._overtake(database))
+        if found is None:
             return  # threads made it a command shorter
-        try:
-            self._between(database)
-            between = state_of(database)
-        finally:
-            child.thaw()
-            outcome = child.outcome()
+        between, outcome = found
         # it had the lease before it froze: nothing that it does counts any more
         error = outcome["error"]
         assert error is None or hasattr(errors, error[0]), outcome
@@ -154,6 +149,10 @@ class Freeze:
                 collection.resolve_conflicts()
                 assert collection.register("at last", "last")
                 assert list(collection.verify()) == []
+
+    def _overtake(self, database: Database[Any]) -> State:
+        self._between(database)
+        return state_of(database)
 
 
 def go_ahead(database: Database[Any]) -> None:

@@ -258,14 +258,10 @@ class Sweep:
         number, when = case
         job = self._job(database, number=number, when=when, freeze=True)
         child = self._children.start("transfers.transfer", **job)
-        if child.frozen_or_over()["event"] == "over":
+        found = child.overtaken(lambda: self._go_ahead(database))
+        if found is None:
             return  # threads made it a command shorter
-        try:
-            self._go_ahead(database)
-            between = state_of(database)
-        finally:
-            child.thaw()
-            outcome = child.outcome()
+        between, outcome = found
         error = outcome["error"]
         assert error is None or hasattr(errors, error[0]), outcome
         after = state_of(database)
@@ -277,7 +273,7 @@ class Sweep:
         assert collection.register("at last")
         self._check_opens(database)
 
-    def _go_ahead(self, database: Database[Any]) -> None:
+    def _go_ahead(self, database: Database[Any]) -> State:
         here, there = self._turned(self._sides.gives, database)
         ACTS[self._deal.act](opened(here), opened(there))
         collection = opened(database)
@@ -289,6 +285,7 @@ class Sweep:
         collection.delete_one({"_id": 2})
         collection.insert_one({"_id": "late"})
         assert collection.has_changes()
+        return state_of(database)
 
     def _arrived(self, database: Database[Any]) -> int:
         """Return how many changes of the other side's versions are there."""

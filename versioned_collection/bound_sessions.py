@@ -18,6 +18,8 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.synchronous import client_session
 
+from versioned_collection.core.methods import wrap_methods
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -126,13 +128,7 @@ class Steps(Iterator[T]):
 def apart_all(cls: type[T]) -> type[T]:
     """Make all public methods and properties of a class run `apart`; those it inherits stay."""
     for name, found in list(vars(cls).items()):
-        if name.startswith("_"):
-            continue
-        if isinstance(found, property):
+        if isinstance(found, property) and not name.startswith("_"):
             assert found.fget is not None
             setattr(cls, name, property(apart(found.fget), doc=found.__doc__))
-        elif isinstance(found, classmethod):
-            setattr(cls, name, classmethod(apart(found.__func__)))
-        elif callable(found) and not isinstance(found, (type, staticmethod)):
-            setattr(cls, name, apart(found))
-    return cls
+    return wrap_methods(cls, apart)

@@ -14,12 +14,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import versioned_collection
 
+T = TypeVar("T")
 Outcome = dict[str, Any]
 
 
@@ -58,6 +59,21 @@ class Child:
         if found["event"] == "over":
             self._close()
         return found
+
+    def overtaken(self, act: Callable[[], T]) -> tuple[T, Outcome] | None:
+        """Act while the child is frozen, then let it go on; None if it is over without that.
+
+        Returns:
+            What `act` returned, and how the child ended.
+        """
+        if self.frozen_or_over()["event"] == "over":
+            return None
+        try:
+            found = act()
+        finally:
+            self.thaw()
+            outcome = self.outcome()
+        return found, outcome
 
     def ready(self) -> None:
         """Wait until the child says that it is at work."""

@@ -63,10 +63,10 @@ def discard_copies(repository: Repository, worktree: Mapping[str, Any]) -> None:
     """
     for name, identity in identities(repository.db, worktree["copies"]).items():
         drop_exactly(repository.db, name, identity)
-    _announcement(repository, worktree["name"]).forget_pointer(repository.home)
+    announcement_of(repository, worktree["name"]).forget_pointer(repository.home)
 
 
-def _announcement(repository: Repository, name: str) -> MetadataCollection:
+def announcement_of(repository: Repository, name: str) -> MetadataCollection:
     """Return the tracker that says whose worktree a collection is."""
     return MetadataCollection(repository.db, name)
 
@@ -191,6 +191,6 @@ def complete_removal(hold: Hold) -> None:
         hold.lease.check()
         drop_exactly(repository.db, intent["collection"], intent["uuid"])
     drop_names(hold, [*views, *names])
-    _announcement(repository, repository.name).forget_pointer(repository.home)
+    announcement_of(repository, repository.name).forget_pointer(repository.home)
     hold.lease.check()
     repository.metadata.remove(hold.lease.token)

@@ -11,6 +11,7 @@ from functools import wraps
 from inspect import Parameter, signature
 from typing import ParamSpec, TypeVar
 
+from versioned_collection.core.methods import wrap_methods
 from versioned_collection.errors import InvalidType
 
 P = ParamSpec("P")
@@ -79,11 +80,4 @@ def _check(name: str, value: object) -> None:
 
 def check_all(cls: type[T]) -> type[T]:
     """Have all public methods that a class defines `checked`."""
-    for name, found in list(vars(cls).items()):
-        if name.startswith("_"):
-            continue
-        if isinstance(found, classmethod):
-            setattr(cls, name, classmethod(checked(found.__func__)))
-        elif callable(found) and not isinstance(found, (type, staticmethod)):
-            setattr(cls, name, checked(found))
-    return cls
+    return wrap_methods(cls, checked)

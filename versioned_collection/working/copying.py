@@ -13,7 +13,11 @@ from pymongo import errors as driver
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from versioned_collection.committing.worktrees import drop_stray_copies, names_of_copies
+from versioned_collection.committing.worktrees import (
+    announcement_of,
+    drop_stray_copies,
+    names_of_copies,
+)
 from versioned_collection.core.document import has_zero_timestamp
 from versioned_collection.documents.moves import states_along
 from versioned_collection.driver.server_errors import (
@@ -41,7 +45,6 @@ from versioned_collection.observing import Counted
 from versioned_collection.repository.hold import Hold
 from versioned_collection.trackers.base import COMPRESSED, identities
 from versioned_collection.trackers.lease import Lease
-from versioned_collection.trackers.metadata import MetadataCollection
 from versioned_collection.trackers.replica import ReplicaCollection
 from versioned_collection.working.tracking import first_state
 
@@ -188,7 +191,7 @@ class Copying:
 
     def _commit(self, options: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]) -> None:
         hold, repository, new = self._hold, self._repository, self._new
-        announcement = MetadataCollection(repository.db, new.name)
+        announcement = announcement_of(repository, new.name)
         since = repository.operation_time() if repository.has_transactions else None
         uuid = identities(repository.db, [self._copy]).get(self._copy)
         info = {"info": {"uuid": uuid}, "options": dict(options)}
